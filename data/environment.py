@@ -1,0 +1,33 @@
+"""The seam between the agent and a world: the protocol that every environment, local or remote, implements."""
+
+from typing import Protocol
+
+from data.observation import Action, Step, Task
+
+
+class Environment(Protocol):
+    """One episode at a time: `reset`, then `step` until `done`.
+
+    Failures are the subclasses of `data.errors.EnvironmentFault`. An implementation never repeats a step whose
+    effect it cannot rule out.
+    """
+
+    @property
+    def name(self) -> str:
+        """Where the episode runs, for records: "embedded", "http://…", "ws://…"."""
+
+    async def reset(self, task: Task) -> Step:
+        """Starts `task` and returns its first observation."""
+
+    async def step(self, action: Action) -> Step:
+        """Acts; the world moves one tick before the action takes hold."""
+
+    async def aclose(self) -> None:
+        """Gives back connections and sessions; safe to call twice."""
+
+
+class TellsTruth(Protocol):
+    """An environment that knows its own fault and tells it outside of every observation."""
+
+    def root_causes(self) -> tuple[str, ...]:
+        """The services that broke in the running episode; the label channel, never shown to an agent."""

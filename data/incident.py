@@ -1,0 +1,78 @@
+"""One form for every source of evidence: observation windows, baselined series and alert events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from data.observation import Observation
+
+Floats = npt.NDArray[np.float64]
+_NOTHING: Floats = np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One metric of one service (or one call): points before and during the incident, NaN where missing."""
+
+    incident: Floats  # (T,)
+    baseline: Floats = field(default_factory=lambda: _NOTHING)  # (T0,), empty when there is no healthy past
+
+
+@dataclass(frozen=True)
+class AlertEvent:
+    """Something already judged abnormal: a metric, a trace or a log pattern of one service."""
+
+    service: str
+    kind: str  # "metric" | "trace" | "log"
+    name: str
+    direction: str | None = None  # "up", "down", a trace's "PD" (slow) or status code
+    caller: str | None = None  # for a trace alert: who called
+
+
+@dataclass(frozen=True)
+class Page:
+    """What woke somebody up: the alerting service and, where known, the kind of metric."""
+
+    service: str
+    metric: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Incident:
+    """Evidence about one incident; `root_causes` and `fault` are labels and never inputs."""
+
+    incident_id: str
+    services: tuple[str, ...]
+    call_graph: Mapping[str, Sequence[str]]  # {caller: callees}
+    telemetry: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
+    call_telemetry: Mapping[tuple[str, str], Mapping[str, Series]] = field(default_factory=dict)  # (caller, callee)
+    alerts: tuple[AlertEvent, ...] = ()
+    page: Page | None = None
+    system: str = ""
+    # The raw window, oldest first, when the evidence comes from an environment.
+    observations: tuple[Observation, ...] = ()
+    root_causes: tuple[str, ...] = ()
+    fault: str = ""
+
+    @staticmethod
+    def from_observations(window: Sequence[Observation], incident_id: str = "") -> "Incident":
+        """Builds the incident that an agent sees after `window`, oldest first, at least one observation.
+
+        Services are those of the latest observation, then any that only the call graph names (unmonitored ones).
+        """
+        last = window[-1]
+        telemetry: dict[str, dict[str, Series]] = {}
+        for name, service in last.services.items():
+            past = [o.services.get(name) for o in window]
+            columns: dict[str, Series] = {}
+            for metric in service.metrics:
+                points = [np.nan if s is None or (v := s.number(metric)) is None else v for s in past]
+                if any(p == p for p in points):  # at least one is not NaN
+                    columns[metric] = Series(np.asarray(points))
+            telemetry[name] = columns
+        names = dict.fromkeys(last.services)
+        for caller, callees in last.call_graph.items():
+            names.update(dict.fromkeys((caller, *callees)))
+        return Incident(incident_id, tuple(names), last.call_graph, telemetry, observations=tuple(window))

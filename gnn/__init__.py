@@ -1,0 +1,1 @@
+"""What the graph suggests: features, the graph network, training, rankers and their metrics."""

@@ -1,0 +1,53 @@
+"""The seam between evidence and decision: what every ranker takes and gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from data.incident import Incident
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One suspected service."""
+
+    service: str
+    score: float
+    # Calibrated chance of being a root cause; None when the ranker makes no such claim.
+    probability: float | None = None
+    # Plain sentences, strongest first: which metric deviates, which callers share it, what changed.
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Suspects, best first. A service that is not listed was not scored."""
+
+    candidates: tuple[Candidate, ...]
+    ranker: str
+    # The ranker is not confident enough to name one; its order is still its best guess.
+    unsure: bool = False
+    # Chance that this is an incident at all; None when the ranker makes no such claim.
+    incident_probability: float | None = None
+    # Chance of each fault family for the first candidate; for reports, never shown to an agent.
+    families: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The suspects' names, best first."""
+        return tuple(candidate.service for candidate in self.candidates)
+
+    def top(self, k: int) -> tuple[Candidate, ...]:
+        """The `k` strongest candidates."""
+        return self.candidates[:k]
+
+
+class Ranker(Protocol):
+    """Scores the services of an incident; the same incident always gives the same ranking."""
+
+    @property
+    def name(self) -> str:
+        """The name under which results are reported."""
+
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks the services of `incident`; an incident without services gives an empty ranking."""
