@@ -6,16 +6,36 @@ import re
 TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_dump"})
 
 _FAULT_NAMES = (
-    "oom", "out of memory", "memory leak", "bad deploy(?:ment)?", "config drift", "network partition",
-    "cpu (?:starvation|throttling)", "crash loop", "deadlock", "disk full", "expired certificate",
-    "certificate expir(?:y|ed)", "clock skew", "slow query", "gray failure", "packet loss", "retry storm",
-    "cache stampede", "(?:quota|rate limit) exhaust(?:ion|ed)", "stale (?:service )?registry",
-    "noisy neighbou?r", "split brain", "code defect",
+    "oom",
+    "out of memory",
+    "memory leak",
+    "bad deploy(?:ment)?",
+    "config drift",
+    "network partition",
+    "cpu (?:starvation|throttling)",
+    "crash loop",
+    "deadlock",
+    "disk full",
+    "expired certificate",
+    "certificate expir(?:y|ed)",
+    "clock skew",
+    "slow query",
+    "gray failure",
+    "packet loss",
+    "retry storm",
+    "cache stampede",
+    "(?:quota|rate limit) exhaust(?:ion|ed)",
+    "stale (?:service )?registry",
+    "noisy neighbou?r",
+    "split brain",
+    "code defect",
 )
 _FAULT_NAME = re.compile(rf"\b(?:{'|'.join(_FAULT_NAMES)})\b")
 _SPACING = re.compile(r"[\s_\-]+")
 # A bracket or a whole sentence that speaks of "the fault type" in a remedy's feedback.
-_FAULT_TYPE_TALK = re.compile(r"\s*\([^()]*fault[ _]type[^()]*\)|[^.!?]*\bfault[ _]type\b[^.!?]*[.!?]?", re.IGNORECASE)
+_FAULT_TYPE_TALK = re.compile(
+    r"\s*\([^()]*fault[ _]type[^()]*\)|[^.!?]*\bfault[ _]type\b[^.!?]*[.!?]?", re.IGNORECASE
+)
 
 
 def clean_feedback(action_type: str, feedback: str) -> str:

@@ -42,7 +42,9 @@ class Service(BaseModel):
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """Every field as it came, `status` and `recent_logs` only if they were sent."""
-        own = {name: getattr(self, name) for name in ("status", "recent_logs") if name in self.model_fields_set}
+        own = {
+            name: getattr(self, name) for name in ("status", "recent_logs") if name in self.model_fields_set
+        }
         return {**own, **(self.model_extra or {})}
 
     def number(self, name: str) -> float | None:
@@ -188,7 +190,9 @@ def parse_step(raw: object, where: str) -> Step:
     """
     if not isinstance(raw, dict) or "observation" not in raw:
         reason = raw.get("metadata", {}).get("error") if isinstance(raw, dict) else None
-        raise SchemaError(where, "observation", reason, "the answer carries no observation; check the request body")
+        raise SchemaError(
+            where, "observation", reason, "the answer carries no observation; check the request body"
+        )
     observation = parse(Observation, raw["observation"], where)
     info = raw.get("info") or {}
     if not isinstance(info, dict):
