@@ -1,16 +1,19 @@
-"""Metric names of any system → semantic channels, by readable rules that users can extend from a file."""
+"""Metric names of any system → semantic channels, by the readable rules of `channel_rules.toml` or a user's file."""
 
-import json
 import re
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from data.errors import SchemaError
+from data.observation import parse
 
 
 class Channel(StrEnum):
@@ -28,7 +31,7 @@ class Channel(StrEnum):
     SATURATION = "saturation"  # pools, queues, threads, descriptors, throttling, disk space
     NETWORK_IN = "network_in"
     NETWORK_OUT = "network_out"
-    NETWORK_FAULT = "network_fault"  # loss, retransmits, network delay
+    NETWORK_FAULT = "network_fault"  # loss, retransmits, time spent on the network
     DISK_IO = "disk_io"  # reads, writes, system calls
     RESTARTS = "restarts"
     LOGS = "logs"  # unusual or error lines
@@ -37,168 +40,30 @@ class Channel(StrEnum):
     UPTIME = "uptime"  # seconds since the process started
 
 
-CHANNELS: tuple[Channel, ...] = tuple(Channel)
-
-
 class Rule(BaseModel):
-    """One line of a rule file: names that match `pattern` (case-insensitive, anywhere) feed `channel`."""
+    """One rule of a rule file; see the head of `channel_rules.toml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pattern: str
-    channel: Channel | None  # None: known, and deliberately not used
-    inverted: bool = False  # lower is worse (availability, free memory)
-    scale: float = 1.0  # the metric's unit in ours: 0..1 for shares, seconds for durations
+    patterns: tuple[re.Pattern[str], ...]
+    channel: Channel | Literal[""]
+    inverted: bool = False
+    scale: float = 1.0
+
+
+class _RuleFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rule: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """What a metric name means: its channel and how to bring it to our unit and direction."""
+class Meaning:
+    """What a metric name means: its channel, its bad direction, and the factor to our unit."""
 
     channel: Channel
     inverted: bool
     scale: float
-
-
-def _rules(channel: Channel | None, *patterns: str, inverted: bool = False, scale: float = 1.0) -> list[Rule]:
-    return [Rule(pattern=p, channel=channel, inverted=inverted, scale=scale) for p in patterns]
-
-
-# First match wins, so the specific stands before the general.
-DEFAULT_RULES: tuple[Rule, ...] = tuple(
-    [
-        # Identity and bookkeeping that say nothing about health.
-        *_rules(
-            None,
-            r"^service_(name|version|instance_id)$",
-            r"_sha$",
-            r"revision$",
-            r"_limit_bytes$",
-            r"threads_max$",
-            r"^status$",
-            r"^recent_logs$",
-            r"^node_?(cpu|memory|mem|network|net)",
-            r"cpu_(limit|request)_millicore",
-            r"in_edge_destination",
-            r"docker_.*_core_\d+",
-            r"availability_zone",
-            r"memory_limit",
-        ),
-        # Changes.
-        *_rules(Channel.DEPLOY_AGE, r"deploy.*age"),
-        *_rules(Channel.CONFIG_AGE, r"config.*age"),
-        *_rules(Channel.UPTIME, r"uptime", r"container_start.*ago"),
-        *_rules(Channel.RESTARTS, r"restart", r"oom_?kill", r"probe_consecutive_failures"),
-        # Logs.
-        *_rules(None, r"^log_count$", r"^log_tpl_new$"),
-        *_rules(Channel.LOGS, r"^log_", r"error_?log", r"log.*err"),
-        # Calls that the service makes itself.
-        *_rules(Channel.CLIENT_ERROR, r"client.*(err|fail|retr)", r"^src_.*(err|fail)"),
-        *_rules(Channel.CLIENT_ERROR, r"^src_success", inverted=True),
-        *_rules(Channel.CLIENT_LATENCY, r"^src_p\d", r"client_?(latency|duration)", r"^podclientlatency"),
-        # Network.
-        *_rules(
-            Channel.NETWORK_FAULT,
-            r"packet_?loss",
-            r"retrans",
-            r"trace_net",
-            r"client_minus_server",
-            r"tcp.*(drop|err|reset)",
-            r"net.*(drop|err)",
-            r"handshake_fail",
-        ),
-        # Errors as callers see them.
-        *_rules(
-            Channel.ERROR, r"(success|avail)[a-z]*_?(rate|ratio|average|pct)?", inverted=True, scale=0.01
-        ),
-        *_rules(Channel.ERROR, r"dest_success", inverted=True),
-        *_rules(
-            Channel.ERROR,
-            r"err(or)?s?(_|$)",
-            r"err(or)?_?rate",
-            r"fail",
-            r"5xx",
-            r"fault_rate",
-            r"orphaned_call",
-            r"deadline_exceeded",
-        ),
-        # Latency.
-        *_rules(Channel.OWN_LATENCY, r"trace_excl.*_us$", scale=1e-6),
-        *_rules(Channel.OWN_LATENCY, r"excl.*(lat|dur|p\d\d)", r"self_?time", r"own_?latency", r"gc_pause"),
-        *_rules(Channel.LATENCY_TAIL, r"trace_p9\d_us$", scale=1e-6),
-        *_rules(
-            Channel.LATENCY_TAIL,
-            r"(lat|dur|resp|rt).*(p?9\d|tail|max)",
-            r"_p9\d",
-            r"^dest_p9\d",
-            r"in_edge_source",
-        ),
-        *_rules(
-            Channel.LATENCY_MID, r"lat(ency)?", r"duration", r"response_?time", r"_p50", r"_p75", r"\brt\b"
-        ),
-        # Traffic.
-        *_rules(Channel.DISK_IO, r"diskio"),
-        *_rules(
-            Channel.TRAFFIC,
-            r"qps",
-            r"rps",
-            r"requests?_(sum|count|total|rate|per)",
-            r"workload",
-            r"throughput",
-            r"ops\)?$",
-            r"trace_spans",
-            r"invocations",
-            r"^requests",
-        ),
-        # Resources.
-        *_rules(
-            Channel.SATURATION,
-            r"throttl",
-            r"queue",
-            r"pool",
-            r"thread",
-            r"file_desc",
-            r"open_?files",
-            r"fds?$",
-            r"active_requests",
-            r"concurren",
-            r"connections",
-            r"fs_usage",
-            r"disk.*(usage|util|ratio|full)",
-            r"inflight",
-            r"gc_count",
-            r"eviction",
-            r"heap_used_after_gc",
-        ),
-        *_rules(Channel.SATURATION, r"hit_?rate", r"ready_replicas", r"drain_rate", inverted=True),
-        *_rules(Channel.CPU, r"cpu.*(rate\(%\)|pct|percent)", scale=0.01),
-        *_rules(Channel.CPU, r"cpu", r"\bload\d?\b", r"system_load"),
-        *_rules(Channel.MEMORY, r"mem.*(rate\(%\)|pct|percent)", scale=0.01),
-        *_rules(Channel.MEMORY, r"mem.*(free|avail)", inverted=True),
-        *_rules(Channel.MEMORY, r"mem", r"heap", r"rss"),
-        # "net_transmit" says net first: outbound names stand before inbound ones.
-        *_rules(
-            Channel.NETWORK_OUT,
-            r"net.*(trans|trains|sent|tx|out)",
-            r"(tx|sent|out)_?bytes",
-            r"bytes_out",
-            r"outbound",
-        ),
-        *_rules(Channel.NETWORK_IN, r"net", r"rx", r"receiv", r"bytes_in", r"inbound"),
-        *_rules(
-            Channel.DISK_IO,
-            r"disk",
-            r"^fs_",
-            r"syscall",
-            r"blkio",
-            r"io_?(read|write|wait|time)",
-            r"\biops\b",
-        ),
-    ]
-)
-
-# Channels whose natural unit is a share of a whole: their absolute level means something without a baseline.
-SHARES = frozenset({Channel.ERROR, Channel.CPU, Channel.MEMORY})
 
 
 class ChannelMap:
@@ -209,13 +74,11 @@ class ChannelMap:
     """
 
     def __init__(self, extra: Sequence[Rule] = ()) -> None:
-        self._compiled = [
-            (re.compile(rule.pattern, re.IGNORECASE), rule) for rule in (*extra, *DEFAULT_RULES)
-        ]
-        self._known: dict[str, Mapping | None] = {}
+        self._rules = (*extra, *_default_rules())
+        self._known: dict[str, Meaning | None] = {}
         self._unmapped: set[str] = set()
 
-    def __call__(self, name: str) -> Mapping | None:
+    def __call__(self, name: str) -> Meaning | None:
         """The meaning of the metric `name`; None when no rule knows it or a rule sets it aside."""
         if name not in self._known:
             self._known[name] = self._look_up(name)
@@ -225,10 +88,10 @@ class ChannelMap:
         """Those of `names` that no rule knows, sorted, for a report."""
         return sorted(name for name in set(names) if self(name) is None and name in self._unmapped)
 
-    def _look_up(self, name: str) -> Mapping | None:
-        for pattern, rule in self._compiled:
-            if pattern.search(name):
-                return Mapping(rule.channel, rule.inverted, rule.scale) if rule.channel else None
+    def _look_up(self, name: str) -> Meaning | None:
+        for rule in self._rules:
+            if any(re.search(pattern.pattern, name, re.IGNORECASE) for pattern in rule.patterns):
+                return Meaning(rule.channel, rule.inverted, rule.scale) if rule.channel else None
         self._unmapped.add(name)
         return None
 
@@ -241,27 +104,30 @@ def default_channel_map() -> ChannelMap:
 
 def channel_of(name: str) -> Channel | None:
     """The channel of a metric name under the default rules, or None."""
-    mapping = default_channel_map()(name)
-    return mapping.channel if mapping else None
+    meaning = default_channel_map()(name)
+    return meaning.channel if meaning else None
 
 
 def read_rules(path: Path) -> tuple[Rule, ...]:
-    """Reads a rule file: a JSON list of {"pattern", "channel", "inverted"?, "scale"?}.
+    """Reads a rule file.
 
     Raises:
-        SchemaError: not JSON, an unknown channel, or a pattern that is no regular expression.
+        SchemaError: not TOML, an unknown channel or field, or a pattern that is no regular expression.
     """
     try:
-        rules = TypeAdapter(tuple[Rule, ...]).validate_python(json.loads(path.read_text(encoding="utf-8")))
-        for rule in rules:
-            re.compile(rule.pattern)
-    except json.JSONDecodeError as error:
-        raise SchemaError(
-            f"{path}:{error.lineno}", "", error.doc[error.pos : error.pos + 20], "not JSON"
-        ) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise SchemaError(str(path), ".".join(map(str, first["loc"])), first["input"], first["msg"]) from None
-    except re.error as error:
-        raise SchemaError(str(path), "pattern", error.pattern, f"no regular expression: {error}") from None
-    return rules
+        return _parse_rules(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise SchemaError(str(path), "", error.strerror, "give a readable rule file") from None
+
+
+@lru_cache(maxsize=1)
+def _default_rules() -> tuple[Rule, ...]:
+    text = resources.files("data").joinpath("channel_rules.toml").read_text(encoding="utf-8")
+    return _parse_rules(text, "channel_rules.toml")
+
+
+def _parse_rules(text: str, where: str) -> tuple[Rule, ...]:
+    try:
+        return parse(_RuleFile, tomllib.loads(text), where).rule
+    except tomllib.TOMLDecodeError as error:
+        raise SchemaError(where, "", str(error), "write a TOML file with [[rule]] tables") from None
