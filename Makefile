@@ -1,0 +1,50 @@
+# Firewatch – the commands of a working day. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check checkpoint bench ablation constraints clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Rebuilt whenever the pinned versions or the project's own requirements change.
+$(READY): constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: $(READY)  ## play the three smoke tasks on the embedded environment: GNN ranker, rules, no key needed
+	$(BIN)/firewatch run --test-run --env embedded --ranker gnn --policy rules
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/pytest
+
+lint: $(READY)  ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy, strict
+	$(BIN)/mypy
+
+check: $(READY)  ## the environment contract against the embedded environment
+	$(BIN)/firewatch check --env embedded
+
+checkpoint: $(READY)  ## remake the shipped ranker: collect, train, export (same seed, same file)
+	$(BIN)/python -m gnn.recipe
+
+bench: $(READY)  ## speed of each part, with machine and command
+	$(BIN)/python -m agent.bench
+
+ablation: $(READY)  ## remake every table and figure of the README from its seeds
+	$(BIN)/python -m agent.showcase
+
+constraints: $(READY)  ## write the versions now installed to constraints.txt
+	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt
+	$(BIN)/pip freeze --exclude-editable | sed -e '/^#/d' -e 's/+cpu$$//' >> constraints.txt
+
+clean:  ## remove the virtual environment and caches, keep runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
