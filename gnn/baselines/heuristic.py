@@ -1,0 +1,167 @@
+"""The handcrafted ranker of the original FirewatchEnv agent: severity, blast radius and status in one sum."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.channels import Channel, channel_of, default_channel_map
+from data.incident import AlertEvent, Incident, Series
+from data.observation import Observation, Service
+from gnn.ranker import Candidate, Ranking
+from gnn.reachability import transitive_caller_counts
+
+LISTED = 5  # suspects in a ranking, at most
+
+_STATUS_WEIGHT = {"down": 1.0, "critical": 0.8, "degraded": 0.4}
+# A service that shows any other field is "active": the environment adds fields where a fault leaves traces.
+_ORDINARY_FIELDS = frozenset(
+    {
+        "http_server_error_rate",
+        "http_server_request_duration_p50",
+        "http_server_request_duration_p95",
+        "http_server_request_duration_p99",
+        "http_server_active_requests",
+        "process_cpu_utilization",
+        "process_memory_utilization",
+        "status",
+        "recent_logs",
+    }
+)
+# What stands in for the figures without an observation, and the level that an alert alone vouches for:
+# that of a critical service (errors, latency) or of an active one (memory).
+_READ = (Channel.ERROR, Channel.LATENCY_TAIL, Channel.MEMORY)
+_ALERTED_LEVEL = {Channel.ERROR: 0.50, Channel.LATENCY_TAIL: 2.0, Channel.MEMORY: 0.70}
+
+
+@dataclass(frozen=True)
+class _Vitals:
+    """The few figures of a service that the formula reads."""
+
+    status: str
+    error_rate: float
+    latency_p99_s: float
+    memory_utilization: float
+    active_requests: float = 0.0
+    has_unusual_fields: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        return (
+            self.status != "healthy"
+            or self.error_rate >= 0.05
+            or self.latency_p99_s >= 0.50
+            or self.memory_utilization >= 0.70
+            or self.active_requests >= 100
+            or self.has_unusual_fields
+        )
+
+    @property
+    def severity(self) -> float:
+        return (
+            2 * self.error_rate
+            + min(self.latency_p99_s, 5.0)
+            + self.memory_utilization
+            + min(self.active_requests / 500, 1.0)
+        )
+
+
+class HeuristicRanker:
+    """Ranks active services by their own severity, how many services they can hurt, and their status.
+
+    It reads the latest observation only. For evidence without observations it reads the nearest equivalents:
+    the latest points of the error, tail latency and memory channels, or what the alerts say, and derives the
+    status from them by the environment's thresholds.
+    """
+
+    name = "heuristic"
+
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks at most five active services; see `Ranker`."""
+        vitals = _observed(incident.observations[-1]) if incident.observations else _inferred(incident)
+        reach = transitive_caller_counts(list(vitals), incident.call_graph)
+        callees = {caller: set(called) - {caller} for caller, called in incident.call_graph.items()}
+        n_callers = Counter(callee for called in callees.values() for callee in called)
+        scored = [
+            Candidate(
+                name,
+                round(
+                    own.severity
+                    + 0.90 * n_reaching
+                    + 0.25 * n_callers[name]
+                    + 0.05 * len(callees.get(name, ()))
+                    + _STATUS_WEIGHT.get(own.status, 0.0),
+                    3,
+                ),
+            )
+            for (name, own), n_reaching in zip(vitals.items(), reach, strict=True)
+            if own.is_active
+        ]
+        best = sorted(scored, key=lambda candidate: -candidate.score)[:LISTED]
+        return Ranking(tuple(best), self.name)
+
+
+def _observed(observation: Observation) -> dict[str, _Vitals]:
+    return {name: _vitals_of(service) for name, service in observation.services.items()}
+
+
+def _vitals_of(service: Service) -> _Vitals:
+    return _Vitals(
+        status=service.status,
+        error_rate=service.error_rate,
+        latency_p99_s=service.latency_p99_s,
+        memory_utilization=service.memory_utilization,
+        active_requests=service.number("http_server_active_requests") or 0.0,
+        has_unusual_fields=not _ORDINARY_FIELDS.issuperset(service.metrics),
+    )
+
+
+def _inferred(incident: Incident) -> dict[str, _Vitals]:
+    """The figures as channels and alerts show them; what nobody measured counts 0, like a missing metric."""
+    levels = {name: dict.fromkeys(_READ, 0.0) for name in incident.services}
+    for name, metrics in incident.telemetry.items():
+        for metric, series in metrics.items():
+            channel, level = _latest_level(metric, series)
+            if channel in _READ and name in levels:
+                levels[name][channel] = max(levels[name][channel], level)
+    for alert in incident.alerts:
+        channel = _alerted_channel(alert)
+        if channel in _READ and alert.service in levels:
+            levels[alert.service][channel] = max(levels[alert.service][channel], _ALERTED_LEVEL[channel])
+    return {
+        name: _Vitals(
+            status=_status(level[Channel.ERROR], level[Channel.LATENCY_TAIL], level[Channel.MEMORY]),
+            error_rate=level[Channel.ERROR],
+            latency_p99_s=level[Channel.LATENCY_TAIL],
+            memory_utilization=level[Channel.MEMORY],
+        )
+        for name, level in levels.items()
+    }
+
+
+def _latest_level(metric: str, series: Series) -> tuple[Channel | None, float]:
+    """The metric's channel and latest point in that channel's unit; a "share" outside 0..1 counts 0."""
+    meaning = default_channel_map()(metric)
+    points = series.incident[np.isfinite(series.incident)]
+    if meaning is None or not points.size:
+        return None, 0.0
+    level = float(points[-1]) * meaning.scale
+    if meaning.channel in (Channel.ERROR, Channel.MEMORY):
+        level = 1.0 - level if meaning.inverted else level
+        level = level if 0.0 <= level <= 1.0 else 0.0
+    return meaning.channel, level
+
+
+def _alerted_channel(alert: AlertEvent) -> Channel | None:
+    if alert.kind == "trace":  # "PD" is a slow call, anything else the code of a failed one
+        return Channel.LATENCY_TAIL if alert.direction == "PD" else Channel.ERROR
+    return channel_of(alert.name) if alert.kind == "metric" and alert.direction != "down" else None
+
+
+def _status(error_rate: float, latency_p99_s: float, memory_utilization: float) -> str:
+    """The status that the environment gives to such figures."""
+    if error_rate >= 0.90 or memory_utilization >= 0.98:
+        return "down"
+    if error_rate >= 0.50 or latency_p99_s >= 2.0:
+        return "critical"
+    return "degraded" if error_rate >= 0.10 or latency_p99_s >= 0.50 else "healthy"
