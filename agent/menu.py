@@ -1,0 +1,52 @@
+"""The actions that may be asked for, the same for every service, model and rule."""
+
+from data.observation import Action
+
+INVESTIGATIONS = ("fetch_logs", "get_metrics_detail", "trace_dependencies")
+CONCLUSIONS = ("declare_resolved", "escalate")
+REMEDIES = (
+    "restart_service",
+    "rollback_deploy",
+    "revert_config",
+    "scale_replicas",
+    "circuit_break",
+    "extend_timeout",
+    "rebalance_load",
+    "traffic_shift",
+)
+DEEP_INVESTIGATIONS = ("strace_process", "inspect_commit_diff", "thread_dump")
+
+# What each action does, in neutral words: never when to use it.
+DESCRIPTIONS = {
+    "fetch_logs": "read the service's recent log lines",
+    "get_metrics_detail": "read the service's metrics over the last ticks",
+    "trace_dependencies": "list the service's callers and callees",
+    "declare_resolved": "end the incident",
+    "escalate": "call in another team",
+    "restart_service": "restart the service's processes",
+    "rollback_deploy": "go back to the version before the last deployment",
+    "revert_config": "go back to the configuration before the last change",
+    "scale_replicas": "give the service more memory and replicas",
+    "circuit_break": "cut the calls to the service for a while",
+    "extend_timeout": "let the service's callers wait longer",
+    "rebalance_load": "spread the service's requests anew",
+    "traffic_shift": "move the service's traffic elsewhere",
+    "strace_process": "trace the process's system calls",
+    "inspect_commit_diff": "read the last commit's changes",
+    "thread_dump": "read what the process's threads are doing",
+}
+
+
+def menu(logs_fetched: bool) -> tuple[str, ...]:
+    """The action types on offer; the deep investigations only once logs have been fetched."""
+    return INVESTIGATIONS + CONCLUSIONS + REMEDIES + (DEEP_INVESTIGATIONS if logs_fetched else ())
+
+
+def takes_target(action_type: str) -> bool:
+    """Whether the action is aimed at a service."""
+    return action_type not in CONCLUSIONS
+
+
+def is_remedy(action: Action) -> bool:
+    """Whether the action changes the system."""
+    return action.action_type in REMEDIES
