@@ -10,6 +10,7 @@ from data.observation import Observation, Service
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
 STEADY_SPREAD = 0.02
+RECENT = 5  # observations
 # A change this young may have caused what is seen.
 FRESH_CHANGE_S = 900.0
 MEMORY_PRESSURE = 0.80
@@ -25,6 +26,8 @@ class Trend:
     before: Service  # one observation ago; the same as `now` at the start
     error_spread: float  # largest minus smallest error rate so far
     latency_spread_s: float
+    recent_error_spread: float  # the same over the last few observations
+    recent_latency_spread_s: float
     observations: int
 
     @property
@@ -39,9 +42,13 @@ class Trend:
 
     @property
     def is_background(self) -> bool:
-        """Whether the service is a little off and always was: nothing that an incident explains."""
+        """Whether the service is a little off and stays so: nothing that an incident explains."""
+        if self.observations < 2:
+            return False
         mild = self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
-        return mild and self.error_spread <= STEADY_SPREAD and self.latency_spread_s <= 0.1
+        always = self.error_spread <= STEADY_SPREAD and self.latency_spread_s <= 0.1
+        lately = self.recent_error_spread <= STEADY_SPREAD / 2 and self.recent_latency_spread_s <= 0.05
+        return mild and (always or (self.observations >= RECENT and lately))
 
     @property
     def memory_per_tick(self) -> float:
@@ -74,6 +81,8 @@ def trends(history: Sequence[Observation]) -> dict[str, Trend]:
             seen[-2] if len(seen) > 1 else now,
             max(errors) - min(errors),
             max(latencies) - min(latencies),
+            max(errors[-RECENT:]) - min(errors[-RECENT:]),
+            max(latencies[-RECENT:]) - min(latencies[-RECENT:]),
             len(seen),
         )
     return found
