@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from agent.belief import Trend, callees_of, remedy_weights, trends
 from agent.decision import Decision, Refusal, Situation
 from agent.guard import Guard
-from agent.menu import is_remedy
+from agent.menu import REMEDIES, is_remedy
 from data.observation import Action, Observation
 
 NO_EFFECT_WORDS = (
@@ -21,6 +21,7 @@ CONVINCED = 1.5
 # A remedy has this many ticks to show that it helps.
 WATCHED_TICKS = 2
 IMPROVING = -0.005
+AFTERMATH = 3  # ticks in which callers may still suffer from a service that was remedied
 # Observations without trouble before an incident is over, and before one that never showed is given up.
 CALM_OBSERVATIONS = 2
 PATIENCE = 8
@@ -105,13 +106,15 @@ class Case:
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.trends = trends(situation.window)
-        self.innocent = frozenset(t.name for t in self.trends.values() if t.is_background)
-        self.broken = [
-            t for t in self.trends.values() if not t.now.is_healthy and t.name not in self.innocent
-        ]
         self.trials = [self._trial(k) for k, step in enumerate(situation.steps) if is_remedy(step.action)]
+        self.written_off = frozenset(
+            t.name for t in self.trends.values() if t.is_background or self._is_hopeless(t.name)
+        )
+        self.broken = [t for t in self.trends.values() if self._hurts(t.name, situation.now)]
         # Services whose remedy is still taking hold or is visibly helping.
-        self.under_way = frozenset(trial.service for trial in self.trials if not trial.failed)
+        self.under_way = frozenset(
+            t.service for t in self.trials if not t.failed and t.service in self.trends
+        )
         self.open = [t for t in self.broken if not self._is_explained(t)]
 
     def _trial(self, k: int) -> Trial:
@@ -131,7 +134,16 @@ class Case:
         # The observation that a remedy comes back with is from before it took hold anywhere.
         if any(trial.ticks_ago == 0 and not trial.failed for trial in self.trials):
             return True
-        return bool(callees_of(trend.name, self.situation.now.call_graph) & self.under_way)
+        return bool(callees_of(trend.name, self.situation.now.call_graph) & self._recovering())
+
+    def _recovering(self) -> frozenset[str]:
+        """Services under way that their callers may still suffer from."""
+        lately = {trial.service for trial in self.trials if trial.ticks_ago <= AFTERMATH}
+        return frozenset(s for s in self.under_way if s in lately or not self.trends[s].now.is_healthy)
+
+    def _is_hopeless(self, name: str) -> bool:
+        """Whether every remedy has failed on the service."""
+        return {t.remedy for t in self.trials if t.service == name and t.failed} >= set(REMEDIES)
 
     def when_calm(self) -> list[Proposal]:
         """Resolves once everything has been well for long enough; before any trouble it waits for it."""
@@ -146,7 +158,7 @@ class Case:
         return [Proposal(resolve, "everything that could recover has recovered")] if over else []
 
     def _hurts(self, name: str, observation: Observation) -> bool:
-        return name not in self.innocent and not observation.services[name].is_healthy
+        return name not in self.written_off and not observation.services[name].is_healthy
 
     def _by_suspicion(self) -> list[Trend]:
         """The likeliest root first: the ranking's belief and own evidence together."""
