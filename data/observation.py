@@ -49,10 +49,7 @@ class Service(BaseModel):
 
     def number(self, name: str) -> float | None:
         """The metric as a finite number, booleans as 0/1; None when missing, not numeric or not finite."""
-        value = (self.model_extra or {}).get(name)
-        if isinstance(value, (bool, int, float)) and math.isfinite(value):
-            return float(value)
-        return None
+        return _number((self.model_extra or {}).get(name))
 
     @property
     def error_rate(self) -> float:
@@ -189,7 +186,8 @@ def parse_step(raw: object, where: str) -> Step:
         SchemaError: no `observation`, or a field of the wrong type.
     """
     if not isinstance(raw, dict) or "observation" not in raw:
-        reason = raw.get("metadata", {}).get("error") if isinstance(raw, dict) else None
+        metadata = raw.get("metadata") if isinstance(raw, dict) else None
+        reason = metadata.get("error") if isinstance(metadata, dict) else None
         raise SchemaError(
             where, "observation", reason, "the answer carries no observation; check the request body"
         )
@@ -216,4 +214,8 @@ def _score(observation: Mapping[str, Any], info: Mapping[str, Any]) -> float | N
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    """`value` as a finite float; None for anything else, integers beyond every float included."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:
+        return None
