@@ -1,0 +1,114 @@
+"""What the server is asked, validated, and how it refuses: the shapes of FirewatchEnv's answers."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticKnownError
+
+from data.observation import Action
+
+# The generic menu and the investigations that logs unlock; what else FirewatchEnv knows, nobody is offered.
+ACTION_TYPES = (
+    "fetch_logs",
+    "get_metrics_detail",
+    "trace_dependencies",
+    "strace_process",
+    "inspect_commit_diff",
+    "thread_dump",
+    "restart_service",
+    "rollback_deploy",
+    "revert_config",
+    "scale_replicas",
+    "circuit_break",
+    "extend_timeout",
+    "rebalance_load",
+    "traffic_shift",
+    "declare_resolved",
+    "escalate",
+)
+
+
+class ResetRequest(BaseModel):
+    """The body of `/reset`; the difficulty is checked by the world, which answers with a reason."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    difficulty: str = "easy"
+    seed: int = 0
+    task_id: str | None = None
+
+
+class StepRequest(BaseModel):
+    """The body of `/step`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    action: dict[str, Any]
+
+
+class ActionRequest(BaseModel):
+    """The action within a `/step` body, or the data of a WebSocket `step` frame."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action_type: str
+    target_service: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    # Accepted from clients that send one, never looked at.
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("action_type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in ACTION_TYPES:
+            names = ", ".join(f"'{name}'" for name in ACTION_TYPES[:-1])
+            raise PydanticKnownError("literal_error", {"expected": f"{names} or '{ACTION_TYPES[-1]}'"})
+        return value
+
+    def action(self) -> Action:
+        """The action as the world takes it."""
+        return Action(
+            action_type=self.action_type,
+            target_service=self.target_service or None,
+            parameters=self.parameters,
+        )
+
+
+def complaints(error: ValidationError) -> list[dict[str, Any]]:
+    """The `detail` of a 422."""
+    return [dict(entry) for entry in error.errors()]
+
+
+def invalid_request(error: ValidationError) -> str:
+    """The reason in the flat body of a request that is no reset and no step."""
+    entries = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
+    return f"Invalid request: {entries}"
+
+
+def empty_observation(reason: str) -> dict[str, Any]:
+    """What stands for an observation where no episode is running."""
+    return {
+        "services": {},
+        "active_alerts": [],
+        "dependency_graph": {},
+        "slo_budget_remaining_pct": 100.0,
+        "bad_customer_minutes": 0.0,
+        "sim_time_elapsed_seconds": 0,
+        "sim_tick": 0,
+        "action_history": [{"action_type": "error", "target_service": "", "feedback_string": reason}],
+        "incident_declared": False,
+        "mttm_achieved_tick": None,
+        "user_impact_active": True,
+        "current_slo_burn_rate": 1.5,
+        "episode_score": None,
+    }
+
+
+def nothing_observed(reason: str) -> dict[str, Any]:
+    """The answer to a reset that starts nothing and to a step without an episode."""
+    return {"observation": empty_observation(reason), "reward": None, "done": False}
+
+
+def flat_refusal(reason: str) -> dict[str, Any]:
+    """The answer to a body that is no request: the observation's fields without an `observation`."""
+    return {"done": False, "reward": None, "metadata": {"error": reason}, **empty_observation(reason)}
