@@ -1,0 +1,102 @@
+"""Real incidents from JSON-lines files: parsed, checked and brought into the one `Incident` form."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from data import jsonl
+from data.incident import AlertEvent, Incident, Page, Series
+from data.observation import parse
+
+
+class _Points(BaseModel):
+    """One metric; null is a missing point."""
+
+    baseline: tuple[float | None, ...] = ()
+    incident: tuple[float | None, ...]
+
+    def to_series(self) -> Series:
+        return Series(np.array(self.incident, dtype=float), np.array(self.baseline, dtype=float))
+
+
+class _Alert(BaseModel):
+    kind: str
+    service: str
+    name: str
+    direction: str | None = None
+    caller: str | None = None
+
+
+class _Page(BaseModel):
+    node: str
+    metric: str | None = None
+
+
+class _Call(BaseModel):
+    """Telemetry of the calls from one service to another."""
+
+    caller: str
+    callee: str
+    metrics: dict[str, _Points]
+
+
+class _IncidentLine(BaseModel):
+    """One line of an incident file; fields that we have no name for are ignored."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    incident_id: str
+    system: str = ""
+    fault: str = ""
+    call_graph: dict[str, tuple[str, ...]]
+    alerting: _Page | None = None
+    telemetry: dict[str, dict[str, _Points]] = {}
+    calls: tuple[_Call, ...] = ()
+    alerts: tuple[_Alert, ...] = ()
+    root_causes: tuple[str, ...] = ()
+
+
+def read_incidents(path: Path) -> tuple[Incident, ...]:
+    """Reads a `.jsonl` or `.jsonl.gz` file of incidents, or all such files of a folder.
+
+    Raises:
+        SchemaError: names file, line and field.
+    """
+    return tuple(
+        parse_incident(raw, f"{file}:{number}")
+        for file in jsonl.files(path)
+        for number, raw in jsonl.read(file)
+    )
+
+
+def parse_incident(raw: object, where: str) -> Incident:
+    """Reads one incident.
+
+    Its services are the callers and callees of the call graph, then those that only the telemetry names. An
+    alert may come from elsewhere, such as a host: that makes it no suspect.
+
+    Raises:
+        SchemaError: a field is missing or of the wrong type.
+    """
+    line = parse(_IncidentLine, raw, where)
+    services = dict.fromkeys(line.call_graph)
+    services.update(dict.fromkeys(callee for callees in line.call_graph.values() for callee in callees))
+    services.update(dict.fromkeys(line.telemetry))
+    return Incident(
+        incident_id=line.incident_id,
+        services=tuple(services),
+        call_graph=line.call_graph,
+        telemetry={name: _series(metrics) for name, metrics in line.telemetry.items()},
+        call_telemetry={(call.caller, call.callee): _series(call.metrics) for call in line.calls},
+        alerts=tuple(AlertEvent(**dict(alert)) for alert in line.alerts),
+        page=Page(line.alerting.node, line.alerting.metric) if line.alerting else None,
+        system=line.system,
+        root_causes=line.root_causes,
+        fault=line.fault,
+    )
+
+
+def _series(metrics: Mapping[str, _Points]) -> dict[str, Series]:
+    return {name: points.to_series() for name, points in metrics.items()}

@@ -1,0 +1,106 @@
+"""Crash-safe JSON lines: every line that a reader sees is whole, whatever killed the writer."""
+
+import fcntl
+import gzip
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from data.errors import SchemaError
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+_log = logging.getLogger(__name__)
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes `record` as one more line of `path` and returns when it is on the disk.
+
+    A line that an earlier writer left half-written is cut off first. Several processes may append to one
+    file.
+    """
+    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        line = _mend_end(file) + line
+        while line:
+            line = line[file.write(line) :]
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (line number from 1, object) for every line of a `.jsonl` or `.jsonl.gz` file but blank ones.
+
+    A last line without an end that does not parse was torn by a crash: it is left out and a warning logged.
+
+    Raises:
+        SchemaError: the file cannot be read, or a line is not a JSON object.
+    """
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                record = _parse(line)
+                if record is None and not line.endswith(b"\n"):
+                    _log.warning("%s:%d: left out a torn last line", path, number)
+                elif record is None:
+                    shown = line.decode(errors="replace").strip()
+                    raise SchemaError(f"{path}:{number}", "", shown, "write one JSON object a line")
+                else:
+                    yield number, record
+    except OSError as error:
+        raise SchemaError(str(path), "", error.strerror or str(error), "give a readable file") from None
+    except (EOFError, zlib.error) as error:
+        raise SchemaError(str(path), "", str(error), "give a whole gzip file") from None
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """`path` itself, or the `.jsonl` and `.jsonl.gz` files directly in the folder `path`, sorted by name.
+
+    Raises:
+        SchemaError: there is no such file or folder, or no such file in it.
+    """
+    if path.is_file():
+        return (path,)
+    if not path.is_dir():
+        raise SchemaError(
+            str(path), "", "no such file or folder", "give a .jsonl or .jsonl.gz file or a folder"
+        )
+    found = tuple(sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES)))
+    if not found:
+        raise SchemaError(str(path), "", "a folder without .jsonl or .jsonl.gz files", "give another folder")
+    return found
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:  # not JSON, or not UTF-8
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _mend_end(file: IO[bytes]) -> bytes:
+    """Cuts a torn last line off; returns the line end that a whole one without it still needs."""
+    end = file.seek(0, os.SEEK_END)
+    start, tail = end, b""
+    while start and b"\n" not in tail:
+        size = min(start, 1 << 16)
+        start -= size
+        file.seek(start)
+        tail = file.read(size) + tail
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if last and _parse(last) is not None:
+        return b"\n"
+    file.truncate(end - len(last))
+    return b""

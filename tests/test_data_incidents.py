@@ -1,0 +1,91 @@
+"""Incident files: what they mean, and how they are refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data.errors import SchemaError
+from data.incident import AlertEvent, Page
+from data.incidents import parse_incident, read_incidents
+
+LINE = {
+    "incident_id": "shop/1",
+    "system": "shop",
+    "fault": "delay",
+    "call_graph": {"web": ["api"], "api": ["db"]},
+    "alerting": {"node": "web", "metric": "latency"},
+    "telemetry": {
+        "api": {"latency_p50": {"baseline": [1, None], "incident": [2.5, None, 3]}},
+        "sidecar": {"cpu": {"incident": []}},
+    },
+    "calls": [
+        {"caller": "web", "callee": "api", "metrics": {"errors": {"baseline": [0], "incident": [4]}}},
+    ],
+    "alerts": [
+        {"kind": "trace", "service": "db", "name": "GET", "direction": "PD", "caller": "api"},
+        {"kind": "metric", "service": "host-1", "name": "node_cpu"},
+    ],
+    "root_causes": ["db"],
+}
+
+
+def test_every_part_of_a_line_arrives():
+    incident = parse_incident(LINE, "test")
+    assert incident.services == ("web", "api", "db", "sidecar")  # not host-1: an alert makes no suspect
+    assert incident.page == Page("web", "latency")
+    assert incident.alerts[0] == AlertEvent("db", "trace", "GET", "PD", "api")
+    assert incident.root_causes == ("db",) and incident.fault == "delay" and incident.system == "shop"
+    series = incident.telemetry["api"]["latency_p50"]
+    np.testing.assert_array_equal(series.baseline, [1, np.nan])
+    np.testing.assert_array_equal(series.incident, [2.5, np.nan, 3])
+    assert incident.telemetry["sidecar"]["cpu"].incident.size == 0
+    np.testing.assert_array_equal(incident.call_telemetry["web", "api"]["errors"].incident, [4])
+    assert incident.observations == ()
+
+
+def test_little_is_enough():
+    incident = parse_incident({"incident_id": 7, "call_graph": {}}, "test")
+    assert incident.incident_id == "7" and incident.services == () and incident.page is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"call_graph": {"web": "api"}}, "call_graph.web"),
+        ({"telemetry": {"api": {"cpu": {"incident": [1, "high"]}}}}, "telemetry.api.cpu.incident.1"),
+        ({"telemetry": {"api": {"cpu": {"baseline": []}}}}, "telemetry.api.cpu.incident"),
+        ({"alerts": [{"kind": "log", "name": "x"}]}, "alerts.0.service"),
+        ({"root_causes": "db"}, "root_causes"),
+    ],
+)
+def test_a_bad_line_is_refused_with_file_line_and_field(tmp_path, change, field):
+    path = tmp_path / "incidents.jsonl"
+    path.write_text(json.dumps(LINE) + "\n" + json.dumps(LINE | change) + "\n")
+    with pytest.raises(SchemaError) as refusal:
+        read_incidents(path)
+    assert refusal.value.where == f"{path}:2"
+    assert refusal.value.field == field
+
+
+def test_a_folder_gives_the_incidents_of_all_its_files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(LINE | {"incident_id": name}) + "\n")
+    assert [incident.incident_id for incident in read_incidents(tmp_path)] == ["a", "b"]
+
+
+def test_the_published_incidents_are_read_whole(shared):
+    incidents = read_incidents(shared / "incidents")
+    counts = {}
+    for incident in incidents:
+        counts[incident.system] = counts.get(incident.system, 0) + 1
+        assert set(incident.root_causes) <= set(incident.services)
+        assert set(incident.services) == set(incident.call_graph)
+    assert counts == {
+        "gaia": 160,
+        "hotel": 122,
+        "online-boutique": 24,
+        "petshop": 16,
+        "sockshop": 248,
+        "train-ticket": 28,
+    }
