@@ -84,7 +84,7 @@ class Decision:
 
     action: Action
     source: Source
-    # Short cause when a model was asked and the rules answered instead; None otherwise.
+    # Short cause when a model should have answered and the rules did; None otherwise.
     why_not_model: str | None = None
     # The conversation as it was sent, a repair question included; empty when no model was asked.
     prompt: tuple[Message, ...] = ()
@@ -97,6 +97,11 @@ class Decision:
     reason: str = ""
     # A remedy that was wanted but not sent, because a person declined it or the run is a dry run.
     recommended: Action | None = None
+
+    @property
+    def fallback(self) -> str | None:
+        """Why the rules answered although a model was asked; None when none was, or when it answered."""
+        return self.why_not_model if self.prompt else None
 
 
 class Policy(Protocol):

@@ -64,18 +64,21 @@ class RulesPolicy:
                 continue
             withheld = await self._guard.withheld(proposal.action, situation)
             if withheld is not None:
-                return self._watch_instead(proposal.action, withheld, situation, tuple(refused))
+                return Decision(
+                    self.pastime(situation),
+                    "rules",
+                    refusals=tuple(refused),
+                    reason=withheld,
+                    recommended=proposal.action,
+                )
             return Decision(proposal.action, "rules", refusals=tuple(refused), reason=proposal.reason)
         end = Action(action_type="escalate")
         return Decision(end, "rules", refusals=tuple(refused), reason="nothing else is permitted")
 
-    def _watch_instead(
-        self, wanted: Action, why: str, situation: Situation, refusals: tuple[Refusal, ...]
-    ) -> Decision:
-        """Spends the tick harmlessly; the wanted remedy is only named."""
+    def pastime(self, situation: Situation) -> Action:
+        """A permitted action that changes nothing, while a wanted remedy is only named."""
         looks = (p.action for p in pastimes(situation) if self._guard.refusal(p.action, situation) is None)
-        action = next(looks, Action(action_type="escalate"))
-        return Decision(action, "rules", refusals=refusals, reason=why, recommended=wanted)
+        return next(looks, Action(action_type="escalate"))
 
 
 def proposals(situation: Situation) -> list[Proposal]:

@@ -1,0 +1,74 @@
+"""Text that the system under investigation wrote: cleaned, bounded and fenced, so that it stays data."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+FENCE_OPEN = "<<<data"
+FENCE_CLOSE = "data>>>"
+MAX_NAME = 64
+
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/@-]{{0,{MAX_NAME - 1}}}")
+# Words of the grader; they never occur in a prompt, whoever wrote them.
+_GRADER_WORDS = re.compile(r"reward|score", re.IGNORECASE)
+# What models take for the end of data or the start of somebody else's turn.
+_MARKERS = re.compile(
+    r"<\s*/?\s*\|?\s*(?:system|assistant|user|tool|developer|im_start|im_end|data|instructions?|endoftext|inst|s)"
+    r"\b[^<>]{0,40}\|?\s*/?\s*>"
+    r"|<\|.{0,40}?\|>|<<+|>>+|\[/?\s*INST\s*\]|`{2,}|~{3,}|#{2,}|-{4,}|={4,}",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(r"\b(system|assistant|user|tool|developer|human|function)\s*[:>](?=\s|$)", re.IGNORECASE)
+_DATA_WORD = re.compile(r"\bdata\b\s*>", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+
+
+def clean(text: str, limit: int) -> str:
+    """`text` as one bounded line without control characters, fences, turn markers and the grader's words."""
+    # Longer input than could matter is cut first, so that no text costs more than its share.
+    folded = unicodedata.normalize("NFKC", text[: 4 * limit])
+    visible = "".join(_visible(c) for c in folded)
+    line = _SPACE.sub(" ", visible)
+    # Taking one marker out can join two halves of another.
+    for _ in range(3):
+        line = _GRADER_WORDS.sub("…", _DATA_WORD.sub("…", _MARKERS.sub("…", line)))
+    line = _ROLE.sub(r"\1 -", line).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def fenced(lines: Iterable[str]) -> list[str]:
+    """Cleaned lines between two fence lines, each marked as quoted."""
+    return [FENCE_OPEN, *(f"| {line}" for line in lines), FENCE_CLOSE]
+
+
+def labels_of(names: Iterable[str]) -> Mapping[str, str]:
+    """{name: label}: how each service is called in a prompt.
+
+    A plain name is its own label. One that is not – a sentence, markup, a grader's word – becomes `service-<n>`
+    after its position, so that it cannot speak.
+    """
+    ordered = list(dict.fromkeys(names))
+    plain = {name for name in ordered if _is_plain(name)}
+    labels: dict[str, str] = {}
+    for position, name in enumerate(ordered, start=1):
+        label = name if name in plain else f"service-{position}"
+        while name not in plain and label in plain:
+            label += "x"
+        labels[name] = label
+    return labels
+
+
+def _is_plain(name: str) -> bool:
+    return bool(_PLAIN_NAME.fullmatch(name)) and not _GRADER_WORDS.search(name) and len(_words(name)) <= 8
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[._:/@-]+", name) if word]
+
+
+def _visible(character: str) -> str:
+    """The character; a space for a control character, nothing for one that cannot be seen on its own."""
+    category = unicodedata.category(character)
+    if category == "Cc":
+        return " "
+    return "" if category[0] in "CM" else character
