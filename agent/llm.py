@@ -1,4 +1,4 @@
-"""The only file that talks to a model: any OpenAI-compatible endpoint, with limits, budgets and an opt-in cache."""
+"""The only file that talks to a model: any OpenAI-compatible endpoint, with limits, budgets and a cache."""
 
 import asyncio
 import hashlib
@@ -98,7 +98,7 @@ class Reply:
 
     text: str
     model: str
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cached: bool = False
 
 
@@ -255,11 +255,10 @@ class ChatModel:
 
     def _connected(self) -> "AsyncOpenAI":
         if self._client is None:
-            import httpx
-            from openai import AsyncOpenAI
+            from openai import AsyncOpenAI, Timeout
 
             settings = self.settings
-            timeout = httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
+            timeout = Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
             self._client = AsyncOpenAI(
                 api_key=settings.api_key,
                 base_url=settings.base_url,

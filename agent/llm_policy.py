@@ -1,4 +1,4 @@
-"""The model decides: one question, one repair question, then the rules; three failures in a row end its part."""
+"""The model decides: one question, one repair question, then the rules; three failures end its part."""
 
 import time
 

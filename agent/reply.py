@@ -33,8 +33,8 @@ class UnusableReply(FirewatchError):
 def parse_reply(text: str, situation: Situation) -> Action:
     """The action that `text` asks for.
 
-    Accepts Markdown fences, prose around the object, `action` for `action_type`, `targets` (a string or the first
-    of a list) for `target_service`, and missing `parameters`. A target is never guessed.
+    Accepts Markdown fences, prose around the object, `action` for `action_type`, `targets` (a string or the
+    first of a list) for `target_service`, and missing `parameters`. A target is never guessed.
 
     Raises:
         UnusableReply: no object, an action outside of the menu, or a target that is not in this observation.

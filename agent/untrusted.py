@@ -44,8 +44,8 @@ def fenced(lines: Iterable[str]) -> list[str]:
 def labels_of(names: Iterable[str]) -> Mapping[str, str]:
     """{name: label}: how each service is called in a prompt.
 
-    A plain name is its own label. One that is not – a sentence, markup, a grader's word – becomes `service-<n>`
-    after its position, so that it cannot speak.
+    A plain name is its own label. One that is not – a sentence, markup, a grader's word – becomes
+    `service-<n>` after its position, so that it cannot speak.
     """
     ordered = list(dict.fromkeys(names))
     plain = {name for name in ordered if _is_plain(name)}
