@@ -1,0 +1,95 @@
+"""Incidents → training examples → batches of tensors."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.channels import ChannelMap
+from data.incident import Incident
+from gnn.features import CHANNEL_BLOCK, Graph, featurize
+
+
+class Example(NamedTuple):
+    """One labelled graph."""
+
+    graph: Graph
+    is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
+    family: int  # index of the fault family, -1 when unknown
+    source: str  # what a split keeps together and a batch keeps in balance
+
+
+class Batch(NamedTuple):
+    """Several graphs side by side; B graphs, S services in all."""
+
+    x: Tensor  # (S, F)
+    mode: Tensor  # (B,)
+    edge_index: Tensor  # (2, E)
+    edge_attr: Tensor  # (E, A)
+    graph_of: Tensor  # (S,)
+    graphs: int
+    is_root: Tensor  # (S,)
+    family: Tensor  # (B,)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        moved = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        return self._replace(**moved)
+
+
+def examples_of(
+    incidents: Iterable[Incident],
+    families: Sequence[str] = (),
+    source: str | None = None,
+    channel_map: ChannelMap | None = None,
+) -> Iterator[Example]:
+    """Turns labelled incidents into examples.
+
+    An incident whose roots are not among its services cannot be learnt from and is left out; one without any
+    root is an example of health.
+    """
+    family_index = {name: index for index, name in enumerate(families)}
+    for incident in incidents:
+        roots = set(incident.root_causes)
+        is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
+        if not len(is_root) or (roots and not is_root.any()):
+            continue
+        graph = featurize(incident, channel_map)
+        yield Example(graph, is_root, family_index.get(incident.fault, -1), source or incident.system)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Lays graphs side by side."""
+    graphs = [example.graph for example in examples]
+    sizes = np.array([len(graph.x) for graph in graphs])
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    shifted = [graph.edge_index + offset for graph, offset in zip(graphs, offsets, strict=True)]
+    return Batch(
+        x=torch.from_numpy(np.concatenate([graph.x for graph in graphs])),
+        mode=torch.tensor([graph.mode for graph in graphs]),
+        edge_index=torch.from_numpy(np.concatenate(shifted, axis=1)),
+        edge_attr=torch.from_numpy(np.concatenate([graph.edge_attr for graph in graphs])),
+        graph_of=torch.from_numpy(np.repeat(np.arange(len(graphs)), sizes)),
+        graphs=len(graphs),
+        is_root=torch.from_numpy(np.concatenate([example.is_root for example in examples])),
+        family=torch.tensor([example.family for example in examples]),
+    )
+
+
+def drop_channels(batch: Batch, rate: float, generator: torch.Generator) -> Batch:
+    """Hides whole channels of whole graphs, and single channels of single services, with probability `rate`.
+
+    What is measured differs from system to system; a net that leans on one channel would not travel.
+    """
+    if rate <= 0:
+        return batch
+    channels, statistics = CHANNEL_BLOCK
+    graph_keeps = torch.rand((batch.graphs, channels), generator=generator) >= rate
+    service_keeps = torch.rand((len(batch.x), channels), generator=generator) >= rate / 3
+    keeps = (graph_keeps.to(batch.x.device)[batch.graph_of] & service_keeps.to(batch.x.device)).float()
+    width = channels * statistics
+    masked = batch.x[:, :width] * keeps.repeat_interleave(statistics, dim=1)
+    return batch._replace(x=torch.cat([masked, batch.x[:, width:]], dim=1))

@@ -1,0 +1,115 @@
+"""A checkpoint folder: weights without pickle, the exported network, and a card about where they came from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from data.errors import FirewatchError, SchemaError
+from data.observation import parse
+from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
+
+if TYPE_CHECKING:
+    from gnn.model import ModelConfig, RootCauseNet
+
+FORMAT_VERSION = 1
+WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
+
+
+class CheckpointError(FirewatchError):
+    """A checkpoint folder that is missing, damaged, or made for other features."""
+
+
+class Card(BaseModel):
+    """What `checkpoint.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    feature_version: int = FEATURE_VERSION
+    features: tuple[str, ...] = SERVICE_FEATURES
+    model: dict[str, Any]
+    training: dict[str, Any] = {}
+    # What it learnt from: source → number of examples.
+    trained_on: dict[str, int] = {}
+    metrics: dict[str, Any] = {}
+    # Softmax temperature a mode of evidence, fitted on held-out data.
+    temperature: dict[str, float] = {}
+    # Below this probability of its first candidate the ranker calls itself unsure.
+    unsure_below: float = 0.0
+    git: str | None = None
+
+
+def save(net: "RootCauseNet", card: Card, folder: Path) -> None:
+    """Writes weights, export and card; an existing checkpoint in `folder` is replaced."""
+    from safetensors.torch import save_file
+
+    from gnn.export import export_onnx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / WEIGHTS)
+    export_onnx(net, folder / EXPORT)
+    text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> Card:
+    """Reads and checks the card.
+
+    Raises:
+        CheckpointError: no checkpoint there, or one of another format or feature version.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder}: no checkpoint ({CARD} is missing) – run 'firewatch train --out {folder}'"
+        )
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: not JSON at line {error.lineno} – train it again") from None
+    _check_versions(raw if isinstance(raw, Mapping) else {}, folder)
+    try:
+        return parse(Card, raw, str(path))
+    except SchemaError as error:
+        raise CheckpointError(f"{error} (train it again with 'firewatch train')") from None
+
+
+def load(folder: Path) -> "tuple[RootCauseNet, Card]":
+    """Reads a checkpoint for training or inspection; ranking needs only the export.
+
+    Raises:
+        CheckpointError: as `read_card`, or weights that do not fit the card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from gnn.model import ModelConfig, RootCauseNet
+
+    card = read_card(folder)
+    net = RootCauseNet(parse(ModelConfig, card.model, str(folder / CARD)))
+    try:
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: {first} – train it again with 'firewatch train'"
+        ) from None
+    return net.eval(), card
+
+
+def _check_versions(raw: Mapping[str, Any], folder: Path) -> None:
+    for key, ours in (("format_version", FORMAT_VERSION), ("feature_version", FEATURE_VERSION)):
+        if raw.get(key) != ours:
+            what = key.replace("_version", "")
+            theirs = raw.get(key)
+            raise CheckpointError(
+                f"{folder}: {what} version {theirs}, this code has {ours} – run 'firewatch train'"
+            )
+
+
+def card_for(config: "ModelConfig", **fields: Any) -> Card:
+    """A card for a network of this shape."""
+    return Card(model=config.model_dump(mode="json"), **fields)

@@ -1,0 +1,204 @@
+"""How far each metric is from where it should be: from its own healthy past, else from its peers.
+
+Shapes: M metrics, S services, T incident points, T0 baseline points, C channels, K statistics.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel, ChannelMap
+from data.incident import Incident, Series
+
+Floats = npt.NDArray[np.float64]
+
+CHANNELS: tuple[Channel, ...] = tuple(Channel)
+CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
+
+# Channels measured as a share of a whole: their level means something without any comparison.
+SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.MEMORY})
+# Channels measured in seconds since an event: small is interesting.
+AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
+_AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
+
+STATISTICS = (
+    "has",  # 1 where the channel is measured at all
+    "up",  # largest deviation in the bad direction, asinh of robust z
+    "down",  # largest deviation in the good direction
+    "mean",  # mean deviation over the incident
+    "last",  # deviation of the last point
+    "onset",  # 1 when it deviates from the first point on, 0 when never
+    "ratio",  # log of incident mean over baseline median
+    "peer",  # robust z of the deviation (with a baseline) or of the level (without) among the services
+    "growth",  # asinh of the relative change over the incident window
+    "level",  # a share as it is; the recency of an event
+    "gone",  # share of points that vanished against the baseline
+)
+K = len(STATISTICS)
+_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE = range(1, K)
+
+_MAD_TO_SIGMA = 1.4826
+_FIVE_SIGMA = float(np.arcsinh(5.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """All metrics that have a channel, padded to one block, sorted by channel."""
+
+    incident: Floats  # (M, S, T), NaN where missing
+    baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
+    channel: npt.NDArray[np.int64]  # (M,)
+
+
+def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
+    """Collects the telemetry of `incident` under its channels, in our units, higher is worse."""
+    return stack_rows([incident.telemetry.get(name, {}) for name in incident.services], channel_map)
+
+
+def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
+    """As `stack`, for any rows of metrics (services or calls)."""
+    by_metric: dict[str, list[tuple[int, Series]]] = {}
+    length = length0 = 0
+    for index, row in enumerate(rows):
+        for name, series in row.items():
+            by_metric.setdefault(name, []).append((index, series))
+            length, length0 = max(length, len(series.incident)), max(length0, len(series.baseline))
+    known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
+    known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
+    now = np.full((len(known), len(rows), length), np.nan)
+    past = np.full((len(known), len(rows), length0), np.nan)
+    for m, (meaning, name) in enumerate(known):
+        for s, series in by_metric[name]:
+            if len(series.incident):
+                now[m, s, length - len(series.incident) :] = series.incident
+            if len(series.baseline):
+                past[m, s, length0 - len(series.baseline) :] = series.baseline
+        if meaning.scale != 1.0:
+            now[m] *= meaning.scale
+            past[m] *= meaning.scale
+        if meaning.inverted:
+            top = 1.0 if meaning.channel in SHARES else 0.0
+            now[m], past[m] = top - now[m], top - past[m]
+    channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
+    return Stack(now, past, channel)
+
+
+class Deviations(NamedTuple):
+    """What `stack` says once compared: zero where nothing is measured."""
+
+    statistics: Floats  # (S, C, K)
+    over_time: Floats  # (S, C, T) mean asinh z of the channel's metrics; zero without a baseline
+
+
+def deviations(block: Stack) -> Deviations:
+    """Compares every metric with its baseline or its peers and merges the metrics of each channel."""
+    metrics, services, ticks = block.incident.shape
+    out = np.zeros((services, len(CHANNELS), K))
+    over_time = np.zeros((services, len(CHANNELS), ticks))
+    if not metrics or not services or not ticks:
+        return Deviations(out, over_time)
+    starts = np.flatnonzero(np.r_[True, np.diff(block.channel) > 0])
+    channels = block.channel[starts]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
+        z = _over_time(block)  # (M, S, T)
+        each = _metric_statistics(block, z)  # (M, S, K)
+    if z is not None:
+        known = np.isfinite(z)
+        total = np.add.reduceat(np.where(known, z, 0.0), starts, axis=0)
+        mean = total / np.maximum(np.add.reduceat(known, starts, axis=0), 1)  # (C', S, T)
+        over_time[:, channels] = mean.transpose(1, 0, 2)
+    measured = each[..., :1] > 0
+    signed = np.where(measured, each, 0.0)
+    count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
+    mean = np.add.reduceat(signed, starts, axis=0) / np.maximum(count, 1)
+    highest = np.maximum.reduceat(np.where(measured, each, -np.inf), starts, axis=0)
+    merged = mean
+    for statistic in (_UP, _DOWN, _ONSET, _LEVEL):
+        merged[..., statistic] = highest[..., statistic]
+    merged[..., 0] = count[..., 0] > 0
+    out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
+    return Deviations(out, over_time)
+
+
+def _over_time(block: Stack) -> Floats | None:
+    """asinh of the robust z of every point against its own baseline: (M, S, T); None without any baseline."""
+    past = block.baseline
+    if past.shape[2] == 0:
+        return None
+    center = np.nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
+    spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(past - center), axis=2, keepdims=True)
+    spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
+    least = 0.05 * np.abs(np.nan_to_num(center)) + _floor(block)[..., None]
+    spread = np.maximum(np.nan_to_num(spread), least)
+    return np.asarray(np.arcsinh((block.incident - center) / spread))
+
+
+def _floor(block: Stack) -> Floats:
+    """The smallest difference worth a mention, per metric: (M, 1)."""
+    typical = np.nan_to_num(np.nanmedian(np.abs(block.incident), axis=(1, 2)))
+    is_share = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
+    return np.where(is_share, 0.005, 0.02 * typical + 1e-9)[:, None]
+
+
+def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
+    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
+    now, past = block.incident, block.baseline
+    is_share = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None]
+    is_age = np.isin(block.channel, [CHANNEL_INDEX[c] for c in AGES])[:, None]
+    out = np.zeros((*now.shape[:2], K))
+    there = np.isfinite(now)
+    n_now = there.sum(axis=2)
+    n_past = np.isfinite(past).sum(axis=2)
+    out[..., 0] = (n_now > 0) | (n_past > 0)
+
+    filled = _carry_forward(now, there)
+    first, last = filled[..., 0], filled[..., -1]
+    level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
+    floor = _floor(block)
+
+    out[..., _GROWTH] = np.arcsinh(np.nan_to_num((last - first) / (np.abs(first) + 5 * floor)))
+    recency = 1.0 / (1.0 + np.maximum(last, 0.0) / _AGE_HALF_S)
+    out[..., _LEVEL] = np.where(
+        is_age, np.nan_to_num(recency), np.where(is_share, np.clip(np.nan_to_num(last), 0, 2), 0)
+    )
+    if z is None:
+        out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
+        return out
+
+    comparable = (n_now > 0) & (n_past > 0)
+    out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
+    out[..., _DOWN] = np.where(comparable, np.maximum(-np.nanmin(z, axis=2), 0.0), 0.0)
+    out[..., _MEAN] = np.where(comparable, np.nanmean(z, axis=2), 0.0)
+    out[..., _LAST] = np.where(comparable, np.nan_to_num(_carry_forward(z, there)[..., -1]), 0.0)
+    exceeds = np.abs(np.nan_to_num(z)) > _FIVE_SIGMA
+    first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
+    out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
+    center = np.nanmedian(past, axis=2)  # (M, S)
+    ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
+    out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
+    out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
+    out[..., _GONE] = np.where(n_past > 0, n_past / past.shape[2] - n_now / now.shape[2], 0.0)
+    return out
+
+
+def _carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
+    """`now` with gaps filled by the last value before, and leading gaps by the first value after."""
+    if there.all() or now.shape[2] == 1:
+        return now
+    index = np.where(there, np.arange(now.shape[2]), 0)
+    np.maximum.accumulate(index, axis=2, out=index)
+    filled = np.take_along_axis(now, index, axis=2)
+    first = np.take_along_axis(now, there.argmax(axis=2)[..., None], axis=2)
+    return np.where(np.isfinite(filled), filled, first)
+
+
+def _among_peers(values: Floats) -> Floats:
+    """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
+    center = np.nanmedian(values, axis=1, keepdims=True)
+    spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(values - center), axis=1, keepdims=True)
+    return np.nan_to_num(np.arcsinh((values - center) / (spread + 0.1)))

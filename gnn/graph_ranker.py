@@ -1,0 +1,137 @@
+"""The graph network as a ranker: features in, calibrated and explained suspects out, by ONNX Runtime."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import ChannelMap, default_channel_map
+from data.incident import Incident
+from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
+from gnn.evidence import explain
+from gnn.features import MODES, Graph, featurize
+from gnn.ranker import Candidate, Ranking
+
+if TYPE_CHECKING:
+    from gnn.model import ModelConfig
+
+Floats = npt.NDArray[np.float32]
+# A graph → root scores (S,), family logits (S, families), incident logit (1,).
+Network = Callable[[Graph], tuple[Floats, Floats, Floats]]
+
+_EXPLAINED = 5  # candidates that get evidence
+
+
+class GraphRanker:
+    """Ranks with a trained network.
+
+    Args:
+        network: the scoring function.
+        card: the checkpoint's card, for temperatures and families.
+        name: how results are reported.
+        channel_map: how metric names are read; the default rules when None.
+    """
+
+    def __init__(
+        self, network: Network, card: Card, name: str = "gnn", channel_map: ChannelMap | None = None
+    ) -> None:
+        self._network, self._card, self._name = network, card, name
+        self._channel_map = channel_map or default_channel_map()
+        self._families = tuple(card.model.get("families", ()))
+
+    @property
+    def name(self) -> str:
+        """As reported."""
+        return self._name
+
+    @property
+    def card(self) -> Card:
+        """Where the weights came from."""
+        return self._card
+
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks all services, best first; ties keep the incident's order."""
+        if not incident.services:
+            return Ranking((), self._name)
+        graph = featurize(incident, self._channel_map)
+        root, family, is_incident = self._network(graph)
+        order = np.argsort(-root, kind="stable")
+        probability = _softmax(root / self._card.temperature.get(MODES[graph.mode], 1.0))
+        first = [incident.services[i] for i in order[:_EXPLAINED]]
+        evidence = explain(incident, first, self._channel_map)
+        candidates = tuple(
+            Candidate(name, float(root[i]), float(probability[i]), evidence.get(name, ()))
+            for i in order
+            for name in (incident.services[i],)
+        )
+        likely = _softmax(family[order[0]]) if self._families else ()
+        return Ranking(
+            candidates,
+            self._name,
+            unsure=bool(probability[order[0]] < self._card.unsure_below),
+            incident_probability=float(1.0 / (1.0 + np.exp(-is_incident[0]))),
+            families={name: float(p) for name, p in zip(self._families, likely, strict=True)},
+        )
+
+
+def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None = None) -> GraphRanker:
+    """Opens a checkpoint folder.
+
+    Raises:
+        CheckpointError: the folder holds no usable checkpoint.
+    """
+    import onnxruntime
+
+    card = read_card(folder)
+    path = folder / EXPORT
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: {EXPORT} is missing – run 'firewatch train' again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except (onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
+            onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:  # fmt: skip
+        raise CheckpointError(f"{path}: {str(error).splitlines()[0]} – run 'firewatch train' again") from None
+
+    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+        inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
+                  "edge_attr": graph.edge_attr}  # fmt: skip
+        root, family, incident = session.run(None, inputs)
+        return root, family, incident
+
+    return GraphRanker(network, card, name, channel_map)
+
+
+def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
+    """The network with fresh weights: what the architecture alone is worth."""
+    import torch
+
+    from gnn.checkpoint import card_for
+    from gnn.model import RootCauseNet
+
+    torch.manual_seed(seed)
+    net = RootCauseNet(config).eval()
+
+    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+        services = torch.zeros(len(graph.x), dtype=torch.long)
+        with torch.no_grad():
+            scores = net(
+                torch.from_numpy(graph.x),
+                torch.tensor([graph.mode]),
+                torch.from_numpy(graph.edge_index),
+                torch.from_numpy(graph.edge_attr),
+                services,
+                1,
+            )
+        return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
+
+    return GraphRanker(network, card_for(config), "untrained")
+
+
+def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
+    weight = np.exp(np.asarray(logits, dtype=np.float64) - float(np.max(logits)))
+    return np.asarray(weight / weight.sum())

@@ -1,0 +1,154 @@
+"""The networks: one inductive encoder over services and calls, three ways to pass messages, and two controls.
+
+Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
+
+from gnn.features import CALL_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+
+Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
+
+
+class ModelConfig(BaseModel):
+    """Everything that decides the network's shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    convolution: Convolution = Field(
+        "edge",
+        description="message passing; 'none' is the graph-free control, 'degree' sees only graph columns",
+    )
+    hidden: int = Field(64, gt=0, description="hidden width")
+    layers: int = Field(3, ge=0, description="rounds of message passing")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
+    families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
+
+
+class Scores(NamedTuple):
+    """What the network says about a batch."""
+
+    root: Tensor  # (S,) higher is more suspect
+    family: Tensor  # (S, families) logits, as if the service were the root
+    incident: Tensor  # (B,) logit that something is wrong at all
+
+
+class RootCauseNet(nn.Module):
+    """Scores every service of every graph in a batch; knows no service by name and no graph by size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, features = config.hidden, len(SERVICE_FEATURES)
+        visible = torch.ones(features)
+        if config.convolution == "none":
+            visible[list(GRAPH_FEATURES)] = 0.0
+        self.visible: Tensor
+        self.register_buffer("visible", visible)
+        # One encoder a mode: a lone snapshot and a baselined series are different inputs.
+        self.encode = nn.Linear(features * len(MODES), hidden)
+        self.mode = nn.Embedding(len(MODES), hidden)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(hidden)
+        self.root = _head(2 * hidden, 1)
+        self.family = _head(hidden, max(len(config.families), 1))
+        self.incident = _head(2 * hidden, 1)
+
+    def forward(
+        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, graphs: int
+    ) -> Scores:
+        """Scores a batch.
+
+        Args:
+            x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
+            batch: (S,) the graph of each service. graphs: B.
+        """
+        x = x * self.visible
+        own_mode = mode[batch]  # (S,)
+        slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
+        h = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)  # (S, H)
+        for layer in self.layers:
+            h = layer(h, edge_index, edge_attr, batch, graphs)
+        h = self.norm(h)
+        peers = global_mean_pool(h, batch, graphs)  # (B, H)
+        loudest = global_max_pool(h, batch, graphs)  # (B, H)
+        root = self.root(torch.cat([h, h - peers[batch]], dim=1)).squeeze(1)  # (S,)
+        incident = self.incident(torch.cat([peers, loudest], dim=1)).squeeze(1)  # (B,)
+        return Scores(root, self.family(h), incident)
+
+
+class _Layer(nn.Module):
+    """One residual round: what callers say, what callees say, what the whole graph looks like."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.norm = nn.LayerNorm(hidden)
+        self.from_callees = _convolution(config)
+        self.from_callers = _convolution(config)
+        self.update = nn.Sequential(
+            nn.Linear((4 if self.from_callees else 2) * hidden, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * hidden, hidden),
+        )
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, graphs: int) -> Tensor:
+        n = self.norm(h)
+        parts = [n, global_mean_pool(n, batch, graphs)[batch]]
+        if self.from_callees is not None and self.from_callers is not None:
+            parts.append(self.from_callees(n, edge_index.flip(0), edge_attr))
+            parts.append(self.from_callers(n, edge_index, edge_attr))
+        updated: Tensor = self.update(torch.cat(parts, dim=1))
+        return h + updated
+
+
+class _EdgeConv(MessagePassing):  # type: ignore[misc]
+    """Messages made of both ends and the call itself; their mean and maximum arrive."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__(aggr=["mean", "max"])
+        self.message_net = nn.Sequential(nn.Linear(2 * hidden + len(CALL_FEATURES), hidden), nn.GELU())
+        self.out = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        arrived: Tensor = self.out(self.propagate(edge_index, h=h, edge_attr=edge_attr))
+        return arrived
+
+    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: Tensor) -> Tensor:
+        message: Tensor = self.message_net(torch.cat([h_i, h_j, edge_attr], dim=1))
+        return message
+
+
+class _PlainConv(nn.Module):
+    """A PyG layer under the signature used here."""
+
+    def __init__(self, conv: nn.Module, takes_calls: bool) -> None:
+        super().__init__()
+        self.conv, self.takes_calls = conv, takes_calls
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        arguments = (h, edge_index, edge_attr) if self.takes_calls else (h, edge_index)
+        out: Tensor = self.conv(*arguments)
+        return out
+
+
+def _convolution(config: ModelConfig) -> nn.Module | None:
+    hidden = config.hidden
+    if config.convolution == "sage":
+        return _PlainConv(
+            SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False), takes_calls=False
+        )
+    if config.convolution == "gatv2":
+        conv = GATv2Conv(hidden, hidden // 4, heads=4, edge_dim=len(CALL_FEATURES), add_self_loops=False)
+        return _PlainConv(conv, takes_calls=True)
+    return _EdgeConv(hidden) if config.convolution == "edge" else None
+
+
+def _head(width: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, out))

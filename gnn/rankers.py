@@ -1,0 +1,82 @@
+"""Every ranker by the name that the command line knows it under."""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from data.errors import SettingsError
+from data.incident import Incident
+from gnn.ranker import Ranker, Ranking
+
+RANKERS = ("gnn", "heuristic", "untrained", "mlp", "random", "pagerank", "zscore", "none")
+
+
+class NoRanker:
+    """Suggests nothing: the arm without hints."""
+
+    name = "none"
+
+    def rank(self, incident: Incident) -> Ranking:
+        """An empty ranking."""
+        return Ranking((), self.name)
+
+
+def shipped(name: str) -> Path:
+    """The folder of a checkpoint that comes with the package: "ranker" or "mlp"."""
+    return Path(str(resources.files("checkpoints"))) / name
+
+
+def make_ranker(name: str, checkpoint: Path | None = None, seed: int = 0) -> Ranker:
+    """Builds the ranker called `name`.
+
+    Args:
+        name: one of `RANKERS`.
+        checkpoint: for "gnn" and "untrained" (its shape); the shipped one when None.
+        seed: for "random" and "untrained".
+
+    Raises:
+        SettingsError: an unknown name.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    if name not in RANKERS:
+        raise SettingsError(f"ranker '{name}' is unknown – choose from {', '.join(RANKERS)}")
+    makers: dict[str, Callable[[], Ranker]] = {
+        "gnn": lambda: _graph(checkpoint or shipped("ranker"), "gnn"),
+        "mlp": lambda: _graph(shipped("mlp"), "mlp"),
+        "untrained": lambda: _untrained(checkpoint or shipped("ranker"), seed),
+        "none": NoRanker,
+    }
+    return makers[name]() if name in makers else _baseline(name, seed)
+
+
+def _graph(folder: Path, name: str) -> Ranker:
+    from gnn.graph_ranker import load_ranker
+
+    return load_ranker(folder, name)
+
+
+def _untrained(folder: Path, seed: int) -> Ranker:
+    from data.observation import parse
+    from gnn.checkpoint import CARD, read_card
+    from gnn.graph_ranker import untrained_ranker
+    from gnn.model import ModelConfig
+
+    return untrained_ranker(parse(ModelConfig, read_card(folder).model, str(folder / CARD)), seed)
+
+
+def _baseline(name: str, seed: int) -> Ranker:
+    if name == "heuristic":
+        from gnn.baselines.heuristic import HeuristicRanker
+
+        return HeuristicRanker()
+    if name == "random":
+        from gnn.baselines.random import RandomRanker
+
+        return RandomRanker(seed)
+    if name == "pagerank":
+        from gnn.baselines.pagerank import PageRankRanker
+
+        return PageRankRanker()
+    from gnn.baselines.zscore import ZScoreRanker
+
+    return ZScoreRanker()
