@@ -1,0 +1,241 @@
+"""Every path from a model's answer, or its lack, to the documented decision, over a real HTTP endpoint."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from llm_server import Answer, LLMServer, action
+from situations import observation, service, situation
+
+from agent.llm import Budget, ChatModel, LlmSettings, Price
+from agent.policy import Decision, PastStep, Situation, make_policy
+from data.errors import SettingsError
+from data.observation import Action
+
+KEY = "sk-very-secret-key"
+BROKEN = situation(observation(api=service(), db=service(error_rate=0.9)), calls={"api": ("db",)})
+GOOD = action("restart_service", "db", reason="db is failing")
+
+
+def settings(server: LLMServer, **changes: Any) -> LlmSettings:
+    defaults: dict[str, Any] = {
+        "models": ("first",),
+        "connect_timeout_s": 1.0,
+        "read_timeout_s": 0.5,
+        "total_timeout_s": 3.0,
+        "max_retries": 0,
+    }
+    return LlmSettings(server.url, KEY, **{**defaults, **changes})
+
+
+def decisions(
+    server: LLMServer, situations: Iterable[Situation] = (BROKEN,), **changes: Any
+) -> list[Decision]:
+    """What the model policy decides in `situations`, one after the other, as one task."""
+
+    async def play() -> list[Decision]:
+        model = ChatModel(settings(server, **changes))
+        policy = make_policy("llm", model=model, seed=7)
+        made = [await policy.decide(s) for s in situations]
+        await model.aclose()
+        return made
+
+    return asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"I think the database is broken.\n\n{GOOD}\nGood luck!",
+        json.dumps({"action": "restart_service", "targets": ["db"]}),
+        json.dumps({"action": "restart_service", "targets": "db", "parameters": {}}),
+    ],
+)
+def test_a_usable_reply_is_the_decision(reply: str) -> None:
+    with LLMServer([reply]) as server:
+        (decision,) = decisions(server)
+    assert (str(decision.action), decision.source) == ("restart_service:db", "llm")
+    assert decision.why_not_model is None and decision.fallback is None
+    assert decision.reply == reply and decision.usage.prompt_tokens == 100
+    assert decision.prompt[0]["role"] == "system" and len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        ("", "empty"),
+        ("I would restart the database.", "invalid_json"),
+        ('{"action_type": "restart_service", "target_service": "db"', "invalid_json"),
+        (action("restart_service", "nonsense"), "unknown_target"),
+        (action("restart_service"), "no_target"),
+        (action("drop_database", "db"), "unknown_action"),
+        (action("restart_service", "api"), "refused"),
+    ],
+)
+def test_an_unusable_reply_is_repaired_once_or_the_rules_answer(reply: str, cause: str) -> None:
+    with LLMServer([reply, GOOD]) as server:
+        (repaired,) = decisions(server)
+        question = server.requests[1]["messages"][-1]["content"]
+    assert (str(repaired.action), repaired.source) == ("restart_service:db", "llm_repaired")
+    assert "cannot be used" in question and repaired.usage.calls == 2
+
+    with LLMServer([reply]) as server:
+        (ruled,) = decisions(server)
+        assert len(server.requests) == 2
+    assert (ruled.source, ruled.why_not_model, ruled.fallback) == ("rules", cause, cause)
+    assert ruled.action.target_service in ("db", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer(status=429), "http_429"),
+        (Answer(status=500), "http_500"),
+        (Answer(status=401), "http_401"),
+        (Answer(delay_s=1.5), "timeout"),
+        (Answer(reset=True), "connection"),
+        (Answer(body="not json at all"), "bad_response"),
+        (Answer(body="[]"), "bad_response"),
+        (Answer(body='{"choices": []}'), "bad_response"),
+        (Answer(body='{"choices": [{"message": null}]}'), "bad_response"),
+    ],
+)
+def test_an_endpoint_that_fails_leaves_the_step_to_the_rules(answer: Answer, cause: str) -> None:
+    with LLMServer([answer]) as server:
+        (decision,) = decisions(server)
+    assert (decision.source, decision.fallback) == ("rules", cause)
+    assert str(decision.action) == "restart_service:db" or decision.action.action_type == "fetch_logs"
+
+
+def test_an_endpoint_that_is_not_there_leaves_the_step_to_the_rules() -> None:
+    with LLMServer([GOOD]) as server:
+        pass
+    (decision,) = decisions(server)
+    assert (decision.source, decision.fallback) == ("rules", "connection")
+
+
+def test_the_third_failure_in_a_row_ends_the_models_part() -> None:
+    with LLMServer([Answer(status=500), Answer(status=500), GOOD, *[Answer(status=500)] * 9]) as server:
+        made = decisions(server, [BROKEN] * 8)
+        asked = len(server.requests)
+    assert [d.source for d in made] == ["rules", "rules", "llm", *["rules"] * 5]
+    assert asked == 6
+    assert [d.why_not_model for d in made[-3:]] == ["http_500", "gave_up", "gave_up"]
+    assert made[-1].fallback is None and made[-1].prompt == ()
+
+
+def test_a_retry_waits_as_long_as_the_server_asks() -> None:
+    with LLMServer([Answer(status=429, headers={"Retry-After": "1"}), GOOD]) as server:
+        (decision,) = decisions(server, max_retries=2)
+    assert decision.source == "llm" and 1.0 <= decision.latency_s < 3.0
+
+
+def test_retries_end_with_the_total_time() -> None:
+    with LLMServer([Answer(status=429, headers={"Retry-After": "30"})]) as server:
+        (decision,) = decisions(server, max_retries=5, total_timeout_s=0.5)
+    assert decision.fallback == "timeout" and decision.latency_s < 1.0
+
+
+def test_the_next_model_answers_when_the_first_does_not() -> None:
+    def only_second(request: Any) -> Answer | str:
+        return GOOD if request["model"] == "second" else Answer(status=503)
+
+    with LLMServer(only_second) as server:
+        (decision,) = decisions(server, models=("first", "second"))
+    assert (decision.source, decision.model) == ("llm", "second")
+
+
+def test_structured_output_is_asked_for_and_given_up_where_it_is_not_offered() -> None:
+    with LLMServer([GOOD]) as server:
+        decisions(server, [BROKEN])
+        assert server.requests[0]["response_format"]["type"] == "json_schema"
+    with LLMServer([GOOD], refused_formats=["json_schema"]) as server:
+        decisions(server, [BROKEN, BROKEN])
+        kinds = [r["response_format"]["type"] for r in server.requests]
+        assert kinds == ["json_schema", "json_object", "json_object"]
+    with LLMServer([GOOD], refuses=["response_format"]) as server:
+        made = decisions(server, [BROKEN, BROKEN])
+        assert [d.source for d in made] == ["llm", "llm"]
+        assert ["response_format" in r for r in server.requests] == [True, True, False, False]
+
+
+def test_the_request_carries_the_settings_and_the_tasks_seed() -> None:
+    with LLMServer([GOOD]) as server:
+        decisions(server)
+        (request,) = server.requests
+    assert (request["temperature"], request["max_tokens"], request["seed"]) == (0.3, 256, 7)
+
+
+def test_budgets_end_the_questions() -> None:
+    with LLMServer([GOOD]) as server:
+        made = decisions(server, [BROKEN] * 3, task_budget=Budget(tokens=200))
+        assert [d.fallback or d.source for d in made] == ["llm", "llm", "budget_tokens"]
+        made = decisions(
+            server, [BROKEN] * 2, run_budget=Budget(cost_usd=0.0001), prices={"first": Price(1.0, 1.0)}
+        )
+        assert [d.fallback or d.source for d in made] == ["llm", "budget_money"]
+        assert made[0].usage.cost_usd == pytest.approx(120e-6)
+        made = decisions(server, task_budget=Budget(seconds=0.0))
+        assert made[0].fallback == "budget_seconds"
+
+
+def test_tokens_are_estimated_where_the_endpoint_does_not_count() -> None:
+    with LLMServer([Answer(GOOD, usage=False)]) as server:
+        (decision,) = decisions(server)
+    assert decision.usage.prompt_tokens > 100 and decision.usage.completion_tokens > 5
+
+
+def test_the_cache_answers_the_very_same_request_only(tmp_path: Any) -> None:
+    other = situation(observation(api=service(), db=service(error_rate=0.8)))
+    with LLMServer([GOOD]) as server:
+        first = decisions(server, [BROKEN], cache_dir=tmp_path)
+        again = decisions(server, [BROKEN], cache_dir=tmp_path)
+        assert len(server.requests) == 1
+        decisions(server, [other], cache_dir=tmp_path)
+        decisions(server, [BROKEN], cache_dir=tmp_path, temperature=0.0)
+        assert len(server.requests) == 3
+    assert again[0].action == first[0].action
+    assert again[0].usage.calls == 0
+    assert all(KEY not in file.read_text() for file in tmp_path.iterdir())
+
+
+def test_the_key_is_sent_and_appears_nowhere_else() -> None:
+    with LLMServer([Answer(status=401, body=json.dumps({"error": f"bad key {KEY}"}))]) as server:
+        (decision,) = decisions(server)
+        assert server.authorizations == [f"Bearer {KEY}"]
+        shown = [repr(decision), repr(settings(server)), repr(ChatModel(settings(server)))]
+    assert not any(KEY in text for text in shown)
+
+
+def test_hints_can_be_left_out() -> None:
+    ranked = situation(observation(api=service(), db=service(error_rate=0.9)), ranked=("db",))
+    with LLMServer([GOOD]) as server:
+
+        async def ask(hints: bool) -> None:
+            model = ChatModel(settings(server))
+            await make_policy("llm", model=model, hints=hints).decide(ranked)
+            await model.aclose()
+
+        asyncio.run(ask(True))
+        asyncio.run(ask(False))
+        shown, hidden = ("Hints" in r["messages"][1]["content"] for r in server.requests)
+    assert shown and not hidden
+
+
+def test_a_model_that_follows_the_history_is_told_its_last_actions() -> None:
+    past = (PastStep(Action(action_type="fetch_logs", target_service="db"), "Fetched 5 log lines"),)
+    later = situation(observation(api=service(), db=service(error_rate=0.9)), steps=past)
+    with LLMServer([GOOD]) as server:
+        decisions(server, [later])
+        assert "fetch_logs db: Fetched 5 log lines" in server.requests[0]["messages"][1]["content"]
+
+
+def test_a_policy_that_cannot_be_made_says_why() -> None:
+    with pytest.raises(SettingsError, match="needs a model"):
+        make_policy("llm")
+    with pytest.raises(SettingsError, match="unknown"):
+        make_policy("clever")
