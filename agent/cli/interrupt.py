@@ -1,0 +1,34 @@
+"""Ctrl+C and SIGTERM end a running command in order: what is open is closed, then the exit status is 130."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work`; the first signal cancels it, a second one kills as usual.
+
+    Raises:
+        KeyboardInterrupt: a signal came, and `work` has cleaned up.
+    """
+
+    async def guarded() -> T:
+        loop = asyncio.get_running_loop()
+        working = asyncio.ensure_future(work)
+
+        def cancel() -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            working.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, cancel)
+        return await working
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

@@ -1,0 +1,125 @@
+"""The options that commands share, each with one meaning everywhere."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Transport(StrEnum):
+    """How to talk to a server."""
+
+    AUTO = "auto"
+    HTTP = "http"
+    WS = "ws"
+
+
+class DifficultyChoice(StrEnum):
+    """Which random episodes."""
+
+    EASY = "easy"
+    MEDIUM = "medium"
+    HARD = "hard"
+    ALL = "all"
+
+
+class RankerChoice(StrEnum):
+    """Who suggests suspects."""
+
+    GNN = "gnn"
+    HEURISTIC = "heuristic"
+    UNTRAINED = "untrained"
+    MLP = "mlp"
+    RANDOM = "random"
+    PAGERANK = "pagerank"
+    ZSCORE = "zscore"
+    NONE = "none"
+
+
+class PolicyChoice(StrEnum):
+    """Who decides."""
+
+    AUTO = "auto"
+    LLM = "llm"
+    RULES = "rules"
+    LEGACY_RULES = "legacy-rules"
+    EXPLORE = "explore"
+
+
+class Device(StrEnum):
+    """Where training runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the results as JSON to this file, or '-' for stdout."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Seed = Annotated[int, typer.Option(help="Everything random comes from it: same seed, same result.")]
+
+Env = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|embedded",
+        help="The environment. Default: localhost:8000, localhost:7860, $SPACE_URL, else the embedded one.",
+    ),
+]
+TransportOption = Annotated[
+    Transport, typer.Option("--transport", help="auto finds out what the server can do.")
+]
+
+TestRun = Annotated[bool, typer.Option("--test-run", help="The three smoke tasks: one easy, medium, hard.")]
+TaskIds = Annotated[
+    list[str] | None, typer.Option("--task", metavar="ID", help="A catalogue task; repeatable.")
+]
+TasksFile = Annotated[
+    Path | None,
+    typer.Option("--tasks", metavar="FILE", help='JSON list of {"task_id","difficulty","seed","max_ticks"}.'),
+]
+Episodes = Annotated[int | None, typer.Option(min=1, metavar="N", help="N random episodes from --seed.")]
+DifficultyOption = Annotated[
+    DifficultyChoice,
+    typer.Option("--difficulty", help="Of the random episodes, or of the catalogue's tasks."),
+]
+
+Ranker = Annotated[RankerChoice, typer.Option("--ranker", help="Who suggests suspects.")]
+Rankers = Annotated[
+    str, typer.Option("--ranker", metavar="NAME[,NAME…]", help=f"One or more of {', '.join(RankerChoice)}.")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A trained ranker's folder. Default: the shipped one.")
+]
+Policy = Annotated[
+    PolicyChoice,
+    typer.Option(
+        "--policy", help="auto: the model with rules behind it, or the rules where no model is set up."
+    ),
+]
+
+EpisodesFrom = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Stored episodes: a file or folder, .jsonl or .jsonl.gz; repeatable."),
+]
+Incidents = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PATH", help="Incidents: a file or folder, .jsonl or .jsonl.gz; repeatable."),
+]
+Simulate = Annotated[int, typer.Option(min=0, metavar="N", help="Use N freshly simulated incidents.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help='Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>": [services]}.',
+    ),
+]
+
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where the results go.")]
+Concurrency = Annotated[
+    int, typer.Option(min=1, max=256, metavar="N", help="Tasks at once, where the environment has sessions.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes a GPU when there is one.")]

@@ -1,0 +1,88 @@
+"""How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent.episode import EpisodeResult, StepRecord
+from agent.summary import HEADINGS, headline, outcome, summary_row
+from agent.trajectory import episode_record
+from data.observation import Task
+
+_SHOWN = 20  # rows of a live table: those of the latest tasks
+
+
+class Progress:
+    """Listens to a run and shows it; a context manager, so that the table stops moving at the end."""
+
+    def __init__(self, total: int, quiet: bool, live: bool = True) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._total = total
+        self._ended = 0
+        self._latest: dict[Task, tuple[str, ...]] = {}
+        self._live = (
+            Live(console=self._console, refresh_per_second=8, transient=True)
+            if live and self._console.is_terminal and not quiet
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def task_started(self, task: Task) -> None:
+        self._show(task, "starting", "")
+
+    def step_played(self, step: StepRecord) -> None:
+        suspect = step.ranking.services[0] if step.ranking and step.ranking.services else ""
+        self._show(step.task, f"step {step.number}: {step.action} ({step.decision.source})", suspect)
+
+    def task_ended(self, result: EpisodeResult) -> None:
+        self._ended += not result.interrupted
+        record = episode_record(result)
+        ended = "interrupted" if result.interrupted else outcome(record)
+        score = "" if result.score is None else f" {result.score:.2f}"
+        self._show(result.task, f"{ended}{score}", ", ".join(result.root_causes))
+        if not self._live:
+            self._say(
+                f"[{self._ended}/{self._total}] {result.task.name}: {ended}{score}, {len(result.steps)} steps"
+            )
+
+    def summarise(self, episodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
+        """The closing summary: a row a task and the run in one sentence."""
+        self._console.print(_table(HEADINGS, map(summary_row, episodes)))
+        self._say(headline(episodes))
+        self._say(f"Run folder: {folder}")
+
+    def _show(self, task: Task, doing: str, suspect: str) -> None:
+        self._latest.pop(task, None)
+        self._latest[task] = (task.name, doing, suspect)
+        if self._live:
+            rows = list(self._latest.values())[-_SHOWN:]
+            self._live.update(
+                _table(("task", "now", "first suspect"), rows, f"{self._ended} of {self._total} tasks")
+            )
+
+    def _say(self, text: str) -> None:
+        """Plain text: names from an environment are never read as markup."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> Table:
+    table = Table(*headings, title=title, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

@@ -1,0 +1,78 @@
+"""`firewatch run`: plays tasks with the composed agent."""
+
+from typing import Annotated
+
+import typer
+
+from agent.cli import options as o
+
+
+def run(
+    context: typer.Context,
+    env: o.Env = None,
+    transport: o.TransportOption = o.Transport.AUTO,
+    test_run: o.TestRun = False,
+    task: o.TaskIds = None,
+    tasks: o.TasksFile = None,
+    episodes: o.Episodes = None,
+    difficulty: o.DifficultyOption = o.DifficultyChoice.ALL,
+    ranker: o.Ranker = o.RankerChoice.GNN,
+    checkpoint: o.Checkpoint = None,
+    policy: o.Policy = o.PolicyChoice.AUTO,
+    out: o.Out = None,
+    resume: Annotated[
+        o.Path | None,
+        typer.Option(metavar="DIR", help="Go on with the run in this folder: play only what is missing."),
+    ] = None,
+    concurrency: o.Concurrency = 1,
+    task_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="A task's deadline.")] = 1800.0,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="The model's.")] = 0.3,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Of one reply of the model.")] = 256,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only recommend remedies; send none.")] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Ask before each remedy.")] = False,
+    seed: o.Seed = 0,
+    json: o.Json = None,
+    quiet: o.Quiet = False,
+) -> int:
+    """Plays tasks and writes a run folder; stdout carries only the [START], [STEP] and [END] lines.
+
+    With [bold]--json -[/bold] stdout carries the results instead, and the lines go to stderr.
+
+    [dim]Example:[/dim] firewatch run --test-run --env embedded --policy rules
+    """
+    from agent.cli.environ import settings_from_environment
+    from agent.cli.interrupt import run_interruptible
+    from agent.cli.playing import check_same, play
+    from agent.cli.tasks import chosen_tasks
+    from agent.settings import without_credentials
+    from agent.trajectory import RunConfig, RunFolder
+
+    settings = settings_from_environment()
+    config = RunConfig(
+        tasks=chosen_tasks(test_run, task, tasks, episodes, difficulty.value, seed),
+        env=env,
+        transport=transport.value,
+        ranker=ranker.value,
+        checkpoint=str(checkpoint) if checkpoint else None,
+        policy=policy.value,
+        seed=seed,
+        concurrency=concurrency,
+        task_timeout_s=task_timeout,
+        dry_run=dry_run,
+        approve=approve,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        models=settings.models_for(policy.value),
+        api_base_url=without_credentials(settings.api_base_url),
+    )
+    folder = None
+    if resume:
+        folder = RunFolder.resume(resume)
+        given = {name for name in context.params if _was_given(context, name)}
+        check_same(config, folder, given, out)
+    return run_interruptible(play(config, folder, out, settings, json, quiet))
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

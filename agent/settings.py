@@ -1,0 +1,75 @@
+"""What environment variables and `.env` say: where the model is, its key, where a FirewatchEnv may be."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from data.errors import SettingsError
+
+DEFAULT_API_BASE_URL = "https://router.huggingface.co/v1"
+DEFAULT_MODEL = "Qwen/Qwen2.5-72B-Instruct"
+# Local endpoints ask for no key, but the protocol wants one to be sent.
+NO_KEY = "none"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one run that come from outside of the command line."""
+
+    api_base_url: str = DEFAULT_API_BASE_URL
+    model_names: tuple[str, ...] = (DEFAULT_MODEL,)  # in order of preference
+    api_key: str | None = field(default=None, repr=False)
+    space_url: str | None = None
+    report_rewards: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """What to authenticate with, a placeholder at a local endpoint; None: no model can be asked."""
+        return self.api_key or (NO_KEY if _is_local(self.api_base_url) else None)
+
+    def models_for(self, policy: str) -> tuple[str, ...]:
+        """The models that take part in a run with this policy."""
+        return self.model_names if policy in ("auto", "llm") and self.key is not None else ()
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Reads the settings from variables, those of `.env` already merged in.
+
+    Raises:
+        SettingsError: a variable that cannot be used, by name.
+    """
+    base_url = environ.get("API_BASE_URL") or DEFAULT_API_BASE_URL
+    space_url = environ.get("SPACE_URL") or None
+    for name, url in (("API_BASE_URL", base_url), ("SPACE_URL", space_url)):
+        if url and not _is_url(url):
+            raise SettingsError(f"{name}={url}: not a URL – write it as https://host/path")
+    rewards = environ.get("INFERENCE_REPORT_REWARDS") or "0"
+    if rewards not in ("0", "1"):
+        raise SettingsError(f"INFERENCE_REPORT_REWARDS={rewards}: must be 0 or 1")
+    models = tuple(
+        name.strip() for name in (environ.get("MODEL_NAME") or DEFAULT_MODEL).split(",") if name.strip()
+    )
+    key = (environ.get("HF_TOKEN") or environ.get("OPENAI_API_KEY") or "").strip() or None
+    return Settings(base_url, models or (DEFAULT_MODEL,), key, space_url, rewards == "1")
+
+
+def without_credentials(url: str) -> str:
+    """The URL as it may be written down."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _is_url(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_local(url: str) -> bool:
+    """Whether the host is this machine or on its own network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local"))
+    return address.is_loopback or address.is_private

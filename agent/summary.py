@@ -1,0 +1,68 @@
+"""What a run came to, in words that a person understands; made from episode records alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEADINGS = ("task", "outcome", "score", "steps", "root cause", "mitigated")
+
+
+def summary_row(episode: Mapping[str, Any]) -> tuple[str, ...]:
+    """One episode as the cells of a table under `HEADINGS`."""
+    score = episode["score"]
+    return (
+        episode["task"],
+        outcome(episode),
+        "–" if score is None else f"{score:.2f}",
+        str(episode["steps"]),
+        _root_cause(episode),
+        _mitigated(episode),
+    )
+
+
+def outcome(episode: Mapping[str, Any]) -> str:
+    """How an episode ended, in a word or with the reason."""
+    if episode["error"] is not None:
+        return f"failed: {episode['error']}"
+    return "solved" if episode["success"] else "not solved"
+
+
+def headline(episodes: Sequence[Mapping[str, Any]]) -> str:
+    """The run in one sentence."""
+    graded = [episode["score"] for episode in episodes if episode["score"] is not None]
+    failed = sum(episode["error"] is not None for episode in episodes)
+    sentence = f"{sum(episode['success'] for episode in episodes)} of {_count(len(episodes), 'task')} solved"
+    if graded:
+        sentence += f", mean score {sum(graded) / len(graded):.2f}"
+    if failed:
+        sentence += f", {failed} without a grade"
+    decisions: dict[str, int] = {}
+    for episode in episodes:
+        for source, count in episode["decisions"].items():
+            decisions[source] = decisions.get(source, 0) + count
+    if decisions:
+        who = ", ".join(f"{source} {count}" for source, count in sorted(decisions.items()))
+        sentence += f"; decisions: {who}"
+    tokens = sum(episode["tokens"]["prompt"] + episode["tokens"]["completion"] for episode in episodes)
+    cost = sum(episode["cost_usd"] for episode in episodes)
+    if tokens:
+        sentence += f"; {tokens} tokens" + (f", ${cost:.4f}" if cost else "")
+    return sentence + "."
+
+
+def _root_cause(episode: Mapping[str, Any]) -> str:
+    roots = ", ".join(episode["root_causes"])
+    if not roots:
+        return "not told by this environment"
+    found = episode["ranked_first_at_step"]
+    remedied = episode["remedied_at_step"]
+    text = f"{roots}: " + (f"ranked first at step {found}" if found else "never ranked first")
+    return text + (f", remedied at step {remedied}" if remedied else ", never remedied")
+
+
+def _mitigated(episode: Mapping[str, Any]) -> str:
+    tick = episode["mitigated_at_tick"]
+    return "no" if tick is None else f"at tick {tick}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
