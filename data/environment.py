@@ -1,6 +1,6 @@
 """The seam between the agent and a world: the protocol that every environment, local or remote, implements."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from data.observation import Action, Step, Task
 
@@ -26,8 +26,12 @@ class Environment(Protocol):
         """Gives back connections and sessions; safe to call twice."""
 
 
+@runtime_checkable
 class TellsTruth(Protocol):
     """An environment that knows its own fault and tells it outside of every observation."""
 
     def root_causes(self) -> tuple[str, ...]:
         """The services that broke in the running episode; the label channel, never shown to an agent."""
+
+    def fault_types(self) -> tuple[str, ...]:
+        """The fault families of the running episode, as many as root causes."""
