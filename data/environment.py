@@ -1,4 +1,4 @@
-"""The seam between the agent and a world: the protocol that every environment, local or remote, implements."""
+"""The seam between the agent and a world: the protocol that every environment implements."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,8 +8,8 @@ from data.observation import Action, Step, Task
 class Environment(Protocol):
     """One episode at a time: `reset`, then `step` until `done`.
 
-    Failures are the subclasses of `data.errors.EnvironmentFault`. An implementation never repeats a step whose
-    effect it cannot rule out.
+    Failures are the subclasses of `data.errors.EnvironmentFault`. An implementation never repeats a step
+    whose effect it cannot rule out.
     """
 
     @property

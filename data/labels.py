@@ -20,9 +20,9 @@ _LABEL_FILE = TypeAdapter(dict[str, tuple[str, ...]])
 def label_from_outcome(episode: Episode) -> Labels | None:
     """The services whose remedy was followed by recovery; None when no remedy was.
 
-    Recovery is a fall of the service's own errors or latency that had not begun before the remedy, or a fall of
-    its memory where memory had been rising. So victims that recover after another service's remedy get no credit,
-    nor does an innocent whose memory falls because it was scaled.
+    Recovery is a fall of the service's own errors or latency that had not begun before the remedy, or a fall
+    of its memory where memory had been rising. So victims that recover after another service's remedy get no
+    credit, nor does an innocent whose memory falls because it was scaled.
     """
     remedies = [
         (index, action.target_service)
@@ -77,7 +77,7 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
 def apply_labels(
     episodes: Iterable[Episode], known: Mapping[str, tuple[str, ...]] | None = None
 ) -> tuple[Episode, ...]:
-    """Gives every episode the best label there is: the file's, else its own, else the outcome's, else none."""
+    """Gives every episode the best label there is: the file's, else its own, else the outcome's."""
     return tuple(_labelled(episode, known or {}) for episode in episodes)
 
 
