@@ -1,6 +1,7 @@
 """The embedded environment as a server: FirewatchEnv's HTTP and WebSocket protocol on Starlette."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from data.errors import CapacityReached, FirewatchError, SettingsError
 from data.observation import Observation
@@ -32,6 +33,7 @@ from data.simulator.sessions import Session, Sessions, World
 from data.wire import ServerState, read_json
 
 NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
+_STOPPING = "the server is shutting down"
 # How long a session that shuts down still listens for what is on its way through the socket.
 _LAST_WORDS_S = 0.05
 
@@ -75,8 +77,11 @@ class SimulatorApp:
     async def drain(self) -> None:
         """Lets every session answer what has reached it, then closes it; new ones are turned away."""
         self._draining.set()
-        while len(self._sessions):
-            await asyncio.sleep(0.01)
+        # A client that does not read its answer would keep its session for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.shutdown_s):
+                while len(self._sessions):
+                    await asyncio.sleep(0.01)
 
     # HTTP: one episode, whoever asks.
 
@@ -144,7 +149,7 @@ class SimulatorApp:
     async def _session(self, socket: WebSocket) -> None:
         await socket.accept()
         if self._draining.is_set():
-            await socket.close(RESTART_CLOSE, "the server is shutting down")
+            await socket.close(RESTART_CLOSE, _STOPPING)
             return
         try:
             with self._sessions.place() as session:
@@ -156,12 +161,19 @@ class SimulatorApp:
     async def _converse(self, socket: WebSocket, session: Session) -> None:
         draining = asyncio.create_task(self._draining.wait())
         try:
-            while (text := await self._hear(socket, draining)) is not None:
+            while not draining.done():
+                text = await self._hear(socket, draining)
+                if text is None:
+                    return
                 answer = _answer(session, text)
                 if answer is None:
                     await socket.close(NORMAL_CLOSE)
                     return
                 await _send(socket, answer)
+            await socket.close(RESTART_CLOSE, _STOPPING)
+        except WebSocketDisconnect:
+            # The client left while it was being answered.
+            return
         finally:
             draining.cancel()
 
@@ -171,19 +183,19 @@ class SimulatorApp:
         await asyncio.wait(
             {hearing, draining}, timeout=self._limits.idle_s, return_when=asyncio.FIRST_COMPLETED
         )
-        if not hearing.done() and draining.done():
-            # What has reached us already is still answered.
+        if draining.done():
+            # A frame that has reached us already is still answered.
             await asyncio.wait({hearing}, timeout=_LAST_WORDS_S)
-        if not hearing.done():
-            hearing.cancel()
-            if draining.done():
-                await socket.close(RESTART_CLOSE, "the server is shutting down")
-            else:
-                reason = f"nothing heard for {self._limits.idle_s:g} s, the session is closed"
-                await _send(socket, _error("SESSION_ERROR", reason))
-                await socket.close(NORMAL_CLOSE)
-            return None
-        return hearing.result()
+        if hearing.done():
+            return hearing.result()
+        hearing.cancel()
+        if draining.done():
+            await socket.close(RESTART_CLOSE, _STOPPING)
+        else:
+            reason = f"nothing heard for {self._limits.idle_s:g} s, the session is closed"
+            await _send(socket, _error("SESSION_ERROR", reason))
+            await socket.close(NORMAL_CLOSE)
+        return None
 
 
 def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
