@@ -1,0 +1,416 @@
+"""The HTTP client against a real server, behind a proxy that fails on purpose."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from data.errors import (
+    ActionRefused,
+    CapacityReached,
+    EnvironmentFault,
+    EpisodeLost,
+    ProtocolError,
+    SettingsError,
+    TaskRefused,
+    Unreachable,
+)
+from data.http_client import HttpEnvironment
+from data.observation import Action, Step, Task
+from data.simulator.server import RunningServer
+
+TASK = Task(difficulty="easy", seed=7, max_ticks=20)
+OTHER_TASK = Task(difficulty="hard", seed=8, max_ticks=40)
+LOOK = Action(action_type="escalate")
+RESOLVE = Action(action_type="declare_resolved")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with RunningServer() as running:
+        yield running
+
+
+class Proxy:
+    """Hands requests on to a server, except for those that it was told to spoil.
+
+    `faults` maps a request line's beginning ("POST /step") to what happens to the next such requests, one
+    each: "pass", "cut" (closed before the server sees it), "cut after" (closed after the server has
+    answered), "hang" (never seen by the server), "hang after" (seen, its answer withheld), a number (that
+    status, unseen), "502 after" (seen, then that status).
+    """
+
+    def __init__(self, upstream: str, faults: dict[str, list[str | int]]) -> None:
+        self.upstream = httpx.URL(upstream)
+        self.faults = faults
+        self.requests: list[str] = []
+
+    def count(self, line: str) -> int:
+        return sum(request.startswith(line) for request in self.requests)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                line = head.split(b"\r\n")[0].decode()
+                self.requests.append(line)
+                if not await self._answer(line, head + body, writer):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, line: str, request: bytes, writer: asyncio.StreamWriter) -> bool:
+        queue = next((faults for start, faults in self.faults.items() if line.startswith(start)), [])
+        fault = queue.pop(0) if queue else "pass"
+        if fault == "cut":
+            return False
+        if fault == "hang":
+            await asyncio.sleep(60)
+        if isinstance(fault, int):
+            writer.write(b"HTTP/1.1 %d Broken\r\nContent-Length: 4\r\n\r\noops" % fault)
+            return True
+        answer = await self._forward(request)
+        if fault == "cut after":
+            return False
+        if fault == "hang after":
+            await asyncio.sleep(60)
+        if fault == "502 after":
+            answer = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+        writer.write(answer)
+        return True
+
+    async def _forward(self, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(self.upstream.host, self.upstream.port)
+        writer.write(re.sub(rb"(?i)connection: keep-alive", b"Connection: close", request))
+        answer = await reader.read(-1)
+        writer.close()
+        return answer
+
+
+@asynccontextmanager
+async def proxied(
+    server: RunningServer, **faults: list[str | int]
+) -> AsyncIterator[tuple[HttpEnvironment, Proxy]]:
+    """A client behind a proxy; `step=[...]`, `reset=[...]`, `state=[...]` spoil those requests."""
+    methods = {"step": "POST /step", "reset": "POST /reset", "state": "GET /state"}
+    proxy = Proxy(server.url, {methods[name]: list(queue) for name, queue in faults.items()})
+    listening = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=0.5, settle_s=0.2)
+    try:
+        yield environment, proxy
+    finally:
+        await environment.aclose()
+        listening.close()
+
+
+def steps_taken(server: RunningServer) -> int:
+    count: int = httpx.get(f"{server.url}/state", trust_env=False).json()["step_count"]
+    return count
+
+
+async def failing_step(environment: HttpEnvironment, kind: type[EnvironmentFault], match: str) -> None:
+    with pytest.raises(kind, match=match) as caught:
+        await environment.step(LOOK)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+
+
+def test_an_episode(server: RunningServer) -> None:
+    async def play() -> list[Step]:
+        environment = HttpEnvironment(server.url + "/")
+        assert environment.name == server.url
+        steps = [await environment.reset(TASK)]
+        name = next(iter(steps[0].observation.services))
+        steps.append(await environment.step(Action(action_type="fetch_logs", target_service=name)))
+        steps.append(await environment.step(Action(action_type="fetch_logs", target_service="ghost")))
+        steps.append(await environment.step(RESOLVE))
+        with pytest.raises(EpisodeLost, match="reset first"):
+            await environment.step(LOOK)
+        await environment.aclose()
+        await environment.aclose()
+        return steps
+
+    begun, looked, missed, ended = asyncio.run(play())
+    assert [s.observation.sim_tick for s in (begun, looked, missed, ended)] == [1, 2, 3, 4]
+    assert looked.error is None and looked.feedback
+    assert missed.error is not None and "ghost" in missed.error
+    assert ended.done and ended.outcome.score is not None
+
+
+def test_refusals(server: RunningServer) -> None:
+    async def play() -> None:
+        environment = HttpEnvironment(server.url)
+        with pytest.raises(EpisodeLost, match="reset first"):
+            await environment.step(LOOK)
+        unknown = TASK.model_copy(update={"task_id": "no_such_task"})
+        with pytest.raises(TaskRefused, match="no_such_task: reset error: Unknown task_id: no_such_task"):
+            await environment.reset(unknown)
+        await environment.reset(TASK)
+        with pytest.raises(ActionRefused, match=r"action_type: Input should be .*sent: dance") as refused:
+            await environment.step(Action(action_type="dance"))
+        assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
+        # A refused action costs nothing and the episode goes on.
+        assert (await environment.step(LOOK)).observation.sim_tick == 2
+        await environment.aclose()
+
+    asyncio.run(play())
+
+
+def test_another_clients_reset_betrays_itself(server: RunningServer) -> None:
+    async def play() -> None:
+        ours, theirs = HttpEnvironment(server.url), HttpEnvironment(server.url)
+        await ours.reset(TASK)
+        await ours.step(LOOK)
+        begun = await theirs.reset(OTHER_TASK)
+        await failing_step(ours, EpisodeLost, "another client has reset it")
+        # Ours has not touched theirs, and stays ended.
+        await failing_step(ours, EpisodeLost, "reset first")
+        assert (await theirs.step(LOOK)).observation.sim_tick == begun.observation.sim_tick + 1
+        # The same task, so that only the id differs.
+        await ours.reset(TASK)
+        await theirs.reset(TASK)
+        await failing_step(ours, EpisodeLost, "another client has reset it")
+        await ours.aclose()
+        await theirs.aclose()
+
+    asyncio.run(play())
+
+
+def test_another_clients_step_betrays_itself(server: RunningServer) -> None:
+    async def play() -> None:
+        environment = HttpEnvironment(server.url)
+        await environment.reset(TASK)
+        httpx.post(f"{server.url}/step", json={"action": LOOK.to_wire()}, trust_env=False)
+        await failing_step(environment, EpisodeLost, "another client plays the same episode")
+        await environment.aclose()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("fault", ["hang after", "cut after", "502 after"])
+def test_a_step_that_took_hold_without_an_answer_is_not_repeated(server: RunningServer, fault: str) -> None:
+    async def play() -> None:
+        async with proxied(server, step=["pass", fault]) as (environment, proxy):
+            await environment.reset(TASK)
+            seen = await environment.step(LOOK)
+            stale = await environment.step(LOOK)
+            assert stale.observation == seen.observation and not stale.done
+            assert stale.error is not None and "took hold" in stale.error
+            # The next answer shows two ticks more, and both actions.
+            after = await environment.step(LOOK)
+            assert after.observation.sim_tick == seen.observation.sim_tick + 2
+            assert len(after.observation.action_history) == 3
+            assert proxy.count("POST /step") == 3 == steps_taken(server)
+
+    asyncio.run(play())
+
+
+def test_a_lost_answer_to_the_last_action_ends_the_episode(server: RunningServer) -> None:
+    async def play() -> None:
+        async with proxied(server, step=["hang after"]) as (environment, proxy):
+            await environment.reset(TASK)
+            ended = await environment.step(RESOLVE)
+            assert ended.done and ended.outcome.score is None
+            assert proxy.count("POST /step") == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("fault", ["cut", 500, 502, 503])
+def test_a_step_that_never_arrived_is_sent_once_more(server: RunningServer, fault: str | int) -> None:
+    async def play() -> None:
+        async with proxied(server, step=[fault]) as (environment, proxy):
+            await environment.reset(TASK)
+            assert (await environment.step(LOOK)).observation.sim_tick == 2
+            assert proxy.count("POST /step") == 2
+            assert steps_taken(server) == 1
+        async with proxied(server, step=[fault, fault, "pass"]) as (environment, proxy):
+            await environment.reset(TASK)
+            await failing_step(environment, Unreachable, "; then: ")
+            assert proxy.count("POST /step") == 2
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("fault", ["hang", 504])
+def test_a_step_that_may_still_arrive_is_not_repeated(server: RunningServer, fault: str | int) -> None:
+    async def play() -> None:
+        async with proxied(server, step=[fault]) as (environment, proxy):
+            await environment.reset(TASK)
+            await failing_step(environment, Unreachable, "not sent again")
+            assert proxy.count("POST /step") == 1
+            await failing_step(environment, EpisodeLost, "reset first")
+
+    asyncio.run(play())
+
+
+def test_resets_and_looks_at_the_state_survive_a_short_failure(server: RunningServer) -> None:
+    async def play() -> None:
+        async with proxied(server, reset=["cut", 503], state=["cut after", 502]) as (environment, _):
+            await environment.reset(TASK)
+            assert (await environment.step(LOOK)).observation.sim_tick == 2
+        async with proxied(server, reset=[500, 500, 500]) as (environment, proxy):
+            with pytest.raises(Unreachable, match=r"/reset: status 500 \(oops\)"):
+                await environment.reset(TASK)
+            assert proxy.count("POST /reset") == 3
+        async with proxied(server, reset=["hang"]) as (environment, _):
+            with pytest.raises(Unreachable, match=r"no answer within 0.5 s"):
+                await environment.reset(TASK)
+
+    asyncio.run(play())
+
+
+def test_a_restarted_server_has_lost_the_episode() -> None:
+    async def play() -> None:
+        first = RunningServer()
+        with first:
+            environment = HttpEnvironment(first.url)
+            await environment.reset(TASK)
+        await failing_step(environment, Unreachable, "no connection")
+        await environment.aclose()
+
+    asyncio.run(play())
+
+
+def app(handler: Callable[[Request], Awaitable[Response]]) -> Starlette:
+    """A server that answers everything with `handler`."""
+    return Starlette(routes=[Route("/{path:path}", handler, methods=["GET", "POST"])])
+
+
+async def reset_against(handler: Callable[[Request], Awaitable[Response]]) -> None:
+    with RunningServer(app(handler)) as strange:
+        environment = HttpEnvironment(strange.url, timeout_s=1.0)
+        try:
+            await environment.reset(TASK)
+        finally:
+            await environment.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "match"),
+    [
+        (200, b"<html>", ProtocolError, "not JSON but '<html>'"),
+        (200, b"[]", ProtocolError, "carries no observation"),
+        (200, b'{"metadata": null}', ProtocolError, "carries no observation"),
+        (200, b'{"metadata": {"error": "no seed"}, "services": {}}', ProtocolError, "no seed"),
+        (200, b'{"observation": {"services": 3}}', ProtocolError, "field 'services' is 3"),
+        (200, b"[" * 100_000, ProtocolError, "not JSON"),
+        (200, b'{"observation": {"services": {}}}', TaskRefused, "started no service"),
+        (302, b"", ProtocolError, "status 302"),
+        (404, b"gone", ProtocolError, "status 404 .gone."),
+        (422, b'{"detail": "bad seed"}', TaskRefused, "bad seed"),
+        (422, b"[1]", TaskRefused, "1"),
+        (429, b"too many", CapacityReached, "too many"),
+    ],
+)
+def test_strange_answers(status: int, body: bytes, kind: type[Exception], match: str) -> None:
+    async def answer(_request: Request) -> Response:
+        return Response(body, status_code=status)
+
+    with pytest.raises(kind, match=match) as caught:
+        asyncio.run(reset_against(answer))
+    assert type(caught.value) is kind and "\n" not in str(caught.value)
+
+
+def test_a_dripping_answer_is_bounded_in_time() -> None:
+    async def play() -> None:
+        async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            try:
+                for _ in range(100):
+                    writer.write(b" ")
+                    await asyncio.sleep(0.05)
+            except (ConnectionError, asyncio.CancelledError):
+                return
+            finally:
+                writer.close()
+
+        listening = await asyncio.start_server(drip, "127.0.0.1", 0)
+        environment = HttpEnvironment(
+            f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", timeout_s=0.3
+        )
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
+            await environment.reset(TASK)
+        assert asyncio.get_running_loop().time() - started < 2
+        await environment.aclose()
+        listening.close()
+
+    asyncio.run(play())
+
+
+def test_a_server_without_state_is_played_but_never_asked_twice(server: RunningServer) -> None:
+    async def play() -> None:
+        async with proxied(server, state=[404] * 20, step=["pass", "cut"]) as (environment, proxy):
+            await environment.reset(TASK)
+            assert (await environment.step(LOOK)).observation.sim_tick == 2
+            await failing_step(environment, Unreachable, "nobody knows whether it took hold")
+            assert proxy.count("POST /step") == 2
+
+    asyncio.run(play())
+
+
+def stateless_app(server: RunningServer, episode_id: bool) -> Starlette:
+    """A stock OpenEnv server: every call over HTTP builds and forgets an environment."""
+    calls = iter(range(1000))
+
+    async def answer(request: Request) -> Response:
+        number = next(calls)
+        if request.url.path == "/state":
+            state: dict[str, Any] = {"episode_id": f"id-{number}" if episode_id else None, "step_count": 0}
+            return JSONResponse(state)
+        body = json.loads(await request.body())
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            if request.url.path == "/step":
+                body, path = {"difficulty": "easy", "seed": number}, "/reset"
+            else:
+                path = request.url.path
+            return Response((await client.post(path, json=body)).content, media_type="application/json")
+
+    return app(answer)
+
+
+@pytest.mark.parametrize("episode_id", [True, False])
+def test_a_stateless_server_is_recognised(server: RunningServer, episode_id: bool) -> None:
+    async def play() -> None:
+        with RunningServer(stateless_app(server, episode_id)) as stateless:
+            environment = HttpEnvironment(stateless.url)
+            await environment.reset(TASK)
+            with pytest.raises(EpisodeLost):
+                await environment.step(LOOK)
+            await environment.aclose()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://x",
+        "http://",
+        "http://x:port",
+        "http://x:0",
+        "http://x?a=1",
+        "http://u:p@x",
+    ],
+)
+def test_what_is_no_servers_url(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        HttpEnvironment(url)
+    assert "u:p" not in str(refused.value)
