@@ -36,6 +36,11 @@ def clean(text: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def speaks_of_the_grade(text: str) -> bool:
+    """Whether a word of the grader's occurs, which no prompt may hold."""
+    return bool(_GRADER_WORDS.search(text))
+
+
 def fenced(lines: Iterable[str]) -> list[str]:
     """Cleaned lines between two fence lines, each marked as quoted."""
     return [FENCE_OPEN, *(f"| {line}" for line in lines), FENCE_CLOSE]
