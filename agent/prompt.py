@@ -10,16 +10,15 @@ from agent.untrusted import clean, fenced, labels_of
 from data.observation import Alert
 
 SHOWN_SERVICES = 12
-SHOWN_NAMES = 30
-SHOWN_CALLERS = 16
 SHOWN_HINTS = 5
 SHOWN_ALERTS = 4
 SHOWN_ACTIONS = 5
-SHOWN_LOG_SERVICES = 5
 LOG_LINES = 4
 LOG_LENGTH = 150
-FEEDBACK_LENGTH = 240
-EVIDENCE_LENGTH = 160
+FEEDBACK_LENGTH = 200
+EVIDENCE_LENGTH = 110
+# Sections that grow with the system end at so many characters.
+NAMES_SPACE, CALLS_SPACE, LOGS_SPACE = 600, 1300, 2600
 # A change older than this is not worth a prompt's space.
 RECENT_CHANGE_S = 6 * 3600
 STATUSES = ("healthy", "degraded", "critical", "down")
@@ -59,6 +58,17 @@ def repair_question(reply: str, problem: str) -> tuple[Message, Message]:
     return (Message(role="assistant", content=reply[:1000]), Message(role="user", content=question))
 
 
+def _within(lines: Sequence[str], space: int) -> list[str]:
+    """The leading lines that fit into `space` characters."""
+    kept: list[str] = []
+    for line in lines:
+        space -= len(line) + 2
+        if space < 0:
+            break
+        kept.append(line)
+    return kept
+
+
 def _header(situation: Situation) -> list[str]:
     now = situation.now
     degraded = sum(not s.is_healthy for s in now.services.values())
@@ -92,10 +102,10 @@ def _services(shown: Sequence[Trend], labels: Mapping[str, str]) -> list[str]:
     lines += [_service(trend, labels[trend.name]) for trend in listed]
     rest = shown[SHOWN_SERVICES:]
     if rest:
-        names = ", ".join(labels[trend.name] for trend in rest[:SHOWN_NAMES])
-        more = f" and {len(rest) - SHOWN_NAMES} more" if len(rest) > SHOWN_NAMES else ""
+        named = _within([labels[trend.name] for trend in rest], NAMES_SPACE)
+        more = f" and {len(rest) - len(named)} more" if len(rest) > len(named) else ""
         unwell = sum(not trend.now.is_healthy for trend in rest)
-        lines.append(f"- {len(rest)} others, {unwell} of them unwell: {names}{more}")
+        lines.append(f"- {len(rest)} others, {unwell} of them unwell: {', '.join(named)}{more}")
     return lines
 
 
@@ -133,7 +143,7 @@ def _calls(situation: Situation, shown: Sequence[Trend], labels: Mapping[str, st
         told = [labels[c] for c in callees if c in labels and (caller in near or c in near)]
         if told and caller in labels:
             lines.append(f"- {labels[caller]} calls {', '.join(told[:6])}")
-    return ["Calls:", *lines[:SHOWN_CALLERS]] if lines else []
+    return ["Calls:", *_within(lines, CALLS_SPACE)] if lines else []
 
 
 def _hints(situation: Situation, labels: Mapping[str, str]) -> list[str]:
@@ -145,7 +155,7 @@ def _hints(situation: Situation, labels: Mapping[str, str]) -> list[str]:
     told = [c for c in ranking.top(SHOWN_HINTS) if c.service in labels]
     for number, candidate in enumerate(told, start=1):
         chance = "" if candidate.probability is None else f" {candidate.probability:.0%}"
-        evidence = "; ".join(clean(text, EVIDENCE_LENGTH) for text in candidate.evidence[:3])
+        evidence = "; ".join(clean(text, EVIDENCE_LENGTH) for text in candidate.evidence[:2])
         lines.append(f"{number}. {labels[candidate.service]}{chance}{': ' if evidence else ''}{evidence}")
     return [f"Hints of an automatic ranker, not the truth.{unsure}", *fenced(lines)]
 
@@ -167,11 +177,10 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
 def _logs(situation: Situation, shown: Sequence[Trend], labels: Mapping[str, str]) -> list[str]:
     logs = situation.logs
     lines = []
-    for trend in [t for t in shown if logs.get(t.name)][:SHOWN_LOG_SERVICES]:
-        lines += [
-            f"{labels[trend.name]}: {clean(line, LOG_LENGTH)}" for line in logs[trend.name][-LOG_LINES:]
-        ]
-    return ["Fetched logs, the last lines:", *fenced(lines)] if lines else []
+    for trend in shown:
+        last = logs.get(trend.name, ())[-LOG_LINES:]
+        lines += [f"{labels[trend.name]}: {clean(line, LOG_LENGTH)}" for line in last]
+    return ["Fetched logs, the last lines:", *fenced(_within(lines, LOGS_SPACE))] if lines else []
 
 
 def _actions(situation: Situation, labels: Mapping[str, str]) -> list[str]:
