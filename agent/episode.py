@@ -9,7 +9,7 @@ from functools import cached_property
 
 from agent.decision import Decision, PastStep, Policy, Situation, Usage
 from agent.menu import is_remedy
-from data.environment import Environment
+from data.environment import Environment, TellsTruth
 from data.errors import ActionRefused, EnvironmentFault
 from data.incident import Incident
 from data.observation import Action, Observation, Step, Task
@@ -63,7 +63,9 @@ class EpisodeResult:
     error: str | None = None  # why the task ended without a grade
     interrupted: bool = False
     seconds: float = 0.0
-    root_causes: tuple[str, ...] = ()  # from the environment's label channel, where it has one
+    # From the environment's label channel, where it has one.
+    root_causes: tuple[str, ...] = ()
+    fault_types: tuple[str, ...] = ()
 
     @cached_property
     def score(self) -> float | None:
@@ -143,8 +145,14 @@ async def play_task(
         error = f"the task took longer than its {deadline_s:g} s"
     if error is None and not (steps and steps[-1].done):
         error = "the environment did not end the episode when it was declared resolved"
+    truth = environment if isinstance(environment, TellsTruth) else None
     return EpisodeResult(
-        task, tuple(steps), error, seconds=time.monotonic() - started, root_causes=_truth(environment)
+        task,
+        tuple(steps),
+        error,
+        seconds=time.monotonic() - started,
+        root_causes=truth.root_causes() if truth else (),
+        fault_types=truth.fault_types() if truth else (),
     )
 
 
@@ -202,9 +210,3 @@ async def _act(
 def _is_wrong(step: StepRecord) -> bool:
     target = step.observation.services.get(step.action.target_service or "")
     return step.result is not None and is_remedy(step.action) and target is not None and target.is_healthy
-
-
-def _truth(environment: Environment) -> tuple[str, ...]:
-    """The root causes, from an environment that tells them."""
-    tell = getattr(environment, "root_causes", None)
-    return tuple(tell()) if tell is not None else ()

@@ -28,6 +28,12 @@ class Settings:
         """What to authenticate with, a placeholder at a local endpoint; None: no model can be asked."""
         return self.api_key or (NO_KEY if _is_local(self.api_base_url) else None)
 
+    @property
+    def public_api_base_url(self) -> str:
+        """The endpoint as it may be written down: without credentials."""
+        parts = urlsplit(self.api_base_url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
     def models_for(self, policy: str) -> tuple[str, ...]:
         """The models that take part in a run with this policy."""
         return self.model_names if policy in ("auto", "llm") and self.key is not None else ()
@@ -52,12 +58,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
     key = (environ.get("HF_TOKEN") or environ.get("OPENAI_API_KEY") or "").strip() or None
     return Settings(base_url, models or (DEFAULT_MODEL,), key, space_url, rewards == "1")
-
-
-def without_credentials(url: str) -> str:
-    """The URL as it may be written down."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 def _is_url(url: str) -> bool:

@@ -65,6 +65,12 @@ class ToyEnvironment:
     def root_causes(self) -> tuple[str, ...]:
         return (ROOT,)
 
+    def fault_types(self) -> tuple[str, ...]:
+        return ("oom",)
+
+    def red_herrings(self) -> tuple[str, ...]:
+        return ()
+
     def _fail(self, step: int) -> None:
         fault = self._faults.get((self._task.seed, step))
         if fault:

@@ -10,7 +10,7 @@ def main() -> None:
 
 
 def answer(arguments: Sequence[str]) -> int:
-    """Runs one command line: exit status 0 done, 1 a check or task failed, 2 unusable input, 130 interrupted."""
+    """Runs one command line: 0 done, 1 a check or task failed, 2 unusable input, 130 interrupted."""
     import typer
 
     from agent.cli.app import app
@@ -18,7 +18,9 @@ def answer(arguments: Sequence[str]) -> int:
 
     command = typer.main.get_command(app)
     try:
-        return int(command.main(list(arguments), prog_name="firewatch", standalone_mode=False) or 0)
+        return int(
+            command.main(list(arguments) or ["--help"], prog_name="firewatch", standalone_mode=False) or 0
+        )
     except typer.TyperException as error:
         return _unusable(error.format_message())
     except FirewatchError as error:

@@ -16,7 +16,6 @@ from agent.cli.train import train
 app = typer.Typer(
     name="firewatch",
     help="Finds the root cause of microservice incidents with a graph network, and acts on it.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -118,6 +118,11 @@ Labels = Annotated[
     ),
 ]
 
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Go on in this folder: play only what is missing."),
+]
+TaskTimeout = Annotated[float, typer.Option(metavar="SECONDS", help="A task's deadline.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where the results go.")]
 Concurrency = Annotated[
     int, typer.Option(min=1, max=256, metavar="N", help="Tasks at once, where the environment has sessions.")

@@ -1,4 +1,4 @@
-"""Puts ranker, policy, environment and run folder together and plays: `run` after its options are read."""
+"""Plays a run and keeps it: what `run` does once its options are read."""
 
 import asyncio
 import sys
@@ -7,24 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.cli.approval import ask_on_terminal
 from agent.cli.console import is_stdout, note, write_json
+from agent.cli.parts import assemble, weights_folder
 from agent.cli.progress import Progress
-from agent.decision import Policy
 from agent.evaluator_output import EvaluatorOutput
-from agent.guard import Guard, GuardSettings
-from agent.llm import ChatModel, LlmSettings
-from agent.policy import make_policy
 from agent.provenance import folder_hash, git_revision, versions
 from agent.run import play_tasks
 from agent.settings import Settings
 from agent.trajectory import RunConfig, RunFolder
-from data.discovery import Endpoint, locate
+from data.discovery import Endpoint
 from data.errors import SettingsError
-from data.observation import Task
-from gnn.rankers import checkpoint_folder, make_ranker
-
-NO_MODEL = "No model is set up (HF_TOKEN, OPENAI_API_KEY or a local API_BASE_URL): the rules decide."
 
 # Which part of the configuration each option decides; these must not change when a run goes on.
 _OPTION_FIELDS = {
@@ -60,67 +52,48 @@ def check_same(asked: RunConfig, folder: RunFolder, given: Collection[str], out:
         started_with = getattr(folder.config, field)
         if option in given and getattr(asked, field) != started_with:
             shown = "other tasks" if field == "tasks" else f"{field} {started_with}"
-            raise SettingsError(
-                f"--{option.replace('_', '-')}: the run in {folder.path} was started with {shown}; leave it away"
-            )
-    if folder.config.models != asked.models:
-        models = ",".join(folder.config.models) or "no model"
-        raise SettingsError(
-            f"the run in {folder.path} was started with {models}: set MODEL_NAME and key as then"
-        )
+            name = option.replace("_", "-")
+            raise SettingsError(f"--{name}: the run in {folder.path} was started with {shown}; leave it away")
 
 
 async def play(
-    config: RunConfig,
+    asked: RunConfig,
     resumed: RunFolder | None,
     out: Path | None,
     settings: Settings,
     json: Path | None,
     quiet: bool,
 ) -> int:
-    """Plays what `config` names, or what is missing in the resumed folder; returns the exit status."""
-    players = config.concurrency
-    config = resumed.config if resumed else config
-    approve = ask_on_terminal(players) if config.approve else None
-    guard = Guard(GuardSettings(dry_run=config.dry_run), approve)
-    checkpoint = Path(config.checkpoint) if config.checkpoint else None
-    ranker = make_ranker(config.ranker, checkpoint)
-    model = _model(config, settings)
-    if config.policy == "auto" and model is None:
-        note(NO_MODEL, quiet)
-
-    def new_policy(task: Task) -> Policy:
-        return make_policy(config.policy, model=model, seed=task.seed + config.seed, guard=guard)
-
-    endpoint = await locate(config.env, config.transport, settings.space_url)
-    if players > 1 and not endpoint.has_sessions:
-        raise SettingsError(f"{endpoint} has one episode for all: use --concurrency 1, or --transport ws")
-    new_policy(config.tasks[0])  # a policy that cannot be made is known before anything is written
-    folder = resumed or RunFolder.open(out or _new_folder(), config, _facts(config, endpoint, checkpoint))
-    note(f"Playing {len(folder.missing)} tasks: environment {endpoint}, ranker {ranker.name}.", quiet)
+    """Plays what was asked for, or what is missing in the resumed folder; returns the exit status."""
+    config = resumed.config if resumed else asked
+    if config.models and settings.key is None:
+        raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
+    parts = await assemble(config, settings, asked.concurrency, quiet)
+    folder = resumed or RunFolder.open(out or new_folder("runs"), config, _facts(config, parts.endpoint))
+    missing = folder.missing
     lines = EvaluatorOutput(
         sys.stderr if is_stdout(json) else sys.stdout,
-        folder.missing,
-        config.models[0] if model else new_policy(config.tasks[0]).name,
+        missing,
+        config.models[0] if parts.model else parts.policy_name,
         settings.report_rewards,
     )
     try:
-        with Progress(len(folder.missing), quiet, live=not config.approve) as progress:
+        with Progress(len(missing), quiet, live=not config.approve) as progress:
             await play_tasks(
-                folder.missing,
-                endpoint.open,
-                ranker,
-                new_policy,
+                missing,
+                parts.endpoint.open,
+                parts.ranker,
+                parts.new_policy,
                 (folder, lines, progress),
-                players,
+                asked.concurrency,
                 config.task_timeout_s,
             )
     except asyncio.CancelledError:
         note(f"Interrupted. Go on with: firewatch run --resume {folder.path}", quiet)
         raise
     finally:
-        if model is not None:
-            await model.aclose()
+        if parts.model is not None:
+            await parts.model.aclose()
     episodes = folder.episodes
     progress.summarise(episodes, folder.path)
     write_json(
@@ -129,23 +102,9 @@ async def play(
     return 1 if any(episode["error"] is not None for episode in episodes) else 0
 
 
-def _model(config: RunConfig, settings: Settings) -> ChatModel | None:
-    if not config.models or settings.key is None:
-        return None
-    return ChatModel(
-        LlmSettings(
-            base_url=settings.api_base_url,
-            api_key=settings.key,
-            models=config.models,
-            temperature=config.temperature,
-            max_tokens=config.max_tokens,
-        )
-    )
-
-
-def _facts(config: RunConfig, endpoint: Endpoint, checkpoint: Path | None) -> Mapping[str, Any]:
+def _facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:
     """What run.json says beside the configuration."""
-    weights = checkpoint_folder(config.ranker, checkpoint)
+    weights = weights_folder(config)
     return {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": str(endpoint),
@@ -161,10 +120,10 @@ def _facts(config: RunConfig, endpoint: Endpoint, checkpoint: Path | None) -> Ma
     }
 
 
-def _new_folder() -> Path:
-    """A folder of its own under runs/, named by the time."""
+def new_folder(kind: str) -> Path:
+    """A folder of its own under `kind`, named by the time."""
     name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    folder, number = Path("runs") / name, 2
+    folder, number = Path(kind) / name, 2
     while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
+        folder, number = Path(kind) / f"{name}-{number}", number + 1
     return folder

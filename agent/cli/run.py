@@ -20,12 +20,9 @@ def run(
     checkpoint: o.Checkpoint = None,
     policy: o.Policy = o.PolicyChoice.AUTO,
     out: o.Out = None,
-    resume: Annotated[
-        o.Path | None,
-        typer.Option(metavar="DIR", help="Go on with the run in this folder: play only what is missing."),
-    ] = None,
+    resume: o.Resume = None,
     concurrency: o.Concurrency = 1,
-    task_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="A task's deadline.")] = 1800.0,
+    task_timeout: o.TaskTimeout = 1800.0,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="The model's.")] = 0.3,
     max_tokens: Annotated[int, typer.Option(min=16, help="Of one reply of the model.")] = 256,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only recommend remedies; send none.")] = False,
@@ -44,7 +41,6 @@ def run(
     from agent.cli.interrupt import run_interruptible
     from agent.cli.playing import check_same, play
     from agent.cli.tasks import chosen_tasks
-    from agent.settings import without_credentials
     from agent.trajectory import RunConfig, RunFolder
 
     settings = settings_from_environment()
@@ -63,7 +59,7 @@ def run(
         temperature=temperature,
         max_tokens=max_tokens,
         models=settings.models_for(policy.value),
-        api_base_url=without_credentials(settings.api_base_url),
+        api_base_url=settings.public_api_base_url,
     )
     folder = None
     if resume:

@@ -1,0 +1,84 @@
+"""Makes the parts of a run – environment, ranker, model, policies – from its configuration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cli.approval import ask_on_terminal
+from agent.cli.console import note
+from agent.decision import Policy
+from agent.guard import Guard, GuardSettings
+from agent.llm import ChatModel, LlmSettings
+from agent.policy import make_policy
+from agent.settings import Settings
+from agent.trajectory import RunConfig
+from data.discovery import Endpoint, locate
+from data.errors import SettingsError
+from data.observation import Task
+from gnn.ranker import Ranker
+from gnn.rankers import make_ranker, shipped
+
+NO_MODEL = "No model is set up (HF_TOKEN, OPENAI_API_KEY or a local API_BASE_URL): the rules decide."
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What plays."""
+
+    endpoint: Endpoint
+    ranker: Ranker
+    model: ChatModel | None
+    new_policy: Callable[[Task], Policy]
+
+    @property
+    def policy_name(self) -> str:
+        """Who decides, when no model takes part."""
+        return self.new_policy(Task(difficulty="easy", seed=0, max_ticks=1)).name
+
+
+async def assemble(config: RunConfig, settings: Settings, players: int, quiet: bool) -> Parts:
+    """Makes every part once, so that whatever cannot be made is known before anything is written.
+
+    Raises:
+        FirewatchError: a part that cannot be made, with what to do.
+    """
+    approve = ask_on_terminal(players) if config.approve else None
+    guard = Guard(GuardSettings(dry_run=config.dry_run), approve)
+    model = make_model(config, settings)
+
+    def new_policy(task: Task) -> Policy:
+        return make_policy(config.policy, model=model, seed=task.seed + config.seed, guard=guard)
+
+    if config.policy == "auto" and model is None:
+        note(NO_MODEL, quiet)
+    ranker = make_ranker(config.ranker, Path(config.checkpoint) if config.checkpoint else None, config.seed)
+    endpoint = await locate(config.env, config.transport, settings.space_url)
+    if players > 1 and not endpoint.has_sessions:
+        raise SettingsError(f"{endpoint} has one episode for all: use --concurrency 1, or --transport ws")
+    parts = Parts(endpoint, ranker, model, new_policy)
+    note(f"Environment {endpoint}, ranker {ranker.name}, policy {parts.policy_name}.", quiet)
+    return parts
+
+
+def make_model(config: RunConfig, settings: Settings) -> ChatModel | None:
+    """The model that takes part, if one does."""
+    if not config.models or settings.key is None:
+        return None
+    return ChatModel(
+        LlmSettings(
+            base_url=settings.api_base_url,
+            api_key=settings.key,
+            models=config.models,
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+        )
+    )
+
+
+def weights_folder(config: RunConfig) -> Path | None:
+    """The folder of the weights that the ranker uses, if it uses any."""
+    if config.ranker == "mlp":
+        return shipped("mlp")
+    if config.ranker not in ("gnn", "untrained"):
+        return None
+    return Path(config.checkpoint) if config.checkpoint else shipped("ranker")

@@ -1,0 +1,40 @@
+"""`firewatch rank`: one case in, ranked suspects with probability and evidence out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli import options as o
+
+
+def rank(
+    case: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="An observation, a window or an incident as JSON; '-' is stdin."),
+    ] = Path("-"),
+    ranker: o.Ranker = o.RankerChoice.GNN,
+    checkpoint: o.Checkpoint = None,
+    top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
+    seed: o.Seed = 0,
+    json: o.Json = None,
+    quiet: o.Quiet = False,
+) -> int:
+    """Ranks the services of one incident by how likely each is the root cause, and says why.
+
+    [dim]Example:[/dim] firewatch rank observation.json --top 3
+    """
+    from agent.case import read_case
+    from agent.cli.console import is_stdout, write_json
+    from agent.cli.sources import text_of
+    from agent.diagnosis import diagnosis
+    from agent.trajectory import ranking_record
+    from gnn.rankers import make_ranker
+
+    incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
+    ranking = make_ranker(ranker.value, checkpoint, seed).rank(incident)
+    words = diagnosis(incident, ranking, top)
+    if not quiet and not is_stdout(json):
+        print(words, end="")
+    write_json(json, {"incident": incident.incident_id, **ranking_record(ranking)})
+    return 0

@@ -1,0 +1,54 @@
+"""Opens what commands learn from or score on: episodes, incidents, simulated worlds."""
+
+import gzip
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from data.channels import ChannelMap, read_rules
+from data.episodes import Episode, read_episodes
+from data.errors import SchemaError
+from data.incident import Incident
+from data.incidents import read_incidents
+from data.labels import apply_labels, read_labels
+
+
+def episodes_of(paths: Sequence[Path] | None, labels: Path | None) -> tuple[Episode, ...]:
+    """The episodes of all files and folders, with the labels file's root causes where it has them."""
+    episodes = tuple(chain.from_iterable(read_episodes(path) for path in paths or ()))
+    return apply_labels(episodes, read_labels(labels)) if labels else episodes
+
+
+def incidents_of(paths: Sequence[Path] | None) -> tuple[Incident, ...]:
+    """The incidents of all files and folders."""
+    return tuple(chain.from_iterable(read_incidents(path) for path in paths or ()))
+
+
+def simulated(number: int, seed: int) -> Iterable[Incident]:
+    """Freshly simulated incidents."""
+    if not number:
+        return ()
+    from data.simulator.generate import simulate
+
+    return simulate(number, seed)
+
+
+def channel_map(rules: Path | None) -> ChannelMap | None:
+    """How metric names are read: by own rules first, where a file has some."""
+    return ChannelMap(read_rules(rules)) if rules else None
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, unpacked if it is gzip, or of stdin for '-'.
+
+    Raises:
+        SchemaError: not UTF-8.
+    """
+    if str(path) == "-":
+        return sys.stdin.read()
+    raw = path.read_bytes()
+    try:
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError(str(path), "", raw[error.start : error.end], "write it as UTF-8") from None
