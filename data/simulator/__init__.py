@@ -1,0 +1,1 @@
+"""The embedded incident world: call graphs, faults, propagation, telemetry, actions, the grade."""

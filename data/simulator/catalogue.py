@@ -1,0 +1,120 @@
+"""The 60 catalogue tasks with their scenarios, the smoke tasks, random episodes and task files."""
+
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from data.errors import SchemaError, SettingsError
+from data.observation import DIFFICULTIES, Difficulty, Task
+from data.simulator.config import CONFIGS
+from data.simulator.scenario import Script
+
+
+class Scenario(BaseModel):
+    """One entry of `catalogue.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task_id: str
+    difficulty: Difficulty
+    seed: int
+    max_ticks: int
+    about: str  # what happens, in a sentence; for people and documents, never shown to an agent
+    services: tuple[str, ...]
+    faults: dict[str, str]
+    dials: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """What to play."""
+        return Task(
+            task_id=self.task_id, difficulty=self.difficulty, seed=self.seed, max_ticks=self.max_ticks
+        )
+
+
+@cache
+def scenarios() -> dict[str, Scenario]:
+    """All scenarios by task id, in catalogue order."""
+    text = resources.files("data.simulator").joinpath("catalogue.json").read_bytes()
+    return {s.task_id: s for s in TypeAdapter(list[Scenario]).validate_json(text)}
+
+
+def script(task_id: str) -> Script | None:
+    """What a task fixes of its world; None for an unknown task."""
+    scenario = scenarios().get(task_id)
+    if scenario is None:
+        return None
+    return Script(services=scenario.services, faults=scenario.faults, dials=scenario.dials)
+
+
+def catalogue() -> tuple[Task, ...]:
+    """The 60 tasks in their official order."""
+    return tuple(scenario.task for scenario in scenarios().values())
+
+
+def task(task_id: str) -> Task:
+    """One catalogue task.
+
+    Raises:
+        SettingsError: no such task.
+    """
+    scenario = scenarios().get(task_id)
+    if scenario is None:
+        raise SettingsError(
+            f"task '{task_id}' is not in the catalogue: the ids are in data/simulator/catalogue.json"
+        )
+    return scenario.task
+
+
+def _smoke_tasks() -> tuple[Task, ...]:
+    """The first task of each difficulty that the original runner's test run plays."""
+    ids = ("task_easy_oom_baseline", "task_medium_cascade_memleak", "task_hard_config_drift_noise")
+    return tuple(task(task_id) for task_id in ids)
+
+
+def __getattr__(name: str) -> Any:
+    # Read on first use: importing this module opens no file.
+    if name == "SMOKE_TASKS":
+        return _smoke_tasks()
+    raise AttributeError(name)
+
+
+def random_tasks(n: int, difficulty: str, seed: int) -> tuple[Task, ...]:
+    """`n` random episodes; with "all" the difficulties take turns.
+
+    Raises:
+        SettingsError: unknown difficulty.
+    """
+    known: tuple[Difficulty, ...] = get_args(Difficulty)
+    chosen = DIFFICULTIES if difficulty == "all" else tuple(d for d in known if d == difficulty)
+    if not chosen:
+        raise SettingsError(f"difficulty '{difficulty}' is unknown: choose easy, medium, hard or all")
+    seeds = np.random.default_rng(seed).choice(2**31, n, replace=False).tolist() if n else []
+    levels = [chosen[i % len(chosen)] for i in range(n)]
+    return tuple(
+        Task(difficulty=level, seed=drawn, max_ticks=CONFIGS[level].max_ticks)
+        for level, drawn in zip(levels, seeds, strict=True)
+    )
+
+
+def read_tasks(path: Path) -> tuple[Task, ...]:
+    """Reads a JSON list of tasks.
+
+    Raises:
+        SchemaError: not such a list; names file, field and value.
+    """
+    try:
+        raw = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SchemaError(str(path), "", str(error), "expected a JSON list of tasks") from None
+    try:
+        return tuple(TypeAdapter(list[Task]).validate_python(raw))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SchemaError(str(path), where, first["input"], first["msg"]) from None

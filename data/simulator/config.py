@@ -1,0 +1,78 @@
+"""The dials of a world: how large, how fast, how loud, and what makes the culprit hard to find."""
+
+from dataclasses import dataclass
+
+from data.observation import Difficulty
+
+SIMPLE_FAMILIES = ("oom", "bad_deploy", "config_drift", "memory_leak", "network_partition")
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """One difficulty's defaults; a scenario of the catalogue may override some."""
+
+    services: tuple[int, int]  # fewest and most
+    max_ticks: int
+    slo_budget: float
+    slo_burn: float  # a tick, while users are hurt
+    impact_scale: float  # bad-customer-minutes that leave nothing of that part of the grade
+    pace: float  # how fast faults grow
+    families: tuple[str, ...] = SIMPLE_FAMILIES  # empty: all of them
+    second_fault: float = 0.0  # chance of a second, unrelated fault
+    waiting: float = 0.0  # how much callers wait for slow callees: victims get loud
+    noise: float = 0.0  # relative spread of every reading
+    red_herrings: int = 0  # innocents with elevated error rates and misleading logs
+    degraded_herrings: float = 0.0  # chance that one of them really is degraded, for reasons of its own
+    recent_changes: float = 0.0  # share of innocents with a fresh deployment and configuration
+    missing_metrics: float = 0.0  # chance that the culprit lacks part of its metrics
+    blind_root: float = 0.0  # chance that nothing at all is measured at the culprit
+    missing_elsewhere: float = 0.0  # share of innocents that lack part of their metrics
+    stale: float = 0.0  # share of services whose metrics come a tick or two late
+    silent: float = 0.0  # share of services whose metrics stop during the incident
+    load_shift: float = 0.0  # chance that traffic changes during the incident for no bad reason
+    lying_logs: float = 0.0  # share of innocents whose logs read like a fault, or order the reader about
+
+
+CONFIGS: dict[Difficulty, WorldConfig] = {
+    "easy": WorldConfig(
+        services=(3, 3), max_ticks=20, slo_budget=30.0, slo_burn=1.5, impact_scale=15.0, pace=1.0
+    ),
+    "medium": WorldConfig(
+        services=(5, 5),
+        max_ticks=30,
+        slo_budget=60.0,
+        slo_burn=2.0,
+        impact_scale=45.0,
+        pace=1.5,
+        families=(*SIMPLE_FAMILIES, "cpu_starvation", "crash_loop", "expired_certificate", "slow_query"),
+        waiting=0.5,
+        noise=0.02,
+        red_herrings=1,
+        recent_changes=0.2,
+        missing_metrics=0.1,
+        load_shift=0.2,
+        lying_logs=0.2,
+    ),
+    "hard": WorldConfig(
+        services=(7, 10),
+        max_ticks=40,
+        slo_budget=120.0,
+        slo_burn=3.0,
+        impact_scale=60.0,
+        pace=2.0,
+        families=(),
+        second_fault=0.1,
+        waiting=1.0,
+        noise=0.05,
+        red_herrings=3,
+        degraded_herrings=0.4,
+        recent_changes=0.6,
+        missing_metrics=0.35,
+        blind_root=0.2,
+        missing_elsewhere=0.2,
+        stale=0.15,
+        silent=0.1,
+        load_shift=0.4,
+        lying_logs=0.4,
+    ),
+}

@@ -1,0 +1,44 @@
+"""The fault families, by name."""
+
+from data.simulator.faults.base import Drive, FaultFamily, Remedy, Symptom
+from data.simulator.faults.change import BadDeploy, ClockSkew, CodeDefect, ConfigDrift, ExpiredCertificate
+from data.simulator.faults.compute import CpuStarvation, CrashLoop, DiskFull, NoisyNeighbour, ThreadDeadlock
+from data.simulator.faults.load import CacheStampede, QuotaExhaustion, RetryStorm, SlowQuery, SplitBrain
+from data.simulator.faults.memory import MemoryLeak, OutOfMemory
+from data.simulator.faults.network import (
+    GrayFailure,
+    InstanceLost,
+    NetworkDelay,
+    NetworkPartition,
+    StaleRegistry,
+)
+
+FAMILIES: dict[str, FaultFamily] = {
+    family.name: family
+    for family in (
+        OutOfMemory(),
+        MemoryLeak(),
+        BadDeploy(),
+        ConfigDrift(),
+        NetworkPartition(),
+        CpuStarvation(),
+        CrashLoop(),
+        ThreadDeadlock(),
+        DiskFull(),
+        ExpiredCertificate(),
+        ClockSkew(),
+        SlowQuery(),
+        GrayFailure(),
+        NetworkDelay(),
+        RetryStorm(),
+        CacheStampede(),
+        QuotaExhaustion(),
+        StaleRegistry(),
+        InstanceLost(),
+        NoisyNeighbour(),
+        SplitBrain(),
+        CodeDefect(),
+    )
+}
+
+__all__ = ["FAMILIES", "Drive", "FaultFamily", "Remedy", "Symptom"]

@@ -1,0 +1,113 @@
+"""What a fault family is: how it grows, what it touches, how its logs read, and which remedies help."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Drive(IntEnum):
+    """What a fault pushes on at its own service; 0 means untouched."""
+
+    ERROR = 0  # share of requests failing by itself
+    LATENCY = 1  # extra p99 seconds, at a service whose healthy p99 is 0.1 s
+    CPU = 2  # extra share of the cpu limit
+    MEMORY = 3  # share of the free memory eaten
+    SATURATION = 4  # share of pool, threads or queue taken
+    DESCRIPTORS = 5  # extra open files and sockets
+    DISK = 6  # share of the disk filled
+    NETWORK = 7  # share of packets lost or resent
+    SILENCE = 8  # share of the instances that answer nobody and measure nothing
+    GC = 9  # extra pause, ms
+    RESTARTS = 10  # restarts so far
+    SURGE = 11  # extra load, as a share of the usual
+
+
+# What a drive loses a minute once its fault is halted. Error and latency fade over several ticks, as callers
+# come back slowly; resources are given back at once.
+FADE_PER_MINUTE: Floats = np.array([0.3, 3.0, 9, 9, 9, 9e4, 9, 9, 9, 9e4, 0, 9], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A drive over time: `jump` at once, then `per_minute` more up to `ceiling`, all `after_minutes` late."""
+
+    drive: Drive
+    jump: float = 0.0
+    per_minute: float = 0.0
+    ceiling: float = 1.0
+    after_minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What an action does to a running fault.
+
+    `halt` ends it (what is left of error and latency fades), `ease` sets its clock back to `left` of its age,
+    `worsen` makes it `1 / left` as fast.
+    """
+
+    action: str
+    effect: Literal["halt", "ease", "worsen"]
+    feedback: str
+    left: float = 0.5
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A task-specific metric of the service: its healthy value, and the value at full strength."""
+
+    name: str
+    healthy: float | str | bool
+    broken: float | str | bool
+
+
+class FaultFamily:
+    """One kind of fault. Subclasses fill in data; those with a rhythm of their own override `levels`."""
+
+    name: str
+    title: str
+    story: str
+    # How services that call it, and services that it calls, notice.
+    callers_see: str = "Their calls fail, and they fail in turn, the sooner the more they depend on it."
+    callees_see: str = "Less traffic, otherwise nothing."
+    symptoms: tuple[Symptom, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    # What changed shortly before, if anything did.
+    change: Literal["deploy", "config", None] = None
+    # Share of error and latency that callers see and the service's own metrics do not.
+    hidden: float = 0.0
+    # Kinds of service that can have it; empty for any.
+    kinds: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    # What thread dump, strace and the commit's diff show.
+    dump: str = ""
+    extras: tuple[Extra, ...] = ()
+
+    def levels(self, minutes: float, pace: float) -> list[tuple[Drive, float]]:
+        """The drives after `minutes`, for a fault that runs `pace` times as fast as usual."""
+        levels = []
+        for symptom in self.symptoms:
+            grown = minutes - symptom.after_minutes / pace
+            if grown >= 0.0:
+                level = symptom.jump + symptom.per_minute * pace * grown
+                levels.append((symptom.drive, min(level, symptom.ceiling)))
+        return levels
+
+    @property
+    def cure(self) -> str:
+        """The action that ends it."""
+        return next(remedy.action for remedy in self.remedies if remedy.effect == "halt")
+
+    def remedy(self, action: str) -> Remedy | None:
+        """What `action` does to it; None for nothing."""
+        return next((remedy for remedy in self.remedies if remedy.action == action), None)
+
+
+def every(minutes: float, period: float, share: float) -> bool:
+    """Whether a rhythm of `period` minutes is in the first `share` of its beat."""
+    return (minutes % period) < share * period

@@ -1,0 +1,89 @@
+"""The score of an episode, and the running accounts it is made of."""
+
+from dataclasses import dataclass, field
+
+from data.simulator.config import WorldConfig
+
+_TICK_MINUTES = 0.5
+# The highest number of needless remediations that leaves anything of the precision part.
+_WRONG_ACTIONS = 6
+_TOO_EARLY_TICK = 2
+_TOO_EARLY_SCORE = 0.05
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What the formula needs."""
+
+    affected: int
+    recovered: int
+    max_ticks: int
+    mitigated_at_tick: int | None
+    bad_customer_minutes: float
+    impact_scale: float
+    wrong_actions: int
+    slo_budget_left: float  # 0..1
+
+
+def score(a: Accounts) -> float:
+    """40 % services recovered, 25 % speed, 20 % precision, 15 % SLO budget left.
+
+    Precision counts only once something has recovered: doing nothing is not precise.
+    """
+    recovered = a.recovered / a.affected if a.affected else 0.0
+    in_time = 0.0 if a.mitigated_at_tick is None else max(0.0, 1.0 - a.mitigated_at_tick / a.max_ticks)
+    spared = max(0.0, 1.0 - a.bad_customer_minutes / a.impact_scale)
+    precision = max(0.0, 1.0 - a.wrong_actions / _WRONG_ACTIONS) if a.recovered else 0.0
+    budget = min(max(a.slo_budget_left, 0.0), 1.0)
+    return 0.4 * recovered + 0.25 * (0.6 * in_time + 0.4 * spared) + 0.2 * precision + 0.15 * budget
+
+
+@dataclass
+class Ledger:
+    """Keeps the accounts of a running episode."""
+
+    config: WorldConfig
+    budget: float = field(init=False)
+    bad_customer_minutes: float = 0.0
+    affected: set[int] = field(default_factory=set)
+    wrong_actions: int = 0
+    mitigated_at_tick: int | None = None
+    _quiet_ticks: int = 0
+
+    def __post_init__(self) -> None:
+        self.budget = self.config.slo_budget
+
+    def impact(self, ailing: list[tuple[int, float, float]], tick: int) -> float:
+        """Adds one tick's harm of the services that are not healthy: (index, error rate, p99 seconds)."""
+        harm = 0.0
+        for index, error_rate, latency_s in ailing:
+            self.affected.add(index)
+            slow = min(1.0, max(0.0, (latency_s - 0.5) / 4.0))
+            harm += _TICK_MINUTES * (error_rate + slow)
+        self.bad_customer_minutes += harm
+        # Mitigated at the first of two ticks without harm, after there had been some.
+        self._quiet_ticks = 0 if harm or not self.affected else self._quiet_ticks + 1
+        if self._quiet_ticks == 2 and self.mitigated_at_tick is None:
+            self.mitigated_at_tick = tick - 1
+        return harm
+
+    def burn(self, amount: float) -> None:
+        """Takes from the SLO budget."""
+        self.budget = max(0.0, self.budget - amount)
+
+    def final_score(self, still_ailing: set[int], tick: int) -> float:
+        """The grade when the episode ends at `tick`."""
+        if tick <= _TOO_EARLY_TICK:
+            return _TOO_EARLY_SCORE
+        return score(
+            Accounts(
+                affected=len(self.affected),
+                recovered=len(self.affected - still_ailing),
+                max_ticks=self.config.max_ticks,
+                mitigated_at_tick=self.mitigated_at_tick,
+                bad_customer_minutes=self.bad_customer_minutes,
+                impact_scale=self.config.impact_scale,
+                wrong_actions=self.wrong_actions,
+                slo_budget_left=self.budget / self.config.slo_budget,
+            )
+        )

@@ -1,0 +1,180 @@
+"""The one propagation physics: what faults at some services do to every service, tick by tick.
+
+Failures flow from callee to caller, waiting adds up along synchronous calls, traffic flows from caller to
+callee. The step-by-step environment and the batch generator both run on it; many worlds side by side are one
+larger graph.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.faults.base import Drive
+from data.simulator.topology import Topology
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+# Callers shrug off a callee that fails fewer calls than this.
+_TOLERANCE = 0.30
+# Share of a callee's pressure that its caller hands on to its own callers.
+_HANDED_ON = 0.4
+# How fast a call to a failing callee takes hold of the caller, and lets go again, a minute.
+_RISE_PER_MINUTE = 0.5
+_FADE_PER_MINUTE = 0.3
+# A caller with retries can end up failing more requests than the callee that it depends on.
+_LOUDEST = 1.3
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """What the services are like when nothing is wrong; one entry a service (S)."""
+
+    error_rate: Floats
+    latency_s: Floats  # p99
+    cpu: Floats
+    memory: Floats
+    active_requests: Floats
+    descriptors: Floats
+    memory_limit_bytes: Floats
+    # Seconds of LATENCY drive are meant for a service of 0.1 s; slower and faster ones feel it in proportion.
+    latency_scale: Floats
+
+
+class State(NamedTuple):
+    """What is true of every service at one tick, measured or not; each (S,)."""
+
+    error_rate: Floats
+    latency_s: Floats  # p99
+    own_latency_s: Floats  # p99 without waiting for callees
+    client_error: Floats  # share of its own calls that fail
+    client_latency_s: Floats  # extra seconds spent waiting for callees
+    traffic: Floats  # requests served, 1 = as usual
+    cpu: Floats
+    memory: Floats
+    saturation: Floats
+    active_requests: Floats
+    descriptors: Floats
+    disk: Floats
+    network: Floats
+    gc_pause_ms: Floats
+    restarts: Floats
+
+
+class Physics:
+    """Runs one graph forward. `step` is the only thing that changes it."""
+
+    def __init__(self, topology: Topology, fleet: Fleet) -> None:
+        self._topology = topology
+        self._fleet = fleet
+        self._size = len(topology.names)
+        callers = topology.callers
+        # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
+        self._has_calls = len(callers) > 0
+        self._with_calls, self._starts = np.unique(callers, return_index=True)
+        self._timeouts_s = topology.timeouts_s.copy()
+        self._patience_s = topology.timeouts_s * (1.0 + topology.retries)
+        self._exposed = 1.0 - topology.fallbacks
+        self._demand_share = np.bincount(topology.callees, topology.shares, self._size)
+        self._inner = self._demand_share > 0.0
+        self._exposure: Floats = np.zeros(len(callers))
+        self._flow: Floats = np.ones(self._size)
+        self._overload: Floats = np.zeros(self._size)
+
+    def extend_timeouts(self, service: int, factor: float) -> None:
+        """Callers of `service` wait `factor` times as long before they give up."""
+        calls = self._topology.callees == service
+        self._timeouts_s[calls] *= factor
+        self._patience_s[calls] *= factor
+
+    def _over_callees(self, calls: Floats) -> Floats:
+        """The largest of each service's calls, 0 without any.  (E,) → (S,)"""
+        out = np.zeros(self._size)
+        if self._has_calls:
+            out[self._with_calls] = np.maximum.reduceat(calls, self._starts)
+        return out
+
+    def step(
+        self,
+        own: Floats,  # (D, S) drives of the faults
+        hidden: Floats,  # (S,) share of own error and latency that only callers see
+        minutes: float | Floats,  # scalar or (S,)
+        demand: Floats | None = None,  # (S,) load from outside, 1 = as usual
+        opened: Bools | None = None,  # (E,) calls cut by a circuit breaker
+    ) -> State:
+        """One tick of `minutes`."""
+        topology, fleet = self._topology, self._fleet
+        callees = topology.callees
+        own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
+        own_wait = own[Drive.LATENCY] * fleet.latency_scale
+
+        excess = own_wait  # seconds above the usual, as callers see it
+        failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
+        failing = np.maximum(failing, self._overload)
+        for _ in range(topology.depth if self._has_calls else 0):
+            waited = topology.waits * np.minimum(excess[callees], self._patience_s)
+            excess = own_wait + self._over_callees(waited)
+            handed = self._over_callees(failing[callees])
+            failing = np.maximum(failing, _HANDED_ON * handed)
+        waits_s = excess - own_wait
+
+        late = np.clip(excess[callees] / self._timeouts_s - 1.0, 0.0, 1.0)
+        pressure = np.maximum(failing[callees], 0.6 * topology.waits * late) * self._exposed
+        if opened is not None:
+            pressure = np.where(opened, 0.0, pressure)
+        pace = minutes if isinstance(minutes, float) else minutes[topology.callers]
+        ceiling = np.minimum(1.0, pressure * (_LOUDEST if self._has_calls else 1.0))
+        grown = np.minimum(self._exposure + _RISE_PER_MINUTE * pace * pressure, ceiling)
+        faded = np.maximum(self._exposure - _FADE_PER_MINUTE * pace, ceiling)
+        self._exposure = np.where(self._exposure <= ceiling, grown, faded)
+        passed = np.minimum(np.bincount(topology.callers, self._exposure, self._size), 1.0)
+
+        # A request that fails early makes no calls; a failed call with retries is made again.
+        flow = self._flow
+        outside = np.ones(self._size) if demand is None else demand
+        for _ in range(2):
+            calling = flow * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
+            calls = calling[topology.callers] * topology.shares
+            calls = calls * (1.0 + 0.5 * topology.retries * self._exposure)
+            arriving = np.bincount(callees, calls, self._size)
+            flow = np.where(self._inner, arriving / np.maximum(self._demand_share, 1e-9), outside)
+        self._flow = flow
+        traffic = flow * (1.0 + own[Drive.SURGE]) * (1.0 - silence)
+
+        seen = 1.0 - hidden
+        slower = own_wait * seen + waits_s
+        inflight = traffic * (1.0 + np.minimum(slower / fleet.latency_s, 60.0) * 0.1)
+        saturation = np.clip(0.04 * inflight + own[Drive.SATURATION], 0.0, 1.0)
+        # Pools that are full refuse: felt from the next tick on.
+        self._overload = np.clip((saturation - 0.9) * 4.0, 0.0, 0.4)
+        failed = (1.0 - fleet.error_rate) * (1.0 - own_error * seen) * (1.0 - passed)
+        return State(
+            error_rate=1.0 - failed * (1.0 - 0.5 * self._overload),
+            latency_s=fleet.latency_s + slower,
+            own_latency_s=0.6 * fleet.latency_s + own_wait * seen,
+            client_error=passed,
+            client_latency_s=waits_s,
+            traffic=traffic,
+            cpu=np.clip(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU], 0.01, 1.0),
+            memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
+            saturation=saturation,
+            active_requests=fleet.active_requests * inflight,
+            descriptors=fleet.descriptors * (0.6 + 0.4 * inflight) + own[Drive.DESCRIPTORS],
+            disk=np.minimum(0.35 + own[Drive.DISK], 1.0),
+            network=0.001 + own[Drive.NETWORK],
+            gc_pause_ms=15.0 + own[Drive.GC],
+            restarts=own[Drive.RESTARTS].copy(),
+        )
+
+
+def edge_view(
+    topology: Topology, own: Floats, state: State, hidden: Floats, fleet: Fleet
+) -> tuple[Floats, Floats]:
+    """Error rate and p99 seconds of every call as its caller measures them.  → (E,), (E,)"""
+    unseen = hidden[topology.callees]
+    error = state.error_rate[topology.callees]
+    error = error + unseen * own[Drive.ERROR][topology.callees] * (1.0 - error)
+    wait = own[Drive.LATENCY][topology.callees] * fleet.latency_scale[topology.callees] * unseen
+    return error, np.minimum(state.latency_s[topology.callees] + wait, topology.timeouts_s)

@@ -1,0 +1,193 @@
+"""Call graphs: who calls whom, how long they wait, and what kind of service each one is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.names import ROLES, service_names
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
+_CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
+# Share of a caller's requests that touch a callee of this kind, and how much of them wait for the answer.
+_SHARE = {"datastore": 0.8, "cache": 0.9, "queue": 0.3, "external": 0.3, "sidecar": 1.0}
+_WAITS = {"queue": 0.0, "cache": 0.8}
+_TIMEOUTS_S = (1.0, 2.0, 2.0, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """A call graph as arrays: one entry a service (S) or a call (E)."""
+
+    names: tuple[str, ...]  # (S,)
+    kinds: tuple[str, ...]  # (S,)
+    callers: Ints  # (E,)
+    callees: Ints  # (E,)
+    shares: Floats  # (E,) share of the caller's requests that make this call
+    waits: Floats  # (E,) 1 the caller waits for the answer … 0 asynchronous
+    timeouts_s: Floats  # (E,)
+    retries: Floats  # (E,) extra attempts after a failed call
+    fallbacks: Floats  # (E,) share of failed calls that the caller hides behind a fallback
+
+    @cached_property
+    def call_graph(self) -> dict[str, list[str]]:
+        """{caller: [callees]}, every service a key."""
+        graph: dict[str, list[str]] = {name: [] for name in self.names}
+        for caller, callee in zip(self.callers.tolist(), self.callees.tolist(), strict=True):
+            graph[self.names[caller]].append(self.names[callee])
+        return graph
+
+    @cached_property
+    def entries(self) -> npt.NDArray[np.bool_]:
+        """Services that users reach without any other service in between.  # (S,)"""
+        entry = np.ones(len(self.names), dtype=bool)
+        entry[self.callees[self.callers != self.callees]] = False
+        return entry
+
+    @cached_property
+    def depth(self) -> int:
+        """Hops after which nothing new is reached, at most 8: what lies deeper hardly matters."""
+        reached = self.entries.copy()
+        for hops in range(8):
+            nxt = reached.copy()
+            nxt[self.callees[reached[self.callers]]] = True
+            if bool((nxt == reached).all()):
+                return max(1, hops)
+            reached = nxt
+        return 8
+
+
+def union(topologies: Sequence[Topology]) -> Topology:
+    """All of them side by side as one graph without calls in between."""
+    offsets = np.cumsum([0, *(len(t.names) for t in topologies)])
+    return Topology(
+        names=tuple(name for t in topologies for name in t.names),
+        kinds=tuple(kind for t in topologies for kind in t.kinds),
+        callers=np.concatenate([t.callers + o for t, o in zip(topologies, offsets, strict=False)]),
+        callees=np.concatenate([t.callees + o for t, o in zip(topologies, offsets, strict=False)]),
+        shares=np.concatenate([t.shares for t in topologies]),
+        waits=np.concatenate([t.waits for t in topologies]),
+        timeouts_s=np.concatenate([t.timeouts_s for t in topologies]),
+        retries=np.concatenate([t.retries for t in topologies]),
+        fallbacks=np.concatenate([t.fallbacks for t in topologies]),
+    )
+
+
+def from_calls(
+    names: Sequence[str],
+    kinds: Sequence[str],
+    calls: Sequence[tuple[int, int]],
+    rng: np.random.Generator,
+    waiting: float = 1.0,
+) -> Topology:
+    """Gives every call its rate, patience and retries; `waiting` scales how much callers wait at all."""
+    edges = np.array(sorted(set(calls)), dtype=np.int64).reshape(-1, 2)
+    count = len(edges)
+    called = [kinds[i] for i in edges[:, 1]]
+    spread = rng.uniform(0.5, 1.0, count)
+    return Topology(
+        names=tuple(names),
+        kinds=tuple(kinds),
+        callers=edges[:, 0].copy(),
+        callees=edges[:, 1].copy(),
+        shares=spread * np.array([_SHARE.get(kind, 0.7) for kind in called]).reshape(count),
+        waits=waiting * np.array([_WAITS.get(kind, 1.0) for kind in called]).reshape(count),
+        timeouts_s=rng.choice(_TIMEOUTS_S, count),
+        retries=rng.choice([0.0, 0.0, 1.0, 2.0], count),
+        fallbacks=np.where(rng.random(count) < 0.25, rng.uniform(0.3, 0.9, count), 0.0),
+    )
+
+
+def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Calls among well-known service names, by what such services do for a living."""
+    position = {name: i for i, name in enumerate(names)}
+    calls = []
+    for caller, i in position.items():
+        role = ROLES.get(caller)
+        for callee in role.calls if role else ():
+            if callee in position:
+                calls.append((i, position[callee]))
+    return calls
+
+
+def connect(names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """The known calls of a small set of services, and one more for each service that nothing connects."""
+    calls = known_calls(names)
+    for i, kind in enumerate(kinds):
+        if any(i in call for call in calls):
+            continue
+        others = [j for j in range(len(names)) if j != i]
+        if not others:
+            break
+        partner = int(rng.choice(others))
+        leaf = kind in _CALLED_BY_ALL or (kinds[partner] == "gateway" and kind != "gateway")
+        call = (partner, i) if leaf else (i, partner)
+        if kinds[call[0]] in _CALLED_BY_ALL and kinds[call[1]] not in _CALLED_BY_ALL:
+            call = (call[1], call[0])
+        calls.append(call)
+    return calls
+
+
+def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> Topology:
+    """A call graph with the shapes of real systems: gateways, layers, shared stores, queues, third parties,
+    sidecars, zone twins and, rarely, a cycle."""
+    leaves = 0 if services < 4 else int(services * rng.uniform(0.15, 0.4))
+    sidecars = int(services * 0.15) if services >= 12 and rng.random() < 0.15 else 0
+    gateways = 1 if services < 12 else int(rng.integers(1, 2 + min(6, services // 20)))
+    workers = max(1, services - gateways - leaves - sidecars)
+    kinds = ["gateway"] * gateways + ["service"] * workers
+    kinds += [str(k) for k in rng.choice(_CALLED_BY_ALL, leaves, p=(0.5, 0.2, 0.15, 0.15))]
+    kinds += ["sidecar"] * (services - len(kinds))
+    names = service_names(rng, kinds)
+
+    layers = int(rng.integers(1, 2 + min(5, max(1, workers // 3))))
+    layer = np.sort(rng.integers(0, layers, workers))
+    calls: list[tuple[int, int]] = []
+    favour = rng.pareto(1.5, workers) + 0.2  # a few services are everybody's callee
+    for w in range(workers):
+        me = gateways + w
+        earlier = np.flatnonzero(layer < layer[w])
+        if len(earlier) == 0 or rng.random() < 0.08:
+            calls.append((int(rng.integers(gateways)), me))
+        else:
+            for caller in rng.choice(earlier, min(len(earlier), 1 + int(rng.poisson(0.4))), replace=False):
+                calls.append((gateways + int(caller), me))
+        later = np.flatnonzero(layer > layer[w])
+        if len(later) and rng.random() < 0.5:
+            weight = favour[later] / favour[later].sum()
+            picks = rng.choice(later, min(len(later), 1 + int(rng.poisson(0.6))), replace=True, p=weight)
+            calls += [(me, gateways + int(callee)) for callee in picks]
+    for offset in range(leaves):
+        leaf = gateways + workers + offset
+        users = 1 + int(rng.integers(0, max(2, workers // 3))) if rng.random() < 0.35 else 1
+        for user in rng.choice(workers, min(workers, users, 40), replace=False):
+            calls.append((gateways + int(user), leaf))
+    for sidecar in range(services - sidecars, services):
+        calls.append((gateways + int(rng.integers(workers)), sidecar))
+    if workers >= 4 and rng.random() < 0.08:  # callers and callees in a ring: callbacks, legacy
+        a, b = rng.choice(workers, 2, replace=False)
+        calls.append((gateways + int(max(a, b)), gateways + int(min(a, b))))
+    for gateway in range(gateways):
+        if not any(caller == gateway for caller, _ in calls):
+            calls.append((gateway, gateways + int(rng.integers(workers))))
+    return from_calls(names, kinds, [c for c in calls if c[0] != c[1]], rng, waiting)
+
+
+def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
+    """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
+    count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
+    first = np.concatenate([[0], np.cumsum(count)])
+    names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]
+    kinds = [k for k, c in zip(topology.kinds, count, strict=True) for _ in range(c)]
+    calls = [
+        (int(first[a]) + i, int(first[b]) + j)
+        for a, b in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True)
+        for i in range(int(count[a]))
+        for j in range(int(count[b]))
+    ]
+    return from_calls(names, kinds, calls, rng)
