@@ -145,7 +145,7 @@ async def play_task(
         error = f"the task took longer than its {deadline_s:g} s"
     if error is None and not (steps and steps[-1].done):
         error = "the environment did not end the episode when it was declared resolved"
-    truth = environment if isinstance(environment, TellsTruth) else None
+    truth = environment if steps and isinstance(environment, TellsTruth) else None
     return EpisodeResult(
         task,
         tuple(steps),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HEADINGS = ("task", "outcome", "score", "steps", "root cause", "mitigated")
+HEADINGS = ("task", "outcome", "score", "steps", "root cause", "ranked first", "remedied", "mitigated")
 
 
 def summary_row(episode: Mapping[str, Any]) -> tuple[str, ...]:
@@ -14,8 +14,10 @@ def summary_row(episode: Mapping[str, Any]) -> tuple[str, ...]:
         outcome(episode),
         "–" if score is None else f"{score:.2f}",
         str(episode["steps"]),
-        _root_cause(episode),
-        _mitigated(episode),
+        ", ".join(episode["root_causes"]) or "not told",
+        _at("step", episode["ranked_first_at_step"]),
+        _at("step", episode["remedied_at_step"]),
+        _at("tick", episode["mitigated_at_tick"]),
     )
 
 
@@ -49,19 +51,8 @@ def headline(episodes: Sequence[Mapping[str, Any]]) -> str:
     return sentence + "."
 
 
-def _root_cause(episode: Mapping[str, Any]) -> str:
-    roots = ", ".join(episode["root_causes"])
-    if not roots:
-        return "not told by this environment"
-    found = episode["ranked_first_at_step"]
-    remedied = episode["remedied_at_step"]
-    text = f"{roots}: " + (f"ranked first at step {found}" if found else "never ranked first")
-    return text + (f", remedied at step {remedied}" if remedied else ", never remedied")
-
-
-def _mitigated(episode: Mapping[str, Any]) -> str:
-    tick = episode["mitigated_at_tick"]
-    return "no" if tick is None else f"at tick {tick}"
+def _at(unit: str, number: int | None) -> str:
+    return "–" if number is None else f"{unit} {number}"
 
 
 def _count(number: int, thing: str) -> str:

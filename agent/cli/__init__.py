@@ -17,10 +17,9 @@ def answer(arguments: Sequence[str]) -> int:
     from data.errors import FirewatchError
 
     command = typer.main.get_command(app)
+    line = list(arguments) or ["--help"]
     try:
-        return int(
-            command.main(list(arguments) or ["--help"], prog_name="firewatch", standalone_mode=False) or 0
-        )
+        return int(command.main(line, prog_name="firewatch", standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _unusable(error.format_message())
     except FirewatchError as error:

@@ -1,5 +1,6 @@
 """How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,8 @@ class Progress:
     """Listens to a run and shows it; a context manager, so that the table stops moving at the end."""
 
     def __init__(self, total: int, quiet: bool, live: bool = True) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+        # A log file has no width of its own: leave room for whole names.
+        self._console = Console(stderr=True, quiet=quiet, width=None if sys.stderr.isatty() else 160)
         self._total = total
         self._ended = 0
         self._latest: dict[Task, tuple[str, ...]] = {}
