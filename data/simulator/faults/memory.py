@@ -7,7 +7,7 @@ class OutOfMemory(FaultFamily):
     name = "oom"
     title = "Out of memory"
     story = (
-        "The working set outgrows the memory limit. Memory climbs within minutes while everything still works; "
+        "The working set outgrows the memory limit. Memory climbs while everything still works; "
         "at the limit the kernel kills the container, again and again, and every request fails."
     )
     remedies = (

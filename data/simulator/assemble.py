@@ -1,0 +1,192 @@
+"""Runs become incidents: dialect, gaps, pages, call telemetry and alert events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from data.incident import AlertEvent, Incident, Page, Series
+from data.simulator.dialects import Dialect
+from data.simulator.events import alert_events
+from data.simulator.physics import Fleet, State
+from data.simulator.running import RunningFault
+from data.simulator.signals import Plant, read
+from data.simulator.topology import Topology
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The shape of what is seen."""
+
+    kind: Literal["snapshot", "series", "alerts"]
+    baseline: int  # points before the incident
+    points: int  # points of the incident
+    minutes: float  # between two points
+
+
+class Gaps(Protocol):
+    """The dials of `SimulationConfig` that decide what is not seen."""
+
+    @property
+    def blind_root(self) -> float: ...
+    @property
+    def missing_service(self) -> float: ...
+    @property
+    def missing_metric(self) -> float: ...
+    @property
+    def missing_point(self) -> float: ...
+    @property
+    def paged(self) -> float: ...
+    @property
+    def call_telemetry(self) -> float: ...
+
+
+def incidents_of(
+    rng: np.random.Generator,
+    name: str,
+    window: Window,
+    worlds: Sequence[tuple[Topology, tuple[RunningFault, ...], Dialect]],
+    whole: Topology,
+    fleet: Fleet,
+    plant: Plant,
+    states: Sequence[State],
+    rest: State,
+    hidden: Floats,
+    season: Floats,
+    gaps: Gaps,
+) -> list[Incident]:
+    """Splits one run of many worlds into an incident each."""
+    wanted = sorted(
+        {m.signal for _, _, dialect in worlds for m in dialect.metrics} | {"error", "latency_p99"}
+    )
+    signals = read(rng, states, rest, fleet, plant, season, wanted)
+    incidents = []
+    start = 0
+    for number, (topology, faults, dialect) in enumerate(worlds):
+        span = slice(start, start + len(topology.names))
+        own = {signal: np.ascontiguousarray(signals[signal][:, span].T) for signal in wanted}  # (S, T0 + T)
+        incidents.append(
+            _incident(rng, f"{name}-{number}", window, topology, faults, dialect, own, hidden[span], gaps)
+        )
+        start = span.stop
+    return incidents
+
+
+def _incident(
+    rng: np.random.Generator,
+    incident_id: str,
+    window: Window,
+    topology: Topology,
+    faults: Sequence[RunningFault],
+    dialect: Dialect,
+    signals: dict[str, Floats],
+    hidden: Floats,
+    gaps: Gaps,
+) -> Incident:
+    roots = [fault.service for fault in faults]
+    size = len(topology.names)
+    blind = rng.random(size) < gaps.missing_service
+    for root in roots:
+        # A culprit that neither measures anything nor has callers would leave nothing to find it by.
+        blind[root] = bool((topology.callees == root).any()) and rng.random() < gaps.blind_root
+    telemetry = _telemetry(rng, window, topology, dialect, signals, blind, gaps)
+    alerts: tuple[AlertEvent, ...] = ()
+    if window.kind == "alerts":
+        alerts = alert_events(rng, topology, telemetry, signals, window.baseline, roots, blind)
+        telemetry = {}
+    calls = {}
+    if window.kind == "series" and rng.random() < gaps.call_telemetry:
+        calls = _call_telemetry(rng, window, topology, signals, hidden, faults)
+    page = (
+        _page(rng, window, topology, signals)
+        if window.kind == "series" and rng.random() < gaps.paged
+        else None
+    )
+    return Incident(
+        incident_id=incident_id,
+        services=topology.names,
+        call_graph=topology.call_graph,
+        telemetry=telemetry,
+        call_telemetry=calls,
+        alerts=alerts,
+        page=page,
+        system=f"simulated-{dialect.name}-{window.kind}",
+        root_causes=tuple(topology.names[root] for root in roots),
+        fault="+".join(fault.family.name for fault in faults),
+    )
+
+
+def _telemetry(
+    rng: np.random.Generator,
+    window: Window,
+    topology: Topology,
+    dialect: Dialect,
+    signals: dict[str, Floats],
+    blind: npt.NDArray[np.bool_],
+    gaps: Gaps,
+) -> dict[str, dict[str, Series]]:
+    size = len(topology.names)
+    metrics = [m for m in dialect.metrics if rng.random() > 0.12] or list(dialect.metrics)
+    have = rng.random((size, len(metrics))) >= gaps.missing_metric * (rng.random() < 0.5)
+    holes = rng.uniform(0.02, 0.2) if rng.random() < gaps.missing_point else 0.0
+    split = window.baseline
+    telemetry: dict[str, dict[str, Series]] = {name: {} for name in topology.names}
+    for column, metric in enumerate(metrics):
+        values = metric.offset + metric.factor * signals[metric.signal]
+        if holes:
+            values = np.where(rng.random(values.shape) < holes, np.nan, values)
+        known = have[:, column] & ~blind
+        known &= ~np.isnan(values).all(axis=1)
+        for i in np.flatnonzero(known).tolist():
+            row = values[i]
+            telemetry[topology.names[i]][metric.name] = Series(row[split:], row[:split])
+    return telemetry
+
+
+def _call_telemetry(
+    rng: np.random.Generator,
+    window: Window,
+    topology: Topology,
+    signals: dict[str, Floats],
+    hidden: Floats,
+    faults: Sequence[RunningFault],
+) -> dict[tuple[str, str], dict[str, Series]]:
+    """Each call as its caller measures it: what a mesh or traces give."""
+    split = window.baseline
+    calls = {}
+    unseen_error = np.zeros(len(topology.names))
+    for fault in faults:
+        unseen_error[fault.service] = hidden[fault.service] * float(fault.levels[0])
+    for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
+        latency = signals["latency_p99"][callee] * rng.uniform(0.95, 1.1)
+        error = signals["error"][callee].copy()
+        error[split:] = np.minimum(error[split:] + unseen_error[callee], 1.0)
+        pair = (topology.names[caller], topology.names[callee])
+        calls[pair] = {
+            "latency_p99": Series(latency[split:], latency[:split]),
+            "error_rate": Series(error[split:], error[:split]),
+        }
+    return calls
+
+
+def _page(
+    rng: np.random.Generator, window: Window, topology: Topology, signals: dict[str, Floats]
+) -> Page | None:
+    """The service at the edge of the graph that is worst off, and which kind of metric says so."""
+    edge = np.flatnonzero(topology.entries)
+    if len(edge) == 0:
+        return None
+    split = window.baseline
+    latency, error = signals["latency_p99"][edge], signals["error"][edge]
+    usual = np.nan_to_num(np.nanmean(np.nan_to_num(latency[:, :split]), axis=1), nan=1.0) + 1e-6
+    slower = np.nan_to_num(latency[:, split:]).mean(axis=1) / usual - 1.0
+    failing = (error[:, split:].mean(axis=1) - error[:, :split].mean(axis=1)) * 20.0
+    worst = int(np.argmax(np.maximum(slower, failing)))
+    if max(slower[worst], failing[worst]) < 0.2:
+        return None
+    kind = "latency" if slower[worst] >= failing[worst] else "availability"
+    return Page(topology.names[int(edge[worst])], kind if rng.random() < 0.8 else None)

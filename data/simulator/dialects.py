@@ -1,0 +1,152 @@
+"""How real systems name and scale what they measure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a dialect: `value = offset + factor × signal`."""
+
+    name: str
+    signal: str
+    factor: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A vocabulary."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+
+
+def _of(
+    name: str, *metrics: tuple[str, str] | tuple[str, str, float] | tuple[str, str, float, float]
+) -> Dialect:
+    return Dialect(name, tuple(Metric(*metric) for metric in metrics))
+
+
+FIREWATCH = _of(
+    "firewatch",
+    ("http_server_error_rate", "error"),
+    ("http_server_request_duration_p99", "latency_p99"),
+    ("http_server_active_requests", "active"),
+    ("process_cpu_utilization", "cpu"),
+    ("process_memory_utilization", "memory"),
+    ("process_open_file_descriptors", "descriptors"),
+    ("runtime_gc_pause_duration_ms", "gc"),
+    ("runtime_thread_pool_queue_depth", "saturation", 100.0),
+    ("restart_count", "restarts"),
+)
+
+DIALECTS: tuple[Dialect, ...] = (
+    _of(
+        "istio",
+        ("istio_requests_total_rate", "traffic"),
+        ("istio_request_duration_milliseconds_p50", "latency_p50", 1000.0),
+        ("istio_request_duration_milliseconds_p90", "latency_p90", 1000.0),
+        ("istio_request_duration_milliseconds_p99", "latency_p99", 1000.0),
+        ("istio_requests_5xx_rate", "error"),
+        ("container_cpu_usage_seconds_rate", "cpu", 2.0),
+        ("container_memory_working_set_bytes", "memory", 1.1e9),
+        ("container_network_receive_bytes_rate", "net_in"),
+        ("container_network_transmit_bytes_rate", "net_out"),
+        ("container_tcp_retransmits", "net_fault", 1000.0),
+    ),
+    _of(
+        "pods",
+        ("CpuUsage(m)", "cpu", 500.0),
+        ("CpuUsageRate(%)", "cpu", 100.0),
+        ("MemoryUsage(Mi)", "memory", 700.0),
+        ("MemoryUsageRate(%)", "memory", 100.0),
+        ("SyscallRead", "disk_io", 2.0),
+        ("SyscallWrite", "disk_io", 3.0),
+        ("NetworkReceiveBytes", "net_in"),
+        ("NetworkTransmitBytes", "net_out"),
+        ("PodClientLatencyP90(s)", "client_latency"),
+        ("PodServerLatencyP90(s)", "latency_p90"),
+        ("PodServerLatencyP95(s)", "latency_p95"),
+        ("PodServerLatencyP99(s)", "latency_p99"),
+        ("PodWorkload(Ops)", "traffic"),
+        ("PodSuccessRate(%)", "error", -100.0, 100.0),
+        ("trace_excl_p90_us", "own_latency", 1e6),
+        ("trace_p90_us", "latency_p90", 1e6),
+        ("log_err_count", "log_errors"),
+    ),
+    _of(
+        "xray",
+        ("requests_Sum", "traffic", 300.0),
+        ("availability_Average", "error", -100.0, 100.0),
+        ("latency_Average", "latency_p50"),
+        ("latency_p50", "latency_p50"),
+        ("latency_p90", "latency_p90"),
+        ("latency_p95", "latency_p95"),
+        ("latency_p99", "latency_p99"),
+    ),
+    _of(
+        "mesh",
+        ("src_qps", "client_traffic"),
+        ("src_p50", "client_latency", 500.0),
+        ("src_p95", "client_latency", 1000.0),
+        ("src_success_rate", "client_error", -1.0, 1.0),
+        ("dest_qps", "traffic"),
+        ("dest_p50", "latency_p50", 1000.0),
+        ("dest_p90", "latency_p90", 1000.0),
+        ("dest_p95", "latency_p95", 1000.0),
+        ("dest_success_rate", "error", -1.0, 1.0),
+        ("cpu_usage", "cpu"),
+        ("mem_usage", "memory"),
+        ("net_receive", "net_in"),
+        ("net_transmit", "net_out"),
+        ("threads", "saturation", 200.0),
+        ("fs_usage", "disk", 4e9),
+    ),
+    _of(
+        "docker",
+        ("docker_cpu_total_pct", "cpu", 1.0),
+        ("docker_cpu_user_pct", "cpu", 0.7),
+        ("docker_memory_usage_pct", "memory"),
+        ("docker_memory_rss_total", "memory", 1.5e9),
+        ("docker_memory_stats_active_anon", "memory", 1.2e9),
+        ("docker_diskio_read_bytes", "disk_io", 4096.0),
+        ("docker_diskio_writes", "disk_io"),
+        ("docker_network_in_bytes", "net_in"),
+        ("docker_network_out_bytes", "net_out"),
+    ),
+    _of(
+        "cloudwatch",
+        ("CPUUtilization", "cpu", 100.0),
+        ("MemoryUtilization", "memory", 100.0),
+        ("TargetResponseTime_p99", "latency_p99"),
+        ("TargetResponseTime_p50", "latency_p50"),
+        ("HTTPCode_Target_5XX_rate", "error"),
+        ("RequestCount_requests_per_s", "traffic"),
+        ("NetworkIn_bytes_in", "net_in"),
+        ("NetworkOut_bytes_out", "net_out"),
+    ),
+    _of(
+        "otel",
+        ("http.server.error_rate", "error"),
+        ("http.server.request.duration.p50", "latency_p50"),
+        ("http.server.request.duration.p95", "latency_p95"),
+        ("http.client.request.duration.latency", "client_latency"),
+        ("http.server.requests_per_second", "traffic"),
+        ("http.server.active_requests", "active"),
+        ("process.cpu.utilization", "cpu"),
+        ("process.memory.usage", "memory", 1e9),
+        ("process.open_file_descriptors", "descriptors"),
+        ("jvm.gc_pause_ms", "gc"),
+        ("jvm.thread_pool.usage", "saturation"),
+    ),
+    _of(
+        "golden",
+        ("latency", "latency_p50"),
+        ("latency_p99", "latency_p99"),
+        ("error_rate", "error"),
+        ("throughput", "traffic"),
+        ("saturation_pool", "saturation"),
+    ),
+)
+# Vocabularies of systems that hand over judged events rather than series.
+ALERT_DIALECTS = tuple(d for d in DIALECTS if d.name in ("mesh", "docker", "pods"))

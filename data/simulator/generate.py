@@ -1,0 +1,234 @@
+"""Labelled incidents by the thousand: many worlds side by side in one physics, measured in many dialects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data.incident import Incident
+from data.simulator.assemble import Window, incidents_of
+from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
+from data.simulator.faults import FAMILIES
+from data.simulator.names import ROLES
+from data.simulator.physics import Fleet, Physics, State
+from data.simulator.running import RunningFault, drives, hidden_shares
+from data.simulator.signals import Plant, join, plants
+from data.simulator.topology import Topology, connect, from_calls, generate, replicate, union
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """What is simulated, and how hard it is to read."""
+
+    most_services: int = 60  # largest graph; up to 5,000
+    snapshots: float = 0.35  # share of windows without a baseline, in the environment's own vocabulary
+    alerts: float = 0.25  # share of incidents told by alert events only; the rest are baselined series
+    healthy: float = 0.06  # share of windows in which nothing is broken
+    second_root: float = 0.06  # share with two independent faults
+    blind_root: float = 0.12  # chance that nothing is measured at the culprit
+    missing_service: float = 0.06  # chance that nothing is measured at an innocent
+    missing_metric: float = 0.15  # chance that a service lacks a metric that others have
+    missing_point: float = 0.3  # chance that a window has holes
+    load_shift: float = 0.25  # chance that traffic changes without a fault
+    paged: float = 0.6  # chance that it is known what paged
+    call_telemetry: float = 0.25  # chance that calls are measured one by one
+    worlds_at_once: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One world before it runs."""
+
+    topology: Topology
+    fleet: Fleet
+    plant: Plant
+    faults: tuple[RunningFault, ...]
+    dialect: Dialect
+    demand: float
+
+
+def run(
+    topology: Topology,
+    fleet: Fleet,
+    faults: Sequence[RunningFault],
+    minutes: float,
+    ticks: int,
+    demand: Floats | None = None,  # (ticks, S)
+) -> list[State]:
+    """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
+    physics = Physics(topology, fleet)
+    size = len(topology.names)
+    hidden = hidden_shares(faults, size)
+    states = []
+    for tick in range(ticks):
+        for fault in faults:
+            fault.advance(minutes)
+        load = None if demand is None else demand[tick]
+        states.append(physics.step(drives(faults, size), hidden, minutes, load))
+    return states
+
+
+def simulate(n: int, seed: int = 0, config: SimulationConfig | None = None) -> Iterator[Incident]:
+    """Yields `n` labelled incidents; the same seed gives the same incidents."""
+    config = config or SimulationConfig()
+    made = 0
+    chunk = 0
+    while made < n:
+        rng = np.random.default_rng(np.random.SeedSequence([seed, chunk]))
+        worlds = min(config.worlds_at_once, n - made)
+        yield from _chunk(rng, config, worlds, f"sim-{seed}-{chunk}")
+        made += worlds
+        chunk += 1
+
+
+def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name: str) -> list[Incident]:
+    """Worlds that share the shape of their window."""
+    draw = rng.random()
+    if draw < config.snapshots:
+        window = Window("snapshot", baseline=0, points=int(rng.integers(1, 6)), minutes=0.5)
+    else:
+        window = Window(
+            kind="alerts" if draw < config.snapshots + config.alerts else "series",
+            baseline=int(rng.choice([6, 10, 20, 30, 30, 60])),
+            points=int(rng.integers(1, 11)),
+            minutes=float(rng.choice([0.25, 0.5, 1.0, 1.0, 1.0, 5.0])),
+        )
+    plans = _plans(rng, config, worlds, window)
+    topology = union([plan.topology for plan in plans])
+    fleet = _join_fleets([plan.fleet for plan in plans])
+    sizes = [len(plan.topology.names) for plan in plans]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    faults = []
+    for plan, offset in zip(plans, offsets.tolist(), strict=False):
+        for fault in plan.faults:
+            fault.service += offset
+            faults.append(fault)
+    unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
+    for fault in faults:
+        # An incident is looked at sooner or later after its onset, rarely before.
+        fault.minutes = -float(rng.uniform(0.0, max(unseen - 0.5, 0.4))) * window.minutes
+    season = _season(rng, sizes, window.baseline + unseen + window.points)
+    shift = np.repeat([plan.demand for plan in plans], sizes)
+    load = season[window.baseline :] * shift
+    states = run(topology, fleet, faults, window.minutes, unseen + window.points, load)[unseen:]
+    seen = np.delete(season, slice(window.baseline, window.baseline + unseen), axis=0)
+    size = len(topology.names)
+    rest = Physics(topology, fleet).step(drives((), size), np.zeros(size), window.minutes)
+    for fault in faults:
+        fault.service -= int(offsets[np.searchsorted(offsets, fault.service, side="right") - 1])
+    hidden = np.concatenate([hidden_shares(p.faults, s) for p, s in zip(plans, sizes, strict=True)])
+    return incidents_of(
+        rng=rng,
+        name=name,
+        window=window,
+        worlds=[(p.topology, p.faults, p.dialect) for p in plans],
+        whole=topology,
+        fleet=fleet,
+        plant=join([plan.plant for plan in plans]),
+        states=states,
+        rest=rest,
+        hidden=hidden,
+        season=seen,
+        gaps=config,
+    )
+
+
+def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, window: Window) -> list[Plan]:
+    plans: list[Plan] = []
+    topology: Topology | None = None
+    for world in range(worlds):
+        if topology is None or world % 3 == 0:
+            topology = _topology(rng, config, window)
+        size = len(topology.names)
+        fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.7)
+        idle = float(rng.choice([0.0, 0.0, 0.1, 0.3])) if window.kind == "series" else 0.0
+        plant = plants(rng, size, float(rng.uniform(0.2, 2.0)), idle)
+        if window.kind == "snapshot":
+            plant.error_floor[:] = fleet.error_rate
+        faults = _faults(rng, config, topology, plant, window)
+        dialect = FIREWATCH
+        if window.kind == "series":
+            dialect = (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
+        elif window.kind == "alerts":
+            dialect = ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
+        shifted = rng.random() < config.load_shift
+        demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
+        plans.append(Plan(topology, fleet, plant, faults, dialect, demand))
+    return plans
+
+
+def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window) -> Topology:
+    waiting = float(rng.uniform(0.2, 1.0))
+    if window.kind == "snapshot" and rng.random() < 0.6:
+        size = int(rng.integers(3, 11))
+        names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
+        kinds = [ROLES[n].kind for n in names]
+        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting)
+    size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
+    topology = generate(rng, max(3, size), waiting)
+    if window.kind != "snapshot" and size <= 15 and rng.random() < 0.35:
+        return replicate(topology, rng)
+    return topology
+
+
+def _fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
+    if like_the_environment:
+        latency = rng.uniform(0.05, 0.15, size)
+        scale = np.ones(size)
+        error = rng.uniform(0.001, 0.02, size)
+        error[rng.random(size) < rng.choice([0.0, 0.2, 0.4])] = rng.uniform(0.05, 0.09)
+    else:
+        latency = np.exp(rng.normal(np.log(0.08) + rng.normal(0.0, 1.0), 0.9, size))
+        scale = (latency / 0.1) ** rng.uniform(0.1, 1.0)
+        error = np.full(size, 0.005)
+    return Fleet(
+        error_rate=error,
+        latency_s=latency,
+        cpu=rng.beta(1.5, 6.0, size) if not like_the_environment else rng.uniform(0.1, 0.2, size),
+        memory=rng.beta(3.0, 5.0, size) if not like_the_environment else rng.uniform(0.25, 0.4, size),
+        active_requests=rng.uniform(30.0, 111.0, size),
+        descriptors=rng.uniform(80.0, 161.0, size),
+        memory_limit_bytes=np.full(size, 2.0**30),
+        latency_scale=scale,
+    )
+
+
+def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
+    names = Fleet.__dataclass_fields__
+    return Fleet(**{name: np.concatenate([getattr(fleet, name) for fleet in fleets]) for name in names})
+
+
+def _faults(
+    rng: np.random.Generator, config: SimulationConfig, topology: Topology, plant: Plant, window: Window
+) -> tuple[RunningFault, ...]:
+    if rng.random() < config.healthy:
+        return ()
+    size = len(topology.names)
+    busy = np.flatnonzero(plant.requests_per_s > 0.0)
+    if len(busy) == 0:
+        return ()
+    count = 2 if rng.random() < config.second_root and size >= 6 else 1
+    # Slow sampling sees slow faults; most faults show within a few points.
+    pace = (0.5 / window.minutes) ** 0.7
+    faults = []
+    for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
+        fits = [f for f in FAMILIES.values() if not f.kinds or topology.kinds[service] in f.kinds]
+        family = fits[int(rng.integers(len(fits)))]
+        own_pace = pace * float(np.exp(rng.normal(0.4, 0.5)))
+        strength = float(np.clip(np.exp(rng.normal(-0.1, 0.5)), 0.2, 2.5))
+        faults.append(RunningFault(family, service, own_pace, strength))
+    return tuple(faults)
+
+
+def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
+    """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
+    time = np.arange(ticks)[:, None]
+    worlds = len(sizes)
+    size = rng.choice([0.0, 0.05, 0.2], worlds)
+    period = rng.uniform(20.0, 300.0, worlds)
+    phase = rng.uniform(0.0, 2.0 * np.pi, worlds)
+    wave = 1.0 + size * np.sin(2.0 * np.pi * time / period + phase)
+    return np.repeat(wave, sizes, axis=1)

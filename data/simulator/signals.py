@@ -1,0 +1,149 @@
+"""What instruments read of a run: states become signals over time, noisy, seasonal and sometimes absent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.physics import Fleet, State
+
+Floats = npt.NDArray[np.float64]
+
+# Relative spread of each signal from one reading to the next, before a world's own factor.
+SPREAD = {
+    "error": 0.3,
+    "latency_p50": 0.08,
+    "latency_p90": 0.12,
+    "latency_p95": 0.15,
+    "latency_p99": 0.2,
+    "own_latency": 0.12,
+    "client_error": 0.3,
+    "client_latency": 0.15,
+    "traffic": 0.1,
+    "client_traffic": 0.1,
+    "cpu": 0.12,
+    "memory": 0.01,
+    "saturation": 0.1,
+    "active": 0.15,
+    "descriptors": 0.05,
+    "disk": 0.003,
+    "net_in": 0.15,
+    "net_out": 0.15,
+    "net_fault": 0.4,
+    "disk_io": 0.25,
+    "gc": 0.15,
+    "restarts": 0.0,
+    "log_errors": 0.5,
+}
+# Signals that exist only where requests are served.
+_NEEDS_REQUESTS = (
+    "latency_p50",
+    "latency_p90",
+    "latency_p95",
+    "latency_p99",
+    "own_latency",
+    "client_latency",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Plant:
+    """How the services of a run are measured; each (S,) unless said otherwise."""
+
+    requests_per_s: Floats
+    median_share: Floats  # healthy p50 as a share of p99
+    slow_median: Floats  # how much of what slows the tail slows the median too
+    wobble: Floats  # factor on every spread
+    blips: Floats  # chance of an outlier a reading
+    error_floor: Floats  # healthy error rate as measured, often exactly 0
+
+
+def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: float) -> Plant:
+    """Draws how one world is measured."""
+    requests = np.exp(rng.normal(2.0, 1.5, services))
+    requests[rng.random(services) < idle_share] = 0.0
+    quiet = rng.random(services) < 0.7
+    return Plant(
+        requests_per_s=requests,
+        median_share=rng.uniform(0.2, 0.7, services),
+        slow_median=np.full(services, rng.uniform(0.15, 0.95)),
+        wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
+        blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
+        error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
+    )
+
+
+def join(parts: Sequence[Plant]) -> Plant:
+    """The plants of several worlds as one."""
+    names = Plant.__dataclass_fields__
+    return Plant(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def read(
+    rng: np.random.Generator,
+    states: Sequence[State],  # T ticks
+    rest: State,  # at rest, for the baseline
+    fleet: Fleet,
+    plant: Plant,
+    season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
+    wanted: Sequence[str],
+) -> dict[str, Floats]:
+    """The wanted signals over baseline and incident.  → {signal: (T0 + T, S)}"""
+    before = len(season) - len(states)
+
+    def series(name: str) -> Floats:
+        calm = np.broadcast_to(getattr(rest, name), (before, len(rest.traffic)))
+        return np.concatenate([calm, np.stack([getattr(state, name) for state in states])])
+
+    traffic = series("traffic")
+    traffic[:before] *= season[:before]
+    slower = series("latency_s") - fleet.latency_s
+    busier = 1.0 + 0.15 * np.maximum(traffic - 1.0, 0.0)
+    base_s = fleet.latency_s * busier
+    error = np.maximum(series("error_rate") - fleet.error_rate, 0.0) + plant.error_floor
+    client_error = series("client_error")
+    cpu = series("cpu")
+    cpu[:before] *= 0.3 + 0.7 * season[:before]
+    requests = plant.requests_per_s * traffic
+    p50 = base_s * plant.median_share + slower * plant.slow_median
+    truth = {
+        "error": error,
+        "latency_p50": p50,
+        "latency_p90": base_s * (0.6 + 0.2 * plant.median_share)
+        + slower * np.minimum(plant.slow_median + 0.4, 1),
+        "latency_p95": base_s * 0.85 + slower * np.minimum(plant.slow_median + 0.6, 1.0),
+        "latency_p99": base_s + slower,
+        "own_latency": series("own_latency_s") * plant.median_share,
+        "client_error": client_error,
+        "client_latency": 0.4 * base_s + series("client_latency_s"),
+        "traffic": requests,
+        "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
+        "cpu": cpu,
+        "memory": np.minimum(series("memory"), 1.0),
+        "saturation": series("saturation"),
+        "active": series("active_requests") * np.where(plant.requests_per_s > 0.0, 1.0, 0.02),
+        "descriptors": series("descriptors"),
+        "disk": series("disk"),
+        "net_in": 900.0 * (requests + 0.3),
+        "net_out": 2500.0 * (requests * (1.0 - 0.6 * error) + 0.2),
+        "net_fault": series("network"),
+        "disk_io": 40.0 * (0.2 + requests) * (1.0 + 4.0 * np.maximum(series("disk") - 0.35, 0.0)),
+        "gc": series("gc_pause_ms"),
+        "restarts": series("restarts"),
+        "log_errors": requests * (error + client_error) * 10.0,
+    }
+    unserved = requests < 0.02 * np.maximum(plant.requests_per_s, 1.0)
+    signals = {}
+    for name in wanted:
+        values = truth[name]
+        sigma = SPREAD[name] * plant.wobble
+        noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
+        if name.startswith("latency") and plant.blips.any():
+            noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
+        if name in ("error", "client_error", "memory", "saturation", "disk", "cpu"):
+            noisy = np.minimum(noisy, 1.0)
+        if name in _NEEDS_REQUESTS:
+            noisy = np.where(unserved, np.nan, noisy)
+        signals[name] = noisy
+    return signals
