@@ -58,7 +58,10 @@ async def connect(
 
 
 async def locate(
-    choice: str | None = None, transport: str = "auto", space_url: str | None = None
+    choice: str | None = None,
+    transport: str = "auto",
+    space_url: str | None = None,
+    local_probes: tuple[tuple[str, float], ...] = LOCAL_PROBES,
 ) -> Endpoint:
     """Decides where and how to play.
 
@@ -66,6 +69,7 @@ async def locate(
         choice: a URL or "embedded", which wins over everything; None probes.
         transport: "auto", "http" or "ws".
         space_url: a hosted server to probe last.
+        local_probes: servers to probe first, each with its time-out in seconds.
 
     Raises:
         SettingsError: `choice` or `transport` makes no sense.
@@ -75,7 +79,7 @@ async def locate(
         raise SettingsError(f"transport '{transport}' – choose auto, http or ws")
     if choice == EMBEDDED:
         return Endpoint("embedded")
-    url = choice or await _first_healthy(space_url)
+    url = choice or await _first_healthy(local_probes, space_url)
     if url is None:
         return Endpoint("embedded")
     address = Address.parse(url)
@@ -86,13 +90,10 @@ async def locate(
     return Endpoint("ws", address.ws)
 
 
-async def _first_healthy(space_url: str | None) -> str | None:
+async def _first_healthy(local_probes: tuple[tuple[str, float], ...], space_url: str | None) -> str | None:
     """The first server of the probe order whose `/health` answers 200."""
-    probes: tuple[tuple[str, float], ...] = (
-        *LOCAL_PROBES,
-        *(((space_url, SPACE_PROBE_S),) if space_url else ()),
-    )
-    for url, timeout_s in probes:
+    hosted = ((space_url, SPACE_PROBE_S),) if space_url else ()
+    for url, timeout_s in (*local_probes, *hosted):
         if await is_healthy(url, timeout_s):
             return url
     return None

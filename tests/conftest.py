@@ -1,8 +1,14 @@
 """Fixtures that every test module may use."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+RawServer = Callable[[Conversation], AbstractAsyncContextManager[int]]
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +18,30 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared, which only the maintainers' tree has")
     return folder
+
+
+@asynccontextmanager
+async def _raw_server(converse: Conversation) -> AsyncIterator[int]:
+    writers = []
+
+    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await converse(reader, writer)
+        writer.close()
+
+    listening = await asyncio.start_server(guarded, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@pytest.fixture(scope="session")
+def raw_server() -> RawServer:
+    """`async with raw_server(converse) as port`: a TCP server whose every connection `converse` may spoil."""
+    return _raw_server

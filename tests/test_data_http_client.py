@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -58,18 +58,13 @@ class Proxy:
         return sum(request.startswith(line) for request in self.requests)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-                body = await reader.readexactly(int(length[1])) if length else b""
-                line = head.split(b"\r\n")[0].decode()
-                self.requests.append(line)
-                if not await self._answer(line, head + body, writer):
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return
-        finally:
-            writer.close()
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+            body = await reader.readexactly(int(length[1])) if length else b""
+            line = head.split(b"\r\n")[0].decode()
+            self.requests.append(line)
+            if not await self._answer(line, head + body, writer):
+                return
 
     async def _answer(self, line: str, request: bytes, writer: asyncio.StreamWriter) -> bool:
         queue = next((faults for start, faults in self.faults.items() if line.startswith(start)), [])
@@ -99,21 +94,23 @@ class Proxy:
         return answer
 
 
-@asynccontextmanager
-async def proxied(
-    server: RunningServer, **faults: list[str | int]
-) -> AsyncIterator[tuple[HttpEnvironment, Proxy]]:
+Proxied = Callable[..., AbstractAsyncContextManager[tuple[HttpEnvironment, Proxy]]]
+
+
+@pytest.fixture
+def proxied(server: RunningServer, raw_server: Any) -> Proxied:
     """A client behind a proxy; `step=[...]`, `reset=[...]`, `state=[...]` spoil those requests."""
-    methods = {"step": "POST /step", "reset": "POST /reset", "state": "GET /state"}
-    proxy = Proxy(server.url, {methods[name]: list(queue) for name, queue in faults.items()})
-    listening = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=0.5, settle_s=0.2)
-    try:
-        yield environment, proxy
-    finally:
-        await environment.aclose()
-        listening.close()
+
+    @asynccontextmanager
+    async def open_proxy(**faults: list[str | int]) -> AsyncIterator[tuple[HttpEnvironment, Proxy]]:
+        methods = {"step": "POST /step", "reset": "POST /reset", "state": "GET /state"}
+        proxy = Proxy(server.url, {methods[name]: list(queue) for name, queue in faults.items()})
+        async with raw_server(proxy.handle) as port:
+            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=0.5, settle_s=0.2)
+            yield environment, proxy
+            await environment.aclose()
+
+    return open_proxy
 
 
 def steps_taken(server: RunningServer) -> int:
@@ -201,9 +198,11 @@ def test_another_clients_step_betrays_itself(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang after", "cut after", "502 after"])
-def test_a_step_that_took_hold_without_an_answer_is_not_repeated(server: RunningServer, fault: str) -> None:
+def test_a_step_that_took_hold_without_an_answer_is_not_repeated(
+    server: RunningServer, proxied: Proxied, fault: str
+) -> None:
     async def play() -> None:
-        async with proxied(server, step=["pass", fault]) as (environment, proxy):
+        async with proxied(step=["pass", fault]) as (environment, proxy):
             await environment.reset(TASK)
             seen = await environment.step(LOOK)
             stale = await environment.step(LOOK)
@@ -218,9 +217,9 @@ def test_a_step_that_took_hold_without_an_answer_is_not_repeated(server: Running
     asyncio.run(play())
 
 
-def test_a_lost_answer_to_the_last_action_ends_the_episode(server: RunningServer) -> None:
+def test_a_lost_answer_to_the_last_action_ends_the_episode(proxied: Proxied) -> None:
     async def play() -> None:
-        async with proxied(server, step=["hang after"]) as (environment, proxy):
+        async with proxied(step=["hang after"]) as (environment, proxy):
             await environment.reset(TASK)
             ended = await environment.step(RESOLVE)
             assert ended.done and ended.outcome.score is None
@@ -230,14 +229,16 @@ def test_a_lost_answer_to_the_last_action_ends_the_episode(server: RunningServer
 
 
 @pytest.mark.parametrize("fault", ["cut", 500, 502, 503])
-def test_a_step_that_never_arrived_is_sent_once_more(server: RunningServer, fault: str | int) -> None:
+def test_a_step_that_never_arrived_is_sent_once_more(
+    server: RunningServer, proxied: Proxied, fault: str | int
+) -> None:
     async def play() -> None:
-        async with proxied(server, step=[fault]) as (environment, proxy):
+        async with proxied(step=[fault]) as (environment, proxy):
             await environment.reset(TASK)
             assert (await environment.step(LOOK)).observation.sim_tick == 2
             assert proxy.count("POST /step") == 2
             assert steps_taken(server) == 1
-        async with proxied(server, step=[fault, fault, "pass"]) as (environment, proxy):
+        async with proxied(step=[fault, fault, "pass"]) as (environment, proxy):
             await environment.reset(TASK)
             await failing_step(environment, Unreachable, "; then: ")
             assert proxy.count("POST /step") == 2
@@ -246,9 +247,9 @@ def test_a_step_that_never_arrived_is_sent_once_more(server: RunningServer, faul
 
 
 @pytest.mark.parametrize("fault", ["hang", 504])
-def test_a_step_that_may_still_arrive_is_not_repeated(server: RunningServer, fault: str | int) -> None:
+def test_a_step_that_may_still_arrive_is_not_repeated(proxied: Proxied, fault: str | int) -> None:
     async def play() -> None:
-        async with proxied(server, step=[fault]) as (environment, proxy):
+        async with proxied(step=[fault]) as (environment, proxy):
             await environment.reset(TASK)
             await failing_step(environment, Unreachable, "not sent again")
             assert proxy.count("POST /step") == 1
@@ -257,16 +258,16 @@ def test_a_step_that_may_still_arrive_is_not_repeated(server: RunningServer, fau
     asyncio.run(play())
 
 
-def test_resets_and_looks_at_the_state_survive_a_short_failure(server: RunningServer) -> None:
+def test_resets_and_looks_at_the_state_survive_a_short_failure(proxied: Proxied) -> None:
     async def play() -> None:
-        async with proxied(server, reset=["cut", 503], state=["cut after", 502]) as (environment, _):
+        async with proxied(reset=["cut", 503], state=["cut after", 502]) as (environment, _):
             await environment.reset(TASK)
             assert (await environment.step(LOOK)).observation.sim_tick == 2
-        async with proxied(server, reset=[500, 500, 500]) as (environment, proxy):
+        async with proxied(reset=[500, 500, 500]) as (environment, proxy):
             with pytest.raises(Unreachable, match=r"/reset: status 500 \(oops\)"):
                 await environment.reset(TASK)
             assert proxy.count("POST /reset") == 3
-        async with proxied(server, reset=["hang"]) as (environment, _):
+        async with proxied(reset=["hang"]) as (environment, _):
             with pytest.raises(Unreachable, match=r"no answer within 0.5 s"):
                 await environment.reset(TASK)
 
@@ -325,37 +326,29 @@ def test_strange_answers(status: int, body: bytes, kind: type[Exception], match:
     assert type(caught.value) is kind and "\n" not in str(caught.value)
 
 
-def test_a_dripping_answer_is_bounded_in_time() -> None:
-    async def play() -> None:
-        async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-            try:
-                for _ in range(100):
-                    writer.write(b" ")
-                    await asyncio.sleep(0.05)
-            except (ConnectionError, asyncio.CancelledError):
-                return
-            finally:
-                writer.close()
+def test_a_dripping_answer_is_bounded_in_time(raw_server: Any) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            writer.write(b" ")
+            await asyncio.sleep(0.05)
 
-        listening = await asyncio.start_server(drip, "127.0.0.1", 0)
-        environment = HttpEnvironment(
-            f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", timeout_s=0.3
-        )
-        started = asyncio.get_running_loop().time()
-        with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
-            await environment.reset(TASK)
-        assert asyncio.get_running_loop().time() - started < 2
-        await environment.aclose()
-        listening.close()
+    async def play() -> None:
+        async with raw_server(drip) as port:
+            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=0.3)
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
+                await environment.reset(TASK)
+            assert asyncio.get_running_loop().time() - started < 2
+            await environment.aclose()
 
     asyncio.run(play())
 
 
-def test_a_server_without_state_is_played_but_never_asked_twice(server: RunningServer) -> None:
+def test_a_server_without_state_is_played_but_never_asked_twice(proxied: Proxied) -> None:
     async def play() -> None:
-        async with proxied(server, state=[404] * 20, step=["pass", "cut"]) as (environment, proxy):
+        async with proxied(state=[404] * 20, step=["pass", "cut"]) as (environment, proxy):
             await environment.reset(TASK)
             assert (await environment.step(LOOK)).observation.sim_tick == 2
             await failing_step(environment, Unreachable, "nobody knows whether it took hold")
