@@ -38,6 +38,8 @@ def _first_line(text: str, where: str) -> object:
 
 
 def _observation(raw: object, where: str) -> Observation:
+    if isinstance(raw, dict) and "response" in raw:  # a recorded exchange
+        raw = raw["response"]
     if isinstance(raw, dict) and "observation" in raw:
         return parse_step(raw, where).observation
     if not isinstance(raw, dict) or "services" not in raw:
