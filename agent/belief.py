@@ -1,8 +1,9 @@
 """What the telemetry itself says about a service: how bad, getting better or worse, and why."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from data.observation import Observation, Service
 
@@ -11,9 +12,6 @@ BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
 STEADY_SPREAD = 0.02
 RECENT = 5  # observations
-# A change this young may have caused what is seen.
-FRESH_CHANGE_S = 900.0
-MEMORY_PRESSURE = 0.80
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,11 @@ class Trend:
     def badness(self) -> float:
         """One figure for how much the service hurts, from errors and slowness."""
         return badness(self.now)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether both figures that tell a healthy service are there."""
+        return is_measured(self.now)
 
     @property
     def change(self) -> float:
@@ -59,6 +62,12 @@ class Trend:
         """Seconds since the last change of that kind; infinite when the service does not tell."""
         value = self.now.number(field)
         return math.inf if value is None or value < 0 else value
+
+
+def is_measured(service: Service) -> bool:
+    """See `Trend.is_measured`."""
+    figures = ("http_server_error_rate", "http_server_request_duration_p99")
+    return all(service.number(figure) is not None for figure in figures)
 
 
 def badness(service: Service) -> float:
@@ -100,57 +109,7 @@ def callees_of(name: str, call_graph: Mapping[str, Sequence[str]]) -> frozenset[
     return frozenset(reached - {name})
 
 
-# Words of a service's own logs, each with the remedy that undoes what they speak of.
-_LOG_WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "scale_replicas",
-        ("oomkilled", "outofmemory", "exit code 137", "heap memory", "memory leak"),
-    ),
-    ("rollback_deploy", ("nullpointerexception", "rollback recommended", "rolling out", "since deploy")),
-    (
-        "revert_config",
-        ("connection pool at capacity", "config revision", "configuration reverted"),
-    ),
-    ("restart_service", ("connection refused", "unreachable", "no route to host", "partition", "deadlock")),
-)
-_NOTHING_KNOWN = {
-    "restart_service": 1.0,
-    "scale_replicas": 0.8,
-    "revert_config": 0.7,
-    "rollback_deploy": 0.6,
-    "traffic_shift": 0.3,
-    "circuit_break": 0.25,
-    "rebalance_load": 0.2,
-    "extend_timeout": 0.1,
-}
-
-
-def remedy_weights(trend: Trend, logs: Iterable[str]) -> dict[str, float]:
-    """How well each remedy fits what the service shows, all remedies of the menu, more is better."""
-    weights = dict(_NOTHING_KNOWN)
-    deploy_s, config_s = trend.age_s("last_deployment_age_seconds"), trend.age_s("last_config_age_seconds")
-    weights["rollback_deploy"] += _freshness(deploy_s)
-    weights["revert_config"] += _freshness(config_s)
-    weights["scale_replicas"] += _memory_pressure(trend)
-    text = "\n".join(logs).lower()
-    for remedy, words in _LOG_WORDS:
-        if any(word in text for word in words):
-            weights[remedy] += 0.8
-    return weights
-
-
-def _freshness(age_s: float) -> float:
-    """How much a change of this age is to be suspected: 3 at once, 0 beyond `FRESH_CHANGE_S`."""
-    return 3.0 * max(0.0, 1.0 - age_s / FRESH_CHANGE_S) if age_s <= FRESH_CHANGE_S else 0.0
-
-
-def _memory_pressure(trend: Trend) -> float:
-    """How much the service looks short of memory."""
-    utilization = trend.now.memory_utilization
-    restarts = (trend.now.number("restart_count") or 0.0) > 0
-    if trend.memory_per_tick >= 0.02:
-        return 3.0
-    if utilization >= MEMORY_PRESSURE:
-        return 2.5 if restarts else 1.2
-    slow_without_errors = trend.now.latency_p99_s >= 0.5 and trend.now.error_rate < 0.10
-    return 1.0 if slow_without_errors else 0.0
+def harm_per_tick(history: Sequence[Observation]) -> list[float]:
+    """By how much the bad customer minutes rose up to each observation."""
+    minutes = [0.0, *(o.bad_customer_minutes for o in history)]
+    return [now - before for before, now in pairwise(minutes)]

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from agent.belief import Trend, callees_of, remedy_weights, trends
+from agent.belief import Trend, callees_of, harm_per_tick, trends
 from agent.decision import Decision, Refusal, Situation
+from agent.evidence import blamed, guilt, remedy_weights
 from agent.guard import Guard
 from agent.menu import REMEDIES, is_remedy
 from data.observation import Action, Observation
@@ -15,9 +16,13 @@ NO_EFFECT_WORDS = (
     "limited effect",
     "not resolved",
     "unnecessary",
+    "not needed",
+    "goes on",
 )
 # Weight from which a remedy is taken without reading anything first.
 CONVINCED = 1.5
+CLEAR_LEAD = 0.5
+NO_HARM = 1e-3  # bad customer minutes in a tick
 # A remedy has this many ticks to show that it helps.
 WATCHED_TICKS = 2
 IMPROVING = -0.005
@@ -84,11 +89,8 @@ class RulesPolicy:
 def proposals(situation: Situation) -> list[Proposal]:
     """What should be done now, best first; empty when watching is best."""
     case = Case(situation)
-    if not case.broken:
-        return case.when_calm()
-    if not case.open:
-        return []
-    return case.remedies()
+    over = case.when_calm()
+    return over or case.remedies()
 
 
 def pastimes(situation: Situation) -> list[Proposal]:
@@ -109,6 +111,7 @@ class Case:
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.trends = trends(situation.window)
+        self.harm = harm_per_tick(situation.window)
         self.trials = [self._trial(k) for k, step in enumerate(situation.steps) if is_remedy(step.action)]
         self.written_off = frozenset(
             t.name for t in self.trends.values() if t.is_background or self._is_hopeless(t.name)
@@ -119,6 +122,22 @@ class Case:
             t.service for t in self.trials if not t.failed and t.service in self.trends
         )
         self.open = [t for t in self.broken if not self._is_explained(t)]
+        if self._somebody_unseen():
+            self.open += [t for t in self.trends.values() if not t.is_measured and not self._is_explained(t)]
+
+    @property
+    def tells_harm(self) -> bool:
+        """Whether the environment counts what users suffer."""
+        return self.situation.now.bad_customer_minutes > 0.0
+
+    def _somebody_unseen(self) -> bool:
+        """Whether users suffer although no service that is measured explains it."""
+        return len(self.harm) > 1 and self.harm[-1] > NO_HARM and not self.open and not self._is_improving()
+
+    def _is_improving(self) -> bool:
+        return any(t.change <= IMPROVING for t in self.broken) or (
+            len(self.harm) > 2 and self.harm[-1] < 0.9 * self.harm[-2]
+        )
 
     def _trial(self, k: int) -> Trial:
         """Judges step `k` by its feedback, else by whether its service got better since."""
@@ -126,9 +145,15 @@ class Case:
         service, ticks_ago = str(step.action.target_service), len(self.situation.steps) - 1 - k
         failed = any(words in step.feedback.lower() for words in NO_EFFECT_WORDS)
         trend = self.trends.get(service)
-        if trend is not None and ticks_ago >= WATCHED_TICKS and not trend.now.is_healthy:
-            failed = failed or trend.change > IMPROVING
+        if not failed and trend is not None and ticks_ago >= WATCHED_TICKS:
+            if not trend.is_measured:
+                failed = self.harm[-1] > NO_HARM and not self._harm_falls()
+            elif not trend.now.is_healthy:
+                failed = trend.change > IMPROVING
         return Trial(service, step.action.action_type, ticks_ago, failed)
+
+    def _harm_falls(self) -> bool:
+        return len(self.harm) > 1 and self.harm[-1] < 0.95 * self.harm[-2]
 
     def _is_explained(self, trend: Trend) -> bool:
         """Whether the service is getting better, or suffers from another that is being dealt with."""
@@ -151,7 +176,7 @@ class Case:
     def when_calm(self) -> list[Proposal]:
         """Resolves once everything has been well for long enough; before any trouble it waits for it."""
         window = self.situation.window
-        troubled = [any(self._hurts(name, o) for name in o.services) for o in window]
+        troubled = [self._is_troubled(k) for k in range(len(window))]
         calm = next((k for k, trouble in enumerate(reversed(troubled)) if trouble), len(window))
         if any(troubled):
             over = calm >= CALM_OBSERVATIONS
@@ -160,39 +185,55 @@ class Case:
         resolve = Action(action_type="declare_resolved")
         return [Proposal(resolve, "everything that could recover has recovered")] if over else []
 
+    def _is_troubled(self, k: int) -> bool:
+        """Whether users suffered at observation `k` or, where nobody counts that, services did."""
+        if self.tells_harm:
+            return self.harm[k] > NO_HARM
+        observation = self.situation.window[k]
+        return any(self._hurts(name, observation) for name in observation.services)
+
     def _hurts(self, name: str, observation: Observation) -> bool:
         return name not in self.written_off and not observation.services[name].is_healthy
 
     def _by_suspicion(self) -> list[Trend]:
         """The likeliest root first: the ranking's belief and own evidence together."""
         names = frozenset(t.name for t in self.open)
+        logs, call_graph = self.situation.logs, self.situation.now.call_graph
         ranking = self.situation.ranking
         belief: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
             given = candidate.probability
             belief[candidate.service] = given if given is not None else 0.6 / (position + 1)
+        accused = frozenset().union(*(blamed(lines, self.trends) for lines in logs.values()))
 
         def suspicion(trend: Trend) -> float:
-            victim = bool(callees_of(trend.name, self.situation.now.call_graph) & names)
-            best_fit = max(remedy_weights(trend, self.situation.logs.get(trend.name, ())).values())
+            victim = bool(callees_of(trend.name, call_graph) & names)
+            lines = logs.get(trend.name, ())
+            best_fit = max(remedy_weights(trend, lines).values())
             failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
-            own = 0.25 * best_fit + 0.3 * trend.badness - 0.4 * victim - 0.5 * failures
-            return 2.0 * belief.get(trend.name, 0.0) + own
+            own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.4 * (trend.name in accused)
+            return 2.0 * belief.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
 
         return sorted(self.open, key=suspicion, reverse=True)
 
     def remedies(self) -> list[Proposal]:
-        """The untried remedies of each suspect, best fit first; logs before that where nothing fits well."""
+        """Each suspect's untried remedies, best fit first; its logs before where none fits clearly."""
         wanted: list[Proposal] = []
         for trend in self._by_suspicion():
             logs = self.situation.logs.get(trend.name, ())
             weights = remedy_weights(trend, logs)
             tried = {trial.remedy for trial in self.trials if trial.service == trend.name}
             untried = sorted((r for r in weights if r not in tried), key=weights.__getitem__, reverse=True)
-            if not wanted and not logs and untried and weights[untried[0]] < CONVINCED:
+            if not wanted and not logs and untried and not _is_clear([weights[r] for r in untried]):
                 look = Action(action_type="fetch_logs", target_service=trend.name)
                 wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
             for remedy in untried:
                 action = Action(action_type=remedy, target_service=trend.name)
                 wanted.append(Proposal(action, f"fits what {trend.name} shows"))
         return wanted
+
+
+def _is_clear(weights: list[float]) -> bool:
+    """Whether the best of these, best first, is good enough and stands out."""
+    runner_up = weights[1] if len(weights) > 1 else 0.0
+    return weights[0] >= CONVINCED and weights[0] - runner_up >= CLEAR_LEAD
