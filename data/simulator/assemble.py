@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
-from data.simulator.events import alert_events
+from data.simulator.events import Measured, alert_events
 from data.simulator.physics import Fleet, State
 from data.simulator.running import RunningFault
 from data.simulator.signals import Plant, read
@@ -93,11 +93,13 @@ def _incident(
     for root in roots:
         # A culprit that neither measures anything nor has callers would leave nothing to find it by.
         blind[root] = bool((topology.callees == root).any()) and rng.random() < gaps.blind_root
-    telemetry = _telemetry(rng, window, topology, dialect, signals, blind, gaps)
+    measured = _measured(rng, dialect, signals, blind, gaps)
+    telemetry: dict[str, dict[str, Series]] = {}
     alerts: tuple[AlertEvent, ...] = ()
     if window.kind == "alerts":
-        alerts = alert_events(rng, topology, telemetry, signals, window.baseline, roots, blind)
-        telemetry = {}
+        alerts = alert_events(rng, topology, measured, signals, window.baseline, roots, blind)
+    else:
+        telemetry = _telemetry(topology, measured, window.baseline)
     calls = {}
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
         calls = _call_telemetry(rng, window, topology, signals, hidden, faults)
@@ -120,29 +122,32 @@ def _incident(
     )
 
 
-def _telemetry(
+def _measured(
     rng: np.random.Generator,
-    window: Window,
-    topology: Topology,
     dialect: Dialect,
     signals: dict[str, Floats],
     blind: npt.NDArray[np.bool_],
     gaps: Gaps,
-) -> dict[str, dict[str, Series]]:
-    size = len(topology.names)
+) -> list[Measured]:
+    """The metrics that this system has, service by service, holes included."""
     metrics = [m for m in dialect.metrics if rng.random() > 0.12] or list(dialect.metrics)
-    have = rng.random((size, len(metrics))) >= gaps.missing_metric * (rng.random() < 0.5)
+    have = rng.random((len(blind), len(metrics))) >= gaps.missing_metric * (rng.random() < 0.5)
     holes = rng.uniform(0.02, 0.2) if rng.random() < gaps.missing_point else 0.0
-    split = window.baseline
-    telemetry: dict[str, dict[str, Series]] = {name: {} for name in topology.names}
+    measured = []
     for column, metric in enumerate(metrics):
         values = metric.offset + metric.factor * signals[metric.signal]
         if holes:
             values = np.where(rng.random(values.shape) < holes, np.nan, values)
-        known = have[:, column] & ~blind
-        known &= ~np.isnan(values).all(axis=1)
-        for i in np.flatnonzero(known).tolist():
-            row = values[i]
+        known = have[:, column] & ~blind & ~np.isnan(values).all(axis=1)
+        measured.append(Measured(metric.name, values, known))
+    return measured
+
+
+def _telemetry(topology: Topology, measured: Sequence[Measured], split: int) -> dict[str, dict[str, Series]]:
+    telemetry: dict[str, dict[str, Series]] = {name: {} for name in topology.names}
+    for metric in measured:
+        for i in np.flatnonzero(metric.known).tolist():
+            row = metric.values[i]
             telemetry[topology.names[i]][metric.name] = Series(row[split:], row[:split])
     return telemetry
 

@@ -1,28 +1,38 @@
 """Alert events: series judged by thresholds, calls judged by traces, and log patterns, with false alarms."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from data.incident import AlertEvent, Series
+from data.incident import AlertEvent
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One metric of a whole system."""
+
+    name: str
+    values: Floats  # (S, T0 + T)
+    known: npt.NDArray[np.bool_]  # (S,) who has it
+
+
 def alert_events(
     rng: np.random.Generator,
     topology: Topology,
-    telemetry: Mapping[str, Mapping[str, Series]],
+    measured: Sequence[Measured],
     signals: Mapping[str, Floats],  # {signal: (S, T0 + T)}
     baseline: int,
     roots: Sequence[int],
     blind: npt.NDArray[np.bool_],
 ) -> tuple[AlertEvent, ...]:
     """Everything that would have alerted, in no order that means anything."""
-    events = _metric_alerts(rng, telemetry)
+    events = _metric_alerts(rng, topology, measured, baseline)
     slower, failing = _changes(signals, baseline)
     if rng.random() < 0.85:
         events += _trace_alerts(rng, topology, slower, failing)
@@ -42,21 +52,26 @@ def _changes(signals: Mapping[str, Floats], baseline: int) -> tuple[Floats, Floa
 
 
 def _metric_alerts(
-    rng: np.random.Generator, telemetry: Mapping[str, Mapping[str, Series]]
+    rng: np.random.Generator, topology: Topology, measured: Sequence[Measured], split: int
 ) -> list[AlertEvent]:
     threshold = rng.uniform(2.5, 6.0)
     false_alarms = rng.choice([0.01, 0.05, 0.15, 0.3])
     events = []
-    for service, metrics in telemetry.items():
-        for name, series in metrics.items():
-            calm = series.baseline[~np.isnan(series.baseline)]
-            now = series.incident[~np.isnan(series.incident)]
-            if len(calm) < 2 or len(now) == 0:
-                continue
-            spread = calm.std() + 0.02 * abs(calm.mean()) + 1e-9
-            deviation = (now.mean() - calm.mean()) / spread
-            if abs(deviation) > threshold or rng.random() < false_alarms:
-                events.append(AlertEvent(service, "metric", name, "up" if deviation > 0 else "down"))
+    for metric in measured:
+        values = metric.values
+        gone = np.isnan(values)
+        values = np.where(gone, 0.0, values)
+        weight = (~gone).astype(np.float64)
+        calm_n = np.maximum(weight[:, :split].sum(axis=1), 1.0)
+        now_n = weight[:, split:].sum(axis=1)
+        calm = values[:, :split].sum(axis=1) / calm_n
+        now = values[:, split:].sum(axis=1) / np.maximum(now_n, 1.0)
+        variance = ((values[:, :split] - calm[:, None]) ** 2 * weight[:, :split]).sum(axis=1) / calm_n
+        deviation = (now - calm) / (np.sqrt(variance) + 0.02 * np.abs(calm) + 1e-9)
+        fires = (np.abs(deviation) > threshold) | (rng.random(len(calm)) < false_alarms)
+        for i in np.flatnonzero(fires & metric.known & (now_n > 0.0)).tolist():
+            direction = "up" if deviation[i] > 0.0 else "down"
+            events.append(AlertEvent(topology.names[i], "metric", metric.name, direction))
     return events
 
 

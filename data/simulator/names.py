@@ -68,8 +68,8 @@ _SUBJECTS = tuple(
         r"\w+",
         """cart order user price stock route seat ticket offer review media mail sms geo rate profile ledger
         invoice claim basket catalog feed search graph asset theme quote risk fraud wallet card token
-        consent audit report ad coupon shipment parcel courier depot menu kitchen booking flight hotel visa lesson exam
-        clip stream chat photo album""",
+        consent audit report ad coupon shipment parcel courier depot menu kitchen booking flight hotel
+        visa lesson exam clip stream chat photo album""",
     )
 )
 _SUFFIX = {
