@@ -92,7 +92,7 @@ async def locate(
 
 async def _first_healthy(local_probes: tuple[tuple[str, float], ...], space_url: str | None) -> str | None:
     """The first server of the probe order whose `/health` answers 200."""
-    hosted = ((space_url, SPACE_PROBE_S),) if space_url else ()
+    hosted: tuple[tuple[str, float], ...] = ((space_url, SPACE_PROBE_S),) if space_url else ()
     for url, timeout_s in (*local_probes, *hosted):
         if await is_healthy(url, timeout_s):
             return url
