@@ -63,7 +63,7 @@ def incidents_of(
     wanted = sorted(
         {m.signal for _, _, dialect in worlds for m in dialect.metrics} | {"error", "latency_p99"}
     )
-    signals = read(rng, states, rest, fleet, plant, season, wanted)
+    signals = read(rng, states, rest, fleet, plant, season, window.minutes, wanted)
     incidents = []
     start = 0
     for number, (topology, faults, dialect) in enumerate(worlds):

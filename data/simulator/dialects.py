@@ -38,6 +38,9 @@ FIREWATCH = _of(
     ("runtime_gc_pause_duration_ms", "gc"),
     ("runtime_thread_pool_queue_depth", "saturation", 100.0),
     ("restart_count", "restarts"),
+    ("runtime_uptime_seconds", "uptime"),
+    ("last_deployment_age_seconds", "deploy_age"),
+    ("last_config_age_seconds", "config_age"),
 )
 
 DIALECTS: tuple[Dialect, ...] = (

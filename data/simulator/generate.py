@@ -149,6 +149,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, plant, window)
+        _date_changes(rng, plant, faults)
         dialect = FIREWATCH
         if window.kind == "series":
             dialect = (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
@@ -221,6 +222,15 @@ def _faults(
         strength = float(np.clip(np.exp(rng.normal(-0.1, 0.5)), 0.2, 2.5))
         faults.append(RunningFault(family, service, own_pace, strength))
     return tuple(faults)
+
+
+def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
+    """A fault that came with a change leaves a fresh one behind."""
+    for fault in faults:
+        if fault.family.change == "deploy":
+            plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
+        elif fault.family.change == "config":
+            plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:

@@ -35,6 +35,9 @@ SPREAD = {
     "gc": 0.15,
     "restarts": 0.0,
     "log_errors": 0.5,
+    "deploy_age": 0.0,
+    "config_age": 0.0,
+    "uptime": 0.0,
 }
 # Signals that exist only where requests are served.
 _NEEDS_REQUESTS = (
@@ -57,6 +60,9 @@ class Plant:
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
     error_floor: Floats  # healthy error rate as measured, often exactly 0
+    deploy_age_s: Floats  # at the first reading
+    config_age_s: Floats
+    uptime_s: Floats
 
 
 def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: float) -> Plant:
@@ -64,6 +70,7 @@ def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: f
     requests = np.exp(rng.normal(2.0, 1.5, services))
     requests[rng.random(services) < idle_share] = 0.0
     quiet = rng.random(services) < 0.7
+    recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
     return Plant(
         requests_per_s=requests,
         median_share=rng.uniform(0.2, 0.7, services),
@@ -71,7 +78,15 @@ def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: f
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
+        deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
+        config_age_s=np.where(recent[1], rng.uniform(20.0, 3000.0, services), _old(rng, services)),
+        uptime_s=_old(rng, services),
     )
+
+
+def _old(rng: np.random.Generator, services: int) -> Floats:
+    """Hours to a week, in seconds."""
+    return np.exp(rng.uniform(np.log(5_000.0), np.log(605_000.0), services))
 
 
 def join(parts: Sequence[Plant]) -> Plant:
@@ -87,6 +102,7 @@ def read(
     fleet: Fleet,
     plant: Plant,
     season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
+    minutes: float,  # between two readings
     wanted: Sequence[str],
 ) -> dict[str, Floats]:
     """The wanted signals over baseline and incident.  → {signal: (T0 + T, S)}"""
@@ -106,6 +122,9 @@ def read(
     cpu = series("cpu")
     cpu[:before] *= 0.3 + 0.7 * season[:before]
     requests = plant.requests_per_s * traffic
+    restarts = series("restarts")
+    passed_s = 60.0 * minutes * np.arange(len(season))[:, None]
+    up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
     p50 = base_s * plant.median_share + slower * plant.slow_median
     truth = {
         "error": error,
@@ -130,13 +149,19 @@ def read(
         "net_fault": series("network"),
         "disk_io": 40.0 * (0.2 + requests) * (1.0 + 4.0 * np.maximum(series("disk") - 0.35, 0.0)),
         "gc": series("gc_pause_ms"),
-        "restarts": series("restarts"),
+        "restarts": restarts,
+        "deploy_age": plant.deploy_age_s + passed_s,
+        "config_age": plant.config_age_s + passed_s,
+        "uptime": up_s,
         "log_errors": requests * (error + client_error) * 10.0,
     }
     unserved = requests < 0.02 * np.maximum(plant.requests_per_s, 1.0)
     signals = {}
     for name in wanted:
         values = truth[name]
+        if not SPREAD[name]:
+            signals[name] = values
+            continue
         sigma = SPREAD[name] * plant.wobble
         noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
         if name.startswith("latency") and plant.blips.any():
