@@ -1,0 +1,43 @@
+"""BARO's RobustScorer: the largest rise of a metric over its median, in interquartile ranges.
+
+Pham, Ha and Zhang, "BARO: Robust Root Cause Analysis for Microservices", FSE 2024. Of the two
+halves of BARO only the ranking is here; the onset is given by where the incident's points begin.
+"""
+
+import numpy as np
+
+from data.channels import default_channel_map
+from data.incident import Incident
+from gnn.baselines.deviation import MIN_BASELINE, alert_counts, known
+from gnn.baselines.order import ranked
+from gnn.ranker import Ranking
+
+
+class BaroRanker:
+    """Scores a service by its metric that rises most, as published: signed, in raw units where the IQR is 0.
+
+    Without a healthy past the metric's latest points at all services stand in for it, and on a list of
+    alerts each alert adds one.
+    """
+
+    name = "baro"
+
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks all services; see `Ranker`."""
+        peers: dict[str, list[float]] = {}
+        for metrics in incident.telemetry.values():
+            for metric, series in metrics.items():
+                peers.setdefault(metric, []).extend(known(series.incident)[-1:])
+        scores: dict[str, float] = {}
+        for service, n_alerts in alert_counts(incident).items():
+            rises = [0.0]
+            for metric, series in incident.telemetry.get(service, {}).items():
+                past, points = known(series.baseline), known(series.incident)
+                if default_channel_map()(metric) is None or not points.size:
+                    continue
+                if past.size < MIN_BASELINE:
+                    past, points = np.array(peers[metric]), points[-1:]
+                low, center, high = np.percentile(past, (25, 50, 75))
+                rises.append(float((points.max() - center) / ((high - low) or 1.0)))
+            scores[service] = max(rises) + n_alerts
+        return ranked(scores, self.name)

@@ -1,0 +1,104 @@
+"""The traversal rule of the PetShop benchmark (Hardt et al., CLeaR 2024), with MAD scores.
+
+From the service that paged, follow calls through services that are abnormal in the metric that paged, and
+blame the deepest: that which has no abnormal callee itself. MicroHECL (Liu et al., ICSE-SEIP 2021) walks in
+the same way.
+"""
+
+from collections.abc import Collection, Mapping
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel
+from data.incident import Incident
+from gnn.baselines.deviation import alert_counts, point_deviations
+from gnn.baselines.order import ranked
+from gnn.ranker import Ranking
+
+Floats = npt.NDArray[np.float64]
+
+THRESHOLD = 5.0  # MADs above which a service is abnormal
+
+_LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
+_PAGED = {"latency": _LATENCY, "availability": (Channel.ERROR,)}
+
+
+class TraversalRanker:
+    """Scores the ends of abnormal paths by the deviations summed on the path; no other service is ranked.
+
+    Deviations are those of the metric kind that paged, at the point at which it is worst at the paging
+    service. Without a page every abnormal service that no abnormal service calls starts a path, over
+    latency and errors both, at the point at which all services together are worst. On a list of alerts any
+    alert makes abnormal.
+    """
+
+    name = "traversal"
+
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks the ends of abnormal paths; see `Ranker`."""
+        deviation = _at_worst_point(incident)
+        for service, n_alerts in alert_counts(incident).items():
+            deviation[service] += n_alerts * 2 * THRESHOLD
+        abnormal = {service for service, value in deviation.items() if value > THRESHOLD}
+        page = incident.page.service if incident.page and incident.page.service in deviation else None
+        walkable = abnormal | {page} if page else abnormal
+        calls = nx.DiGraph()
+        calls.add_nodes_from(service for service in incident.services if service in walkable)
+        for caller in list(calls):
+            callees = incident.call_graph.get(caller, ())
+            calls.add_edges_from((caller, callee) for callee in callees if callee in abnormal - {caller})
+        starts = {page} if page else _entries(calls)
+        return ranked(_path_sums(calls, starts, deviation), self.name)
+
+
+def _entries(calls: nx.DiGraph) -> set[str]:
+    """The services that nothing outside their own cycle calls."""
+    knots = nx.condensation(calls)
+    return {member for knot in knots if not knots.in_degree(knot) for member in knots.nodes[knot]["members"]}
+
+
+def _at_worst_point(incident: Incident) -> dict[str, float]:
+    """Each service's mean deviation over the metrics of the paged kind at the incident's worst point."""
+    paged = incident.page.metric if incident.page else None
+    found = point_deviations(incident, _PAGED.get(paged or "", (*_LATENCY, Channel.ERROR)))
+    length = max((points.size for metrics in found.values() for points in metrics.values()), default=1)
+    mean = {
+        service: np.mean([_padded(points, length) for points in metrics.values()], axis=0)
+        for service, metrics in found.items()
+        if metrics
+    }
+    page = incident.page.service if incident.page else None
+    watched = mean[page] if page in mean else np.sum([np.zeros(length), *mean.values()], axis=0)
+    worst = int(np.argmax(watched))
+    return {service: float(mean[service][worst]) if service in mean else 0.0 for service in incident.services}
+
+
+def _padded(points: Floats, length: int) -> Floats:
+    """`points`, missing ones 0, aligned with the latest of `length` points."""
+    return np.pad(np.nan_to_num(points), (length - points.size, 0))
+
+
+def _path_sums(
+    calls: nx.DiGraph, starts: Collection[str], deviation: Mapping[str, float]
+) -> dict[str, float]:
+    """The best sum of deviations on a path from one of `starts` to each service where paths end.
+
+    Services on a cycle are one knot: a path that enters it passes all of them, and may end at any.
+    """
+    knots = nx.condensation(calls)
+    before: dict[int, float] = {}  # the best sum of a path up to the knot; only knots that a path reaches
+    ends: dict[str, float] = {}
+    for knot in nx.topological_sort(knots):
+        members = knots.nodes[knot]["members"]
+        if members & set(starts):
+            before.setdefault(knot, 0.0)
+        if knot not in before:
+            continue
+        total = before[knot] + sum(deviation[member] for member in members)
+        for successor in knots.successors(knot):
+            before[successor] = max(before.get(successor, 0.0), total)
+        if not knots.out_degree(knot):
+            ends.update({member: before[knot] + deviation[member] for member in members})
+    return ends
