@@ -1,4 +1,4 @@
-"""Runs the embedded environment as a server: in the foreground, or in a thread for as long as it is needed."""
+"""Runs the embedded environment as a server: in the foreground, or in a thread while it is needed."""
 
 import socket
 import threading
