@@ -20,6 +20,8 @@ class Settings:
     api_base_url: str = DEFAULT_API_BASE_URL
     model_names: tuple[str, ...] = (DEFAULT_MODEL,)  # in order of preference
     api_key: str | None = field(default=None, repr=False)
+    # {model: US dollars for a million prompt tokens, and for a million completion tokens}
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     space_url: str | None = None
     report_rewards: bool = False
 
@@ -57,7 +59,23 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         name.strip() for name in (environ.get("MODEL_NAME") or DEFAULT_MODEL).split(",") if name.strip()
     )
     key = (environ.get("HF_TOKEN") or environ.get("OPENAI_API_KEY") or "").strip() or None
-    return Settings(base_url, models or (DEFAULT_MODEL,), key, space_url, rewards == "1")
+    prices = _prices(environ.get("MODEL_PRICES") or "")
+    return Settings(base_url, models or (DEFAULT_MODEL,), key, prices, space_url, rewards == "1")
+
+
+def _prices(text: str) -> dict[str, tuple[float, float]]:
+    """Reads `model=prompt/completion`, several separated by commas."""
+    prices = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        model, _, price = entry.rpartition("=")
+        prompt, _, completion = price.partition("/")
+        try:
+            prices[model] = (float(prompt), float(completion))
+        except ValueError:
+            raise SettingsError(
+                f"MODEL_PRICES: '{entry}' – write model=PROMPT/COMPLETION in US dollars for a million tokens"
+            ) from None
+    return prices
 
 
 def _is_url(url: str) -> bool:

@@ -17,6 +17,16 @@ from gnn.ranker import Ranking
 FORMAT = 1
 
 
+class Spending(BaseModel):
+    """What the model may cost; None is unlimited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+
 class RunConfig(BaseModel):
     """Everything that decides how a run goes; a resumed run takes it from the folder."""
 
@@ -37,6 +47,11 @@ class RunConfig(BaseModel):
     api_base_url: str = ""  # without credentials
     temperature: float = 0.3
     max_tokens: int = 256
+    llm_timeout_s: float = Field(default=120.0, gt=0)  # one question, its retries and all models together
+    llm_cache: str | None = None
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
+    task_budget: Spending = Spending()
+    run_budget: Spending = Spending()
 
 
 class RunFolder:

@@ -101,6 +101,32 @@ Policy = Annotated[
     ),
 ]
 
+_MODEL = "The model"
+Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, rich_help_panel=_MODEL, help="Of its replies.")]
+MaxTokens = Annotated[int, typer.Option(min=16, rich_help_panel=_MODEL, help="Of one reply.")]
+LlmTimeout = Annotated[
+    float, typer.Option(metavar="SECONDS", rich_help_panel=_MODEL, help="One question with all its retries.")
+]
+LlmCache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", rich_help_panel=_MODEL, help="Keep replies; the same question gets the same one."
+    ),
+]
+
+
+def _limit(unit: str, span: str) -> object:
+    text = f"{span} may cost so many {unit}; then the rules decide."
+    return typer.Option(min=0, rich_help_panel=_MODEL, help=text)
+
+
+TaskTokens = Annotated[int | None, _limit("tokens", "A task")]
+TaskUsd = Annotated[float | None, _limit("US dollars (MODEL_PRICES)", "A task")]
+TaskSeconds = Annotated[float | None, _limit("seconds of the model", "A task")]
+RunTokens = Annotated[int | None, _limit("tokens", "The run")]
+RunUsd = Annotated[float | None, _limit("US dollars (MODEL_PRICES)", "The run")]
+RunSeconds = Annotated[float | None, _limit("seconds of the model", "The run")]
+
 EpisodesFrom = Annotated[
     list[Path] | None,
     typer.Option(metavar="PATH", help="Stored episodes: a file or folder, .jsonl or .jsonl.gz; repeatable."),

@@ -1,5 +1,6 @@
 """Makes the parts of a run – environment, ranker, model, policies – from its configuration."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,10 @@ from agent.cli.approval import ask_on_terminal
 from agent.cli.console import note
 from agent.decision import Policy
 from agent.guard import Guard, GuardSettings
-from agent.llm import ChatModel, LlmSettings
+from agent.llm import Budget, ChatModel, LlmSettings, Price
 from agent.policy import make_policy
 from agent.settings import Settings
-from agent.trajectory import RunConfig
+from agent.trajectory import RunConfig, Spending
 from data.discovery import Endpoint, locate
 from data.errors import SettingsError
 from data.observation import Task
@@ -64,6 +65,12 @@ def make_model(config: RunConfig, settings: Settings) -> ChatModel | None:
     """The model that takes part, if one does."""
     if not config.models or settings.key is None:
         return None
+    limits_money = config.task_budget.usd is not None or config.run_budget.usd is not None
+    unpriced = [name for name in config.models if name not in config.prices]
+    if limits_money and unpriced:
+        raise SettingsError(
+            f"a budget in dollars needs prices: set MODEL_PRICES={unpriced[0]}=PROMPT/COMPLETION"
+        )
     return ChatModel(
         LlmSettings(
             base_url=settings.api_base_url,
@@ -71,8 +78,18 @@ def make_model(config: RunConfig, settings: Settings) -> ChatModel | None:
             models=config.models,
             temperature=config.temperature,
             max_tokens=config.max_tokens,
+            total_timeout_s=config.llm_timeout_s,
+            prices={name: Price(*price) for name, price in config.prices.items()},
+            task_budget=_budget(config.task_budget),
+            run_budget=_budget(config.run_budget),
+            cache_dir=Path(config.llm_cache) if config.llm_cache else None,
         )
     )
+
+
+def _budget(spending: Spending) -> Budget:
+    limits = (spending.tokens, spending.usd, spending.seconds)
+    return Budget(*(math.inf if limit is None else limit for limit in limits))
 
 
 def weights_folder(config: RunConfig) -> Path | None:

@@ -23,8 +23,16 @@ def run(
     resume: o.Resume = None,
     concurrency: o.Concurrency = 1,
     task_timeout: o.TaskTimeout = 1800.0,
-    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="The model's.")] = 0.3,
-    max_tokens: Annotated[int, typer.Option(min=16, help="Of one reply of the model.")] = 256,
+    temperature: o.Temperature = 0.3,
+    max_tokens: o.MaxTokens = 256,
+    llm_timeout: o.LlmTimeout = 120.0,
+    llm_cache: o.LlmCache = None,
+    task_tokens: o.TaskTokens = None,
+    task_usd: o.TaskUsd = None,
+    task_seconds: o.TaskSeconds = None,
+    run_tokens: o.RunTokens = None,
+    run_usd: o.RunUsd = None,
+    run_seconds: o.RunSeconds = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only recommend remedies; send none.")] = False,
     approve: Annotated[bool, typer.Option("--approve", help="Ask before each remedy.")] = False,
     seed: o.Seed = 0,
@@ -41,7 +49,7 @@ def run(
     from agent.cli.interrupt import run_interruptible
     from agent.cli.playing import check_same, play
     from agent.cli.tasks import chosen_tasks
-    from agent.trajectory import RunConfig, RunFolder
+    from agent.trajectory import RunConfig, RunFolder, Spending
 
     settings = settings_from_environment()
     config = RunConfig(
@@ -58,6 +66,11 @@ def run(
         approve=approve,
         temperature=temperature,
         max_tokens=max_tokens,
+        llm_timeout_s=llm_timeout,
+        llm_cache=str(llm_cache) if llm_cache else None,
+        prices=dict(settings.prices),
+        task_budget=Spending(tokens=task_tokens, usd=task_usd, seconds=task_seconds),
+        run_budget=Spending(tokens=run_tokens, usd=run_usd, seconds=run_seconds),
         models=settings.models_for(policy.value),
         api_base_url=settings.public_api_base_url,
     )

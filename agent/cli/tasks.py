@@ -26,7 +26,8 @@ def chosen_tasks(
     if len(used) > 1:
         raise SettingsError(f"{' and '.join(used)} name different tasks: use one of them")
     if test_run:
-        return catalogue.SMOKE_TASKS
+        tasks: tuple[Task, ...] = catalogue.SMOKE_TASKS
+        return tasks
     if episodes:
         return catalogue.random_tasks(episodes, difficulty, seed)
     if task_ids:
@@ -35,4 +36,6 @@ def chosen_tasks(
         tasks = catalogue.read_tasks(tasks_file)
     else:
         tasks = tuple(t for t in catalogue.catalogue() if difficulty in ("all", t.difficulty))
+    if not tasks:
+        raise SettingsError(f"{tasks_file}: no task in it")
     return tuple(dict.fromkeys(tasks))

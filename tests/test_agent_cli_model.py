@@ -1,0 +1,120 @@
+"""`run` with a real endpoint: each way that a model answers ends in the documented source and line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_server import Answer, LLMServer, action
+
+from agent.cli import answer
+
+RUN = ("run", "--env", "embedded", "--ranker", "heuristic", "--task", "task_easy_oom_baseline", "--out", "r")
+GOOD = action("fetch_logs", "auth-service")
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HF_TOKEN", "SPACE_URL", "INFERENCE_REPORT_REWARDS", "MODEL_PRICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("MODEL_NAME", "stand-in")
+
+
+def play(
+    server: LLMServer, monkeypatch: pytest.MonkeyPatch, *options: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The steps and the episode of one task played against `server`."""
+    monkeypatch.setenv("API_BASE_URL", server.url)
+    assert answer([*RUN, "--quiet", *options]) == 0
+    steps = [json.loads(line) for line in Path("r/steps.jsonl").read_text().splitlines()]
+    return steps, json.loads(Path("r/episodes.jsonl").read_text())
+
+
+@pytest.mark.parametrize(
+    ("first", "source", "said"),
+    [
+        ([GOOD], "llm", "null"),
+        ([f"```json\n{GOOD}\n```"], "llm", "null"),
+        ([f"I would look at the logs: {GOOD} as they tell most."], "llm", "null"),
+        (["no idea", GOOD], "llm_repaired", "null"),
+        ([action("fetch_logs", "nobody"), GOOD], "llm_repaired", "null"),
+        (["no idea", "none at all"], "rules", "llm_fallback:"),
+        (["", ""], "rules", "llm_fallback:"),
+        ([Answer(status=401, body="{}")], "rules", "llm_fallback:http_401"),
+        ([Answer(body="<html>")], "rules", "llm_fallback:bad_response"),
+    ],
+)
+def test_each_reply_ends_in_its_source_and_line(
+    first: list[str | Answer],
+    source: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with LLMServer([*first, action("declare_resolved")]) as server:
+        steps, episode = play(server, monkeypatch)
+    assert steps[0]["decided_by"] == source
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].endswith("model=stand-in")
+    assert out[1].partition("error=")[2].startswith(said)
+    assert server.requests[0]["seed"] == 42 and server.requests[0]["temperature"] == 0.3
+    assert server.requests[0]["max_tokens"] == 256
+    assert sum(episode["decisions"].values()) == episode["steps"]
+
+
+def test_a_model_that_never_answers_leaves_the_task_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LLMServer([Answer(delay_s=30.0)]) as server:
+        steps, episode = play(server, monkeypatch, "--llm-timeout", "0.2")
+    assert episode["success"] and episode["decisions"] == {"rules": episode["steps"]}
+    assert [step["why_not_model"] for step in steps][:4] == ["timeout", "timeout", "timeout", "gave_up"]
+    assert len(server.requests) <= 3
+
+
+def test_a_spent_budget_leaves_the_rest_to_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LLMServer([GOOD, action("get_metrics_detail", "auth-service")]) as server:
+        steps, episode = play(server, monkeypatch, "--task-tokens", "200")
+    assert [step["decided_by"] for step in steps[:3]] == ["llm", "llm", "rules"]
+    assert steps[2]["why_not_model"] == "budget_tokens"
+    assert episode["tokens"] == {"prompt": 200, "completion": 40}
+
+
+def test_money_is_counted_where_prices_are_known_and_refused_where_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LLMServer([action("declare_resolved")]) as server:
+        monkeypatch.setenv("API_BASE_URL", server.url)
+        assert answer([*RUN, "--quiet", "--task-usd", "0.5"]) == 2
+        assert "MODEL_PRICES" in capsys.readouterr().err
+        monkeypatch.setenv("MODEL_PRICES", "stand-in=1000/2000")
+        _, episode = play(server, monkeypatch)
+    assert episode["cost_usd"] == pytest.approx(
+        episode["tokens"]["prompt"] / 1e3 + episode["tokens"]["completion"] / 500
+    )
+
+
+def test_what_was_asked_is_recorded_as_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LLMServer(["what?", GOOD, action("escalate")]) as server:
+        steps, _ = play(server, monkeypatch)
+    assert steps[0]["prompt"] == server.requests[1]["messages"]
+    assert steps[0]["reply"] == GOOD
+
+
+def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [action("fetch_logs", "api-gateway"), action("fetch_logs", "db-proxy")]
+    replies = [GOOD, action("scale_replicas", "auth-service"), *looks * 4]
+
+    def on_call(request: dict[str, Any]) -> str:
+        return replies.pop(0) if replies else action("declare_resolved")
+
+    with LLMServer(on_call) as server:
+        steps, episode = play(server, monkeypatch)
+    assert answer(["export", "r", "--out", "chat.jsonl", "--min-score", "0.0", "--quiet"]) == 0
+    examples = [json.loads(line) for line in Path("chat.jsonl").read_text().splitlines()]
+    taken = episode["success"] and "rules" not in episode["decisions"]
+    own = [step for step in steps if step["decided_by"] == "llm"] if taken else []
+    assert [e["messages"] for e in examples] == [
+        [*step["prompt"], {"role": "assistant", "content": step["reply"]}] for step in own
+    ]
+    assert taken, "the script must solve the task, or this test shows nothing"
