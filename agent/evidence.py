@@ -58,8 +58,8 @@ _REMEDY_WORDS = tuple((remedy, re.compile(words)) for remedy, words in _WORDS)
 # Lines of somebody who suffers from another service, and lines that speak to the reader.
 _SUFFERING = re.compile(r"call to \S+ failed|wait for an answer of|upstream dependenc|investigating upstream")
 _ADDRESSING = re.compile(
-    r"ignore (?:all |any )?(?:previous|prior)|next action|operator override|declare_resolved|no further invest"
-    r"|(?:call|run|execute|must be) \w+_\w+|root cause confirmed|\bsystem:|\bassistant\b"
+    r"ignore (?:all |any )?(?:previous|prior)|next action|operator override|declare_resolved"
+    r"|no further invest|(?:call|run|execute|must be) \w+_\w+|root cause confirmed|\bsystem:|\bassistant\b"
 )
 
 

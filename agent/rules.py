@@ -122,22 +122,20 @@ class Case:
             t.service for t in self.trials if not t.failed and t.service in self.trends
         )
         self.open = [t for t in self.broken if not self._is_explained(t)]
-        if self._somebody_unseen():
-            self.open += [t for t in self.trends.values() if not t.is_measured and not self._is_explained(t)]
+        if self.harm[-1] > NO_HARM and not self._harm_falls():
+            self.open += [t for t in self.trends.values() if self._may_hide(t)]
 
     @property
     def tells_harm(self) -> bool:
         """Whether the environment counts what users suffer."""
         return self.situation.now.bad_customer_minutes > 0.0
 
-    def _somebody_unseen(self) -> bool:
-        """Whether users suffer although no service that is measured explains it."""
-        return len(self.harm) > 1 and self.harm[-1] > NO_HARM and not self.open and not self._is_improving()
-
-    def _is_improving(self) -> bool:
-        return any(t.change <= IMPROVING for t in self.broken) or (
-            len(self.harm) > 2 and self.harm[-1] < 0.9 * self.harm[-2]
-        )
+    def _may_hide(self, trend: Trend) -> bool:
+        """Whether the service may be broken though its figures, which are missing, do not show it."""
+        if trend.is_measured or not trend.now.is_healthy or self._is_explained(trend):
+            return False
+        logs = self.situation.logs.get(trend.name, ())
+        return not logs or guilt(logs) > 0.0
 
     def _trial(self, k: int) -> Trial:
         """Judges step `k` by its feedback, else by whether its service got better since."""
@@ -197,8 +195,10 @@ class Case:
 
     def _by_suspicion(self) -> list[Trend]:
         """The likeliest root first: the ranking's belief and own evidence together."""
-        names = frozenset(t.name for t in self.open)
-        logs, call_graph = self.situation.logs, self.situation.now.call_graph
+        hidden = [t for t in self.open if t not in self.broken]
+        names = frozenset(t.name for t in self.open if t not in hidden)
+        logs = self.situation.logs
+        reached = {name: callees_of(name, self.situation.now.call_graph) for name in self.trends}
         ranking = self.situation.ranking
         belief: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
@@ -207,11 +207,13 @@ class Case:
         accused = frozenset().union(*(blamed(lines, self.trends) for lines in logs.values()))
 
         def suspicion(trend: Trend) -> float:
-            victim = bool(callees_of(trend.name, call_graph) & names)
+            victim = bool(reached[trend.name] & names)
             lines = logs.get(trend.name, ())
             best_fit = max(remedy_weights(trend, lines).values())
             failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
+            covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
             own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.4 * (trend.name in accused)
+            own += 0.5 * covered / max(1, len(self.broken)) - 0.3 * (trend in hidden)
             return 2.0 * belief.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
 
         return sorted(self.open, key=suspicion, reverse=True)
@@ -224,7 +226,8 @@ class Case:
             weights = remedy_weights(trend, logs)
             tried = {trial.remedy for trial in self.trials if trial.service == trend.name}
             untried = sorted((r for r in weights if r not in tried), key=weights.__getitem__, reverse=True)
-            if not wanted and not logs and untried and not _is_clear([weights[r] for r in untried]):
+            clear = trend.is_measured and _is_clear([weights[r] for r in untried])
+            if not wanted and not logs and untried and not clear:
                 look = Action(action_type="fetch_logs", target_service=trend.name)
                 wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
             for remedy in untried:
