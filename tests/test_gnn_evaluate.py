@@ -1,0 +1,138 @@
+"""Evaluation results: their shape, what is scored, what is hidden, and what recorded traffic gives."""
+
+import json
+
+import pytest
+
+from data.episodes import Episode, EpisodeStore
+from data.incident import Incident
+from data.observation import parse
+from gnn.baselines.heuristic import HeuristicRanker
+from gnn.baselines.random import RandomRanker
+from gnn.evaluate import (
+    episode_cases,
+    episode_sources,
+    evaluate,
+    incident_source,
+    incident_sources,
+    result_of,
+    score_cases,
+)
+from gnn.ranker import Candidate, Ranking
+
+MEASURES = {"n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci95", "chance"}
+
+
+class AlwaysFirst:
+    """Names the first service, with a fixed probability, and keeps what it was shown."""
+
+    name = "first"
+
+    def __init__(self, probability=0.75):
+        self.probability = probability
+        self.shown = []
+
+    def rank(self, incident):
+        self.shown.append(incident)
+        return Ranking((Candidate(incident.services[0], 1.0, self.probability),), self.name)
+
+
+def episode(seed, root, labelled=True):
+    """Looks twice, restarts, looks again; the first service is "a" at each of five observations."""
+    actions = ["fetch_logs", "fetch_logs", "restart_service", "fetch_logs"]
+    raw = {
+        "task": {"difficulty": "hard", "seed": seed, "max_ticks": 20},
+        "source": "test",
+        "policy": "test",
+        "observations": [{"services": {"a": {}, "b": {}, "c": {}}, "sim_tick": t} for t in range(5)],
+        "actions": [{"action_type": action, "target_service": "a"} for action in actions],
+        "feedback": [""] * 4,
+        "labels": {"root_causes": [root], "origin": "environment", "fault_types": ["oom"]}
+        if labelled
+        else None,
+    }
+    return parse(Episode, raw, "test")
+
+
+def incident(name, root, services="abc"):
+    return Incident(name, tuple(services), {}, root_causes=(root,) if root else (), fault="delay")
+
+
+def test_an_episode_is_scored_at_each_observation_up_to_the_first_remedy_and_no_further():
+    cases = episode_cases(episode(1, "a"))
+    assert [case.tick for case in cases] == [0, 1, 2]
+    assert [len(case.incident.observations) for case in cases] == [1, 2, 3]
+    assert {case.cluster for case in cases} == {"hard/1"}
+
+
+def test_the_ranker_never_sees_the_labels():
+    ranker = AlwaysFirst()
+    score_cases(ranker, episode_cases(episode(1, "a")))
+    score_cases(ranker, incident_source("x", [incident("1", "a")]).cases)
+    assert all(shown.root_causes == () and shown.fault == "" for shown in ranker.shown)
+
+
+def test_a_result_has_the_documented_shape_and_is_strict_json(tmp_path):
+    store = EpisodeStore(tmp_path / "some.jsonl")
+    for seed, root in enumerate("aaab"):
+        store.append(episode(seed, root))
+    store.append(episode(9, "a", labelled=False))
+    asked = []
+    sources = episode_sources(tmp_path)
+    (result,) = evaluate([(AlwaysFirst(), "some/folder")], sources, on_case=lambda: asked.append(1))
+    json.dumps(result, allow_nan=False)
+    assert MEASURES | {"source", "ranker", "checkpoint", "by_tick", "ms_per_ranking"} <= set(result)
+    assert result["source"] == str(tmp_path / "some.jsonl")
+    assert (result["ranker"], result["checkpoint"]) == ("first", "some/folder")
+    assert (result["n"], result["unscored"], len(asked)) == (12, 3, 15)
+    assert result["ac@1"] == 0.75 and result["mrr"] == 0.75 and result["ece"] == pytest.approx(0)
+    assert result["chance"]["ac@1"] == pytest.approx(1 / 3)
+    assert set(result["by_tick"]) == {"0", "1", "2"}
+    assert set(result["by_tick"]["0"]) == MEASURES
+    assert result["by_tick"]["2"]["n"] == 4 and result["by_tick"]["2"]["unscored"] == 1
+    assert set(result["by_difficulty"]) == {"hard"} and set(result["by_fault"]) == {"oom"}
+    assert set(result["by_services"]) == {"1-10"}
+    assert result["reliability"][0]["n"] == 12 and result["risk_coverage"][-1]["coverage"] == 1.0
+
+
+def test_the_observations_of_one_episode_are_no_independent_evidence():
+    few = [case for seed in range(4) for case in episode_cases(episode(seed, "ab"[seed % 2]))]
+    low, high = result_of("x", "first", None, score_cases(AlwaysFirst(), few))["ci95"]["ac@1"]
+    assert high - low > 0.8  # four episodes, not twelve cases
+
+
+def test_nothing_scored_is_null_not_zero():
+    unknown = incident_source("x", [incident("1", None)])
+    (result,) = evaluate([(AlwaysFirst(), None)], [unknown])
+    assert result["ac@1"] is None and result["ece"] is None and result["ci95"]["mrr"] == [None, None]
+    assert (result["n"], result["unscored"]) == (0, 1)
+    empty = result_of("x", "first", None, [])
+    assert empty["ms_per_ranking"] is None and empty["by_tick"] == {}
+
+
+def test_incidents_are_index_zero():
+    source = incident_source("x", [incident("1", "a"), incident("2", "b", "abcdefghijklm")])
+    (result,) = evaluate([(AlwaysFirst(None), None)], [source])
+    assert set(result["by_tick"]) == {"0"} and result["by_tick"]["0"]["ac@1"] == result["ac@1"] == 0.5
+    assert set(result["by_services"]) == {"1-10", "11-30"} and result["by_fault"]["delay"]["n"] == 2
+    assert result["by_difficulty"] == {} and result["ece"] is None
+
+
+def test_the_heuristic_on_recorded_traffic(shared):
+    sources = episode_sources(shared / "firewatch" / "traffic")
+    assert [source.name for source in sources] == [
+        "traffic/random.expert",
+        "traffic/catalogue.expert",
+        "traffic/catalogue.rules",
+    ]
+    results = {r["source"]: r for r in evaluate([(HeuristicRanker(), None)], sources)}
+    catalogue = results["traffic/catalogue.expert"]["by_tick"]
+    assert catalogue["0"]["ac@1"] == pytest.approx(17 / 24)
+    assert results["traffic/random.expert"]["by_tick"]["0"]["ac@1"] == pytest.approx(105 / 120)
+
+
+def test_random_is_at_chance_on_the_published_incidents(shared):
+    for source in incident_sources(shared / "incidents"):
+        scored = [s for seed in range(10) for s in score_cases(RandomRanker(seed), source.cases)]
+        result = result_of(source.name, "random", None, scored)
+        assert result["ac@3"] == pytest.approx(result["chance"]["ac@3"], abs=0.1)
