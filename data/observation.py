@@ -14,6 +14,9 @@ from data.honesty import clean_feedback
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
+# How servers end the feedback of an action that they did not carry out.
+_VOID = "No action taken."
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -200,8 +203,10 @@ def parse_step(raw: object, where: str) -> Step:
     feedback = last.feedback_string if last else ""
     if "action_feedback" in info:
         feedback = clean_feedback(action_type, str(info["action_feedback"]))
+    # Without an `info`, as over a WebSocket, only the words tell that an action was void.
+    valid = info.get("action_valid", not feedback.endswith(_VOID))
     error = None
-    if info.get("action_valid") is False or (last and last.action_type == "error"):
+    if valid is False or (last and last.action_type == "error"):
         error = " ".join(feedback.split()) or "the environment refused the action"
     outcome = Outcome(reward=_number(raw.get("reward")), score=_score(raw["observation"], info), info=info)
     return Step(observation, bool(raw.get("done", False)), feedback, error, outcome)
