@@ -3,9 +3,15 @@
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_LOG_WIDTH = 180
 
 
 def note(message: str, quiet: bool = False) -> None:
@@ -39,3 +45,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
+
+
+def wide_console(stderr: bool = False, quiet: bool = False) -> "Console":
+    """A console as wide as the terminal; a file or pipe has no width, so whole names get room there."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, quiet=quiet, width=None if stream.isatty() else _LOG_WIDTH)
+
+
+def text_table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> "Table":
+    """A plain table; names from outside are never read as markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, title=title, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

@@ -92,10 +92,8 @@ def _budget(spending: Spending) -> Budget:
     return Budget(*(math.inf if limit is None else limit for limit in limits))
 
 
-def weights_folder(config: RunConfig) -> Path | None:
-    """The folder of the weights that the ranker uses, if it uses any."""
-    if config.ranker == "mlp":
+def weights_folder(ranker: str, checkpoint: Path | None) -> Path | None:
+    """The folder of the weights that a ranker uses, if it uses any."""
+    if ranker == "mlp":
         return shipped("mlp")
-    if config.ranker not in ("gnn", "untrained"):
-        return None
-    return Path(config.checkpoint) if config.checkpoint else shipped("ranker")
+    return (checkpoint or shipped("ranker")) if ranker in ("gnn", "untrained") else None

@@ -113,7 +113,7 @@ async def play(
 
 def _facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:
     """What run.json says beside the configuration."""
-    weights = weights_folder(config)
+    weights = weights_folder(config.ranker, Path(config.checkpoint) if config.checkpoint else None)
     return {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": str(endpoint),

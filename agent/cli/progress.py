@@ -1,16 +1,13 @@
 """How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
+from agent.cli.console import text_table, wide_console
 from agent.episode import EpisodeResult, StepRecord
 from agent.summary import HEADINGS, headline, outcome, summary_row
 from agent.trajectory import episode_record
@@ -23,8 +20,7 @@ class Progress:
     """Listens to a run and shows it; a context manager, so that the table stops moving at the end."""
 
     def __init__(self, total: int, quiet: bool, live: bool = True) -> None:
-        # A log file has no width of its own: leave room for whole names.
-        self._console = Console(stderr=True, quiet=quiet, width=None if sys.stderr.isatty() else 160)
+        self._console = wide_console(stderr=True, quiet=quiet)
         self._total = total
         self._ended = 0
         self._latest: dict[Task, tuple[str, ...]] = {}
@@ -65,7 +61,7 @@ class Progress:
 
     def summarise(self, episodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
         """The closing summary: a row a task and the run in one sentence."""
-        self._console.print(_table(HEADINGS, map(summary_row, episodes)))
+        self._console.print(text_table(HEADINGS, map(summary_row, episodes)))
         self._say(headline(episodes))
         self._say(f"Run folder: {folder}")
 
@@ -75,16 +71,9 @@ class Progress:
         if self._live:
             rows = list(self._latest.values())[-_SHOWN:]
             self._live.update(
-                _table(("task", "now", "first suspect"), rows, f"{self._ended} of {self._total} tasks")
+                text_table(("task", "now", "first suspect"), rows, f"{self._ended} of {self._total} tasks")
             )
 
     def _say(self, text: str) -> None:
         """Plain text: names from an environment are never read as markup."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> Table:
-    table = Table(*headings, title=title, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table

@@ -1,0 +1,115 @@
+"""Scores rankers and shows the figures: what `evaluate` does once its options are read."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from agent.cli.console import is_stdout, text_table, wide_console, write_json
+from agent.cli.parts import weights_folder
+from agent.cli.sources import simulated
+from agent.provenance import git_revision
+from data.errors import SettingsError
+from data.labels import read_labels
+from gnn.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
+from gnn.rankers import make_ranker
+
+_TICKS = ("0", "1", "3")
+_HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")
+
+
+def score_rankers(
+    episodes_from: Sequence[Path] | None,
+    incidents: Sequence[Path] | None,
+    simulate: int,
+    labels: Path | None,
+    names: str,
+    checkpoint: Path | None,
+    seed: int,
+    json: Path | None,
+    quiet: bool,
+) -> int:
+    """Scores every named ranker on every source and prints the table; returns the exit status.
+
+    Raises:
+        SettingsError: nothing to score on.
+    """
+    rankers = []
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        weights = weights_folder(name, checkpoint)
+        rankers.append((make_ranker(name, checkpoint, seed), str(weights) if weights else None))
+    known = read_labels(labels) if labels else None
+    sources = [
+        *chain.from_iterable(episode_sources(path, known) for path in episodes_from or ()),
+        *chain.from_iterable(incident_sources(path) for path in incidents or ()),
+    ]
+    if simulate:
+        sources.append(incident_source(f"simulated/{seed}", simulated(simulate, seed)))
+    if not rankers or not sources:
+        raise SettingsError(
+            "nothing to score: name a --ranker, and --episodes-from, --incidents or --simulate"
+        )
+    results = _scored(rankers, sources, seed, quiet)
+    if not quiet and not is_stdout(json):
+        wide_console().print(text_table(_HEADINGS, map(_row, results)))
+        _show_ticks(results)
+    config = {
+        "episodes_from": [str(path) for path in episodes_from or ()],
+        "incidents": [str(path) for path in incidents or ()],
+        "simulate": simulate,
+        "labels": str(labels) if labels else None,
+        "ranker": names,
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "seed": seed,
+    }
+    write_json(json, {"results": results, "config": config, "git": git_revision()})
+    return 0
+
+
+def _scored(rankers: list[Any], sources: Sequence[Source], seed: int, quiet: bool) -> list[dict[str, Any]]:
+    total = len(rankers) * sum(len(source.cases) for source in sources)
+    with Progress(console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:
+        bar = progress.add_task("ranking", total=total)
+        return evaluate(rankers, sources, seed, on_case=lambda: progress.advance(bar))
+
+
+def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = result["ci95"]["ac@1"]
+    interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+    rest = (_figure(result[name]) for name in ("ac@3", "ac@5", "avg@5", "mrr", "ece"))
+    return (
+        result["source"],
+        result["ranker"],
+        str(result["n"]),
+        str(result["unscored"]),
+        _figure(result["ac@1"]) + interval,
+        *rest,
+        _figure(result["ms_per_ranking"]),
+    )
+
+
+def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
+    """AC@1 and AC@3 of episodes at the first observations."""
+    rows = [
+        (
+            result["source"],
+            result["ranker"],
+            *(
+                f"{_figure(at['ac@1'])} / {_figure(at['ac@3'])}"
+                if (at := result["by_tick"].get(tick))
+                else "–"
+                for tick in _TICKS
+            ),
+        )
+        for result in results
+        if len(result["by_tick"]) > 1
+    ]
+    if rows:
+        headings = ("source", "ranker", *(f"AC@1 / AC@3 at {tick}" for tick in _TICKS))
+        wide_console().print(text_table(headings, rows))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
