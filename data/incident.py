@@ -1,7 +1,7 @@
 """One form for every source of evidence: observation windows, baselined series and alert events."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,9 @@ class Incident:
     services: tuple[str, ...]
     call_graph: Mapping[str, Sequence[str]]  # {caller: callees}
     telemetry: Mapping[str, Mapping[str, Series]] = field(default_factory=dict)
-    call_telemetry: Mapping[tuple[str, str], Mapping[str, Series]] = field(default_factory=dict)  # (caller, callee)
+    call_telemetry: Mapping[tuple[str, str], Mapping[str, Series]] = field(
+        default_factory=dict
+    )  # (caller, callee)
     alerts: tuple[AlertEvent, ...] = ()
     page: Page | None = None
     system: str = ""
@@ -76,3 +78,7 @@ class Incident:
         for caller, callees in last.call_graph.items():
             names.update(dict.fromkeys((caller, *callees)))
         return Incident(incident_id, tuple(names), last.call_graph, telemetry, observations=tuple(window))
+
+    def labelled(self, root_causes: Sequence[str], fault: str = "", system: str = "") -> "Incident":
+        """The same evidence with its answer."""
+        return replace(self, root_causes=tuple(root_causes), fault=fault, system=system or self.system)

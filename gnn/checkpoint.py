@@ -1,4 +1,4 @@
-"""A checkpoint folder: weights without pickle, the exported network, and a card about where they came from."""
+"""A checkpoint folder: weights without pickle, the exported network, and a card that says where from."""
 
 import json
 from collections.abc import Mapping

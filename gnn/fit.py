@@ -1,0 +1,112 @@
+"""A training job from its sources to its checkpoint folder: collect examples, split, train, calibrate, save."""
+
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.channels import ChannelMap
+from data.episodes import Episode
+from data.errors import FirewatchError
+from data.incident import Incident
+from gnn.batch import Example, examples_of
+from gnn.calibration import fit_temperatures
+from gnn.checkpoint import Card, card_for, load, save
+from gnn.train import Epoch, TrainConfig, dev_ac1, score_examples, train
+
+if TYPE_CHECKING:
+    from gnn.model import RootCauseNet
+
+_WINDOWS = 5  # windows of an episode that are learnt from: after its first, second … fifth observation
+_DEV_SHARE = 0.15
+# With less than an even chance for its first candidate the ranker says that it is unsure.
+UNSURE_BELOW = 0.5
+
+
+class TrainingError(FirewatchError):
+    """Nothing to learn from, or a start that does not fit."""
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One training job. Sources may be mixed; a file of development incidents decides which epoch is kept."""
+
+    config: TrainConfig
+    out: Path
+    episodes: Sequence[Episode] = ()
+    incidents: Sequence[Incident] = ()
+    simulated: Iterable[Incident] = ()
+    dev_incidents: Sequence[Incident] = ()
+    init: Path | None = None
+    channel_map: ChannelMap | None = None
+    git: str | None = None
+    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+
+
+def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
+    """The labelled incidents that an agent would have seen in each episode before any remedy.
+
+    Episodes without known root causes are left out.
+    """
+    for episode in episodes:
+        if episode.labels is None:
+            continue
+        seen = episode.before_remedies
+        fault = episode.labels.fault_types[0] if episode.labels.fault_types else ""
+        for length in range(1, min(len(seen), _WINDOWS) + 1):
+            window = Incident.from_observations(seen[:length], f"{episode.task.name}@{length - 1}")
+            yield window.labelled(episode.labels.root_causes, fault, system=episode.source)
+
+
+def is_dev(incident_id: str) -> bool:
+    """Whether an incident is held out for selection: by its id, all windows of an episode on the same side."""
+    return zlib.crc32(incident_id.split("@")[0].encode()) % 1000 < 1000 * _DEV_SHARE
+
+
+def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
+    """Runs the job and writes `job.out`; returns the card and the network.
+
+    Raises:
+        TrainingError: no labelled example in any source.
+        CheckpointError: `job.init` cannot be used.
+    """
+    init, init_card = load(job.init) if job.init else (None, None)
+    config = job.config
+    if init is not None:
+        config = config.model_copy(update={"model": init.config})
+    families = config.model.families
+    everything = [*windows_of(job.episodes), *job.incidents, *job.simulated]
+    learn = [incident for incident in everything if not is_dev(incident.incident_id)]
+    held_out = [incident for incident in everything if is_dev(incident.incident_id)]
+    examples = list(examples_of(learn, families, channel_map=job.channel_map))
+    dev = list(examples_of([*held_out, *job.dev_incidents], families, channel_map=job.channel_map))
+    if not any(example.is_root.any() for example in examples):
+        raise TrainingError(
+            "no incident with a known root cause to learn from – label some, or use --simulate N"
+        )
+
+    net = train(config, examples, dev, init, job.on_epoch)
+    scores = score_examples(net, dev)
+    before = dev_ac1(init, dev) if init is not None else math.nan
+    card = card_for(
+        config.model,
+        training=config.model_dump(mode="json", exclude={"model"}),
+        trained_on=dict(sorted(Counter(example.source for example in examples).items())),
+        metrics={
+            "dev_n": sum(bool(example.is_root.any()) for example in dev),
+            "dev_ac@1": _rounded(dev_ac1(net, dev)),
+            "dev_ac@1_before": _rounded(before),
+        },
+        temperature=fit_temperatures(scores, dev),
+        unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
+        git=job.git,
+    )
+    save(net, card, job.out)
+    return card, net
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
