@@ -17,4 +17,4 @@ def check(
     from agent.cli.checking import check_environment
     from agent.cli.interrupt import run_interruptible
 
-    return run_interruptible(check_environment(env, transport.value, seed, json, quiet))
+    return run_interruptible(check_environment(env, transport.value, json, quiet))

@@ -11,6 +11,7 @@ from agent.cli.console import is_stdout, note, write_json
 from agent.cli.parts import assemble, weights_folder
 from agent.cli.progress import Progress
 from agent.evaluator_output import EvaluatorOutput
+from agent.postmortem import PostMortems
 from agent.provenance import folder_hash, git_revision, versions
 from agent.run import play_tasks
 from agent.settings import Settings
@@ -93,7 +94,7 @@ async def play(
                 parts.endpoint.open,
                 parts.ranker,
                 parts.new_policy,
-                (folder, lines, progress),
+                (folder, lines, progress, PostMortems(folder.path / "post-mortems")),
                 asked.concurrency,
                 config.task_timeout_s,
             )

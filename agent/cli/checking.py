@@ -1,0 +1,38 @@
+"""Runs the contract and shows each rule's verdict: what `check` does once its options are read."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from agent.cli.console import is_stdout, note, write_json
+from data.contract import check
+from data.contract_rule import RuleResult
+from data.contract_server import check_server
+from data.discovery import locate
+from data.wire import Address
+
+
+async def check_environment(env: str | None, transport: str, json: Path | None, quiet: bool) -> int:
+    """Checks an environment and, if it is a server, its protocol; exit status 1 if a rule fails."""
+    endpoint = await locate(env, transport)
+    note(f"Checking {endpoint} …", quiet)
+    environment = endpoint.open()
+    try:
+        results = await check(environment)
+    finally:
+        await environment.aclose()
+    if endpoint.url:
+        results += await check_server(Address.parse(endpoint.url).http)
+    failed = sum(not result.passed for result in results)
+    if not is_stdout(json):
+        _show(results, quiet)
+        print(f"{endpoint}: {len(results) - failed} rules hold, {failed} fail")
+    write_json(json, {"environment": str(endpoint), "failed": failed, "rules": [asdict(r) for r in results]})
+    return 1 if failed else 0
+
+
+def _show(results: tuple[RuleResult, ...], quiet: bool) -> None:
+    for result in results:
+        if not result.passed:
+            print(f"FAIL  {result.rule}: {result.sentence}\n      {result.why}")
+        elif not quiet:
+            print(f"ok    {result.rule}: {result.sentence}")
