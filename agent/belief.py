@@ -11,6 +11,7 @@ from data.observation import Observation, Service
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
 STEADY_SPREAD = 0.02
+NO_HARM = 1e-3  # bad customer minutes in a tick
 RECENT = 5  # observations
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent.belief import Trend, trends
+from agent.belief import Trend, harm_per_tick, trends
 from agent.decision import Message, Situation
 from agent.guard import users_are_hurt
 from agent.menu import DESCRIPTIONS, menu
 from agent.untrusted import clean, fenced, labels_of
-from data.observation import Alert
+from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
 SHOWN_HINTS = 5
@@ -76,8 +76,8 @@ def _header(situation: Situation) -> list[str]:
     return [
         f"Tick {now.sim_tick}, at most {situation.ticks_left} more. "
         f"SLO budget {now.slo_budget_remaining_pct:.1f}, burning {now.current_slo_burn_rate:.1f} a tick. "
-        f"Bad customer minutes {now.bad_customer_minutes:.1f}. "
-        f"User-facing services failing: {'yes' if users_are_hurt(situation) else 'no'}.",
+        f"Bad customer minutes {now.bad_customer_minutes:.2f} ({harm_per_tick(situation.window)[-1]:+.2f}). "
+        f"Users affected: {'yes' if users_are_hurt(situation) else 'no'}.",
         f"Summary: max_error_rate={worst:.2f} degraded_services={degraded} "
         f"history_length={len(situation.steps)}",
     ]
@@ -113,9 +113,9 @@ def _service(trend: Trend, label: str) -> str:
     now, before = trend.now, trend.before
     status = now.status if now.status in STATUSES else "unknown"
     parts = [
-        f"errors {now.error_rate:.3f} ({now.error_rate - before.error_rate:+.3f})",
-        f"p99 {now.latency_p99_s:.2f} s ({now.latency_p99_s - before.latency_p99_s:+.2f})",
-        f"memory {now.memory_utilization:.0%} ({100 * trend.memory_per_tick:+.0f})",
+        _figure("errors", "http_server_error_rate", now, before, 3),
+        _figure("p99_s", "http_server_request_duration_p99", now, before, 2),
+        _figure("memory", "process_memory_utilization", now, before, 2),
         status,
     ]
     if trend.is_background and not now.is_healthy:
@@ -126,6 +126,14 @@ def _service(trend: Trend, label: str) -> str:
     parts += _recent_change(trend, "last_deployment_age_seconds", "deployed")
     parts += _recent_change(trend, "last_config_age_seconds", "configured")
     return f"- {label}: " + ", ".join(parts)
+
+
+def _figure(label: str, metric: str, now: Service, before: Service, digits: int) -> str:
+    value, earlier = now.number(metric), before.number(metric)
+    if value is None:
+        return f"{label} not measured"
+    change = "" if earlier is None else f" ({value - earlier:+.{digits}f})"
+    return f"{label} {value:.{digits}f}{change}"
 
 
 def _recent_change(trend: Trend, field: str, verb: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.belief import Trend, callees_of, harm_per_tick, trends
+from agent.belief import NO_HARM, Trend, callees_of, harm_per_tick, trends
 from agent.decision import Decision, Refusal, Situation
 from agent.evidence import blamed, guilt, remedy_weights
 from agent.guard import Guard
@@ -22,7 +22,6 @@ NO_EFFECT_WORDS = (
 # Weight from which a remedy is taken without reading anything first.
 CONVINCED = 1.5
 CLEAR_LEAD = 0.5
-NO_HARM = 1e-3  # bad customer minutes in a tick
 # A remedy has this many ticks to show that it helps.
 WATCHED_TICKS = 2
 IMPROVING = -0.005

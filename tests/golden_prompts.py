@@ -45,7 +45,9 @@ def in_the_middle() -> Situation:
     logs = tuple(f"WARN heap memory at {70 + k}%" for k in range(6))
     window = [observation(tick=k + 1, cart=leak[k], ads=off, web=service()) for k in range(2)]
     last = leak[2].model_copy(update={"recent_logs": logs})
-    window.append(observation(tick=3, calls={"web": ("cart", "ads")}, cart=last, ads=off, web=service()))
+    unseen = service(http_server_error_rate=None, p99=None)
+    calls = {"web": ("cart", "ads")}
+    window.append(observation(tick=3, calls=calls, cart=last, ads=off, web=service(), img=unseen))
     steps = (
         PastStep(Action(action_type="fetch_logs", target_service="cart"), "Fetched 6 log lines for cart."),
         PastStep(Action(action_type="restart_service", target_service="cart"), "Restarted cart."),

@@ -61,6 +61,11 @@ def test_deep_investigations_need_logs_first(kind: str) -> None:
 def test_nobody_resolves_while_users_are_hurt_unless_time_is_up() -> None:
     assert "users" in str(refusal(act("declare_resolved")))
     assert refusal(act("declare_resolved"), CALM) is None
+    minutes = (
+        observation(db=service()),
+        observation(db=service()).model_copy(update={"bad_customer_minutes": 0.4}),
+    )
+    assert "users" in str(refusal(act("declare_resolved"), situation(*minutes)))
     last = situation(observation(api_gateway=SICK), ticks_left=1)
     assert refusal(act("declare_resolved"), last) is None
 
