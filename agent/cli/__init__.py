@@ -1,11 +1,13 @@
 """The command line: one small file a command; only this package prints or reads the process environment."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
 
 def main() -> None:
-    """The console script `firewatch`."""
+    """The console script `firewatch`; SIGTERM ends it as Ctrl+C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(answer(sys.argv[1:]))
 
 

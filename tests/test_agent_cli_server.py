@@ -1,0 +1,109 @@
+"""`serve`, `check` and `run` against a real server, over HTTP and WebSocket."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.cli import answer
+from data.simulator.server import RunningServer
+
+RUN = (
+    "run",
+    "--ranker",
+    "heuristic",
+    "--policy",
+    "rules",
+    "--episodes",
+    "3",
+    "--difficulty",
+    "easy",
+    "--quiet",
+)
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("SPACE_URL", "INFERENCE_REPORT_REWARDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with RunningServer() as server:
+        yield server.url
+
+
+def test_every_transport_plays_the_same_lines(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for where in (
+        ["embedded"],
+        [url, "--transport", "http"],
+        [url, "--transport", "ws", "--concurrency", "3"],
+        [url],
+    ):
+        assert answer([*RUN, "--env", *where]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].count("[END]") == 3
+    assert all(lines == said[0] for lines in said)
+
+
+def test_a_server_with_one_episode_for_all_takes_one_task_at_a_time(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer([*RUN, "--env", url, "--transport", "http", "--concurrency", "2"]) == 2
+    assert "--concurrency 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("transport", ["http", "ws"])
+def test_our_server_keeps_the_contract(url: str, transport: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["check", "--env", url, "--transport", transport, "--json", "check.json"]) == 0
+    result = json.loads(Path("check.json").read_text())
+    assert result["failed"] == 0 and len(result["rules"]) > 20
+    assert "0 fail" in capsys.readouterr().out
+
+
+def test_check_names_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """A stock web server is no environment, and every rule says so."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Stock(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stock) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        where = f"http://127.0.0.1:{server.server_address[1]}"
+        assert answer(["check", "--env", where, "--transport", "http", "--quiet"]) == 1
+        server.shutdown()
+    assert "FAIL  an-episode-plays-through" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_and_stops_on_a_signal(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )
+    assert process.stderr is not None
+    where = next(word for line in process.stderr for word in line.split() if word.startswith("http://"))
+    assert answer([*RUN, "--env", where]) == 0
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in err
