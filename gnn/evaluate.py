@@ -49,9 +49,10 @@ class Scored:
 
 
 def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Source, ...]:
-    """The episodes under `path`: one source for each store file; recorded traffic together.
+    """The episodes under `path`: one source for each file.
 
-    Recorded traffic, one file an episode, is told apart by who played it and by catalogue and random tasks.
+    A folder of recorded traffic, one file an episode, gives a source for each of who played, catalogue
+    tasks and random ones apart: "<folder>/catalogue.<policy>" and "<folder>/random.<policy>".
 
     Args:
         path: a file or a folder.
@@ -62,7 +63,7 @@ def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = No
         recorded = is_recording(list(islice(jsonl.read(file), 1)))
         for episode in apply_labels(read_episodes(file), known):
             kind = "catalogue" if episode.task.task_id else "random"
-            name = f"{file.parent.name}/{kind}.{episode.policy}" if recorded else str(file)
+            name = str(path / f"{kind}.{episode.policy}" if recorded and path.is_dir() else file)
             grouped.setdefault(name, []).append(episode)
     return tuple(
         Source(name, tuple(case for episode in episodes for case in episode_cases(episode)))

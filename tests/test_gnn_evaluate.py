@@ -119,16 +119,16 @@ def test_incidents_are_index_zero():
 
 
 def test_the_heuristic_on_recorded_traffic(shared):
-    sources = episode_sources(shared / "firewatch" / "traffic")
-    assert [source.name for source in sources] == [
-        "traffic/random.expert",
-        "traffic/catalogue.expert",
-        "traffic/catalogue.rules",
-    ]
-    results = {r["source"]: r for r in evaluate([(HeuristicRanker(), None)], sources)}
-    catalogue = results["traffic/catalogue.expert"]["by_tick"]
-    assert catalogue["0"]["ac@1"] == pytest.approx(17 / 24)
-    assert results["traffic/random.expert"]["by_tick"]["0"]["ac@1"] == pytest.approx(105 / 120)
+    folder = shared / "firewatch" / "traffic"
+    results = {r["source"]: r for r in evaluate([(HeuristicRanker(), None)], episode_sources(folder))}
+    kinds = ["random.expert", "catalogue.expert", "catalogue.rules"]
+    assert list(results) == [str(folder / kind) for kind in kinds]
+    catalogue, random = results[str(folder / "catalogue.expert")], results[str(folder / "random.expert")]
+    assert catalogue["by_tick"]["0"]["ac@1"] == pytest.approx(17 / 24)
+    assert random["by_tick"]["0"]["ac@1"] == pytest.approx(105 / 120)
+
+    (alone,) = episode_sources(folder / "random_easy_9000.expert.jsonl.gz")
+    assert alone.name == str(folder / "random_easy_9000.expert.jsonl.gz")
 
 
 def test_random_is_at_chance_on_the_published_incidents(shared):
