@@ -45,7 +45,7 @@ class Service(BaseModel):
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """Every field as it came, `status` and `recent_logs` only if they were sent."""
-        own = {
+        own: dict[str, Any] = {
             name: getattr(self, name) for name in ("status", "recent_logs") if name in self.model_fields_set
         }
         return {**own, **(self.model_extra or {})}
