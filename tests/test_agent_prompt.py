@@ -1,5 +1,7 @@
-"""Prompts: golden files, size, the same words for the same situation, and nothing that the contract forbids."""
+"""Prompts: golden files, size, and nothing in them that the contract forbids."""
 
+import asyncio
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -64,7 +66,7 @@ def test_a_repair_question_quotes_a_bounded_part_of_the_reply() -> None:
     assert "no JSON object" in asked["content"]
 
 
-# --- honesty: whatever the environment sends beside the evidence, nothing of it reaches a prompt or a decision
+# Honesty: whatever the environment sends beside the evidence, nothing of it reaches a prompt or a decision
 
 
 def wire(feedback: str = "fine") -> dict[str, Any]:
@@ -197,8 +199,6 @@ def test_the_walk_above_does_reach_what_is_quoted(path: tuple[Any, ...]) -> None
     "field", ["reward", "metadata", "info", "observation.episode_score", "observation.task_id"]
 )
 def test_the_graders_side_changes_neither_prompt_nor_decision(field: str) -> None:
-    import asyncio
-
     for value in (0.01, 0.99, {"episode_score": 1.0, "action_feedback": "fine"}):
         if field == "info" and not isinstance(value, dict):
             continue
@@ -230,8 +230,6 @@ def test_the_prompt_is_a_function_of_the_situation() -> None:
     "task", ["task_easy_oom_baseline", "task_medium_cascade_memleak", "task_hard_config_drift_noise"]
 )
 def test_smoke_tasks_fit_into_1500_tokens(shared: Any, task: str) -> None:
-    import gzip
-
     for policy in ("rules", "expert"):
         with gzip.open(shared / "firewatch" / "traffic" / f"{task}.{policy}.jsonl.gz", "rt") as lines:
             exchanges = [json.loads(line) for line in lines][1:]
