@@ -41,9 +41,11 @@ _FAULT_TYPE_TALK = re.compile(
 def clean_feedback(action_type: str, feedback: str) -> str:
     """Returns the part of an action's feedback that an agent may read, possibly "".
 
-    The feedback of a telltale investigation that names a fault is dropped whole; from any other feedback only the
-    remarks about "the fault type" are cut.
+    The feedback of a telltale investigation that names a fault is dropped whole; from any other feedback only
+    the remarks about "the fault type" are cut.
     """
     if action_type in TELLTALE_ACTIONS and _FAULT_NAME.search(_SPACING.sub(" ", feedback.lower())):
         return ""
+    if "fault" not in feedback.lower():  # nearly always, and the expression below is slow
+        return feedback.strip()
     return _FAULT_TYPE_TALK.sub("", feedback).strip()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from data.errors import EpisodeLost
-from data.observation import Action, Step, Task
+from data.observation import Action, PastAction, Step, Task, parse
 from data.simulator.world import Episode, World
 from data.wire import read_reset, read_step
 
@@ -18,6 +18,7 @@ class EmbeddedEnvironment:
     def __init__(self) -> None:
         self._world = World()
         self._last: Step | None = None
+        self._past: tuple[PastAction, ...] = ()
 
     @property
     def name(self) -> str:
@@ -31,6 +32,7 @@ class EmbeddedEnvironment:
             TaskRefused: unknown task.
         """
         answer = self._world.reset(task.difficulty, task.seed, task.task_id)
+        self._past = ()
         self._last = read_reset(answer, _NAME, task)
         return self._last
 
@@ -45,6 +47,11 @@ class EmbeddedEnvironment:
         if self._last is None or not answer["observation"]["services"]:
             reason = answer["observation"]["action_history"][0]["feedback_string"]
             raise EpisodeLost(f"{_NAME}: {reason}")
+        observation = answer["observation"]
+        # Past actions are parsed once, when they are new.
+        newest = parse(PastAction, observation["action_history"][-1], _NAME)
+        self._past = (*self._past, newest)[-len(observation["action_history"]) :]
+        answer["observation"] = {**observation, "action_history": self._past}
         self._last = read_step(answer, _NAME, self._last)
         return self._last
 

@@ -75,7 +75,10 @@ class Physics:
         self._has_calls = len(callers) > 0
         self._with_calls, self._starts = np.unique(callers, return_index=True)
         self._timeouts_s = topology.timeouts_s.copy()
-        self._patience_s = topology.timeouts_s * (1.0 + topology.retries)
+        # Waiting ends with the last attempt; a failure cannot be more than whole.
+        patience_s = topology.timeouts_s * (1.0 + topology.retries)
+        self._ceilings = np.array([patience_s, np.ones(len(callers))])  # (2, E)
+        self._gains = np.array([topology.waits, np.full(len(callers), _HANDED_ON)])  # (2, E)
         self._exposed = 1.0 - topology.fallbacks
         self._demand_share = np.bincount(topology.callees, topology.shares, self._size)
         self._inner = self._demand_share > 0.0
@@ -87,14 +90,27 @@ class Physics:
         """Callers of `service` wait `factor` times as long before they give up."""
         calls = self._topology.callees == service
         self._timeouts_s[calls] *= factor
-        self._patience_s[calls] *= factor
+        self._ceilings[0, calls] *= factor
 
-    def _over_callees(self, calls: Floats) -> Floats:
-        """The largest of each service's calls, 0 without any.  (E,) → (S,)"""
-        out = np.zeros(self._size)
-        if self._has_calls:
-            out[self._with_calls] = np.maximum.reduceat(calls, self._starts)
-        return out
+    def _spread(self, own: Floats) -> Floats:
+        """What callers take over from their callees, hop by hop.
+
+        Args:
+            own: seconds above the usual, and share of failures that counts.  (2, S)
+
+        Returns:
+            The same with what came from below, the worst callee counting.  (2, S)
+        """
+        if not self._has_calls:
+            return own
+        callees = self._topology.callees
+        spread = own
+        for _ in range(self._topology.depth):
+            calls = np.minimum(spread[:, callees], self._ceilings) * self._gains
+            taken = np.zeros_like(own)
+            taken[:, self._with_calls] = np.maximum.reduceat(calls, self._starts, axis=1)
+            spread = np.array([own[0] + taken[0], np.maximum(own[1], taken[1])])
+        return spread
 
     def step(
         self,
@@ -110,22 +126,16 @@ class Physics:
         own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
-        excess = own_wait  # seconds above the usual, as callers see it
         failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
-        failing = np.maximum(failing, self._overload)
-        for _ in range(topology.depth if self._has_calls else 0):
-            waited = topology.waits * np.minimum(excess[callees], self._patience_s)
-            excess = own_wait + self._over_callees(waited)
-            handed = self._over_callees(failing[callees])
-            failing = np.maximum(failing, _HANDED_ON * handed)
+        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]))
         waits_s = excess - own_wait
 
-        late = np.clip(excess[callees] / self._timeouts_s - 1.0, 0.0, 1.0)
+        late = _unit(excess[callees] / self._timeouts_s - 1.0)
         pressure = np.maximum(failing[callees], 0.6 * topology.waits * late) * self._exposed
         if opened is not None:
             pressure = np.where(opened, 0.0, pressure)
         pace = minutes if isinstance(minutes, float) else minutes[topology.callers]
-        ceiling = np.minimum(1.0, pressure * (_LOUDEST if self._has_calls else 1.0))
+        ceiling = np.minimum(1.0, pressure * _LOUDEST)
         grown = np.minimum(self._exposure + _RISE_PER_MINUTE * pace * pressure, ceiling)
         faded = np.maximum(self._exposure - _FADE_PER_MINUTE * pace, ceiling)
         self._exposure = np.where(self._exposure <= ceiling, grown, faded)
@@ -146,9 +156,9 @@ class Physics:
         seen = 1.0 - hidden
         slower = own_wait * seen + waits_s
         inflight = traffic * (1.0 + np.minimum(slower / fleet.latency_s, 60.0) * 0.1)
-        saturation = np.clip(0.04 * inflight + own[Drive.SATURATION], 0.0, 1.0)
+        saturation = _unit(0.04 * inflight + own[Drive.SATURATION])
         # Pools that are full refuse: felt from the next tick on.
-        self._overload = np.clip((saturation - 0.9) * 4.0, 0.0, 0.4)
+        self._overload = np.maximum((saturation - 0.9) * 4.0, 0.0)
         failed = (1.0 - fleet.error_rate) * (1.0 - own_error * seen) * (1.0 - passed)
         return State(
             error_rate=1.0 - failed * (1.0 - 0.5 * self._overload),
@@ -157,7 +167,7 @@ class Physics:
             client_error=passed,
             client_latency_s=waits_s,
             traffic=traffic,
-            cpu=np.clip(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU], 0.01, 1.0),
+            cpu=_unit(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU]),
             memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
             saturation=saturation,
             active_requests=fleet.active_requests * inflight,
@@ -167,6 +177,11 @@ class Physics:
             gc_pause_ms=15.0 + own[Drive.GC],
             restarts=own[Drive.RESTARTS].copy(),
         )
+
+
+def _unit(values: Floats) -> Floats:
+    """Clipped to 0..1; np.clip costs several times as much on small arrays."""
+    return np.minimum(np.maximum(values, 0.0), 1.0)
 
 
 def edge_view(

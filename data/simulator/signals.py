@@ -24,7 +24,9 @@ SPREAD = {
     "client_traffic": 0.1,
     "cpu": 0.12,
     "memory": 0.01,
+    "memory_bytes": 0.01,
     "saturation": 0.1,
+    "queue": 0.2,
     "active": 0.15,
     "descriptors": 0.05,
     "disk": 0.003,
@@ -59,6 +61,7 @@ class Plant:
     slow_median: Floats  # how much of what slows the tail slows the median too
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
+    memory_limit_bytes: Floats
     error_floor: Floats  # healthy error rate as measured, often exactly 0
     deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
@@ -77,6 +80,7 @@ def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: f
         slow_median=np.full(services, rng.uniform(0.15, 0.95)),
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
+        memory_limit_bytes=2.0 ** rng.integers(27, 33, services),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
         config_age_s=np.where(recent[1], rng.uniform(20.0, 3000.0, services), _old(rng, services)),
@@ -119,6 +123,8 @@ def read(
     base_s = fleet.latency_s * busier
     error = np.maximum(series("error_rate") - fleet.error_rate, 0.0) + plant.error_floor
     client_error = series("client_error")
+    memory = np.minimum(series("memory"), 1.0)
+    saturation = series("saturation")
     cpu = series("cpu")
     cpu[:before] *= 0.3 + 0.7 * season[:before]
     requests = plant.requests_per_s * traffic
@@ -139,8 +145,10 @@ def read(
         "traffic": requests,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
-        "memory": np.minimum(series("memory"), 1.0),
-        "saturation": series("saturation"),
+        "memory": memory,
+        "memory_bytes": memory * plant.memory_limit_bytes,
+        "saturation": saturation,
+        "queue": np.maximum(saturation - 0.5, 0.0) * 400.0,
         "active": series("active_requests") * np.where(plant.requests_per_s > 0.0, 1.0, 0.02),
         "descriptors": series("descriptors"),
         "disk": series("disk"),

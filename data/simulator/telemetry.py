@@ -101,41 +101,38 @@ class Sensors:
 
     def measure(self, state: State, tick: int) -> dict[str, dict[str, Any]]:
         """The services of the observation at `tick`."""
-        setup = self.setup
-        columns = self._columns(state)
         services: dict[str, dict[str, Any]] = {}
         fresh: dict[str, dict[str, Any]] = {}
-        names = setup.topology.names
-        for i, name in enumerate(names):
+        restarts = state.restarts.tolist()
+        rows = zip(*self._columns(state), strict=True)
+        for i, (name, row) in enumerate(zip(self.setup.topology.names, rows, strict=True)):
             who = self.identities[i]
             own: dict[str, Any] = {
                 "service_name": name,
                 "service_version": who.version,
                 "service_instance_id": who.instance,
                 "status": "unknown",
+                **dict(zip(_MEASURED, row, strict=True)),
+                "runtime_uptime_seconds": who.uptime_s,
+                "restart_count": who.restarts + int(restarts[i]),
+                "last_deployment_sha": who.sha,
+                "last_deployment_age_seconds": who.deploy_age_s,
+                "last_config_revision": who.config_revision,
+                "last_config_age_seconds": who.config_age_s,
             }
-            for metric, column in zip(_MEASURED, columns, strict=True):
-                own[metric] = column[i]
-            own["runtime_uptime_seconds"] = who.uptime_s
-            own["restart_count"] = who.restarts + int(state.restarts[i])
-            own["last_deployment_sha"] = who.sha
-            own["last_deployment_age_seconds"] = who.deploy_age_s
-            own["last_config_revision"] = who.config_revision
-            own["last_config_age_seconds"] = who.config_age_s
             for extra, (fault, healthy, broken) in self._extras[i].items():
                 own[extra] = _extra_value(fault, healthy, broken)
-            gaps = self._gaps[i]
-            if tick >= self._silent_from[i]:
-                gaps = gaps | frozenset(_MEASURED)
-            for gap in gaps:
+            for gap in self._gaps[i]:
                 own.pop(gap, None)
+            if tick >= self._silent_from[i]:
+                for gap in _MEASURED:
+                    own.pop(gap, None)
             own["status"] = _measured_status(own)
             own["recent_logs"] = self.logs.get(i, [])
             fresh[name] = own
             late = self._late_ticks[i]
             if late and len(self.history) >= late:
-                past = self.history[-late][name]
-                services[name] = {**past, "recent_logs": own["recent_logs"]}
+                services[name] = {**self.history[-late][name], "recent_logs": own["recent_logs"]}
             else:
                 services[name] = own
         self.history.append(fresh)
@@ -149,10 +146,10 @@ class Sensors:
         error, latency, active, cpu = state.error_rate, state.latency_s, state.active_requests, state.cpu
         if noise:
             wobble = 1.0 + noise * setup.rng.standard_normal((4, size))
-            error = np.clip(error * wobble[0], 0.0, 1.0)
+            error = np.minimum(np.abs(error * wobble[0]), 1.0)
             latency = latency * np.maximum(wobble[1], 0.1)
             active = np.maximum(active * wobble[2], 0.0)
-            cpu = np.clip(cpu * wobble[3], 0.0, 1.0)
+            cpu = np.minimum(np.abs(cpu * wobble[3]), 1.0)
         limit = setup.fleet.memory_limit_bytes
         threads = np.minimum(50.0 + 150.0 * np.maximum(state.saturation - 0.1, 0.0), 200.0)
         queue = np.maximum(state.saturation - 0.5, 0.0) * 400.0

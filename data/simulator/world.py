@@ -34,7 +34,7 @@ class Episode:
         self.sensors = Sensors(setup)
         self.ledger = Ledger(setup.config)
         self.tick = 0
-        self._age = 0  # ticks since the beginning, seen or not
+        self.age = 0  # ticks since the beginning, seen or not
         self.done = False
         self.resolved = False
         self.score: float | None = None
@@ -141,7 +141,7 @@ class Episode:
     def _advance(self) -> State:
         setup = self.setup
         self.tick += 1
-        self._age += 1
+        self.age += 1
         self.sensors.tick()
         for fault in setup.faults:
             fault.advance(_TICK_MINUTES)
@@ -153,7 +153,7 @@ class Episode:
             opened = np.isin(setup.topology.callees, list(self.broken_until))
         factor, since = setup.load
         size = len(setup.topology.names)
-        demand = np.full(size, factor) if factor != 1.0 and self._age >= since else None
+        demand = np.full(size, factor) if factor != 1.0 and self.age >= since else None
         own = drives(setup.faults, size)
         return self.physics.step(own, self._hidden, _TICK_MINUTES, demand, opened)
 
