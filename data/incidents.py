@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from data import jsonl
 from data.incident import AlertEvent, Incident, Page, Series
@@ -14,8 +14,8 @@ from data.observation import parse
 class _Points(BaseModel):
     """One metric; null is a missing point."""
 
-    baseline: tuple[float | None, ...] = ()
-    incident: tuple[float | None, ...]
+    baseline: tuple[FiniteFloat | None, ...] = ()
+    incident: tuple[FiniteFloat | None, ...]
 
     def to_series(self) -> Series:
         return Series(np.array(self.incident, dtype=float), np.array(self.baseline, dtype=float))

@@ -54,6 +54,7 @@ def test_little_is_enough():
     [
         ({"call_graph": {"web": "api"}}, "call_graph.web"),
         ({"telemetry": {"api": {"cpu": {"incident": [1, "high"]}}}}, "telemetry.api.cpu.incident.1"),
+        ({"telemetry": {"api": {"cpu": {"incident": [float("inf")]}}}}, "telemetry.api.cpu.incident.0"),
         ({"telemetry": {"api": {"cpu": {"baseline": []}}}}, "telemetry.api.cpu.incident"),
         ({"alerts": [{"kind": "log", "name": "x"}]}, "alerts.0.service"),
         ({"root_causes": "db"}, "root_causes"),

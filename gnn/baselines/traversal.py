@@ -5,7 +5,7 @@ blame the deepest: that which has no abnormal callee itself. MicroHECL (Liu et a
 the same way.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import networkx as nx
 import numpy as np
@@ -48,7 +48,7 @@ class TraversalRanker:
         calls.add_nodes_from(service for service in incident.services if service in walkable)
         for caller in list(calls):
             callees = incident.call_graph.get(caller, ())
-            calls.add_edges_from((caller, callee) for callee in callees if callee in abnormal - {caller})
+            calls.add_edges_from((caller, c) for c in callees if c in abnormal and c != caller)
         starts = {page} if page else _entries(calls)
         return ranked(_path_sums(calls, starts, deviation), self.name)
 
@@ -80,9 +80,7 @@ def _padded(points: Floats, length: int) -> Floats:
     return np.pad(np.nan_to_num(points), (length - points.size, 0))
 
 
-def _path_sums(
-    calls: nx.DiGraph, starts: Collection[str], deviation: Mapping[str, float]
-) -> dict[str, float]:
+def _path_sums(calls: nx.DiGraph, starts: set[str], deviation: Mapping[str, float]) -> dict[str, float]:
     """The best sum of deviations on a path from one of `starts` to each service where paths end.
 
     Services on a cycle are one knot: a path that enters it passes all of them, and may end at any.
@@ -92,7 +90,7 @@ def _path_sums(
     ends: dict[str, float] = {}
     for knot in nx.topological_sort(knots):
         members = knots.nodes[knot]["members"]
-        if members & set(starts):
+        if members & starts:
             before.setdefault(knot, 0.0)
         if knot not in before:
             continue
