@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from data.contract_rule import Broken, Rule, RuleResult, demand
 from data.errors import FirewatchError
-from data.wire import Address, one_line, read_json
+from data.wire import Address, http_client, one_line, read_json
 
 _TIMEOUT_S = 30.0
 _EASY = {"difficulty": "easy", "seed": 3}
@@ -66,9 +66,7 @@ async def check_server(url: str) -> tuple[RuleResult, ...]:
         SettingsError: `url` is not a server's URL.
     """
     address = Address.parse(url)
-    async with httpx.AsyncClient(
-        base_url=address.http, timeout=_TIMEOUT_S, trust_env=not address.is_local
-    ) as http:
+    async with http_client(address, _TIMEOUT_S) as http:
         server = Server(http, address)
         return tuple([rule.verdict(await _why(rule, server)) for rule in SERVER_RULES])
 

@@ -10,7 +10,7 @@ from data.environment import Environment
 from data.errors import ProtocolError, SettingsError, Unreachable
 from data.http_client import HttpEnvironment
 from data.websocket_client import WebSocketEnvironment
-from data.wire import Address, ServerState, one_line, read_json, read_state
+from data.wire import Address, ServerState, http_client, one_line, read_json, read_state
 
 Transport = Literal["embedded", "http", "ws"]
 
@@ -101,11 +101,10 @@ async def _first_healthy(local_probes: tuple[tuple[str, float], ...], space_url:
 
 async def is_healthy(url: str, timeout_s: float) -> bool:
     """Whether `GET /health` answers 200 within `timeout_s`."""
-    address = Address.parse(url)
-    async with httpx.AsyncClient(timeout=timeout_s, trust_env=not address.is_local) as client:
+    async with http_client(Address.parse(url), timeout_s) as client:
         try:
             async with asyncio.timeout(timeout_s):
-                return (await client.get(f"{address.http}/health")).status_code == 200
+                return (await client.get("/health")).status_code == 200
         except (httpx.TransportError, TimeoutError):
             return False
 
@@ -121,9 +120,7 @@ async def keeps_episodes_over_http(address: Address, timeout_s: float = 30.0) ->
         Unreachable: the server does not answer.
         ProtocolError: it is no such server.
     """
-    async with httpx.AsyncClient(
-        base_url=address.http, timeout=timeout_s, trust_env=not address.is_local
-    ) as client:
+    async with http_client(address, timeout_s) as client:
         try:
             async with asyncio.timeout(2 * timeout_s):
                 first, second = await _state(client), await _state(client)

@@ -10,6 +10,7 @@ from data.observation import Action, Step, Task
 from data.wire import (
     Address,
     ServerState,
+    http_client,
     one_line,
     read_json,
     read_reset,
@@ -66,10 +67,8 @@ class HttpEnvironment:
         self._base_url = address.http
         self._timeout_s = timeout_s
         self._settle_s = settle_s
-        self._client = httpx.AsyncClient(
-            base_url=address.http,
-            timeout=httpx.Timeout(timeout_s, connect=min(connect_timeout_s, timeout_s)),
-            trust_env=not address.is_local,
+        self._client = http_client(
+            address, httpx.Timeout(timeout_s, connect=min(connect_timeout_s, timeout_s))
         )
         self._last: Step | None = None
         # What `/state` said when our episode began; None for a server without `/state`.

@@ -201,7 +201,8 @@ def parse_step(raw: object, where: str) -> Step:
     last = observation.action_history[-1] if observation.action_history else None
     action_type = last.action_type if last else ""
     feedback = last.feedback_string if last else ""
-    if "action_feedback" in info:
+    # An error in the history is newer than an `info` that repeats the last action's.
+    if "action_feedback" in info and action_type != "error":
         feedback = clean_feedback(action_type, str(info["action_feedback"]))
     # Without an `info`, as over a WebSocket, only the words tell that an action was void.
     valid = info.get("action_valid", not feedback.endswith(_VOID))

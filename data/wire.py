@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
@@ -55,6 +56,17 @@ class Address:
 
 def _with_scheme(parts: SplitResult, scheme: str) -> str:
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.AsyncClient:
+    """An HTTP client for the server at `address`; redirects are not followed."""
+    return httpx.AsyncClient(
+        base_url=address.http,
+        timeout=timeout,
+        trust_env=not address.is_local,
+        # Certificates are loaded, which takes a while, only where there are some to verify.
+        verify=address.http.startswith("https:"),
+    )
 
 
 def one_line(text: object) -> str:

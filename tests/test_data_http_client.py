@@ -291,15 +291,6 @@ def app(handler: Callable[[Request], Awaitable[Response]]) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", handler, methods=["GET", "POST"])])
 
 
-async def reset_against(handler: Callable[[Request], Awaitable[Response]]) -> None:
-    with RunningServer(app(handler)) as strange:
-        environment = HttpEnvironment(strange.url, timeout_s=1.0)
-        try:
-            await environment.reset(TASK)
-        finally:
-            await environment.aclose()
-
-
 @pytest.mark.parametrize(
     ("status", "body", "kind", "match"),
     [
@@ -317,13 +308,23 @@ async def reset_against(handler: Callable[[Request], Awaitable[Response]]) -> No
         (429, b"too many", CapacityReached, "too many"),
     ],
 )
-def test_strange_answers(status: int, body: bytes, kind: type[Exception], match: str) -> None:
-    async def answer(_request: Request) -> Response:
-        return Response(body, status_code=status)
+def test_strange_answers(
+    status: int, body: bytes, kind: type[Exception], match: str, raw_server: Any
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d Strange\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+        await reader.read()
 
-    with pytest.raises(kind, match=match) as caught:
-        asyncio.run(reset_against(answer))
-    assert type(caught.value) is kind and "\n" not in str(caught.value)
+    async def play() -> None:
+        async with raw_server(answer) as port:
+            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=1.0)
+            with pytest.raises(kind, match=match) as caught:
+                await environment.reset(TASK)
+            await environment.aclose()
+        assert type(caught.value) is kind and "\n" not in str(caught.value)
+
+    asyncio.run(play())
 
 
 def test_a_dripping_answer_is_bounded_in_time(raw_server: Any) -> None:
