@@ -9,6 +9,8 @@ from data.errors import SettingsError
 
 DEFAULT_API_BASE_URL = "https://router.huggingface.co/v1"
 DEFAULT_MODEL = "Qwen/Qwen2.5-72B-Instruct"
+# Behind a policy's name: the model is asked without the ranker's suspects.
+NO_HINTS = "-without-hints"
 # Local endpoints ask for no key, but the protocol wants one to be sent.
 NO_KEY = "none"
 

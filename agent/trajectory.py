@@ -38,6 +38,7 @@ class RunConfig(BaseModel):
     ranker: str = "gnn"
     checkpoint: str | None = None  # None: the shipped one
     policy: str = "auto"
+    hints: bool = True  # whether a model is shown the ranking
     seed: int = 0
     concurrency: int = Field(default=1, ge=1)
     task_timeout_s: float = Field(default=1800.0, gt=0)
@@ -72,6 +73,11 @@ class RunFolder:
         """The lines of episodes.jsonl, in the order of the run's tasks."""
         order = {task: index for index, task in enumerate(self.config.tasks)}
         return sorted(_records(self.path / "episodes.jsonl"), key=lambda record: order[_task_of(record)])
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The lines of steps.jsonl, as they were played."""
+        return _records(self.path / "steps.jsonl")
 
     @staticmethod
     def open(path: Path, config: RunConfig, facts: Mapping[str, Any]) -> "RunFolder":

@@ -48,7 +48,9 @@ async def assemble(config: RunConfig, settings: Settings, players: int, quiet: b
     model = make_model(config, settings)
 
     def new_policy(task: Task) -> Policy:
-        return make_policy(config.policy, model=model, seed=task.seed + config.seed, guard=guard)
+        return make_policy(
+            config.policy, model=model, seed=task.seed + config.seed, guard=guard, hints=config.hints
+        )
 
     if config.policy == "auto" and model is None:
         note(NO_MODEL, quiet)

@@ -79,7 +79,7 @@ async def play(
     if config.models and settings.key is None:
         raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
     parts = await assemble(config, settings, asked.concurrency, quiet)
-    folder = resumed or RunFolder.open(out or new_folder("runs"), config, _facts(config, parts.endpoint))
+    folder = resumed or RunFolder.open(out or new_folder("runs"), config, facts(config, parts.endpoint))
     missing = folder.missing
     lines = EvaluatorOutput(
         sys.stderr if is_stdout(json) else sys.stdout,
@@ -112,7 +112,7 @@ async def play(
     return 1 if any(episode["error"] is not None for episode in episodes) else 0
 
 
-def _facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:
+def facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:
     """What run.json says beside the configuration."""
     weights = weights_folder(config.ranker, Path(config.checkpoint) if config.checkpoint else None)
     return {

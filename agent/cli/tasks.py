@@ -7,6 +7,9 @@ from data.errors import SettingsError
 from data.observation import Task
 from data.simulator import catalogue
 
+# Far enough that no two seeds of the catalogue meet.
+_SEED_STRIDE = 100_003
+
 
 def chosen_tasks(
     test_run: bool,
@@ -39,3 +42,12 @@ def chosen_tasks(
     if not tasks:
         raise SettingsError(f"{tasks_file}: no task in it")
     return tuple(dict.fromkeys(tasks))
+
+
+def under_seeds(tasks: Sequence[Task], seeds: int) -> tuple[Task, ...]:
+    """Each task with its own seed, then all of them with other ones: the same scenarios in other worlds."""
+    return tuple(
+        task.model_copy(update={"seed": task.seed + number * _SEED_STRIDE})
+        for number in range(seeds)
+        for task in tasks
+    )
