@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.belief import NO_HARM, harm_per_tick, is_measured
+from agent.belief import NO_HARM, harm_per_tick, is_measured, trends
 from agent.decision import Situation
 from agent.menu import is_remedy, menu, takes_target
 from data.observation import Action
@@ -74,8 +74,8 @@ class Guard:
 
 def users_are_hurt(situation: Situation) -> bool:
     """Whether a user-facing service fails visibly, or the bad customer minutes still rise."""
-    facing = [s for name, s in situation.now.services.items() if name in USER_FACING]
-    failing = any(s.error_rate >= USERS_HURT_ERROR_RATE for s in facing)
+    facing = [trend for name, trend in trends(situation.window).items() if name in USER_FACING]
+    failing = any(t.now.error_rate >= USERS_HURT_ERROR_RATE and not t.is_background for t in facing)
     return failing or harm_per_tick(situation.window)[-1] > NO_HARM
 
 

@@ -211,7 +211,7 @@ class Case:
             best_fit = max(remedy_weights(trend, lines).values())
             failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
             covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
-            own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.4 * (trend.name in accused)
+            own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.8 * (trend.name in accused)
             own += 0.5 * covered / max(1, len(self.broken)) - 0.3 * (trend in hidden)
             return 2.0 * belief.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
 
