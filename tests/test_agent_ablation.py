@@ -12,10 +12,20 @@ from agent.cli import answer
 
 def episode(task: int, score: float | None, roots: list[str] | None = None) -> dict[str, Any]:
     return {
-        "task": f"t{task}", "seed": task, "difficulty": "easy", "score": score,
-        "success": (score or 0) >= 0.5, "steps": 3, "mitigated_at_tick": None, "wrong_actions": 0, "decisions": {"rules": 3}, "cost_usd": 0.0,
-        "tokens": {"prompt": 0, "completion": 0}, "seconds": 0.1, "root_causes": roots or [],
-    }  # fmt: skip
+        "task": f"t{task}",
+        "seed": task,
+        "difficulty": "easy",
+        "score": score,
+        "success": (score or 0) >= 0.5,
+        "steps": 3,
+        "mitigated_at_tick": None,
+        "wrong_actions": 0,
+        "decisions": {"rules": 3},
+        "tokens": {"prompt": 0, "completion": 0},
+        "cost_usd": 0.0,
+        "seconds": 0.1,
+        "root_causes": roots or [],
+    }
 
 
 def step(task: int, hint: str, target: str, number: int = 1) -> dict[str, Any]:
