@@ -108,8 +108,9 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
             faults.append(fault)
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
-        # An incident is looked at sooner or later after its onset, rarely before.
-        fault.minutes = -float(rng.uniform(0.0, max(unseen - 0.5, 0.4))) * window.minutes
+        # Some are looked at the moment they begin, others late.
+        age = min(1.0 + rng.exponential(3.0), unseen + window.points - 0.5)
+        fault.minutes = -(unseen + window.points - age) * window.minutes
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
@@ -145,7 +146,8 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         size = len(topology.names)
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.7)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3])) if window.kind == "series" else 0.0
-        plant = plants(rng, size, float(rng.uniform(0.2, 2.0)), idle)
+        restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
+        plant = plants(rng, size, float(rng.uniform(0.2, 2.0)), idle, restless)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, plant, window)
@@ -219,7 +221,9 @@ def _faults(
         fits = [f for f in FAMILIES.values() if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
         own_pace = pace * float(np.exp(rng.normal(0.4, 0.5)))
-        strength = float(np.clip(np.exp(rng.normal(-0.1, 0.5)), 0.2, 2.5))
+        strength = float(np.clip(np.exp(rng.normal(-0.4, 0.8)), 0.05, 2.5))
+        if window.kind == "snapshot":
+            strength = max(strength, 0.5)
         faults.append(RunningFault(family, service, own_pace, strength))
     return tuple(faults)
 

@@ -62,13 +62,16 @@ class Plant:
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
     memory_limit_bytes: Floats
+    restless: Floats  # chance that a signal moves during the incident for reasons of its own
     error_floor: Floats  # healthy error rate as measured, often exactly 0
     deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
     uptime_s: Floats
 
 
-def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: float) -> Plant:
+def plants(
+    rng: np.random.Generator, services: int, wobble: float, idle_share: float, restless: float
+) -> Plant:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(2.0, 1.5, services))
     requests[rng.random(services) < idle_share] = 0.0
@@ -81,6 +84,7 @@ def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: f
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
         memory_limit_bytes=2.0 ** rng.integers(27, 33, services),
+        restless=np.full(services, restless),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
         config_age_s=np.where(recent[1], rng.uniform(20.0, 3000.0, services), _old(rng, services)),
@@ -172,6 +176,9 @@ def read(
             continue
         sigma = SPREAD[name] * plant.wobble
         noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
+        moved = rng.random(len(sigma)) < plant.restless
+        if before and moved.any():
+            noisy[before:] *= np.where(moved, np.exp(3.0 * sigma * rng.standard_normal(len(sigma))), 1.0)
         if name.startswith("latency") and plant.blips.any():
             noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
         if name in ("error", "client_error", "memory", "saturation", "disk", "cpu"):
