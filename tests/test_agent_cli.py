@@ -171,7 +171,7 @@ def test_keys_are_never_written(
     assert answer(["run", *FAST, "--episodes", "1", "--difficulty", "easy", "--out", "r"]) == 0
     captured = capfd.readouterr()
     assert "llm_fallback:" in captured.out
-    written = "".join(path.read_text() for path in Path("r").iterdir())
+    written = "".join(path.read_text() for path in Path("r").rglob("*") if path.is_file())
     for secret in ("sk-very-secret", "pass@"):
         assert secret not in written + captured.out + captured.err
 
