@@ -141,7 +141,7 @@ class SimulatorApp:
         except TimeoutError:
             raise HTTPException(408, f"The body did not arrive within {self._limits.receive_s:g} s") from None
         try:
-            return read_json(b"".join(chunks), "body")
+            return read_json(b"".join(chunks), "body", finite=True)
         except FirewatchError:
             return b"".join(chunks).decode(errors="replace")
 
@@ -197,7 +197,7 @@ class SimulatorApp:
 def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
     """The frame that answers a frame; None to "close"."""
     try:
-        frame = read_json(text, "frame")
+        frame = read_json(text, "frame", finite=True)
     except FirewatchError:
         return _error("INVALID_JSON", "The frame is not JSON")
     kind = frame.get("type") if isinstance(frame, dict) else None
