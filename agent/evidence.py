@@ -57,6 +57,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
 _REMEDY_WORDS = tuple((remedy, re.compile(words)) for remedy, words in _WORDS)
 # Lines of somebody who suffers from another service, and lines that speak to the reader.
 _SUFFERING = re.compile(r"call to \S+ failed|wait for an answer of|upstream dependenc|investigating upstream")
+_NAMES = re.compile(r"[\w./:@-]*\w")
 _ADDRESSING = re.compile(
     r"ignore (?:all |any )?(?:previous|prior)|next action|operator override|declare_resolved"
     r"|no further invest|(?:call|run|execute|must be) \w+_\w+|root cause confirmed|\bsystem:|\bassistant\b"
@@ -90,10 +91,8 @@ def guilt(logs: Sequence[str]) -> float:
 
 def blamed(logs: Sequence[str], names: Iterable[str]) -> frozenset[str]:
     """Services that suffering lines name."""
-    text = "\n".join(line for line in _trusted(logs) if _SUFFERING.search(line))
-    return frozenset(
-        name for name in names if re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", text)
-    )
+    named = {word for line in _trusted(logs) if _SUFFERING.search(line) for word in _NAMES.findall(line)}
+    return frozenset(name for name in names if name.lower() in named)
 
 
 def _trusted(logs: Sequence[str]) -> list[str]:
