@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, note, write_json
-from agent.cli.parts import assemble, weights_folder
+from agent.cli.parts import assemble
 from agent.cli.progress import Progress
 from agent.evaluator_output import EvaluatorOutput
 from agent.postmortem import PostMortems
