@@ -11,6 +11,9 @@ from data.simulator.faults.base import FADE_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)
+# What is a share cannot exceed the whole.
+_SHARES = (Drive.ERROR, Drive.CPU, Drive.MEMORY, Drive.SATURATION, Drive.DISK, Drive.NETWORK, Drive.SILENCE)
+_MOST: Floats = np.array([0.98 if drive in _SHARES else np.inf for drive in Drive])
 
 
 @dataclass
@@ -20,7 +23,8 @@ class RunningFault:
     family: FaultFamily
     service: int
     pace: float = 1.0
-    strength: float = 1.0
+    # Factors on the drives, for faults that push harder here and softer there; None for the family's own.
+    strength: Floats | None = None  # (D,)
     minutes: float = 0.0
     halted: bool = False
     levels: Floats = field(default_factory=lambda: np.zeros(DRIVES))
@@ -36,9 +40,8 @@ class RunningFault:
         self.levels = np.zeros(DRIVES)
         for drive, level in self.family.levels(self.minutes, self.pace):
             self.levels[drive] = level
-        if self.strength != 1.0:
-            self.levels[:-2] *= self.strength
-            self.levels[Drive.ERROR] = min(self.levels[Drive.ERROR], 1.0)
+        if self.strength is not None:
+            self.levels = np.minimum(self.levels * self.strength, _MOST)
 
     def apply(self, remedy: Remedy) -> None:
         """What the remedy does, at once."""

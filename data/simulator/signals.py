@@ -59,6 +59,7 @@ class Plant:
     requests_per_s: Floats
     median_share: Floats  # healthy p50 as a share of p99
     slow_median: Floats  # how much of what slows the tail slows the median too
+    common: Floats  # share of requests that wait for a callee: its slowness may show in the tail only
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
     memory_limit_bytes: Floats
@@ -81,9 +82,10 @@ def plants(
         requests_per_s=requests,
         median_share=rng.uniform(0.2, 0.7, services),
         slow_median=np.full(services, rng.uniform(0.15, 0.95)),
+        common=rng.uniform(0.0, 1.0, services) ** rng.choice([0.3, 1.0, 3.0]),
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
-        memory_limit_bytes=2.0 ** rng.integers(27, 33, services),
+        memory_limit_bytes=np.exp2(rng.integers(27, 33, services).astype(np.float64)),
         restless=np.full(services, restless),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
@@ -135,17 +137,24 @@ def read(
     restarts = series("restarts")
     passed_s = 60.0 * minutes * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
-    p50 = base_s * plant.median_share + slower * plant.slow_median
+    waits = series("client_latency_s")
+    own = slower - waits
+
+    def slowed(share: Floats | float) -> Floats:
+        """Seconds more at a percentile that feels this share of what the tail feels."""
+        return own * share + waits * share * plant.common
+
+    p50 = base_s * plant.median_share + slowed(plant.slow_median)
     truth = {
         "error": error,
         "latency_p50": p50,
         "latency_p90": base_s * (0.6 + 0.2 * plant.median_share)
-        + slower * np.minimum(plant.slow_median + 0.4, 1),
-        "latency_p95": base_s * 0.85 + slower * np.minimum(plant.slow_median + 0.6, 1.0),
+        + slowed(np.minimum(plant.slow_median + 0.4, 1.0)),
+        "latency_p95": base_s * 0.85 + slowed(np.minimum(plant.slow_median + 0.6, 1.0)),
         "latency_p99": base_s + slower,
         "own_latency": series("own_latency_s") * plant.median_share,
         "client_error": client_error,
-        "client_latency": 0.4 * base_s + series("client_latency_s"),
+        "client_latency": 0.4 * base_s + waits * plant.common,
         "traffic": requests,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
