@@ -12,10 +12,11 @@ from data.simulator.faults import FAMILIES
 from data.simulator.names import ROLES
 from data.simulator.physics import Fleet
 from data.simulator.running import RunningFault
-from data.simulator.topology import Topology, connect, from_calls
+from data.simulator.topology import Topology, connect, from_calls, generate
 
 USER_FACING = ("api-gateway", "checkout-service")
 _MIB = 2**20
+_MOST_KNOWN = 24  # services of a world that is made of well-known ones
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,8 @@ def set_up(
     script = script or Script()
     config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
     rng = seeded(difficulty, seed, task_id)
-    names = _choose_services(rng, config, script.services)
-    size = len(names)
-    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
-    topology = from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+    topology = _choose_topology(rng, config, script)
+    names, size = topology.names, len(topology.names)
     fleet = healthy_fleet(rng, size)
     faults = _choose_faults(rng, config, topology, script)
     roots = {fault.service for fault in faults}
@@ -108,9 +107,18 @@ def set_up(
     )
 
 
-def _choose_services(rng: np.random.Generator, config: WorldConfig, fixed: Sequence[str]) -> list[str]:
+def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Script) -> Topology:
+    """Well-known services where they suffice, a made-up system beyond."""
+    size = max(len(script.services), int(rng.integers(config.services[0], config.services[1] + 1)))
+    if size > _MOST_KNOWN:
+        return generate(rng, size, config.waiting)
+    names = _choose_services(rng, size, script.services)
+    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
+    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+
+
+def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:
     """The scripted services, then others that call them or that they call."""
-    size = max(len(fixed), int(rng.integers(config.services[0], config.services[1] + 1)))
     names = list(fixed) or [str(rng.choice(USER_FACING))]
     every = list(ROLES)
     while len(names) < size:
