@@ -160,9 +160,9 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
-        idle = float(rng.choice([0.0, 0.0, 0.1, 0.3])) if window.kind == "series" else 0.0
+        idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
-        plant = plants(rng, size, float(rng.uniform(0.2, 2.0)), idle, restless)
+        plant = plants(rng, size, window.minutes, float(rng.uniform(0.2, 2.0)), idle, restless)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, views, plant, window)
@@ -232,7 +232,8 @@ def _faults(
     if rng.random() < config.healthy:
         return ()
     size = len(topology.names)
-    busy = np.flatnonzero((plant.requests_per_s > 0.0) & (views == np.arange(size)))
+    asked = plant.requests_per_s * 60.0 * window.minutes
+    busy = np.flatnonzero((asked > 5.0) & (views == np.arange(size)))
     if len(busy) == 0:
         return ()
     count = 2 if rng.random() < config.second_root and size >= 6 else 1

@@ -26,7 +26,6 @@ class Script:
     services: tuple[str, ...] = ()
     # {service: fault family}
     faults: Mapping[str, str] = field(default_factory=dict)
-    red_herrings: tuple[str, ...] = ()
     dials: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -39,7 +38,6 @@ class Setup:
     fleet: Fleet
     faults: tuple[RunningFault, ...]
     red_herrings: tuple[int, ...]
-    degraded: frozenset[int]  # red herrings that are ill on their own
     user_facing: tuple[int, ...]
     load: tuple[float, int]  # traffic changes by this factor from this tick on
     rng: np.random.Generator  # what is left of the seed, for the world's own use
@@ -79,15 +77,11 @@ def set_up(
     roots = {fault.service for fault in faults}
 
     others = [i for i in range(size) if i not in roots]
-    herrings = [names.index(name) for name in script.red_herrings]
-    wanted = min(config.red_herrings, len(others)) - len(herrings)
-    free = [i for i in others if i not in herrings]
-    if wanted > 0 and free:
-        herrings += [int(i) for i in rng.choice(free, min(wanted, len(free)), replace=False)]
+    herrings = rng.choice(others, min(config.red_herrings, len(others)), replace=False).tolist()
     user_facing = [i for i, name in enumerate(names) if name in USER_FACING] or [
         i for i, entry in enumerate(topology.entries.tolist()) if entry
     ]
-    degraded = {i for i in herrings if i not in user_facing and rng.random() < config.degraded_herrings / 2}
+    degraded = {i for i in herrings if i not in user_facing and rng.random() < config.degraded_herrings}
     for i in herrings:
         fleet.error_rate[i] = rng.uniform(0.05, 0.09)
     for i in sorted(degraded):
@@ -100,7 +94,6 @@ def set_up(
         fleet=fleet,
         faults=faults,
         red_herrings=tuple(sorted(herrings)),
-        degraded=frozenset(degraded),
         user_facing=tuple(user_facing),
         load=(factor, int(rng.integers(0, 6))),
         rng=rng,

@@ -57,6 +57,7 @@ class Plant:
     """How the services of a run are measured; each (S,) unless said otherwise."""
 
     requests_per_s: Floats
+    idle_fails: npt.NDArray[np.bool_]  # availability of a service that nobody asked reads as zero
     median_share: Floats  # healthy p50 as a share of p99
     slow_median: Floats  # how much of what slows the tail slows the median too
     common: Floats  # share of requests that wait for a callee: its slowness may show in the tail only
@@ -71,15 +72,18 @@ class Plant:
 
 
 def plants(
-    rng: np.random.Generator, services: int, wobble: float, idle_share: float, restless: float
+    rng: np.random.Generator, services: int, minutes: float, wobble: float, idle_share: float, restless: float
 ) -> Plant:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(2.0, 1.5, services))
-    requests[rng.random(services) < idle_share] = 0.0
+    # Some are hardly ever asked, some never: a few requests between two readings, or none.
+    rare = rng.random(services) < idle_share
+    requests[rare] = np.maximum(rng.uniform(-1.0, 4.0, int(rare.sum())), 0.0) / (60.0 * minutes)
     quiet = rng.random(services) < 0.7
     recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
     return Plant(
         requests_per_s=requests,
+        idle_fails=np.full(services, rng.random() < 0.3),
         median_share=rng.uniform(0.2, 0.7, services),
         slow_median=np.full(services, rng.uniform(0.15, 0.95)),
         common=rng.uniform(0.0, 1.0, services) ** rng.choice([0.3, 1.0, 3.0]),
@@ -133,9 +137,13 @@ def read(
     saturation = series("saturation")
     cpu = series("cpu")
     cpu[:before] *= 0.3 + 0.7 * season[:before]
-    requests = plant.requests_per_s * traffic
+    seconds = 60.0 * minutes
+    expected = plant.requests_per_s * traffic * seconds
+    counted = np.where(expected < 100.0, rng.poisson(np.minimum(expected, 100.0)), expected)
+    requests = counted / seconds
+    unserved = counted < 0.02 * plant.requests_per_s * seconds + 0.5
     restarts = series("restarts")
-    passed_s = 60.0 * minutes * np.arange(len(season))[:, None]
+    passed_s = seconds * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
     waits = series("client_latency_s")
     own = slower - waits
@@ -176,7 +184,6 @@ def read(
         "uptime": up_s,
         "log_errors": requests * (error + client_error) * 10.0,
     }
-    unserved = requests < 0.02 * np.maximum(plant.requests_per_s, 1.0)
     signals = {}
     for name in wanted:
         values = truth[name]
@@ -194,5 +201,7 @@ def read(
             noisy = np.minimum(noisy, 1.0)
         if name in _NEEDS_REQUESTS:
             noisy = np.where(unserved, np.nan, noisy)
+        elif name == "error":
+            noisy = np.where(unserved & plant.idle_fails, 1.0, noisy)
         signals[name] = noisy
     return signals
