@@ -44,17 +44,21 @@ class Trend:
         return badness(self.now) - badness(self.before)
 
     @property
+    def is_mild(self) -> bool:
+        """Whether the service is only a little off."""
+        return self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
+
+    @property
     def is_background(self) -> bool:
         """Whether the service is a little off and stays so: nothing that an incident explains."""
         if self.observations < 2:
             return False
-        mild = self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
         always = self.error_spread <= STEADY_ERRORS and self.latency_spread_s <= STEADY_LATENCY_S
         lately = (
             self.recent_error_spread <= STEADY_ERRORS / 2
             and self.recent_latency_spread_s <= STEADY_LATENCY_S / 2
         )
-        return mild and (always or (self.observations >= RECENT and lately))
+        return self.is_mild and (always or (self.observations >= RECENT and lately))
 
     @property
     def memory_per_tick(self) -> float:

@@ -158,6 +158,9 @@ class Case:
         """Whether the service is getting better, or suffers from another that is being dealt with."""
         if trend.name in self.under_way or (trend.observations > 1 and trend.change <= IMPROVING):
             return True
+        # A little trouble can wait while a remedy elsewhere spares the users more and more.
+        if trend.is_mild and self.under_way and self._harm_falls():
+            return True
         # The observation that a remedy comes back with is from before it took hold anywhere.
         if any(trial.ticks_ago == 0 and not trial.failed for trial in self.trials):
             return True
