@@ -1,5 +1,6 @@
-"""`firewatch report`: a run, an evaluation or an ablation as one HTML file."""
+"""`firewatch report`: a run, an evaluation, an ablation or stored episodes as one file."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,29 +9,48 @@ import typer
 from agent.cli import options as o
 
 
+class Form(StrEnum):
+    """What the report is written as."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+
+
 def report(
     result: Annotated[
         Path,
-        typer.Argument(metavar="RESULT", help="A run or ablation folder, or the JSON of evaluate or ablate."),
+        typer.Argument(
+            metavar="RESULT",
+            help="A run or ablation folder, the JSON of evaluate or ablate, or stored episodes.",
+        ),
     ],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="RESULT", help="Show what changed from the first result to this one."),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="A page that opens offline, or Markdown for a pull request.")
+    ] = Form.HTML,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: report.html beside the result.")
+        Path | None, typer.Option(metavar="FILE", help="Default: report.html or report.md beside the result.")
     ] = None,
     seed: o.Seed = 0,
     json: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
-    """Turns a result into one self-contained HTML file that opens offline.
+    """Turns a result into one self-contained HTML file that opens offline, or into Markdown.
 
-    [dim]Example:[/dim] firewatch report runs/monday --out report.html
+    [dim]Example:[/dim] firewatch report runs/monday --against runs/tuesday --out changes.html
     """
     from agent.cli.console import note, write_json
-    from agent.report import build_report
+    from agent.report import make_report, render_html, render_markdown
 
-    page = build_report(result)
-    target = out or (result if result.is_dir() else result.parent) / "report.html"
+    made = make_report(result, against)
+    page = render_html(made) if form is Form.HTML else render_markdown(made)
+    target = out or (result if result.is_dir() else result.parent) / f"report.{form.value}"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
-    note(f"{target}: {len(page) / 1e6:.2f} MB", quiet)
-    write_json(json, {"path": str(target), "characters": len(page)})
+    size = target.stat().st_size
+    note(f"{target}: {size / 1e6:.2f} MB", quiet)
+    write_json(json, {"path": str(target), "bytes": size})
     return 0

@@ -1,81 +1,97 @@
-"""Reads a run, an evaluation or an ablation and renders the page that fits."""
+"""Reads what lies at a path – a run, an evaluation, an ablation, stored episodes – and makes its report."""
 
 import json
-from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-from agent.summary import HEADINGS, headline, summary_row
-from agent.trajectory import RunFolder, read_config
+from agent.report.ablation_report import ablation_report
+from agent.report.document import Report
+from agent.report.episodes_report import episodes_report
+from agent.report.evaluation_report import difference_report, evaluation_report
+from agent.report.results import AblationResult, EvaluationResult
+from agent.report.run_report import PlayedRun, read_run, run_report
+from agent.report.two_runs import two_runs_report
+from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
+from data.jsonl import SUFFIXES
+from data.observation import parse
 
-_SUSPECTS = 5
+Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...]
 
 
-def build_report(path: Path) -> str:
-    """The page for a run folder, an ablation folder, or the JSON of an evaluation or ablation.
+def make_report(path: Path, against: Path | None = None) -> Report:
+    """The report on the result at `path`, or on what changed from there to the one at `against`.
 
     Raises:
-        SettingsError: nothing there that a report could be made of.
+        SettingsError: nothing there that a report could be made of, or two results that do not go together.
         SchemaError: a file that does not parse.
     """
-    if (path / "run.json").exists():
-        return _render("run.html.j2", _run(path))
-    file = path / "ablation.json" if path.is_dir() else path
+    result = _read(path)
+    if against is not None:
+        return _side_by_side(path, result, against, _read(against))
+    if isinstance(result, PlayedRun):
+        return run_report(result)
+    if isinstance(result, EvaluationResult):
+        return evaluation_report(path.name, result)
+    if isinstance(result, AblationResult):
+        return ablation_report(_name(path), result, _arms(path, result))
+    return episodes_report(path.resolve().name, result)
+
+
+def _side_by_side(first: Path, one: Result, second: Path, other: Result) -> Report:
+    if isinstance(one, PlayedRun) and isinstance(other, PlayedRun):
+        return two_runs_report(one, other)
+    if isinstance(one, EvaluationResult) and isinstance(other, EvaluationResult):
+        title = f"{first.name} against {second.name}"
+        return difference_report(title, (str(first), one), (str(second), other))
+    raise SettingsError(
+        f"{first} and {second} cannot be put side by side: give two run folders or two evaluations"
+    )
+
+
+def _read(path: Path) -> Result:
+    if (path / "run.json").is_file():
+        return read_run(path, _object(path / "run.json"))
+    file = path / "ablation.json" if (path / "ablation.json").is_file() else path
+    if file.is_dir() and any(child.name.endswith(SUFFIXES) for child in file.iterdir()):
+        return read_episodes(file)
     if not file.is_file():
         raise SettingsError(
-            f"{path}: no run.json and no ablation.json – give a result folder or its JSON file"
+            f"{path}: no run.json, no ablation.json and no episodes – give a result folder or its JSON file"
         )
-    result = _read(file)
-    if "arms" in result:
-        return _render("ablation.html.j2", {"title": f"Ablation {path.name}", "result": result})
+    if file.name.endswith(SUFFIXES):
+        return read_episodes(file)
+    result = _object(file)
+    if "comparisons" in result:
+        return parse(AblationResult, result, str(file))
     if "results" in result:
-        return _render("evaluation.html.j2", {"title": f"Evaluation {path.name}", "result": result})
+        return parse(EvaluationResult, result, str(file))
     raise SchemaError(str(file), "", sorted(result), "give the JSON of 'evaluate' or 'ablate'")
 
 
-def _run(path: Path) -> dict[str, Any]:
-    folder = RunFolder(path, read_config(path), frozenset())
-    episodes = folder.episodes
-    steps: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for step in folder.steps:
-        steps.setdefault((step["task"], step["seed"]), []).append(step)
+def _arms(path: Path, result: AblationResult) -> dict[str, PlayedRun]:
+    """The run folders of the arms, as far as the ablation kept them."""
+    arms = (path if path.is_dir() else path.parent) / "arms"
+    folders = {arm.arm: arms / arm.arm.replace("/", "_") for arm in result.arms}
     return {
-        "title": f"Run {path.name}",
-        "headline": headline(episodes),
-        "facts": {k: v for k, v in _read(path / "run.json").items() if k not in ("config", "versions")},
-        "headings": HEADINGS,
-        "rows": [summary_row(episode) for episode in episodes],
-        "tasks": [(episode, steps.get((episode["task"], episode["seed"]), [])) for episode in episodes],
-        "suspects": _SUSPECTS,
+        arm: read_run(folder, _object(folder / "run.json"))
+        for arm, folder in folders.items()
+        if (folder / "run.json").is_file()
     }
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _name(path: Path) -> str:
+    """The folder of an ablation, whether it or the file in it was given."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == "ablation.json" else whole.name
+
+
+def _object(file: Path) -> dict[str, Any]:
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise SchemaError(
-            f"{file}:{error.lineno}", "", error.doc[error.pos : error.pos + 20], "not JSON"
-        ) from None
+        shown = error.doc[error.pos : error.pos + 20]
+        raise SchemaError(f"{file}:{error.lineno}", "", shown, "not JSON") from None
     if not isinstance(result, dict):
         raise SchemaError(str(file), "", result, "give a JSON object")
     return result
-
-
-def _render(template: str, values: Mapping[str, Any]) -> str:
-    """Renders with everything escaped: logs and names with HTML in them stay text."""
-    environment = Environment(loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined)
-    environment.filters["figure"] = _figure
-    return environment.get_template(template).render(values)
-
-
-def _template(name: str) -> str:
-    return (resources.files("agent.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,241 @@
+"""The plots of a report, as Vega-Lite made by Altair; colours are the page's, so that both schemes fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from agent.report.document import Chart
+
+Row = Mapping[str, Any]
+
+_ACCENT, _INK, _MUTED, _FAINT = "var(--accent)", "var(--ink)", "var(--muted)", "var(--line)"
+_SERIES = [f"var(--series-{number})" for number in range(1, 9)]
+_ROW_HEIGHT = 26
+_WORDS = frozenset({"name", "kind", "verdict", "outcome", "service"})  # fields that are not numbers
+
+
+def dots(
+    rows: Sequence[Row], title: str, choices: Mapping[str, str], description: str, *, reference: str = ""
+) -> Chart:
+    """Values with their intervals, one line for each `name`; `choices` (field → label) select among the rows.
+
+    Rows have "name", "value", and where known "low", "high" and "chance".
+
+    Args:
+        reference: the name that the others are compared with; it is drawn in the accent colour.
+    """
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    base = _chosen([{**row, "is_reference": row["name"] == reference} for row in rows], choices)
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260))
+    tooltip = _tooltips("name", "value", "low", "high", "chance", "n")
+    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
+    color = (
+        alt.when("datum.is_reference").then(alt.value(_ACCENT)).otherwise(alt.value(_INK))
+        if reference
+        else alt.value(_ACCENT)
+    )
+    layers = [
+        base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=color),
+        base.mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=color, tooltip=tooltip),
+    ]
+    if any(row.get("chance") is not None for row in rows):
+        layers.insert(
+            0, base.mark_tick(color=_MUTED, thickness=2, height=14).encode(x=alt.X("chance:Q"), y=y)
+        )
+    return _chart(_layered(*layers), _ROW_HEIGHT * len(names) + 10, description)
+
+
+def differences(rows: Sequence[Row], title: str, choices: Mapping[str, str], description: str) -> Chart:
+    """Differences with their intervals around zero; what is shown stands out from what is not."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    base = _chosen(rows, choices)
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260))
+    color = (
+        alt.when("datum.verdict === 'no difference shown'")
+        .then(alt.value(_MUTED))
+        .otherwise(alt.value(_ACCENT))
+    )
+    zero = alt.Chart(_data([{"zero": 0}])).mark_rule(color=_INK, strokeDash=[3, 3]).encode(x="zero:Q")
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=color)
+    points = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x=alt.X("value:Q", title=title),
+        y=y,
+        color=color,
+        tooltip=_tooltips("name", "value", "low", "high", "n", "p", "verdict"),
+    )
+    return _chart(_layered(zero, bars, points), _ROW_HEIGHT * len(names) + 10, description)
+
+
+def lines(
+    rows: Sequence[Row],
+    x: tuple[str, str],
+    y: tuple[str, str],
+    choices: Mapping[str, str],
+    description: str,
+    *,
+    diagonal: bool = False,
+    shares: bool = True,
+) -> Chart:
+    """A line for each `name`; a click in the legend puts one in front.
+
+    Args:
+        x: field and title.
+        y: field and title.
+        diagonal: draw where y equals x.
+        shares: both ends of y are 0 and 1.
+    """
+    picked = alt.selection_point(fields=["name"], bind="legend")
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    base = _chosen(rows, choices)
+    is_whole = all(isinstance(row[x[0]], int) for row in rows)
+    drawn = base.mark_line(point=alt.OverlayMarkDef(size=45), strokeWidth=2).encode(
+        x=alt.X(f"{x[0]}:Q", title=x[1], axis=alt.Axis(tickMinStep=1) if is_whole else alt.Axis()),
+        y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(domain=[0, 1]) if shares else alt.Scale()),
+        color=alt.Color("name:N", sort=names, title=None, scale=alt.Scale(domain=names, range=_SERIES)),
+        opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.15)),
+        tooltip=_tooltips("name", x[0], y[0], "n"),
+    )
+    layers: list[alt.Chart] = [drawn.add_params(picked)]
+    if diagonal:
+        ends = alt.Chart(_data([{"at": 0}, {"at": 1}]))
+        layers.insert(0, ends.mark_line(color=_MUTED, strokeDash=[3, 3]).encode(x="at:Q", y="at:Q"))
+    return _chart(_layered(*layers), 260, description)
+
+
+def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: str) -> Chart:
+    """Counts of each `kind`, stacked, one bar for each `name`."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    bars = (
+        alt.Chart(_data(rows))
+        .mark_bar(height=14)
+        .encode(
+            x=alt.X("value:Q", title=title, axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)),
+            color=alt.Color(
+                "kind:N",
+                sort=list(kinds),
+                title=None,
+                scale=alt.Scale(domain=list(kinds), range=_SERIES),
+            ),
+            order=alt.Order("place:Q"),
+            tooltip=_tooltips("name", "kind", "value"),
+        )
+    )
+    return _chart(bars, _ROW_HEIGHT * len(names) + 10, description)
+
+
+def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
+    """One dot for each row, at its "value" in the line of its "group"; the tooltip names it."""
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    points = (
+        alt.Chart(_data(rows))
+        .mark_point(filled=True, size=70, opacity=0.65)
+        .encode(
+            x=alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=10)),
+            y=alt.Y("group:N", sort=groups, title=None),
+            color=alt.when("datum.solved").then(alt.value(_ACCENT)).otherwise(alt.value("var(--down)")),
+            tooltip=_tooltips("name", "value", "outcome"),
+        )
+    )
+    return _chart(points, 36 * len(groups) + 10, description)
+
+
+def against_each_other(rows: Sequence[Row], first: str, second: str, description: str) -> Chart:
+    """One dot a task: its score in one run against its score in the other."""
+    scale = alt.Scale(domain=[0, 1])
+    ends = alt.Chart(_data([{"at": 0}, {"at": 1}]))
+    diagonal = ends.mark_line(color=_MUTED, strokeDash=[3, 3]).encode(
+        x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale)
+    )
+    points = (
+        alt.Chart(_data(rows))
+        .mark_point(filled=True, size=60, opacity=0.6, color=_ACCENT)
+        .encode(
+            x=alt.X("first:Q", title=f"score in {first}", scale=scale),
+            y=alt.Y("second:Q", title=f"score in {second}", scale=scale),
+            tooltip=_tooltips("name", "first", "second"),
+        )
+    )
+    return _chart(_layered(diagonal, points), 320, description)
+
+
+def timeline() -> Mapping[str, Any]:
+    """The plot of a replay: the script brings data `series` and sets `now` and `last`, both steps from 1."""
+    now, last = alt.param(name="now", value=1), alt.param(name="last", value=2)
+    # Rows: service, picked, step, value.
+    series = alt.Chart(alt.NamedData(name="series"))
+    x = alt.X(
+        "step:Q",
+        title="step",
+        axis=alt.Axis(tickMinStep=1, format="d"),
+        scale=alt.Scale(domainMin=1, domainMax=alt.ExprRef("last"), nice=False),
+    )
+    # The same room for labels whatever the figures, so that both plots and their steps stand in line.
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(minExtent=40))
+    others = series.transform_filter("!datum.picked").mark_line(
+        color=_MUTED, opacity=0.45, strokeWidth=1.2, point=alt.OverlayMarkDef(size=14, color=_MUTED)
+    )
+    picked = series.transform_filter("datum.picked").mark_line(
+        color=_ACCENT, strokeWidth=3, point=alt.OverlayMarkDef(size=40, color=_ACCENT)
+    )
+    cursor = (
+        alt.Chart(_data([{}])).transform_calculate(step="now").mark_rule(color=_INK, strokeDash=[2, 3])
+    ).encode(x="step:Q")
+    tooltip = _tooltips("service", "step", "value")
+    layers = (
+        others.encode(x=x, y=y, detail="service:N", tooltip=tooltip),
+        picked.encode(x=x, y=y, tooltip=tooltip),
+        cursor,
+    )
+    return _chart(_layered(*layers).add_params(now, last), 150, "").spec
+
+
+def _layered(*layers: alt.Chart) -> alt.LayerChart:
+    return alt.LayerChart(layer=list(layers))
+
+
+def _chosen(rows: Sequence[Row], choices: Mapping[str, str]) -> alt.Chart:
+    """A chart of the rows that the drop-downs select; a field with one value needs none."""
+    chart = alt.Chart(_data(rows))
+    for field, label in choices.items():
+        options = list(dict.fromkeys(row[field] for row in rows))
+        if len(options) > 1:
+            chosen = alt.param(
+                name=f"chosen_{field}", value=options[0], bind=alt.binding_select(options=options, name=label)
+            )
+            chart = chart.add_params(chosen).transform_filter(f"datum.{field} === {chosen.name}")
+    return chart
+
+
+def _data(rows: Iterable[Row]) -> alt.InlineData:
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def _tooltips(*fields: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip(f"{field}:N") if field in _WORDS else alt.Tooltip(f"{field}:Q", format=".4~g")
+        for field in fields
+    ]
+
+
+def _chart(chart: alt.Chart | alt.LayerChart, height: int, description: str) -> Chart:
+    """Fits a chart to the page's width and colours."""
+    sized = chart.properties(width="container", height=height, background="transparent").configure(
+        font="system-ui, sans-serif",
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            labelColor=_INK,
+            titleColor=_MUTED,
+            titleFontWeight="normal",
+            gridColor=_FAINT,
+            domainColor=_FAINT,
+            tickColor=_FAINT,
+            labelFontSize=12,
+            titleFontSize=12,
+        ),
+        legend=alt.LegendConfig(
+            labelColor=_INK, orient="bottom", labelFontSize=12, columns=4, labelLimit=260
+        ),
+    )
+    return Chart(sized.to_dict(), description)

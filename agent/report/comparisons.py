@@ -1,0 +1,130 @@
+"""Paired comparisons in words, as a table and as a plot."""
+
+from collections.abc import Sequence
+
+from agent.report import charts
+from agent.report.document import (
+    Cell,
+    Chart,
+    Section,
+    Table,
+    count,
+    figure,
+    interval,
+    is_missing,
+    number,
+    text,
+)
+from agent.report.results import ComparisonResult, label_of
+
+EPISODES = "episodes"  # what a comparison is of, if not of rankings on a source
+NAMES = {
+    "score": "score",
+    "solved": "share solved",
+    "steps": "steps",
+    "ticks_to_mitigation": "ticks to mitigation",
+    "wrong_remedies": "wrong remedies",
+    "slo_budget_left": "SLO budget left (%)",
+    "fallback_rate": "fallback rate",
+    "tokens": "tokens",
+    "cost_usd": "US dollars",
+    "seconds": "seconds",
+    "ac@1": "AC@1",
+    "avg@5": "Avg@5",
+}
+_NO_DIFFERENCE = "no difference shown"
+_READING = (
+    "The same tasks under the same seeds, compared pair by pair: Wilcoxon's signed ranks, or McNemar's test "
+    "where values are yes or no; p is after Holm's correction. Intervals are 95 % bootstrap that redraws "
+    "whole call graphs. A difference is called shown only if the corrected p is below 0.05 and the interval "
+    "excludes zero."
+)
+_HEADINGS = (
+    ("of", "episodes played, or the source that was ranked"),
+    ("arm", ""),
+    ("against", "the reference"),
+    ("measure", ""),
+    ("pairs", "scored on both sides"),
+    ("unscored", "pairs with nothing to score on a side"),
+    ("difference", "arm minus reference, and its 95 % interval"),
+    ("p", "after Holm's correction"),
+    ("effect", "from all changes down to all changes up"),
+    ("kind of effect", ""),
+    ("test", ""),
+    ("verdict", ""),
+)
+
+
+def in_words(c: ComparisonResult) -> str:
+    """One comparison as a sentence; that no difference is shown is said when it is so."""
+    what = NAMES.get(c.measure, c.measure) + ("" if c.of == EPISODES else f" on {label_of(c.of)}")
+    if is_missing(c.difference) or c.difference is None:
+        return f"{c.arm}: nothing to compare with {c.reference} in {what}."
+    pairs = count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "")
+    size = f"{figure(c.difference, 3, sign=True)} {interval(c.ci95, sign=True)}".strip()
+    if c.verdict == _NO_DIFFERENCE:
+        return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {pairs})."
+    return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({pairs}, p {_p(c.p_holm)})."
+
+
+def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
+    """The table and plot of all comparisons."""
+    rows = [
+        {
+            "name": f"{c.arm} − {c.reference}",
+            "measure": NAMES.get(c.measure, c.measure),
+            "of": label_of(c.of),
+            "value": c.difference,
+            "low": c.ci95[0],
+            "high": c.ci95[1],
+            "n": c.n,
+            "p": c.p_holm,
+            "verdict": c.verdict,
+        }
+        for c in comparisons
+        if not is_missing(c.difference)
+    ]
+    charted = tuple(_plot(rows, of) for of in dict.fromkeys(label_of(c.of) for c in comparisons))
+    return Section("Compared in pairs", (_READING,), charted, _table(comparisons))
+
+
+def _plot(rows: Sequence[charts.Row], of: str) -> Chart:
+    own = [row for row in rows if row["of"] == of]
+    description = f"Differences in {of}, with 95 % intervals; grey where no difference is shown."
+    return charts.differences(own, f"difference, {of}", {"measure": "measure "}, description)
+
+
+def _table(comparisons: Sequence[ComparisonResult]) -> Table:
+    rows = tuple(
+        (
+            text(label_of(c.of)),
+            text(c.arm),
+            text(c.reference),
+            text(NAMES.get(c.measure, c.measure)),
+            number(c.n, 0),
+            number(c.unscored, 0),
+            _difference(c),
+            _cell_p(c.p_holm),
+            number(c.effect, sign=True),
+            text(c.effect_name),
+            text(c.test),
+            text(c.verdict),
+        )
+        for c in comparisons
+    )
+    return Table(_HEADINGS, rows)
+
+
+def _difference(c: ComparisonResult) -> Cell:
+    cell = number(c.difference, 3, sign=True)
+    return Cell(f"{cell.text} {interval(c.ci95, sign=True)}".strip(), cell.order, True)
+
+
+def _cell_p(value: float | None) -> Cell:
+    cell = number(value, 3)
+    return Cell("< 0.001", cell.order, True) if value is not None and value < 0.001 else cell
+
+
+def _p(value: float | None) -> str:
+    cell = _cell_p(value)
+    return cell.text if cell.text.startswith("<") else f"= {cell.text}"

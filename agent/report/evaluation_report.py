@@ -1,0 +1,306 @@
+"""How good rankers are: an evaluation by source, observation, difficulty, fault and size of the graph."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.report import charts
+from agent.report.document import (
+    Chart,
+    Report,
+    Section,
+    Table,
+    count,
+    figure,
+    interval,
+    number,
+    text,
+    with_interval,
+)
+from agent.report.results import EvaluationResult, Measures, RankerResult, label_of
+
+_MEASURES = ("AC@1", "AC@3", "AC@5", "Avg@5", "MRR")
+_EXPLAINED = {
+    "AC@1": "share of cases with a root cause ranked first",
+    "AC@3": "share with a root cause among the first three",
+    "AC@5": "share with a root cause among the first five",
+    "Avg@5": "mean of AC@1 … AC@5",
+    "MRR": "mean of 1/rank of the first root cause",
+    "ECE": "how far claimed probabilities are from what came true; 0 is perfect",
+}
+_READING = (
+    "AC@k is the share of cases in which a true root cause is among the first k suspects; ties count in "
+    "expectation. Intervals are 95 % bootstrap over whole episodes. Unscored cases have no known root cause."
+)
+
+
+def evaluation_report(title: str, result: EvaluationResult) -> Report:
+    """The report on one evaluation."""
+    return Report(
+        title=title,
+        kind="Evaluation",
+        lead=_lead(result.results),
+        points=tuple(ranking_points(result.results)),
+        sections=ranking_sections(result.results),
+        facts={
+            **{name: json.dumps(value) for name, value in result.config.items() if value not in (None, [])},
+            "revision": result.git or "not known",
+        },
+    )
+
+
+def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
+    """Tables and plots of rankers on sources; none when nothing was ranked."""
+    if not results:
+        return ()
+    sections = [
+        Section("Rankers", (_READING,), (_measures_chart(results),), _measures_table(results)),
+        Section("By kind of case", table=_groups_table(results)),
+        Section("By observation", charts=_tick_chart(results)),
+        Section(
+            "Calibration",
+            (
+                "A probability is honest when suspects that claim 70 % are right 7 times in 10: a line on "
+                "the diagonal. The second plot shows what answering only the more confident cases saves.",
+            ),
+            _calibration_charts(results),
+        ),
+    ]
+    return tuple(section for section in sections if section.charts or section.table)
+
+
+def difference_report(
+    title: str, before: tuple[str, EvaluationResult], after: tuple[str, EvaluationResult]
+) -> Report:
+    """Two evaluations side by side, ranker by ranker on the sources that both have."""
+    earlier = {(r.source, r.ranker): r for r in before[1].results}
+    pairs = [(earlier[key], r) for r in after[1].results if (key := (r.source, r.ranker)) in earlier]
+    changes = [
+        f"{new.ranker} on {label_of(new.source)}: AC@1 {figure(old.ac1)} → {figure(new.ac1)} "
+        f"({figure(new.ac1 - old.ac1, sign=True)})."
+        for old, new in pairs
+        if old.ac1 is not None and new.ac1 is not None and old.ac1 != new.ac1
+    ]
+    headings = [("source", ""), ("ranker", ""), ("scored", "")]
+    for name in _MEASURES[:3]:
+        headings += [
+            (f"{name} before", _EXPLAINED[name]),
+            (f"{name} after", _EXPLAINED[name]),
+            ("change", "after minus before; not a paired test"),
+        ]
+    rows = []
+    for old, new in pairs:
+        row = [text(label_of(new.source)), text(new.ranker), number(new.n, 0)]
+        for name in _MEASURES[:3]:
+            values = (_measure(old, name), _measure(new, name))
+            row += [
+                number(values[0], 3),
+                number(values[1], 3),
+                number(_minus(values[1], values[0]), 3, sign=True),
+            ]
+        rows.append(tuple(row))
+    return Report(
+        title=title,
+        kind="Two evaluations",
+        lead=f"Before: {before[0]}. After: {after[0]}. {count(len(pairs), 'result')} in both, "
+        f"{len(changes)} with another AC@1.",
+        points=tuple(changes[:12]),
+        sections=(Section("Differences", table=Table(tuple(headings), tuple(rows))),),
+    )
+
+
+def _lead(results: Sequence[RankerResult]) -> str:
+    rankers, sources = _names(r.ranker for r in results), _names(r.source for r in results)
+    return (
+        f"{count(len(rankers), 'ranker')} on {count(len(sources), 'source')}: "
+        "how often does each put a true root cause first?"
+    )
+
+
+def ranking_points(results: Sequence[RankerResult]) -> Iterable[str]:
+    """For each source who did best, how sure that is, and what guessing would give."""
+    for source in _names(r.source for r in results):
+        scored = [(r.ac1, r) for r in results if r.source == source and r.ac1 is not None]
+        if not scored:
+            yield f"{label_of(source)}: nothing to score, no root cause is known."
+            continue
+        ranked = sorted(scored, key=lambda pair: -pair[0])
+        best, first = ranked[0]
+        bounds = interval(first.ci95.get("ac@1"))
+        chance = first.chance.get("ac@1")
+        others = ", ".join(f"{r.ranker} {value:.0%}" for value, r in ranked[1:4])
+        yield (
+            f"{label_of(source)}: {first.ranker} is right in {best:.0%} of {count(first.n, 'case')}"
+            + (f" {bounds}" if bounds else "")
+            + (f"; then {others}" if others else "")
+            + (f"; guessing gives {chance:.0%}" if chance is not None else "")
+            + (f"; {first.unscored} unscored" if first.unscored else "")
+            + "."
+        )
+
+
+def _measures_chart(results: Sequence[RankerResult]) -> Chart:
+    rows = [
+        {
+            "name": r.ranker,
+            "source": label_of(r.source),
+            "measure": measure,
+            "cases": group,
+            "value": _measure(measures, measure),
+            "low": bounds[0],
+            "high": bounds[1],
+            "chance": measures.chance.get(measure.lower()),
+            "n": measures.n,
+        }
+        for r in results
+        for group, measures in _groups(r).items()
+        for measure in _MEASURES
+        for bounds in [measures.ci95.get(measure.lower(), (None, None))]
+    ]
+    choices = {"source": "source ", "measure": "measure ", "cases": "cases "}
+    description = "Each ranker with its 95 % interval; the grey mark is what a random order gives."
+    return charts.dots(rows, "share of cases (MRR: mean of 1/rank)", choices, description)
+
+
+def _measures_table(results: Sequence[RankerResult]) -> Table:
+    explained = tuple((name, _EXPLAINED[name]) for name in (*_MEASURES, "ECE"))
+    headings = (
+        ("source", ""),
+        ("ranker", ""),
+        ("scored", "cases with a known root cause"),
+        ("unscored", "cases without one"),
+        *explained,
+        ("guessing", "AC@1 of a random order"),
+        ("lift", "AC@1 divided by that of a random order"),
+        ("ms", "median time of one ranking"),
+    )
+    rows = tuple(
+        (
+            text(label_of(r.source)),
+            text(r.ranker),
+            number(r.n, 0),
+            number(r.unscored, 0),
+            with_interval(r.ac1, r.ci95.get("ac@1")),
+            *(number(_measure(r, name)) for name in _MEASURES[1:]),
+            number(r.ece, 3),
+            number(r.chance.get("ac@1")),
+            number(_lift(r), 1, unit="×"),
+            number(r.ms_per_ranking),
+        )
+        for r in results
+    )
+    return Table(headings, rows)
+
+
+def _groups_table(results: Sequence[RankerResult]) -> Table | None:
+    headings = (
+        ("source", ""),
+        ("ranker", ""),
+        ("cases", ""),
+        ("scored", ""),
+        ("AC@1", _EXPLAINED["AC@1"]),
+        ("AC@3", _EXPLAINED["AC@3"]),
+        ("guessing", "AC@1 of a random order"),
+    )
+    rows = tuple(
+        (
+            text(label_of(r.source)),
+            text(r.ranker),
+            text(group),
+            number(measures.n, 0),
+            with_interval(measures.ac1, measures.ci95.get("ac@1")),
+            number(measures.ac3),
+            number(measures.chance.get("ac@1")),
+        )
+        for r in results
+        for group, measures in _groups(r).items()
+        if group != "all"
+    )
+    return Table(headings, rows) if rows else None
+
+
+def _tick_chart(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
+    rows = [
+        {"name": r.ranker, "source": label_of(r.source), "observation": int(tick), "value": m.ac1, "n": m.n}
+        for r in results
+        if len(r.by_tick) > 1
+        for tick, m in r.by_tick.items()
+    ]
+    description = (
+        "AC@1 at each observation; 0 is the first one after the reset. Hover shows how many episodes lasted."
+    )
+    axes = ("observation", "observation"), ("value", "AC@1")
+    return (charts.lines(rows, *axes, {"source": "source "}, description),) if rows else ()
+
+
+def _calibration_charts(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
+    claimed = [
+        {
+            "name": r.ranker,
+            "source": label_of(r.source),
+            "n": bar.n,
+            "claimed": bar.confidence,
+            "right": bar.accuracy,
+        }
+        for r in results
+        for bar in r.reliability
+    ]
+    answered = [
+        {"name": r.ranker, "source": label_of(r.source), "coverage": point.coverage, "risk": point.risk}
+        for r in results
+        for point in r.risk_coverage
+    ]
+    if not claimed:
+        return ()
+    choice = {"source": "source "}
+    return (
+        charts.lines(
+            claimed,
+            ("claimed", "claimed probability"),
+            ("right", "share that was right"),
+            choice,
+            "Claimed against observed: on the dashed line a claim is honest, below it too bold.",
+            diagonal=True,
+        ),
+        charts.lines(
+            answered,
+            ("coverage", "share of cases answered, most confident first"),
+            ("risk", "share of the answers that are wrong"),
+            choice,
+            "Wrong answers when only the most confident share of cases is answered.",
+        ),
+    )
+
+
+def _groups(result: RankerResult) -> Mapping[str, Measures]:
+    """The measures of all cases and of each kind of case."""
+    return {
+        "all": result,
+        **{f"observation {tick}": m for tick, m in result.by_tick.items()},
+        **result.by_difficulty,
+        **{f"fault {fault}": m for fault, m in result.by_fault.items()},
+        **{f"{size} services": m for size, m in result.by_services.items()},
+    }
+
+
+def _measure(measures: Measures, name: str) -> float | None:
+    by_name = {
+        "AC@1": measures.ac1,
+        "AC@3": measures.ac3,
+        "AC@5": measures.ac5,
+        "Avg@5": measures.avg5,
+        "MRR": measures.mrr,
+    }
+    return by_name[name]
+
+
+def _lift(result: RankerResult) -> float | None:
+    chance = result.chance.get("ac@1")
+    return result.ac1 / chance if result.ac1 is not None and chance else None
+
+
+def _minus(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,214 @@
+"""The fields of result files that a report shows; what else they hold is passed over."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.observation import Observation
+
+Bounds = tuple[float | None, float | None]
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Suspect(_Shown):
+    """One candidate of a ranking."""
+
+    service: str
+    score: float
+    probability: float | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class RankingLine(_Shown):
+    """A ranking as steps.jsonl keeps it."""
+
+    ranker: str
+    unsure: bool = False
+    candidates: tuple[Suspect, ...] = ()
+
+
+class ActionLine(_Shown):
+    """An action that was sent, wanted or refused."""
+
+    action_type: str
+    target_service: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.action_type} {self.target_service}" if self.target_service else self.action_type
+
+
+class RefusalLine(_Shown):
+    """What the guard did not let through."""
+
+    action: ActionLine
+    reason: str
+
+
+class MessageLine(_Shown):
+    """One turn of the conversation with a model."""
+
+    role: str
+    content: str
+
+
+class StepLine(_Shown):
+    """One line of steps.jsonl."""
+
+    task: str
+    seed: int
+    step: int
+    observation: Observation
+    last_observation: Observation | None = None
+    ranking: RankingLine | None = None
+    prompt: tuple[MessageLine, ...] = ()
+    reply: str | None = None
+    model: str | None = None
+    action: ActionLine
+    decided_by: str
+    why_not_model: str | None = None
+    reason: str = ""
+    refusals: tuple[RefusalLine, ...] = ()
+    recommended: ActionLine | None = None
+    feedback: str = ""
+    error: str | None = None
+    tokens: dict[str, int] = Field(default_factory=dict)
+    cost_usd: float = 0.0
+
+
+class Measures(_Shown):
+    """Ranking measures over some cases; None where nothing was scored."""
+
+    n: int = 0
+    unscored: int = 0
+    ac1: float | None = Field(default=None, alias="ac@1")
+    ac3: float | None = Field(default=None, alias="ac@3")
+    ac5: float | None = Field(default=None, alias="ac@5")
+    avg5: float | None = Field(default=None, alias="avg@5")
+    mrr: float | None = None
+    ece: float | None = None
+    chance: dict[str, float | None] = Field(default_factory=dict)
+    ci95: dict[str, Bounds] = Field(default_factory=dict)
+
+
+class Reliability(_Shown):
+    """One bar of a reliability plot."""
+
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class Risk(_Shown):
+    """One point of a risk-coverage curve."""
+
+    threshold: float
+    coverage: float
+    risk: float
+
+
+class RankerResult(Measures):
+    """What one ranker made of one source."""
+
+    source: str
+    ranker: str
+    checkpoint: str | None = None
+    by_tick: dict[str, Measures] = Field(default_factory=dict)
+    by_difficulty: dict[str, Measures] = Field(default_factory=dict)
+    by_fault: dict[str, Measures] = Field(default_factory=dict)
+    by_services: dict[str, Measures] = Field(default_factory=dict)
+    reliability: tuple[Reliability, ...] = ()
+    risk_coverage: tuple[Risk, ...] = ()
+    ms_per_ranking: float | None = None
+
+
+class EvaluationResult(_Shown):
+    """The JSON of `evaluate`."""
+
+    results: tuple[RankerResult, ...]
+    config: dict[str, Any] = Field(default_factory=dict)
+    git: str | None = None
+
+
+class ArmMeans(_Shown):
+    """What an arm came to over some episodes; None where nothing was graded."""
+
+    n: int
+    ungraded: int = 0
+    score: float | None = None
+    solved: float | None = None
+    steps: float | None = None
+    ticks_to_mitigation: float | None = None
+    wrong_remedies: float | None = None
+    slo_budget_left: float | None = None
+    fallback_rate: float | None = None
+    tokens: float | None = None
+    cost_usd: float | None = None
+    seconds: float | None = None
+    ci95: dict[str, Bounds] = Field(default_factory=dict)
+
+
+class ArmResult(ArmMeans):
+    """One arm of an ablation."""
+
+    arm: str
+    ranker: str
+    policy: str
+    first_ranking: Measures = Measures()
+    hint_use: dict[str, int] = Field(default_factory=dict)
+    decisions: dict[str, int] = Field(default_factory=dict)
+    by_difficulty: dict[str, ArmMeans] = Field(default_factory=dict)
+    by_fault: dict[str, ArmMeans] = Field(default_factory=dict)
+    by_services: dict[str, ArmMeans] = Field(default_factory=dict)
+
+
+class ComparisonResult(_Shown):
+    """What replacing the reference by an arm changed."""
+
+    of: str = "episodes"
+    measure: str
+    reference: str
+    arm: str
+    n: int
+    unscored: int = 0
+    difference: float | None = None
+    ci95: Bounds = (None, None)
+    test: str = ""
+    p_holm: float | None = None
+    effect: float | None = None
+    effect_name: str = ""
+    verdict: str
+
+
+class EpisodeValues(_Shown):
+    """What every arm came to in every task and seed: values[arm][measure], one for each key."""
+
+    keys: tuple[tuple[str, int], ...] = ()
+    values: dict[str, dict[str, tuple[float | None, ...]]] = Field(default_factory=dict)
+
+
+class Values(_Shown):
+    """The values behind the comparisons."""
+
+    episodes: EpisodeValues = EpisodeValues()
+
+
+class AblationResult(_Shown):
+    """The JSON of `ablate`; the first arm of a policy is what its others are compared with."""
+
+    arms: tuple[ArmResult, ...] = ()
+    results: tuple[RankerResult, ...] = ()
+    comparisons: tuple[ComparisonResult, ...] = ()
+    values: Values = Values()
+    config: dict[str, Any] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
+    git: str | None = None
+
+
+def label_of(source: str) -> str:
+    """A source's path without the folders that say nothing."""
+    parts = Path(source).parts
+    return "/".join(parts[-2:])

@@ -1,0 +1,132 @@
+"""Two runs side by side: what changed, task by task, and whether that is more than luck."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from agent.report import charts
+from agent.report.comparisons import comparison_section, in_words
+from agent.report.document import Chart, Report, Section, Table, count, number, text
+from agent.report.results import ComparisonResult, StepLine
+from agent.report.run_report import Key, PlayedRun, Record, key_of, replay_key, replays
+from agent.statistics import compare, corrected, topology_of
+from data.observation import parse
+
+Steps = Mapping[Key, Sequence[StepLine]]
+
+_HEADINGS = (
+    ("task", ""),
+    ("seed", ""),
+    ("score A", ""),
+    ("score B", ""),
+    ("B minus A", ""),
+    ("steps A", ""),
+    ("steps B", ""),
+    ("where they part", "the first step that was not the same"),
+)
+
+
+def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
+    """The report on how `second` (B) differs from `first` (A) on the tasks that both played."""
+    a, b = ({key_of(e): e for e in run.episodes} for run in (first, second))
+    shared = [key for key in a if key in b]
+    steps = first.steps(shared), second.steps(shared)
+    differing = {key for key in shared if a[key]["score"] != b[key]["score"]} or set(shared)
+    comparisons = _compared(a, b, steps[0])
+    return Report(
+        title=f"{first.name} against {second.name}",
+        kind="Two runs",
+        lead=f"A is {first.name} ({first.ranker}+{first.policy}): {_came_to(a, shared)}. "
+        f"B is {second.name} ({second.ranker}+{second.policy}): {_came_to(b, shared)}. "
+        f"{count(len(shared), 'task')} in both, {len(a) + len(b) - 2 * len(shared)} in one alone.",
+        points=tuple(map(in_words, comparisons)),
+        sections=(
+            Section(
+                "Task by task", charts=_chart(a, b, shared), table=_table(a, b, shared, steps, differing)
+            ),
+            comparison_section(comparisons),
+        ),
+        replays=tuple(
+            replay
+            for run, played, letter in ((first, steps[0], "A"), (second, steps[1], "B"))
+            for replay in replays(
+                run.episodes, {key: played[key] for key in played if key in differing}, f"{letter}: "
+            )
+        ),
+        facts={
+            f"{letter}: {name}": value
+            for letter, run in (("A", first), ("B", second))
+            for name, value in run.facts.items()
+        },
+    )
+
+
+def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) -> list[ComparisonResult]:
+    clusters: dict[Hashable, str] = {
+        key: topology_of(played[0].observation.call_graph) for key, played in steps.items()
+    }
+    made = [
+        compare(measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary)
+        for measure, is_binary in (("score", False), ("solved", True))
+    ]
+    return [
+        parse(ComparisonResult, asdict(c) | {"verdict": c.verdict}, "comparison of two runs")
+        for c in corrected(made)
+    ]
+
+
+def _values(episodes: Mapping[Key, Record], measure: str) -> dict[Hashable, float]:
+    """The measure in every task; NaN where nothing was graded."""
+    field = {"score": "score", "solved": "success"}[measure]
+    return {key: math.nan if e["score"] is None else float(e[field]) for key, e in episodes.items()}
+
+
+def _came_to(episodes: Mapping[Key, Record], keys: Sequence[Key]) -> str:
+    graded = [episodes[key]["score"] for key in keys if episodes[key]["score"] is not None]
+    solved = sum(episodes[key]["success"] for key in keys)
+    return f"mean score {fmean(graded):.2f}, {solved} solved" if graded else "no task graded"
+
+
+def _chart(a: Mapping[Key, Record], b: Mapping[Key, Record], keys: Sequence[Key]) -> tuple[Chart, ...]:
+    points: list[dict[str, Any]] = [
+        {"name": key[0], "first": a[key]["score"], "second": b[key]["score"]}
+        for key in keys
+        if a[key]["score"] is not None and b[key]["score"] is not None
+    ]
+    description = "One dot a task: above the dashed line B scored higher."
+    return (charts.against_each_other(points, "A", "B", description),) if points else ()
+
+
+def _table(
+    a: Mapping[Key, Record],
+    b: Mapping[Key, Record],
+    keys: Sequence[Key],
+    steps: tuple[Steps, Steps],
+    replayed: set[Key],
+) -> Table:
+    rows = []
+    for key in keys:
+        scores = a[key]["score"], b[key]["score"]
+        change = None if None in scores else scores[1] - scores[0]
+        rows.append(
+            (
+                text(key[0], replay_key(key, "B: ") if key in replayed else None),
+                number(key[1], 0),
+                number(scores[0]),
+                number(scores[1]),
+                number(change, sign=True),
+                number(a[key]["steps"], 0),
+                number(b[key]["steps"], 0),
+                text(_parting(steps[0].get(key, ()), steps[1].get(key, ()))),
+            )
+        )
+    return Table(_HEADINGS, tuple(rows))
+
+
+def _parting(first: Sequence[StepLine], second: Sequence[StepLine]) -> str:
+    for a, b in zip(first, second, strict=False):
+        if a.action != b.action:
+            return f"step {a.step}: A {a.action}, B {b.action}"
+    return "the same actions throughout"
