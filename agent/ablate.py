@@ -107,9 +107,9 @@ def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, 
     ablation = folder.ablation
     if ablation.play and players > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --jobs 1, or --transport ws")
-    for spec in ablation.rankers:
-        ranker = ranker_of(spec, ablation.checkpoint, ablation.seed)
-        if spec == WRONG and ablation.play:
+    for spec in map(ablation.spec, ablation.rankers):
+        ranker = ranker_of(spec, ablation.seed)
+        if spec.name == WRONG and ablation.play:
             astray(ranker, endpoint.open())
     for arm in ablation.arms:
         config = ablation.run_config(arm)

@@ -53,6 +53,30 @@ class Played:
     episodes: Sequence[Record]
 
 
+class RankerSpec(NamedTuple):
+    """A ranker as it is asked for: its name and, where not the shipped ones, the folder of its weights."""
+
+    name: str
+    checkpoint: Path | None
+
+    @staticmethod
+    def read(text: str, default: str | None) -> "RankerSpec":
+        """Reads a name, or name@folder; without a folder the weights are those of `default`."""
+        name, _, own = text.partition("@")
+        folder = own or default
+        return RankerSpec(name, Path(folder) if folder else None)
+
+    @property
+    def real_name(self) -> str:
+        """The ranker that does the ranking: wrong hints are turned ones of the network."""
+        return "gnn" if self.name == WRONG else self.name
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder of the weights that it uses, if it uses any."""
+        return weights_folder(self.real_name, self.checkpoint)
+
+
 class Ablation(BaseModel):
     """Everything that decides what an ablation comes to."""
 
@@ -91,19 +115,23 @@ class Ablation(BaseModel):
     @property
     def compared_rankers(self) -> tuple[str, ...]:
         """The rankers whose rankings mean something by themselves."""
-        return tuple(name for name in self.rankers if name not in ("none", WRONG))
+        return tuple(text for text in self.rankers if self.spec(text).name not in ("none", WRONG))
+
+    def spec(self, ranker: str) -> RankerSpec:
+        """One of `rankers`, read."""
+        return RankerSpec.read(ranker, self.checkpoint)
 
     def run_config(self, arm: Arm, tasks: tuple[Task, ...] = ()) -> RunConfig:
         """The configuration of a run of one arm."""
-        name, _, folder = arm.ranker.partition("@")
+        spec = self.spec(arm.ranker)
         return RunConfig(
             tasks=tasks,
             env=self.env,
             transport=self.transport,
-            ranker=name,
-            checkpoint=folder or self.checkpoint,
+            ranker=spec.name,
+            checkpoint=str(spec.checkpoint) if spec.checkpoint else None,
             policy=arm.policy,
-            hints=name != "none",
+            hints=spec.name != "none",
             seed=self.seed,
             task_timeout_s=self.task_timeout_s,
             models=self.models if arm.policy in ("llm", "auto") else (),
@@ -115,13 +143,11 @@ class Ablation(BaseModel):
 
     def weights(self) -> dict[str, str]:
         """The hash of the weights that each ranker uses, for those that use some."""
-        own = Path(self.checkpoint) if self.checkpoint else None
         hashes = {}
-        for spec in self.rankers:
-            name, _, folder = spec.partition("@")
-            path = weights_folder("gnn" if name == WRONG else name, Path(folder) if folder else own)
+        for text in self.rankers:
+            path = self.spec(text).weights
             if path is not None and path.is_dir():
-                hashes[spec] = folder_hash(path)
+                hashes[text] = folder_hash(path)
         return hashes
 
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agent.ablation_plan import WATCHED, WRONG, Ablation, Arm
-from agent.assembly import make_model, weights_folder
+from agent.ablation_plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
+from agent.assembly import make_model
 from agent.episode import EpisodeResult
 from agent.hint_use import first_remedy
 from agent.llm import ChatModel
@@ -105,8 +105,9 @@ async def _play_task(
     place: Workplace, arm: Arm, config: RunConfig, model: ChatModel | None, task: Task
 ) -> EpisodeResult:
     environment = place.endpoint.open()
-    ranker = ranker_of(arm.ranker, place.ablation.checkpoint, config.seed)
-    if arm.ranker == WRONG:
+    spec = place.ablation.spec(arm.ranker)
+    ranker = ranker_of(spec, config.seed)
+    if spec.name == WRONG:
         ranker = astray(ranker, environment)
     policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
     listeners: tuple[Listener, ...] = ()
@@ -141,19 +142,17 @@ def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
     }
 
 
-def rank_source(place: Workplace, spec: str, asked: Asked) -> dict[str, Any]:
+def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
     """What one ranker makes of the cases asked for, a result a source."""
     ablation = place.ablation
-    ranker = ranker_of(spec, ablation.checkpoint, ablation.seed)
-    name, _, folder = spec.partition("@")
-    path = folder or ablation.checkpoint
-    weights = weights_folder(name, Path(path) if path else None)
+    spec = ablation.spec(name)
+    ranker, weights = ranker_of(spec, ablation.seed), str(spec.weights) if spec.weights else None
     results = []
     for source in _sources(asked, place.folder, ablation.labels, ablation.simulate, ablation.seed):
         scored = score_cases(ranker, source.cases)
-        entry = result_of(source.name, spec, str(weights) if weights else None, scored, ablation.seed)
+        entry = result_of(source.name, name, weights, scored, ablation.seed)
         results.append({**entry, "first": _first(scored)})
-    return {"ranker": spec, "asked": asked.name, "results": results}
+    return {"ranker": name, "asked": asked.name, "results": results}
 
 
 def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
@@ -169,15 +168,13 @@ def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
 
 
 @cache
-def ranker_of(spec: str, checkpoint: str | None, seed: int) -> Ranker:
-    """The ranker of a name, or of name@checkpoint; "wrong" is made of the one that it turns."""
-    name, _, folder = spec.partition("@")
-    if name == "untrained":
+def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
+    """The ranker asked for; for wrong hints the one whose answers are turned."""
+    if spec.name == "untrained":
         import torch
 
         torch.set_num_threads(1)  # the processes share the cores already
-    path = folder or checkpoint
-    return make_ranker("gnn" if name == WRONG else name, Path(path) if path else None, seed)
+    return make_ranker(spec.real_name, spec.checkpoint, seed)
 
 
 @cache

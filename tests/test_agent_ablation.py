@@ -58,7 +58,7 @@ def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> 
     return {
         "source": source, "ranker": ranker, **measures, "by_tick": {"0": measures}, "by_difficulty": {},
         "by_fault": {}, "by_services": {}, "reliability": [], "ms_per_ranking": 0.5,
-        "risk_coverage": [{"threshold": 1 - k / 500, "coverage": k / 500, "risk": 0.1} for k in range(1, 501)],
+        "risk_coverage": [{"threshold": 0.5, "coverage": k / 500, "risk": 0.1} for k in range(1, 501)],
         "first": {"clusters": [f"t{k // 2}" for k in range(len(first))], **values},
     }  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_the_arm_without_hints_tells_who_was_rescued() -> None:
 
 
 def planted(difference: float) -> dict[str, Any]:
-    """300 paired cases of which the second ranker has `difference` more right, and as many flips both ways."""
+    """300 paired cases: the second ranker flips some both ways and has `difference` more right in all."""
     before = [float(k % 10 < 7) for k in range(300)]
     after, gained = list(before), 0
     for k in range(0, 300, 25):
