@@ -10,6 +10,7 @@ import numpy.typing as npt
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
 from data.simulator.events import Measured, alert_events
+from data.simulator.mirrors import with_proxies
 from data.simulator.physics import Fleet, State
 from data.simulator.running import RunningFault
 from data.simulator.signals import Plant, read
@@ -39,6 +40,8 @@ class Gaps(Protocol):
     def missing_metric(self) -> float: ...
     @property
     def missing_point(self) -> float: ...
+    @property
+    def proxied(self) -> float: ...
     @property
     def paged(self) -> float: ...
     @property
@@ -108,7 +111,7 @@ def _incident(
         if window.kind == "series" and rng.random() < gaps.paged
         else None
     )
-    return Incident(
+    incident = Incident(
         incident_id=incident_id,
         services=topology.names,
         call_graph=topology.call_graph,
@@ -120,6 +123,7 @@ def _incident(
         root_causes=tuple(topology.names[root] for root in roots),
         fault="+".join(fault.family.name for fault in faults),
     )
+    return with_proxies(rng, incident) if window.kind == "series" and rng.random() < gaps.proxied else incident
 
 
 def _measured(

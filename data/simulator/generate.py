@@ -33,6 +33,8 @@ class SimulationConfig:
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
     load_shift: float = 0.25  # chance that traffic changes without a fault
+    passing: float = 0.25  # chance that a fault ends by itself within the window
+    proxied: float = 0.3  # chance that proxies and clients appear as services of their own
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32
@@ -108,8 +110,11 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
             faults.append(fault)
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
-        # An incident is looked at sooner or later after its onset, rarely before.
-        fault.minutes = -float(rng.uniform(0.0, max(unseen - 0.5, 0.4))) * window.minutes
+        # Some are looked at the moment they begin, others late.
+        age = min(1.0 + rng.exponential(3.0), unseen + window.points - 0.5)
+        fault.minutes = -(unseen + window.points - age) * window.minutes
+        if window.kind == "series" and rng.random() < config.passing:
+            fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
@@ -145,7 +150,11 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         size = len(topology.names)
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.7)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3])) if window.kind == "series" else 0.0
-        plant = plants(rng, size, float(rng.uniform(0.2, 2.0)), idle)
+        restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
+        # Some environments measure without any noise.
+        exact = window.kind == "snapshot" and rng.random() < 0.4
+        wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
+        plant = plants(rng, size, wobble, idle, restless)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, plant, window)
@@ -219,7 +228,9 @@ def _faults(
         fits = [f for f in FAMILIES.values() if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
         own_pace = pace * float(np.exp(rng.normal(0.4, 0.5)))
-        strength = float(np.clip(np.exp(rng.normal(-0.1, 0.5)), 0.2, 2.5))
+        strength = float(np.clip(np.exp(rng.normal(-0.4, 0.8)), 0.05, 2.5))
+        if window.kind == "snapshot":
+            strength = max(strength, 0.5)
         faults.append(RunningFault(family, service, own_pace, strength))
     return tuple(faults)
 

@@ -1,5 +1,6 @@
 """A fault that is running in a world: its clock, and what remedies have done to it."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from data.simulator.faults.base import FADE_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)
+# Counts and loads are what they are; everything else may come weaker or stronger.
+_STRENGTHENED = [drive for drive in Drive if drive not in (Drive.RESTARTS, Drive.SURGE)]
 
 
 @dataclass
@@ -23,6 +26,7 @@ class RunningFault:
     strength: float = 1.0
     minutes: float = 0.0
     halted: bool = False
+    lasts_minutes: float = math.inf  # some faults go as they came
     levels: Floats = field(default_factory=lambda: np.zeros(DRIVES))
 
     def advance(self, minutes: float) -> None:
@@ -31,13 +35,14 @@ class RunningFault:
             self.levels = np.maximum(self.levels - FADE_PER_MINUTE * minutes, 0.0)
             return
         self.minutes += minutes
+        self.halted = self.minutes > self.lasts_minutes
         if self.minutes <= 0.0:
             return
         self.levels = np.zeros(DRIVES)
         for drive, level in self.family.levels(self.minutes, self.pace):
             self.levels[drive] = level
         if self.strength != 1.0:
-            self.levels[:-2] *= self.strength
+            self.levels[_STRENGTHENED] *= self.strength
             self.levels[Drive.ERROR] = min(self.levels[Drive.ERROR], 1.0)
 
     def apply(self, remedy: Remedy) -> None:

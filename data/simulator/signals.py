@@ -37,6 +37,7 @@ SPREAD = {
     "gc": 0.15,
     "restarts": 0.0,
     "log_errors": 0.5,
+    "odd_logs": 0.3,
     "deploy_age": 0.0,
     "config_age": 0.0,
     "uptime": 0.0,
@@ -62,13 +63,17 @@ class Plant:
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
     memory_limit_bytes: Floats
+    restless: Floats  # chance that a signal moves during the incident for reasons of its own
     error_floor: Floats  # healthy error rate as measured, often exactly 0
     deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
     uptime_s: Floats
+    error_logging: Floats  # how much of an ordinary failure shows in the service's own log
 
 
-def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: float) -> Plant:
+def plants(
+    rng: np.random.Generator, services: int, wobble: float, idle_share: float, restless: float
+) -> Plant:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(2.0, 1.5, services))
     requests[rng.random(services) < idle_share] = 0.0
@@ -81,10 +86,12 @@ def plants(rng: np.random.Generator, services: int, wobble: float, idle_share: f
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
         memory_limit_bytes=2.0 ** rng.integers(27, 33, services),
+        restless=np.full(services, restless),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
         config_age_s=np.where(recent[1], rng.uniform(20.0, 3000.0, services), _old(rng, services)),
         uptime_s=_old(rng, services),
+        error_logging=np.full(services, rng.choice([0.0, 0.2, 1.0])),
     )
 
 
@@ -131,6 +138,7 @@ def read(
     restarts = series("restarts")
     passed_s = 60.0 * minutes * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
+    loud = plant.error_logging
     p50 = base_s * plant.median_share + slower * plant.slow_median
     truth = {
         "error": error,
@@ -161,7 +169,8 @@ def read(
         "deploy_age": plant.deploy_age_s + passed_s,
         "config_age": plant.config_age_s + passed_s,
         "uptime": up_s,
-        "log_errors": requests * (error + client_error) * 10.0,
+        "log_errors": requests * (loud * (error + client_error) + series("odd_logs")) * 10.0,
+        "odd_logs": 0.2 * loud * (error + client_error) + series("odd_logs"),
     }
     unserved = requests < 0.02 * np.maximum(plant.requests_per_s, 1.0)
     signals = {}
@@ -172,6 +181,9 @@ def read(
             continue
         sigma = SPREAD[name] * plant.wobble
         noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
+        moved = rng.random(len(sigma)) < plant.restless
+        if before and moved.any():
+            noisy[before:] *= np.where(moved, np.exp(3.0 * sigma * rng.standard_normal(len(sigma))), 1.0)
         if name.startswith("latency") and plant.blips.any():
             noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
         if name in ("error", "client_error", "memory", "saturation", "disk", "cpu"):

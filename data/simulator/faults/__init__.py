@@ -12,6 +12,13 @@ from data.simulator.faults.network import (
     NetworkPartition,
     StaleRegistry,
 )
+from data.simulator.faults.stress import (
+    CpuStress,
+    DiskStress,
+    MemoryStress,
+    RejectedLogins,
+    UncaughtException,
+)
 
 FAMILIES: dict[str, FaultFamily] = {
     family.name: family
@@ -38,7 +45,15 @@ FAMILIES: dict[str, FaultFamily] = {
         NoisyNeighbour(),
         SplitBrain(),
         CodeDefect(),
+        CpuStress(),
+        MemoryStress(),
+        DiskStress(),
+        UncaughtException(),
+        RejectedLogins(),
     )
 }
 
-__all__ = ["FAMILIES", "Drive", "FaultFamily", "Remedy", "Symptom"]
+# Those that an episode can be about.
+PLAYABLE: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.playable)
+
+__all__ = ["FAMILIES", "PLAYABLE", "Drive", "FaultFamily", "Remedy", "Symptom"]
