@@ -227,7 +227,7 @@ def _faults(
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
         fits = [f for f in FAMILIES.values() if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
-        own_pace = pace * float(np.exp(rng.normal(0.4, 0.5)))
+        own_pace = pace * float(np.exp(rng.normal(0.0, 0.8)))
         strength = float(np.clip(np.exp(rng.normal(-0.4, 0.8)), 0.05, 2.5))
         if window.kind == "snapshot":
             strength = max(strength, 0.5)
