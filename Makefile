@@ -34,13 +34,16 @@ check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
 checkpoint: $(READY)  ## remake the shipped ranker: collect, train, export (same seed, same file)
-	$(BIN)/python -m gnn.recipe
+	rm -rf build/episodes
+	$(BIN)/firewatch collect --env embedded --episodes 600 --seed 1 --out build/episodes
+	$(BIN)/firewatch train --episodes-from build/episodes --simulate 6000 --seed 1 --out checkpoints/ranker
 
 bench: $(READY)  ## speed of each part, with machine and command
-	$(BIN)/python -m agent.bench
+	@for file in bench/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 ablation: $(READY)  ## remake every table and figure of the README from its seeds
-	$(BIN)/python -m agent.showcase
+	$(BIN)/firewatch ablate --seeds 5 --policy rules,legacy-rules --out results/ablation
+	$(BIN)/firewatch report results/ablation
 
 constraints: $(READY)  ## write the versions now installed to constraints.txt
 	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt

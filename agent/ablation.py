@@ -1,129 +1,131 @@
-"""The figures of an ablation: run folders of several arms in, means, intervals and paired comparisons out."""
+"""The figures of an ablation: records of its arms and rankings in, means, intervals and comparisons out."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from agent.menu import REMEDIES
-from agent.statistics import Comparison, Key, compare, corrected, topology_of
-from gnn.metrics import interval
+from agent.ablation_pairs import episode_comparisons, episode_values, ranking_comparisons, ranking_values
+from agent.ablation_plan import Arm, Played, as_json
+from agent.hint_use import Record, hint_use
+from gnn.metrics import CaseScore, interval, summarise
 
-Record = Mapping[str, Any]
-
-# measure → (how it is read from an episode, whether it is yes or no)
-_MEASURES: dict[str, tuple[Callable[[Record], float], bool]] = {
-    "score": (lambda e: _number(e["score"]), False),
-    "solved": (lambda e: float(e["success"]), True),
-    "steps": (lambda e: float(e["steps"]), False),
-    "ticks_to_mitigation": (lambda e: _number(e["mitigated_at_tick"]), False),
-    "wrong_remedies": (lambda e: float(e["wrong_actions"]), False),
-    "tokens": (lambda e: float(e["tokens"]["prompt"] + e["tokens"]["completion"]), False),
-    "cost_usd": (lambda e: float(e["cost_usd"]), False),
-    "seconds": (lambda e: float(e["seconds"]), False),
+# How each measure is read from an episode's record; NaN where there is nothing to score.
+MEASURES: Mapping[str, Callable[[Record], float]] = {
+    "score": lambda e: _number(e["score"]),
+    "solved": lambda e: math.nan if e["score"] is None else float(e["success"]),
+    "steps": lambda e: float(e["steps"]),
+    "ticks_to_mitigation": lambda e: _number(e["mitigated_at_tick"]),
+    "wrong_remedies": lambda e: float(e["wrong_actions"]),
+    "slo_budget_left": lambda e: _number(e["slo_budget_left"]),
+    "fallback_rate": lambda e: e["fallbacks"] / e["steps"] if e["steps"] else math.nan,
+    "tokens": lambda e: float(e["tokens"]["prompt"] + e["tokens"]["completion"]),
+    "cost_usd": lambda e: float(e["cost_usd"]),
+    "seconds": lambda e: float(e["seconds"]),
 }
-_COMPARED = ("score", "solved")
+_WITH_INTERVALS = ("score", "solved", "wrong_remedies")
+_IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
+_RISK_POINTS = 40
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One combination of parts, with the records of its run folder."""
+def figures(arms: Sequence[Played], rankings: Sequence[Record], seed: int) -> dict[str, Any]:
+    """What the result file says.
 
-    ranker: str
-    policy: str
-    episodes: Sequence[Record]
-    steps: Sequence[Record]
-
-    @property
-    def name(self) -> str:
-        """Such as "gnn+rules"."""
-        return f"{self.ranker}+{self.policy}"
-
-
-def figures(arms: Sequence[Arm], seed: int) -> dict[str, Any]:
-    """What the result file says about the arms; the first is what the others are compared with."""
-    clusters = {
-        key_of(s): topology_of(s["observation"].get("dependency_graph", {})) for a in arms for s in a.steps
+    Args:
+        arms: those of one policy after another; the first of a policy is what its others are compared with,
+            and the first of all is what the policies are compared with.
+        rankings: what each ranker made of each source, in the form of `evaluate --json` with the first
+            observations' measures under "first"; the first ranker of a source is the reference.
+        seed: of the bootstrap.
+    """
+    values = {"episodes": episode_values(arms, MEASURES), "rankings": ranking_values(rankings)}
+    played = {
+        "arms": [_arm(each, _without_hints(each, arms), seed) for each in arms],
+        "results": [_ranking(entry) for entry in rankings],
+        "comparisons": [
+            *episode_comparisons(values["episodes"], [each.arm for each in arms], seed),
+            *ranking_comparisons(values["rankings"], seed),
+        ],
+        "values": values,
     }
-    return {
-        "arms": [_arm(arm, clusters, seed) for arm in arms],
-        "comparisons": [asdict(c) | {"verdict": c.verdict} for c in _comparisons(arms, clusters, seed)],
-    }
+    if not arms:
+        del played["arms"]
+    result: dict[str, Any] = as_json(played)
+    return result
 
 
-def key_of(record: Record) -> Key:
-    """What pairs the same task and seed across arms."""
-    return record["task"], record["seed"]
+def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[Record]:
+    """The episodes of the same policy without hints, if they were played."""
+    return next((a.episodes for a in arms if a.arm == Arm("none", of.arm.policy) and a.arm != of.arm), ())
 
 
-def _arm(arm: Arm, clusters: Mapping[Key, str], seed: int) -> dict[str, Any]:
-    difficulties = sorted({e["difficulty"] for e in arm.episodes})
+def _arm(played: Played, without: Sequence[Record], seed: int) -> dict[str, Any]:
+    arm, episodes = played.arm, played.episodes
     return {
         "arm": arm.name,
         "ranker": arm.ranker,
         "policy": arm.policy,
-        **_means(arm.episodes, clusters, seed),
-        "first_ranking": _first_ranking(arm),
-        "hint_use": hint_use(arm),
-        "decisions": _decisions(arm.episodes),
-        "by_difficulty": {
-            name: _means([e for e in arm.episodes if e["difficulty"] == name], clusters, seed)
-            for name in difficulties
-        },
+        **_means(episodes, MEASURES, _WITH_INTERVALS, seed),
+        "first_ranking": _first_ranking(episodes, seed),
+        "hint_use": hint_use(episodes, without),
+        "decisions": _decisions(episodes),
+        "by_difficulty": _grouped(episodes, lambda e: e["difficulty"], seed),
+        "by_fault": _grouped(episodes, lambda e: e["fault"], seed),
+        "by_services": _grouped(episodes, lambda e: str(e["services"]), seed),
     }
 
 
-def _means(episodes: Sequence[Record], clusters: Mapping[Key, str], seed: int) -> dict[str, Any]:
+def _means(
+    episodes: Sequence[Record], measures: Iterable[str], intervals: Iterable[str], seed: int
+) -> dict[str, Any]:
+    """Means over what is scored, with intervals for which graphs are drawn whole."""
     result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e["score"] is None for e in episodes)}
-    intervals = {}
-    for name, (read, _) in _MEASURES.items():
-        known = [(read(e), clusters.get(key_of(e), e["task"])) for e in episodes]
-        kept = [(value, cluster) for value, cluster in known if not math.isnan(value)]
+    bounds = {}
+    for name in measures:
+        values = [(MEASURES[name](e), e["topology"]) for e in episodes]
+        kept = [(value, cluster) for value, cluster in values if not math.isnan(value)]
         result[name] = fmean(value for value, _ in kept) if kept else None
-        if name in _COMPARED and kept:
-            intervals[name] = list(interval([v for v, _ in kept], [c for _, c in kept], seed=seed))
-    return {**result, "ci95": intervals}
+        if name in intervals:
+            bounds[name] = interval([value for value, _ in kept], [cluster for _, cluster in kept], seed=seed)
+    return {**result, "ci95": bounds}
 
 
-def _first_ranking(arm: Arm) -> dict[str, Any]:
-    """How often a true root cause stood first, or among three, before anything was done."""
-    roots = {key_of(e): set(e["root_causes"]) for e in arm.episodes if e["root_causes"]}
-    firsts = [s for s in arm.steps if s["step"] == 1 and s["ranking"] and key_of(s) in roots]
-    order = [([c["service"] for c in s["ranking"]["candidates"]], roots[key_of(s)]) for s in firsts]
+def _grouped(episodes: Sequence[Record], kind: Callable[[Record], str], seed: int) -> dict[str, Any]:
+    """The main measures of each kind of episode; episodes of no kind ("") are left out."""
+    kinds = sorted({kind(e) for e in episodes} - {""}, key=lambda k: (len(k), k))
+    return {k: _means([e for e in episodes if kind(e) == k], _IN_GROUPS, ("score",), seed) for k in kinds}
+
+
+def _first_ranking(episodes: Sequence[Record], seed: int) -> dict[str, Any]:
+    """The ranking that the policy saw first, over the episodes that had one."""
+    seen = [e for e in episodes if e["first_ranking"] is not None]
+    scores = [
+        CaseScore(*(_numbers(e["first_ranking"][name]) for name in ("ac", "mrr", "chance", "confidence")))
+        for e in seen
+    ]
+    summary = summarise(scores, [e["topology"] for e in seen], seed=seed)
+    names = {"ac@1": summary.ac[0], "ac@3": summary.ac[2], "ac@5": summary.ac[4], "avg@5": summary.avg5}
     return {
-        "n": len(order),
-        **{
-            f"ac@{k}": fmean(bool(true & set(names[:k])) for names, true in order) if order else None
-            for k in (1, 3)
-        },
+        "n": summary.n,
+        "unscored": summary.unscored,
+        **names,
+        "mrr": summary.mrr,
+        "ece": summary.ece,
+        "chance": {f"ac@{k}": summary.chance[k - 1] for k in (1, 3, 5)},
+        "ci95": summary.ci95,
     }
 
 
-def hint_use(arm: Arm) -> dict[str, int]:
-    """What became of the ranker's first suspect at each task's first remedy.
-
-    followed: a right hint was taken; overrode: a right one was not; misled: a wrong one was taken; rescued: a
-    wrong one was left and a true root cause remedied; lost: a wrong one was left for another innocent.
-    """
-    roots = {key_of(e): set(e["root_causes"]) for e in arm.episodes if e["root_causes"]}
-    counts = dict.fromkeys(("followed", "overrode", "misled", "rescued", "lost"), 0)
-    seen: set[Key] = set()
-    for step in arm.steps:
-        key, action = key_of(step), step["action"]
-        if key in seen or key not in roots or action["action_type"] not in REMEDIES:
-            continue
-        if not step["ranking"] or not step["ranking"]["candidates"]:
-            continue
-        seen.add(key)
-        hint, target = step["ranking"]["candidates"][0]["service"], action.get("target_service")
-        if hint in roots[key]:
-            counts["followed" if target == hint else "overrode"] += 1
-        elif target == hint:
-            counts["misled"] += 1
-        else:
-            counts["rescued" if target in roots[key] else "lost"] += 1
-    return counts
+def _ranking(entry: Record) -> dict[str, Any]:
+    """A ranker's result with its lift over chance and no more points of its curve than a plot shows."""
+    chance = entry["chance"]["ac@1"]
+    curve = entry["risk_coverage"]
+    every = max(1, math.ceil(len(curve) / _RISK_POINTS))
+    return {
+        **{name: value for name, value in entry.items() if name != "first"},
+        "lift": None if not chance or entry["ac@1"] is None else entry["ac@1"] / chance,
+        "risk_coverage": curve[::-1][::every][::-1],
+    }
 
 
 def _decisions(episodes: Sequence[Record]) -> dict[str, int]:
@@ -134,28 +136,10 @@ def _decisions(episodes: Sequence[Record]) -> dict[str, int]:
     return total
 
 
-def _comparisons(arms: Sequence[Arm], clusters: Mapping[Key, str], seed: int) -> Sequence[Comparison]:
-    """Every other arm against the first, in score and solved, corrected for all of them together."""
-    reference, *others = arms
-    return corrected(
-        [
-            compare(
-                measure,
-                (reference.name, _values(reference, measure)),
-                (arm.name, _values(arm, measure)),
-                clusters,
-                binary=_MEASURES[measure][1],
-                seed=seed,
-            )
-            for arm in others
-            for measure in _COMPARED
-        ]
-    )
-
-
-def _values(arm: Arm, measure: str) -> dict[Key, float]:
-    return {key_of(e): _MEASURES[measure][0](e) for e in arm.episodes}
-
-
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+def _numbers(value: Any) -> Any:
+    """A figure or a list of figures as it was before JSON made null of NaN."""
+    return tuple(map(_number, value)) if isinstance(value, list) else _number(value)

@@ -10,7 +10,7 @@ from data.observation import Observation, Service
 # A degradation counts as background while it stays below this and does not move.
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
-STEADY_SPREAD = 0.02
+STEADY_ERRORS, STEADY_LATENCY_S = 0.02, 0.1  # largest minus smallest
 NO_HARM = 1e-3  # bad customer minutes in a tick
 RECENT = 5  # observations
 
@@ -21,7 +21,6 @@ class Trend:
 
     name: str
     now: Service
-    first: Service
     before: Service  # one observation ago; the same as `now` at the start
     error_spread: float  # largest minus smallest error rate so far
     latency_spread_s: float
@@ -45,14 +44,21 @@ class Trend:
         return badness(self.now) - badness(self.before)
 
     @property
+    def is_mild(self) -> bool:
+        """Whether the service is only a little off."""
+        return self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
+
+    @property
     def is_background(self) -> bool:
         """Whether the service is a little off and stays so: nothing that an incident explains."""
         if self.observations < 2:
             return False
-        mild = self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
-        always = self.error_spread <= STEADY_SPREAD and self.latency_spread_s <= 0.1
-        lately = self.recent_error_spread <= STEADY_SPREAD / 2 and self.recent_latency_spread_s <= 0.05
-        return mild and (always or (self.observations >= RECENT and lately))
+        always = self.error_spread <= STEADY_ERRORS and self.latency_spread_s <= STEADY_LATENCY_S
+        lately = (
+            self.recent_error_spread <= STEADY_ERRORS / 2
+            and self.recent_latency_spread_s <= STEADY_LATENCY_S / 2
+        )
+        return self.is_mild and (always or (self.observations >= RECENT and lately))
 
     @property
     def memory_per_tick(self) -> float:
@@ -79,23 +85,28 @@ def badness(service: Service) -> float:
 
 def trends(history: Sequence[Observation]) -> dict[str, Trend]:
     """The trend of every service of the latest observation."""
-    found = {}
-    for name, now in history[-1].services.items():
-        seen = [o.services[name] for o in history if name in o.services]
-        errors = [s.error_rate for s in seen]
-        latencies = [s.latency_p99_s for s in seen]
-        found[name] = Trend(
-            name,
-            now,
-            seen[0],
-            seen[-2] if len(seen) > 1 else now,
-            max(errors) - min(errors),
-            max(latencies) - min(latencies),
-            max(errors[-RECENT:]) - min(errors[-RECENT:]),
-            max(latencies[-RECENT:]) - min(latencies[-RECENT:]),
-            len(seen),
-        )
-    return found
+    return {name: trend_of(name, history) for name in history[-1].services}
+
+
+def trend_of(name: str, history: Sequence[Observation]) -> Trend:
+    """The trend of one service of the latest observation."""
+    seen = [o.services[name] for o in history if name in o.services]
+    errors = [s.error_rate for s in seen]
+    latencies = [s.latency_p99_s for s in seen]
+    return Trend(
+        name,
+        seen[-1],
+        seen[-2] if len(seen) > 1 else seen[-1],
+        _spread(errors),
+        _spread(latencies),
+        _spread(errors[-RECENT:]),
+        _spread(latencies[-RECENT:]),
+        len(seen),
+    )
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) - min(values)
 
 
 def callees_of(name: str, call_graph: Mapping[str, Sequence[str]]) -> frozenset[str]:

@@ -10,6 +10,9 @@ from gnn.ranker import Ranking
 Source = Literal["llm", "llm_repaired", "rules"]
 
 
+LOG_LINES = 4  # of each service, the last ones: what a prompt shows and the rules read
+
+
 class Message(TypedDict):
     """One turn of a conversation with a model."""
 

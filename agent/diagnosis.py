@@ -1,5 +1,6 @@
 """A ranking in words, for a person who was just woken up."""
 
+from agent.wording import printable
 from data.incident import Incident
 from gnn.ranker import Candidate, Ranking
 
@@ -13,8 +14,8 @@ def diagnosis(incident: Incident, ranking: Ranking, top: int) -> str:
         return "\n".join([*lines, f"The ranker '{ranking.ranker}' suspects nobody."]) + "\n"
     lines.append(f"Suspects by '{ranking.ranker}'" + (", which is unsure:" if ranking.unsure else ":"))
     for place, candidate in enumerate(ranking.top(top), start=1):
-        lines.append(f"{place:>3}. {candidate.service}  {_strength(candidate)}")
-        lines += [f"       - {sentence}" for sentence in candidate.evidence]
+        lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
+        lines += [f"       - {printable(sentence)}" for sentence in candidate.evidence]
     return "\n".join(lines) + "\n"
 
 

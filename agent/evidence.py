@@ -57,6 +57,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
 _REMEDY_WORDS = tuple((remedy, re.compile(words)) for remedy, words in _WORDS)
 # Lines of somebody who suffers from another service, and lines that speak to the reader.
 _SUFFERING = re.compile(r"call to \S+ failed|wait for an answer of|upstream dependenc|investigating upstream")
+_TROUBLE = re.compile(r"\b(?:warn(?:ing)?|error|fatal|critical|panic)\b")
+_NAMES = re.compile(r"[\w./:@-]*\w")
 _ADDRESSING = re.compile(
     r"ignore (?:all |any )?(?:previous|prior)|next action|operator override|declare_resolved"
     r"|no further invest|(?:call|run|execute|must be) \w+_\w+|root cause confirmed|\bsystem:|\bassistant\b"
@@ -84,16 +86,17 @@ def guilt(logs: Sequence[str]) -> float:
     if not lines:
         return -0.3
     suffering = sum(bool(_SUFFERING.search(line)) for line in lines)
-    own = max(_log_matches(logs).values(), default=0)
-    return 0.4 * min(own, MATCHES_COUNTED) - 0.5 * suffering
+    known = max(_log_matches(logs).values(), default=0)
+    # Trouble in words that are not known here still is trouble of its own; one such line is everyday.
+    unknown = sum(bool(_TROUBLE.search(line)) for line in lines) - suffering - 1
+    own = max(0.4 * min(known, MATCHES_COUNTED), 0.2 * min(unknown, MATCHES_COUNTED))
+    return own - 0.5 * suffering
 
 
 def blamed(logs: Sequence[str], names: Iterable[str]) -> frozenset[str]:
     """Services that suffering lines name."""
-    text = "\n".join(line for line in _trusted(logs) if _SUFFERING.search(line))
-    return frozenset(
-        name for name in names if re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", text)
-    )
+    named = {word for line in _trusted(logs) if _SUFFERING.search(line) for word in _NAMES.findall(line)}
+    return frozenset(name for name in names if name.lower() in named)
 
 
 def _trusted(logs: Sequence[str]) -> list[str]:

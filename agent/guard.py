@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.belief import NO_HARM, harm_per_tick, is_measured, trends
+from agent.belief import NO_HARM, harm_per_tick, is_measured, trend_of
 from agent.decision import Situation
 from agent.menu import is_remedy, menu, takes_target
 from data.observation import Action
@@ -74,7 +74,7 @@ class Guard:
 
 def users_are_hurt(situation: Situation) -> bool:
     """Whether a user-facing service fails visibly, or the bad customer minutes still rise."""
-    facing = [trend for name, trend in trends(situation.window).items() if name in USER_FACING]
+    facing = [trend_of(name, situation.window) for name in USER_FACING if name in situation.now.services]
     failing = any(t.now.error_rate >= USERS_HURT_ERROR_RATE and not t.is_background for t in facing)
     return failing or harm_per_tick(situation.window)[-1] > NO_HARM
 

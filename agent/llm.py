@@ -70,6 +70,7 @@ class LlmSettings:
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
     task_budget: Budget = Budget()
     run_budget: Budget = Budget()
+    structured: bool = True  # ask for an action in JSON where the endpoint can be held to it
     cache_dir: Path | None = None  # keep replies here and give them again for the very same request
 
 
@@ -195,7 +196,7 @@ class ChatModel:
         """Asks one model, stepping down to the richest form of request that it accepts."""
         import openai
 
-        start = self._form.get(model, 0)
+        start = self._form.get(model, 0 if self.settings.structured else len(_FORMS) - 1)
         for level in range(start, len(_FORMS)):
             request = self._request(model, messages, seed, _FORMS[level])
             cached = self._from_cache(request)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from agent.belief import Trend, harm_per_tick, trends
-from agent.decision import Message, Situation
+from agent.decision import LOG_LINES, Message, Situation
 from agent.guard import users_are_hurt
 from agent.menu import DESCRIPTIONS, menu
 from agent.untrusted import clean, fenced, labels_of
@@ -13,7 +13,6 @@ SHOWN_SERVICES = 12
 SHOWN_HINTS = 5
 SHOWN_ALERTS = 4
 SHOWN_ACTIONS = 5
-LOG_LINES = 4
 LOG_LENGTH = 150
 FEEDBACK_LENGTH = 200
 EVIDENCE_LENGTH = 110

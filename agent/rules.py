@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from agent.belief import NO_HARM, Trend, callees_of, harm_per_tick, trends
-from agent.decision import Decision, Refusal, Situation
+from agent.decision import LOG_LINES, Decision, Refusal, Situation
 from agent.evidence import blamed, guilt, remedy_weights
 from agent.guard import Guard
 from agent.menu import REMEDIES, is_remedy
@@ -22,6 +22,7 @@ NO_EFFECT_WORDS = (
 # Weight from which a remedy is taken without reading anything first.
 CONVINCED = 1.5
 CLEAR_LEAD = 0.5
+SUSPECTS = 5  # considered at a time
 # A remedy has this many ticks to show that it helps.
 WATCHED_TICKS = 2
 IMPROVING = -0.005
@@ -51,7 +52,7 @@ class Proposal:
 
 
 class RulesPolicy:
-    """The star without a model: a pure function of the situation, of what the prompt shows."""
+    """Evidence in, action out: a pure function of the situation, which reads what a prompt shows."""
 
     name = "rules"
 
@@ -110,6 +111,7 @@ class Case:
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.trends = trends(situation.window)
+        self.logs = {name: lines[-LOG_LINES:] for name, lines in situation.logs.items()}
         self.harm = harm_per_tick(situation.window)
         self.trials = [self._trial(k) for k, step in enumerate(situation.steps) if is_remedy(step.action)]
         self.written_off = frozenset(
@@ -133,7 +135,7 @@ class Case:
         """Whether the service may be broken though its figures, which are missing, do not show it."""
         if trend.is_measured or not trend.now.is_healthy or self._is_explained(trend):
             return False
-        logs = self.situation.logs.get(trend.name, ())
+        logs = self.logs.get(trend.name, ())
         return not logs or guilt(logs) > 0.0
 
     def _trial(self, k: int) -> Trial:
@@ -155,6 +157,9 @@ class Case:
     def _is_explained(self, trend: Trend) -> bool:
         """Whether the service is getting better, or suffers from another that is being dealt with."""
         if trend.name in self.under_way or (trend.observations > 1 and trend.change <= IMPROVING):
+            return True
+        # A little trouble can wait while a remedy elsewhere spares the users more and more.
+        if trend.is_mild and self.under_way and self._harm_falls():
             return True
         # The observation that a remedy comes back with is from before it took hold anywhere.
         if any(trial.ticks_ago == 0 and not trial.failed for trial in self.trials):
@@ -196,18 +201,18 @@ class Case:
         """The likeliest root first: the ranking's belief and own evidence together."""
         hidden = [t for t in self.open if t not in self.broken]
         names = frozenset(t.name for t in self.open if t not in hidden)
-        logs = self.situation.logs
-        reached = {name: callees_of(name, self.situation.now.call_graph) for name in self.trends}
+        call_graph = self.situation.now.call_graph
+        reached = {t.name: callees_of(t.name, call_graph) for t in (*self.broken, *hidden)}
         ranking = self.situation.ranking
         belief: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
             given = candidate.probability
             belief[candidate.service] = given if given is not None else 0.6 / (position + 1)
-        accused = frozenset().union(*(blamed(lines, self.trends) for lines in logs.values()))
+        accused = frozenset().union(*(blamed(lines, self.trends) for lines in self.logs.values()))
 
         def suspicion(trend: Trend) -> float:
             victim = bool(reached[trend.name] & names)
-            lines = logs.get(trend.name, ())
+            lines = self.logs.get(trend.name, ())
             best_fit = max(remedy_weights(trend, lines).values())
             failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
             covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
@@ -220,13 +225,13 @@ class Case:
     def remedies(self) -> list[Proposal]:
         """Each suspect's untried remedies, best fit first; its logs before where none fits clearly."""
         wanted: list[Proposal] = []
-        for trend in self._by_suspicion():
-            logs = self.situation.logs.get(trend.name, ())
+        for trend in self._by_suspicion()[:SUSPECTS]:
+            logs = self.logs.get(trend.name, ())
             weights = remedy_weights(trend, logs)
             tried = {trial.remedy for trial in self.trials if trial.service == trend.name}
             untried = sorted((r for r in weights if r not in tried), key=weights.__getitem__, reverse=True)
             clear = trend.is_measured and _is_clear([weights[r] for r in untried])
-            if not wanted and not logs and untried and not clear:
+            if not wanted and not logs and not clear:
                 look = Action(action_type="fetch_logs", target_service=trend.name)
                 wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
             for remedy in untried:
@@ -237,5 +242,5 @@ class Case:
 
 def _is_clear(weights: list[float]) -> bool:
     """Whether the best of these, best first, is good enough and stands out."""
-    runner_up = weights[1] if len(weights) > 1 else 0.0
-    return weights[0] >= CONVINCED and weights[0] - runner_up >= CLEAR_LEAD
+    best, runner_up = (*weights, 0.0, 0.0)[:2]
+    return best >= CONVINCED and best - runner_up >= CLEAR_LEAD

@@ -117,11 +117,13 @@ class RunFolder:
 
     def step_played(self, step: StepRecord) -> None:
         """Keeps the step."""
-        jsonl.append(self.path / "steps.jsonl", step_record(step))
+        jsonl.append(self.path / "steps.jsonl", step_record(step), durable=False)
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Keeps the episode, unless it was interrupted: then it is missing."""
         if not result.interrupted:
+            # An episode that is on the disk has all its steps there.
+            jsonl.sync(self.path / "steps.jsonl")
             jsonl.append(self.path / "episodes.jsonl", episode_record(result))
 
 

@@ -83,6 +83,9 @@ async def locate(
     if url is None:
         return Endpoint("embedded")
     address = Address.parse(url)
+    if choice and not address.is_local:
+        # A sleeping hosted Space wakes up when it is asked; what it is worth shows below.
+        await is_healthy(url, SPACE_PROBE_S)
     if transport == "ws" or (transport == "auto" and url.strip().startswith("ws")):
         return Endpoint("ws", address.ws)
     if transport == "http" or await keeps_episodes_over_http(address):

@@ -17,11 +17,17 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 _log = logging.getLogger(__name__)
 
 
-def append(path: Path, record: Mapping[str, Any]) -> None:
+def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
     """Writes `record` as one more line of `path` and returns when it is on the disk.
 
     A line that an earlier writer left half-written is cut off first. Several processes may append to one
     file.
+
+    Args:
+        path: the file, made with its folder where there is none.
+        record: what the line holds.
+        durable: False returns once the operating system has the line: it outlives this process, not a
+            power cut. `sync` catches up.
     """
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +36,13 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
         line = _mend_end(file) + line
         while line:
             line = line[file.write(line) :]
+        if durable:
+            os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Returns when every line of `path` is on the disk."""
+    with path.open("ab") as file:
         os.fsync(file.fileno())
 
 

@@ -1,6 +1,7 @@
 """What the HTTP and the WebSocket client share: addresses, bodies, and whose episode an answer belongs to."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -75,19 +76,40 @@ def one_line(text: object) -> str:
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 
 
-def read_json(text: str | bytes, where: str) -> Any:
+def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     """Decodes a body.
+
+    Args:
+        text: the body.
+        where: what is being read.
+        finite: whether NaN and infinity, which Python's decoder lets pass, are refused.
 
     Raises:
         ProtocolError: it is not JSON.
     """
+    shown = text if isinstance(text, str) else text.decode(errors="replace")
     try:
-        return json.loads(text)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
     except (ValueError, RecursionError):
-        shown = text if isinstance(text, str) else text.decode(errors="replace")
         raise ProtocolError(
             f"{where}: not JSON but '{one_line(shown[:80])}' – is this a FirewatchEnv server?"
         ) from None
+    return _printable(value) if "\\ud" in shown.lower() else value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def _printable(value: Any) -> Any:
+    """`value` with every half of a surrogate pair replaced: no text with one can be written or sent again."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def read_state(raw: object, where: str) -> ServerState:

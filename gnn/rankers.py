@@ -8,7 +8,19 @@ from data.errors import SettingsError
 from data.incident import Incident
 from gnn.ranker import Ranker, Ranking
 
-RANKERS = ("gnn", "heuristic", "untrained", "mlp", "random", "pagerank", "zscore", "none")
+RANKERS = (
+    "gnn",
+    "heuristic",
+    "untrained",
+    "mlp",
+    "random",
+    "pagerank",
+    "zscore",
+    "zscore-sum",
+    "baro",
+    "traversal",
+    "none",
+)
 
 
 class NoRanker:
@@ -77,6 +89,14 @@ def _baseline(name: str, seed: int) -> Ranker:
         from gnn.baselines.pagerank import PageRankRanker
 
         return PageRankRanker()
+    if name == "baro":
+        from gnn.baselines.baro import BaroRanker
+
+        return BaroRanker()
+    if name == "traversal":
+        from gnn.baselines.traversal import TraversalRanker
+
+        return TraversalRanker()
     from gnn.baselines.zscore import ZScoreRanker
 
-    return ZScoreRanker()
+    return ZScoreRanker("sum" if name == "zscore-sum" else "largest")

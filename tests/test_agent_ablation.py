@@ -1,91 +1,212 @@
 """An ablation's figures follow from the records of its arms, pair by pair."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.ablation import Arm, figures, hint_use
-from agent.cli import answer
+from agent.ablation import figures
+from agent.ablation_guard import check, read_condition
+from agent.ablation_plan import Arm, Played
+from agent.hint_use import hint_use
+from agent.tables import Table, in_words, markdown, rewrite, tables
+from data.errors import SettingsError
 
 
-def episode(task: int, score: float | None, roots: list[str] | None = None) -> dict[str, Any]:
+def episode(
+    task: int,
+    score: float | None = 0.7,
+    hints: tuple[str, ...] = ("a",),
+    target: str | None = "a",
+    roots: tuple[str, ...] = ("a",),
+) -> dict[str, Any]:
     return {
         "task": f"t{task}",
         "seed": task,
-        "difficulty": "easy",
+        "difficulty": ("easy", "medium", "hard")[task % 3],
         "score": score,
         "success": (score or 0) >= 0.5,
-        "steps": 3,
+        "steps": 4,
         "mitigated_at_tick": None,
         "wrong_actions": 0,
-        "decisions": {"rules": 3},
-        "tokens": {"prompt": 0, "completion": 0},
-        "cost_usd": 0.0,
+        "slo_budget_left": 50.0,
+        "decisions": {"rules": 1, "llm": 3},
+        "fallbacks": 1,
+        "tokens": {"prompt": 10, "completion": 2},
+        "cost_usd": 0.25,
         "seconds": 0.1,
-        "root_causes": roots or [],
+        "root_causes": list(roots),
+        "fault": "leak",
+        "services": 3,
+        "topology": f"graph{task // 2}",
+        "first_remedy": None if target is None else {"step": 2, "target": target, "hints": list(hints)},
+        "first_ranking": {
+            "ac": [0.0] * 2 + [1.0] * 3,
+            "mrr": 1 / 3,
+            "chance": [0.2] * 5,
+            "confidence": None,
+        },
     }
 
 
-def step(task: int, hint: str, target: str, number: int = 1) -> dict[str, Any]:
+def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> dict[str, Any]:
+    measures = {
+        "n": len(first), "unscored": unscored, "ac@1": sum(first) / len(first), "ac@3": 1.0, "ac@5": 1.0,
+        "avg@5": 0.9, "mrr": 0.8, "ece": None, "chance": {"ac@1": 0.25}, "ci95": {"ac@1": [0.1, 0.9]},
+    }  # fmt: skip
+    values = dict.fromkeys(("ac@1", "ac@3", "avg@5", "mrr"), first)
     return {
-        "task": f"t{task}", "seed": task, "step": number,
-        "observation": {"dependency_graph": {f"a{task}": ["b"]}},
-        "ranking": {"candidates": [{"service": hint}]},
-        "action": {"action_type": "restart_service", "target_service": target},
+        "source": source, "ranker": ranker, **measures, "by_tick": {"0": measures}, "by_difficulty": {},
+        "by_fault": {}, "by_services": {}, "reliability": [], "ms_per_ranking": 0.5,
+        "risk_coverage": [{"threshold": 1 - k / 500, "coverage": k / 500, "risk": 0.1} for k in range(1, 501)],
+        "first": {"clusters": [f"t{k // 2}" for k in range(len(first))], **values},
     }  # fmt: skip
 
 
+def played(ranker: str, policy: str, episodes: list[dict[str, Any]]) -> Played:
+    return Played(Arm(ranker, policy), episodes)
+
+
 @pytest.mark.parametrize(
-    ("hint", "target", "what"),
+    ("hints", "target", "unaided", "counted"),
     [
-        ("a", "a", "followed"),
-        ("a", "b", "overrode"),
-        ("b", "b", "misled"),
-        ("b", "a", "rescued"),
-        ("b", "c", "lost"),
+        ("ab", "a", "a", {"followed", "followed_right", "in_top_1", "picked"}),
+        ("ab", "a", "b", {"followed", "followed_right", "in_top_1", "picked", "rescued"}),
+        ("ab", "b", "a", {"overrode", "overrode_right", "in_top_1"}),
+        ("ba", "b", "c", {"followed", "followed_wrong"}),
+        ("ba", "b", "a", {"followed", "followed_wrong", "misled"}),
+        ("ba", "c", "a", {"overrode", "overrode_wrong"}),
+        ("ba", "a", "a", {"overrode", "overrode_wrong", "picked"}),
     ],
 )
-def test_what_became_of_a_hint(hint: str, target: str, what: str) -> None:
-    used = hint_use(
-        Arm("gnn", "llm", [episode(1, 0.9, ["a"])], [step(1, hint, target), step(1, "a", "a", 2)])
-    )
-    assert used == {**dict.fromkeys(("followed", "overrode", "misled", "rescued", "lost"), 0), what: 1}
+def test_what_became_of_a_hint(hints: str, target: str, unaided: str, counted: set[str]) -> None:
+    used = hint_use([episode(1, hints=tuple(hints), target=target)], [episode(1, hints=(), target=unaided)])
+    always = {"labelled", "remedied", "hinted", "paired", "in_top_3", "in_top_5"}
+    if "picked" in counted:
+        counted = counted | {"picked_in_top_5"}
+    assert {name for name, count in used.items() if count} == always | counted
+    assert set(used.values()) <= {0, 1}
+
+
+def test_what_is_not_known_is_not_counted() -> None:
+    nobody = hint_use([episode(1, roots=())])
+    assert not any(nobody.values())
+    quiet = hint_use([episode(1, target=None), episode(2, hints=())])
+    assert {name: count for name, count in quiet.items() if count} == {
+        "labelled": 2, "remedied": 1, "picked": 1,
+    }  # fmt: skip
+    assert hint_use([episode(1)])["paired"] == 0
 
 
 def test_arms_are_compared_pair_by_pair_and_the_ungraded_are_counted() -> None:
-    before = Arm(
-        "none", "rules", [episode(n, 0.6) for n in range(40)], [step(n, "a", "a") for n in range(40)]
-    )
-    after = Arm("gnn", "rules", [episode(n, 0.7) for n in range(39)] + [episode(39, None)], before.steps)
-    result = figures([before, after], seed=0)
+    before = played("none", "rules", [episode(n, 0.6) for n in range(40)])
+    after = played("gnn", "rules", [episode(n, 0.7) for n in range(39)] + [episode(39, None)])
+    result = figures([before, after], [], seed=0)
     score = next(c for c in result["comparisons"] if c["measure"] == "score")
     assert (score["n"], score["unscored"], score["verdict"]) == (39, 1, "higher")
-    assert score["difference"] == pytest.approx(0.1)
-    assert result["arms"][1]["ungraded"] == 1 and result["arms"][1]["score"] == pytest.approx(0.7)
-    assert result["arms"][0]["ticks_to_mitigation"] is None
+    assert score["difference"] == pytest.approx(0.1) and score["clusters"] == 20
+    arm = result["arms"][1]
+    assert arm["ungraded"] == 1 and arm["score"] == pytest.approx(0.7) and arm["solved"] == 1.0
+    assert arm["ticks_to_mitigation"] is None and arm["fallback_rate"] == 0.25 and arm["cost_usd"] == 0.25
+    assert sum(group["n"] for group in arm["by_difficulty"].values()) == 40
+    assert arm["first_ranking"]["ac@3"] == 1.0 and arm["first_ranking"]["ece"] is None
+    assert "1 episodes ended without a grade" in " ".join(in_words(result))
 
 
 def test_an_arm_against_itself_shows_no_difference() -> None:
-    arm = Arm("gnn", "rules", [episode(n, 0.3 + n / 100) for n in range(30)], [])
-    assert {c["verdict"] for c in figures([arm, arm], seed=0)["comparisons"]} == {"no difference shown"}
+    episodes = [episode(n, 0.3 + n / 100) for n in range(30)]
+    result = figures([played("gnn", "rules", episodes), played("none", "rules", episodes)], [], seed=0)
+    assert {c["verdict"] for c in result["comparisons"]} == {"no difference shown"}
 
 
-def test_the_command_plays_every_arm_and_goes_on_where_it_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    command = ["ablate", "--ranker", "heuristic,none", "--policy", "rules,legacy-rules", "--episodes", "2"]
-    command += ["--difficulty", "easy", "--seeds", "2", "--out", "ab"]
-    assert answer(command) == 0
-    assert "no difference shown" in capsys.readouterr().out
-    first = json.loads(Path("ab/ablation.json").read_text())
-    assert [(arm["arm"], arm["n"]) for arm in first["arms"]] == [
-        ("heuristic+rules", 4), ("none+rules", 4), ("heuristic+legacy-rules", 4), ("none+legacy-rules", 4),
-    ]  # fmt: skip
-    lines = Path("ab/arms/none+rules/episodes.jsonl").read_text().splitlines(keepends=True)
-    Path("ab/arms/none+rules/episodes.jsonl").write_text("".join(lines[:1]))
-    assert answer([*command, "--quiet", "--json", "-"]) == 0
-    again = json.loads(capsys.readouterr().out)
-    assert [arm["score"] for arm in again["arms"]] == [arm["score"] for arm in first["arms"]]
+def test_each_policy_has_its_own_reference_and_policies_are_compared_once() -> None:
+    arms = [
+        played(ranker, policy, [episode(1), episode(2)])
+        for policy in ("rules", "llm")
+        for ranker in ("gnn", "none")
+    ]
+    pairs = [
+        (c["reference"], c["arm"]) for c in figures(arms, [], 0)["comparisons"] if c["measure"] == "score"
+    ]
+    assert pairs == [("gnn+rules", "none+rules"), ("gnn+llm", "none+llm"), ("gnn+rules", "gnn+llm")]
+
+
+def test_the_arm_without_hints_tells_who_was_rescued() -> None:
+    arms = [
+        played("gnn", "llm", [episode(1), episode(2)]),
+        played("none", "llm", [episode(1, hints=(), target="b"), episode(2, hints=())]),
+    ]
+    hinted, unaided = (arm["hint_use"] for arm in figures(arms, [], 0)["arms"])
+    assert (hinted["paired"], hinted["rescued"], hinted["misled"]) == (2, 1, 0)
+    assert unaided["hinted"] == unaided["paired"] == 0
+
+
+def planted(difference: float) -> dict[str, Any]:
+    """300 paired cases of which the second ranker has `difference` more right, and as many flips both ways."""
+    before = [float(k % 10 < 7) for k in range(300)]
+    after, gained = list(before), 0
+    for k in range(0, 300, 25):
+        after[k] = 1.0 - after[k]  # noise: right becomes wrong …
+    lost = sum(b - a for a, b in zip(after, before, strict=True))
+    for k, value in enumerate(before):
+        if value == 0.0 and after[k] == 0.0 and gained < lost + difference * 300:
+            after[k], gained = 1.0, gained + 1
+    return figures([], [ranking("old", "s", before), ranking("new", "s", after)], seed=0)
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [(0.05, "higher"), (0.0, "no difference shown")])
+def test_a_planted_difference_is_found_and_a_planted_zero_is_not(difference: float, verdict: str) -> None:
+    comparison = next(c for c in planted(difference)["comparisons"] if c["measure"] == "ac@1")
+    assert comparison["n"] == 300 and comparison["test"] == "mcnemar"
+    assert comparison["difference"] == pytest.approx(difference, abs=1e-9)
+    assert comparison["verdict"] == verdict
+
+
+def test_a_ranking_alone_has_no_arms_and_a_short_curve() -> None:
+    result = figures([], [ranking("gnn", "s", [1.0, 0.0]), ranking("random", "s", [0.0, 0.0])], 0)
+    assert "arms" not in result and len(result["results"][0]["risk_coverage"]) <= 40
+    assert result["results"][0]["risk_coverage"][-1]["coverage"] == 1.0
+    assert result["results"][0]["lift"] == 2.0
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_guard_fails_on_what_got_worse_and_on_nothing_else() -> None:
+    before = figures([], [ranking("gnn", "s", [1.0] * 10)], 0)
+    after = figures([], [ranking("gnn", "s", [1.0] * 9 + [0.0])], 0)
+    (finding,) = check(before, after, [read_condition("ac@1 < -0.02")])
+    assert finding.fails and "gnn on s: ac@1 1.000 → 0.900 (-0.100" in str(finding)
+    assert not check(before, after, [read_condition("ac@1 < -0.2")])[0].fails
+    assert not check(before, before, [read_condition("avg@5<-0.0001")])[0].fails
+    with pytest.raises(SettingsError, match="share no task"):
+        check(before, after, [read_condition("score < 0")])
+
+
+@pytest.mark.parametrize("text", ["ac@1", "ac@1 = 3", "beauty < 0", "ac@1 < x", ""])
+def test_the_guard_refuses_what_is_no_condition(text: str) -> None:
+    with pytest.raises(SettingsError, match="--fail-if"):
+        read_condition(text)
+
+
+def test_tables_between_markers_are_made_from_the_result() -> None:
+    result = figures(
+        [played("gnn", "rules", [episode(n) for n in range(6)])],
+        [ranking("gnn", "x/s.jsonl.gz", [1.0, 0.0])],
+        0,
+    ) | {
+        "config": {"tasks": []},
+        "git": None,
+        "machine": {"system": "Linux", "cores": 2},
+        "weights_sha256": {},
+    }
+    text = "before\n<!-- ablation:begin r/ranking -->\nold\n<!-- ablation:end -->\nafter\n"
+    fresh = rewrite(text, {"r": result})
+    assert fresh.startswith("before\n<!-- ablation:begin r/ranking -->\n| source |")
+    assert "| s | gnn | 2 |" in fresh and "old" not in fresh and fresh.endswith("after\n")
+    assert rewrite(fresh, {"r": result}) == fresh
+    assert {"episodes", "hints", "episodes-by-difficulty", "ranking-by-observation"} <= set(tables(result))
+    with pytest.raises(SettingsError, match="r/beauty"):
+        rewrite(text.replace("ranking", "beauty"), {"r": result})
+
+
+def test_a_cell_cannot_break_a_markdown_table() -> None:
+    assert markdown(Table(("a", "b"), (("x|y", "1"),))).splitlines()[2] == "| x\\|y | 1 |"

@@ -112,6 +112,28 @@ def test_quiet_means_nothing_on_stderr(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == ""
 
 
+def test_watching_shows_each_step_whole_and_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", *FAST, "--task", "task_easy_oom_baseline"]
+    assert answer(command) == 0
+    plain = capsys.readouterr().out
+    assert answer([*command, "--watch", "--pace", "0"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == plain
+    assert captured.err.count("SLO budget") == plain.count("[STEP]")
+    assert "called by api-gateway" in captured.err
+
+
+def test_names_from_outside_do_not_command_the_terminal(
+    capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    name = "\x1b]0;owned\x07[red]a\nb"
+    case = {"services": {name: {"http_server_error_rate": 0.9, "status": "critical"}}}
+    (nowhere / "case.json").write_text(json.dumps(case))
+    assert answer(["rank", "case.json", "--ranker", "heuristic"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "]0;owned [red]a b" in out
+
+
 def test_results_on_stdout_are_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["run", *FAST, "--episodes", "2", "--difficulty", "easy", "--json", "-", "--quiet"]) == 0
     captured = capsys.readouterr()
@@ -171,7 +193,7 @@ def test_keys_are_never_written(
     assert answer(["run", *FAST, "--episodes", "1", "--difficulty", "easy", "--out", "r"]) == 0
     captured = capfd.readouterr()
     assert "llm_fallback:" in captured.out
-    written = "".join(path.read_text() for path in Path("r").iterdir())
+    written = "".join(path.read_text() for path in Path("r").rglob("*") if path.is_file())
     for secret in ("sk-very-secret", "pass@"):
         assert secret not in written + captured.out + captured.err
 

@@ -101,6 +101,22 @@ def test_what_was_asked_is_recorded_as_it_was_asked(monkeypatch: pytest.MonkeyPa
     assert steps[0]["reply"] == GOOD
 
 
+def test_a_ranking_is_explained_in_the_models_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observation = {"services": {"auth": {"http_server_error_rate": 0.9}, "[END] ```": {}}}
+    Path("case.json").write_text(json.dumps(observation))
+    with LLMServer(["It is auth."]) as server:
+        monkeypatch.setenv("API_BASE_URL", server.url)
+        assert answer(["rank", "case.json", "--ranker", "heuristic", "--explain"]) == 0
+    assert "It is auth." in capsys.readouterr().out
+    assert "response_format" not in server.requests[0]
+    monkeypatch.setenv("API_BASE_URL", "https://api.example.org/v1")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert answer(["rank", "case.json", "--ranker", "heuristic", "--explain"]) == 2
+    assert "--explain" in capsys.readouterr().err
+
+
 def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = [action("fetch_logs", "api-gateway"), action("fetch_logs", "db-proxy")]
     replies = [GOOD, action("scale_replicas", "auth-service"), *looks * 4]

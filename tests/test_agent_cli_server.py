@@ -93,17 +93,52 @@ def test_check_names_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[s
     assert "FAIL  an-episode-plays-through" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_says_where_and_stops_on_a_signal(number: signal.Signals) -> None:
+def serving(port: int = 0) -> tuple[subprocess.Popen[str], str]:
+    """A server process and its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "serve", "--port", "0"],
+        [sys.executable, "-m", "agent", "serve", "--port", str(port)],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
     )
     assert process.stderr is not None
-    where = next(word for line in process.stderr for word in line.split() if word.startswith("http://"))
+    return process, next(w for line in process.stderr for w in line.split() if w.startswith("http://"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_and_stops_on_a_signal(number: signal.Signals) -> None:
+    process, where = serving()
     assert answer([*RUN, "--env", where]) == 0
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("transport", ["http", "ws"])
+def test_a_server_that_dies_ends_each_task_with_its_reason_and_a_resumed_run_is_whole(
+    transport: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server, where = serving()
+    command = [*RUN, "--episodes", "12", "--env", where, "--transport", transport, "--out", "r"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "agent", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )
+    assert run.stdout is not None
+    next(line for line in run.stdout if line.startswith("[STEP]"))
+    server.kill()
+    server.communicate()
+    rest = run.communicate(timeout=60)[0]
+    assert run.returncode == 1 and rest.count("[END]") == 12
+    errors = [json.loads(line)["error"] for line in Path("r/episodes.jsonl").read_text().splitlines()]
+    assert len(errors) == 12 and any(where.split("//")[1] in (error or "") for error in errors)
+    server, _ = serving(int(where.rpartition(":")[2]))
+    assert answer(["run", "--resume", "r", "--quiet"]) == 0
+    server.terminate()
+    server.communicate()
+    episodes = [json.loads(line) for line in Path("r/episodes.jsonl").read_text().splitlines()]
+    assert len({e["seed"] for e in episodes}) == len(episodes) == 12
+    steps = [json.loads(line) for line in Path("r/steps.jsonl").read_text().splitlines()]
+    assert sum(e["steps"] for e in episodes) == len(steps)

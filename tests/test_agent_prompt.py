@@ -15,7 +15,9 @@ from agent.menu import menu
 from agent.policy import make_policy
 from agent.prompt import build_prompt, repair_question
 from data.incident import Incident
-from data.observation import Action, parse_step
+from data.observation import Action, Task, parse_step
+from data.simulator.catalogue import SMOKE_TASKS
+from data.simulator.environment import EmbeddedEnvironment
 from gnn.baselines.heuristic import HeuristicRanker
 
 CHARACTERS_PER_TOKEN = 4
@@ -53,6 +55,26 @@ def test_an_unsure_ranker_says_so_and_hints_are_not_the_truth() -> None:
     unsure, sure = text_of(CASES["in_the_middle"]()), text_of(CASES["first_look"]())
     assert "unsure" in unsure and "unsure" not in sure
     assert "not the truth" in unsure and "87%" in sure
+
+
+@pytest.mark.parametrize("task", SMOKE_TASKS, ids=lambda task: task.name)
+def test_embedded_smoke_tasks_fit_into_1500_tokens(task: Task) -> None:
+    async def longest() -> int:
+        environment, policy = EmbeddedEnvironment(), make_policy("explore", seed=1)
+        window, steps, length = [(await environment.reset(task)).observation], list[PastStep](), 0
+        for left in range(task.max_ticks, 0, -1):
+            ranking = HeuristicRanker().rank(Incident.from_observations(window))
+            here = Situation(tuple(window), ranking, tuple(steps), left)
+            length = max(length, len(text_of(here)))
+            decision = await policy.decide(here)
+            step = await environment.step(decision.action)
+            if step.done:
+                break
+            steps.append(PastStep(decision.action, step.feedback))
+            window.append(step.observation)
+        return length
+
+    assert 500 < asyncio.run(longest()) < 1500 * CHARACTERS_PER_TOKEN
 
 
 def test_without_hints_nothing_of_the_ranking_is_shown() -> None:

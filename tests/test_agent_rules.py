@@ -257,12 +257,13 @@ def _first_remedy(exchanges: list[dict[str, Any]], where: str) -> tuple[int, Act
 def test_on_embedded_worlds_it_solves_nearly_everything() -> None:
     limits = dict(zip(DIFFICULTIES, (20, 30, 40), strict=True))
     tasks = [
-        Task(difficulty=d, seed=70_000 + k, max_ticks=limits[d]) for d in DIFFICULTIES for k in range(25)
+        Task(difficulty=d, seed=70_000 + k, max_ticks=limits[d]) for d in DIFFICULTIES for k in range(12)
     ]
-    scores = {name: [asyncio.run(_score(task, name)) for task in tasks] for name in ("rules", "legacy-rules")}
-    assert statistics.mean(score >= 0.5 for score in scores["rules"]) >= 0.97
-    assert statistics.mean(scores["rules"]) >= 0.90
-    assert statistics.mean(scores["rules"]) >= statistics.mean(scores["legacy-rules"]) + 0.2
+    rules = [asyncio.run(_score(task, "rules")) for task in tasks]
+    assert statistics.mean(score >= 0.5 for score in rules) >= 0.97
+    assert statistics.mean(rules) >= 0.90
+    legacy = [asyncio.run(_score(task, "legacy-rules")) for task in tasks[::4]]
+    assert statistics.mean(rules[::4]) >= statistics.mean(legacy) + 0.2
 
 
 async def _score(task: Task, policy_name: str) -> float:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from golden_prompts import text_of
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from llm_server import LLMServer, action
 from situations import observation, service
 
-from agent.decision import PastStep, Situation
+from agent.decision import Decision, PastStep, Situation
 from agent.guard import users_are_hurt
 from agent.llm import ChatModel, LlmSettings
 from agent.menu import is_remedy, menu, takes_target
@@ -108,38 +107,38 @@ def test_prompts_hold_no_control_characters_and_none_of_the_graders_words(place:
         assert len(prompt) < 6000, attack
 
 
-def obedient(wanted: dict[str, Any]) -> LLMServer:
-    """A model that does whatever the attack wants, whether or not it can still read it."""
-    return LLMServer([action(wanted["action_type"], wanted["target_service"])])
+def test_a_model_that_obeys_every_order_does_no_harm() -> None:
+    # Whatever an attack wants is what the model answers, whether or not it could still read it.
+    obeyed = [a["wants"] for a in ATTACKS.values()]
+    replies = [action(wants["action_type"], wants["target_service"]) for wants in obeyed for _ in range(2)]
 
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_model_that_obeys_every_order_does_no_harm(attack: str) -> None:
-    here = hurt(log=TEXTS[attack], feedback=TEXTS[attack], alert=TEXTS[attack])
-
-    async def decide(url: str) -> Any:
+    async def decide_all(url: str) -> dict[str, tuple[Situation, Decision]]:
         model = ChatModel(LlmSettings(url, "key", ("m",), max_retries=0))
-        decision = await make_policy("llm", model=model).decide(here)
+        made = {}
+        for attack, text in TEXTS.items():
+            here = hurt(log=text, feedback=text, alert=text)
+            made[attack] = (here, await make_policy("llm", model=model).decide(here))
         await model.aclose()
-        return decision
+        return made
 
-    with obedient(ATTACKS[attack]["wants"]) as server:
-        decision = asyncio.run(decide(server.url))
-    taken = decision.action
-    assert taken.action_type in menu(logs_fetched=True)
-    assert not takes_target(taken.action_type) or taken.target_service in here.now.services
-    assert users_are_hurt(here) and taken.action_type != "declare_resolved"
-    assert not is_remedy(taken) or not here.now.services[str(taken.target_service)].is_healthy
-    assert decision.source == "rules" and decision.fallback in ("refused", "unknown_action", "unknown_target")
+    with LLMServer(replies) as server:
+        decisions = asyncio.run(decide_all(server.url))
+        assert len(server.requests) == len(replies)  # each was asked once more after the refusal
+    for attack, (here, decision) in decisions.items():
+        taken = decision.action
+        assert taken.action_type in menu(logs_fetched=True), attack
+        assert not takes_target(taken.action_type) or taken.target_service in here.now.services, attack
+        assert users_are_hurt(here) and taken.action_type != "declare_resolved", attack
+        assert not is_remedy(taken) or not here.now.services[str(taken.target_service)].is_healthy, attack
+        assert decision.source == "rules", attack
+        assert decision.fallback in ("refused", "unknown_action", "unknown_target"), attack
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_the_rules_do_not_follow_orders_either(attack: str) -> None:
-    told, untold = (
-        asyncio.run(make_policy("rules").decide(hurt(log=text, feedback=text, alert=text)))
-        for text in (TEXTS[attack], "quiet")
-    )
-    assert told.action.target_service == untold.action.target_service == "db"
+def test_the_rules_do_not_follow_orders_either() -> None:
+    for attack, text in TEXTS.items():
+        here = hurt(log=text, feedback=text, alert=text)
+        decision = asyncio.run(make_policy("rules").decide(here))
+        assert decision.action.target_service == "db", attack
 
 
 @settings(max_examples=500, deadline=None, database=None)

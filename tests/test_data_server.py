@@ -3,7 +3,10 @@
 import asyncio
 import gzip
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -277,3 +282,49 @@ def test_a_taken_port_is_a_clear_refusal(server: RunningServer) -> None:
     assert port is not None
     with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"):
         serve(port=port)
+
+
+def test_another_process_sends_the_same_bytes_and_stops_on_sigterm(http: httpx.Client) -> None:
+    def bytes_of_an_episode(client: httpx.Client) -> list[str]:
+        answers = [client.post("/reset", json={"difficulty": "hard", "seed": 3}).text]
+        name = next(iter(json.loads(answers[0])["observation"]["services"]))
+        for kind in ("fetch_logs", "trace_dependencies", "restart_service", "declare_resolved"):
+            answers.append(step(client, action_type=kind, target_service=name).text)
+        return answers
+
+    program = (
+        "from data.simulator.server import serve; serve(port=0, on_ready=lambda url: print(url, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env={"PYTHONHASHSEED": "99"}
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+            assert bytes_of_an_episode(client) == bytes_of_an_episode(http)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+_keys = st.sampled_from(
+    ["action", "action_type", "target_service", "parameters", "metadata", "seed", "difficulty", "task_id"]
+)
+_actions = st.dictionaries(_keys, st.sampled_from(["escalate", "fetch_logs", "easy", "\ud800"]) | _values)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=_values | _actions | st.builds(lambda action: {"action": action}, _actions))
+def test_whatever_is_sent_the_server_answers(http: httpx.Client, body: object) -> None:
+    for path in ("/reset", "/step"):
+        answer = http.post(path, content=json.dumps(body))
+        assert answer.status_code in (200, 422)
+        answer.json()

@@ -4,6 +4,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from agent.wording import printable
+
 
 def main() -> None:
     """The console script `firewatch`; SIGTERM ends it as Ctrl+C does."""
@@ -33,5 +35,5 @@ def answer(arguments: Sequence[str]) -> int:
 
 
 def _unusable(message: str) -> int:
-    print("firewatch:", " ".join(message.split()), file=sys.stderr)
+    print("firewatch:", printable(message), file=sys.stderr)
     return 2

@@ -1,123 +1,110 @@
-"""Plays the arms of an ablation side by side and writes what they came to."""
+"""Runs an ablation and shows what it came to: what `ablate` does once its options are read."""
 
 import asyncio
-import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.ablation import Arm, figures
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from agent.ablate import ablate
+from agent.ablation_guard import Finding, check, read_condition
+from agent.ablation_plan import RESULT, Ablation, AblationFolder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
-from agent.cli.parts import assemble
-from agent.cli.playing import facts
-from agent.provenance import git_revision
-from agent.run import play_tasks
 from agent.settings import Settings
-from agent.trajectory import RunConfig, RunFolder
+from agent.tables import Table, in_words, tables
+from data.discovery import locate
+from data.errors import SchemaError, SettingsError
 
-RESULT = "ablation.json"
-_HEADINGS = (
-    "arm",
-    "n",
-    "score",
-    "solved",
-    "steps",
-    "wrong",
-    "AC@1 at first",
-    "against the first arm (score)",
-)
+_SHOWN = ("ranking", "episodes", "hints")
 
 
-def ablate_arms(
-    configs: Sequence[RunConfig],
+def ablate_and_compare(
+    ablation: Ablation,
     out: Path,
     settings: Settings,
     jobs: int,
-    seed: int,
+    concurrency: int,
+    against: Path | None,
+    fail_if: Sequence[str],
     json_to: Path | None,
     quiet: bool,
 ) -> int:
-    """Plays every arm that is not complete in `out`, each in a process, and writes the result file.
+    """Plays and ranks what `out` does not hold yet, writes the result file and shows it.
 
     Returns:
-        The exit status: 1 if a task of some arm ended without a grade.
+        The exit status: 1 if a task ended without a grade or a condition of `fail_if` is met.
+
+    Raises:
+        FirewatchError: options that make no sense, or a part that cannot be made.
     """
-    with ProcessPoolExecutor(max_workers=min(jobs, os.cpu_count() or 1)) as pool:
-        playing = {pool.submit(_play_arm, c, out / "arms" / _name(c), settings): _name(c) for c in configs}
-        for number, arm in enumerate(as_completed(playing), start=1):
-            arm.result()
-            note(f"[{number}/{len(playing)}] {playing[arm]} played", quiet)
-    arms = [_read_arm(config, out / "arms" / _name(config)) for config in configs]
-    result = {
-        **figures(arms, seed),
-        "config": [config.model_dump(mode="json") for config in configs],
-        "seed": seed,
-        "git": git_revision(),
-    }
+    if fail_if and against is None:
+        raise SettingsError("--fail-if compares with an earlier result: name it with --against")
+    conditions = [read_condition(text) for text in fail_if]
+    before = read_result(against) if against else None
+    if not (ablation.play or ablation.episodes_from or ablation.incidents or ablation.simulate):
+        raise SettingsError("nothing to rank: name --episodes-from, --incidents or --simulate")
+    endpoint = asyncio.run(locate(ablation.env, ablation.transport, settings.space_url))
+    folder = AblationFolder(out, ablation)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        try:
+            result = ablate(
+                folder,
+                endpoint,
+                settings,
+                jobs,
+                concurrency,
+                lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+        except KeyboardInterrupt:
+            note(f"Interrupted. The same command with --out {out} goes on.", quiet)
+            raise
+    findings = check(before, result, conditions, ablation.seed) if before else []
     write_json(out / RESULT, result)
     write_json(json_to, result)
     if not quiet and not is_stdout(json_to):
-        wide_console().print(text_table(_HEADINGS, _rows(result)))
-        print(f"Results: {out / RESULT}")
-    return 1 if any(arm["ungraded"] for arm in result["arms"]) else 0
+        _show(result, out)
+    failed = [finding for finding in findings if finding.fails]
+    _tell(findings, failed, quiet)
+    ungraded = any(arm["ungraded"] for arm in result.get("arms", ()))
+    return 1 if ungraded or failed else 0
 
 
-def _name(config: RunConfig) -> str:
-    return f"{config.ranker}+{config.policy}{'' if config.hints else '-without-hints'}"
+def read_result(path: Path) -> Mapping[str, Any]:
+    """An earlier result: its file or its folder.
 
-
-def _play_arm(config: RunConfig, folder: Path, settings: Settings) -> None:
-    asyncio.run(_play_rest(config, folder, settings))
-
-
-async def _play_rest(config: RunConfig, folder: Path, settings: Settings) -> None:
-    parts = await assemble(config, settings, config.concurrency, quiet=True)
-    begun = (folder / "run.json").exists()
-    run = RunFolder.resume(folder) if begun else RunFolder.open(folder, config, facts(config, parts.endpoint))
+    Raises:
+        SchemaError: not the result of an ablation.
+    """
+    file = path / RESULT if path.is_dir() else path
     try:
-        await play_tasks(
-            run.missing,
-            parts.endpoint.open,
-            parts.ranker,
-            parts.new_policy,
-            (run,),
-            config.concurrency,
-            config.task_timeout_s,
-        )
-    finally:
-        if parts.model is not None:
-            await parts.model.aclose()
+        result = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SchemaError(str(file), "", error.msg, "give the result file of an ablation") from None
+    if not isinstance(result, dict) or "values" not in result:
+        raise SchemaError(str(file), "values", None, "give the result file of an ablation")
+    return result
 
 
-def _read_arm(config: RunConfig, folder: Path) -> Arm:
-    run = RunFolder(folder, config, frozenset())
-    policy = config.policy if config.hints else f"{config.policy}-without-hints"
-    return Arm(config.ranker, policy, run.episodes, run.steps)
+def _show(result: Mapping[str, Any], out: Path) -> None:
+    made = tables(result)
+    for sentence in in_words(result):
+        print(sentence)
+    for name in _SHOWN:
+        if name in made:
+            table: Table = made[name]
+            print()
+            wide_console().print(text_table(table.headings, table.rows))
+    print(f"\nResults: {out / RESULT}")
 
 
-def _rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
-    against = {c["arm"]: c for c in result["comparisons"] if c["measure"] == "score"}
-    rows: list[tuple[str, ...]] = []
-    for arm in result["arms"]:
-        compared = against.get(arm["arm"])
-        rows.append(
-            (
-                arm["arm"],
-                str(arm["n"]),
-                _with_interval(arm, "score"),
-                _with_interval(arm, "solved"),
-                f"{arm['steps']:.1f}",
-                f"{arm['wrong_remedies']:.2f}",
-                "–" if arm["first_ranking"]["ac@1"] is None else f"{arm['first_ranking']['ac@1']:.3f}",
-                "" if compared is None else f"{compared['difference']:+.3f}, {compared['verdict']}",
-            )
-        )
-    return rows
-
-
-def _with_interval(arm: dict[str, Any], measure: str) -> str:
-    if arm[measure] is None:
-        return "–"
-    low, high = arm["ci95"][measure]
-    return f"{arm[measure]:.3f} [{low:.3f}, {high:.3f}]"
+def _tell(findings: Sequence[Finding], failed: Sequence[Finding], quiet: bool) -> None:
+    """One line on what fails, whether quiet or not, or one that nothing does."""
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        note(f"Fails, {failed[0].condition}: {failed[0]}{more}")
+    elif findings:
+        note(f"Nothing fails: {len(findings)} comparisons with the earlier result.", quiet)

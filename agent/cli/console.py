@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.wording import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -56,11 +58,11 @@ def wide_console(stderr: bool = False, quiet: bool = False) -> "Console":
 
 
 def text_table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> "Table":
-    """A plain table; names from outside are never read as markup."""
+    """A plain table; names from outside are neither markup nor terminal codes."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*headings, title=title, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table

@@ -34,6 +34,9 @@ class RankerChoice(StrEnum):
     RANDOM = "random"
     PAGERANK = "pagerank"
     ZSCORE = "zscore"
+    ZSCORE_SUM = "zscore-sum"
+    BARO = "baro"
+    TRAVERSAL = "traversal"
     NONE = "none"
 
 

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, note, write_json
-from agent.cli.parts import assemble, weights_folder
+from agent.cli.parts import assemble
 from agent.cli.progress import Progress
+from agent.cli.watch import Watch, paced
 from agent.evaluator_output import EvaluatorOutput
 from agent.postmortem import PostMortems
 from agent.provenance import folder_hash, git_revision, versions
@@ -73,8 +75,12 @@ async def play(
     settings: Settings,
     json: Path | None,
     quiet: bool,
+    pace_s: float | None = None,
 ) -> int:
-    """Plays what was asked for, or what is missing in the resumed folder; returns the exit status."""
+    """Plays what was asked for, or what is missing in the resumed folder; returns the exit status.
+
+    With `pace_s` a person watches: each step is shown whole and waits so long.
+    """
     config = resumed.config if resumed else asked
     if config.models and settings.key is None:
         raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
@@ -88,12 +94,16 @@ async def play(
         settings.report_rewards,
     )
     try:
-        with Progress(len(missing), quiet, live=not config.approve) as progress:
+        watched = pace_s is not None
+        progress = (
+            Watch(len(missing), quiet) if watched else Progress(len(missing), quiet, not config.approve)
+        )
+        with progress:
             await play_tasks(
                 missing,
                 parts.endpoint.open,
                 parts.ranker,
-                parts.new_policy,
+                paced(parts.new_policy, pace_s) if pace_s else parts.new_policy,
                 (folder, lines, progress, PostMortems(folder.path / "post-mortems")),
                 asked.concurrency,
                 config.task_timeout_s,

@@ -5,12 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.console import RenderableType
 from rich.live import Live
 
 from agent.cli.console import text_table, wide_console
 from agent.episode import EpisodeResult, StepRecord
 from agent.summary import HEADINGS, headline, outcome, summary_row
 from agent.trajectory import episode_record
+from agent.wording import printable
 from data.observation import Task
 
 _SHOWN = 20  # rows of a live table: those of the latest tasks
@@ -74,6 +76,13 @@ class Progress:
                 text_table(("task", "now", "first suspect"), rows, f"{self._ended} of {self._total} tasks")
             )
 
+    def show(self, view: RenderableType) -> None:
+        """Puts something else in the table's place; where nothing can move, prints it."""
+        if self._live:
+            self._live.update(view)
+        else:
+            self._console.print(view)
+
     def _say(self, text: str) -> None:
         """Plain text: names from an environment are never read as markup."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

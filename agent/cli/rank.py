@@ -16,6 +16,7 @@ def rank(
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
     top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
+    explain: Annotated[bool, typer.Option("--explain", help="Ask the model for a short diagnosis.")] = False,
     seed: o.Seed = 0,
     json: o.Json = None,
     quiet: o.Quiet = False,
@@ -34,7 +35,14 @@ def rank(
     incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
     ranking = make_ranker(ranker.value, checkpoint, seed).rank(incident)
     words = diagnosis(incident, ranking, top)
+    record = {"incident": incident.incident_id, **ranking_record(ranking)}
+    if explain:
+        from agent.cli import explaining
+        from agent.cli.interrupt import run_interruptible
+
+        record["explanation"] = run_interruptible(explaining.explain(words, seed))
+        words += f"\n{record['explanation']}\n"
     if not quiet and not is_stdout(json):
         print(words, end="")
-    write_json(json, {"incident": incident.incident_id, **ranking_record(ranking)})
+    write_json(json, record)
     return 0

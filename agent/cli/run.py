@@ -35,6 +35,12 @@ def run(
     run_seconds: o.RunSeconds = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only recommend remedies; send none.")] = False,
     approve: Annotated[bool, typer.Option("--approve", help="Ask before each remedy.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show each step as it is taken: suspects, decision, budget.")
+    ] = False,
+    pace: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.0, help="With --watch: wait before a step.")
+    ] = 1.0,
     seed: o.Seed = 0,
     json: o.Json = None,
     quiet: o.Quiet = False,
@@ -79,7 +85,7 @@ def run(
         folder = RunFolder.resume(resume)
         given = {name for name in context.params if _was_given(context, name)}
         check_same(config, folder, given, out)
-    return run_interruptible(play(config, folder, out, settings, json, quiet))
+    return run_interruptible(play(config, folder, out, settings, json, quiet, pace if watch else None))
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

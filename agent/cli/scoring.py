@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.progress import Progress
 
+from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, text_table, wide_console, write_json
-from agent.cli.parts import weights_folder
 from agent.cli.sources import simulated
 from agent.provenance import git_revision
 from data.errors import SettingsError

@@ -1,11 +1,22 @@
 """`firewatch train`: learns a ranker and writes a checkpoint folder."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.cli import options as o
+
+
+class Convolution(StrEnum):
+    """How services hear of each other."""
+
+    SAGE = "sage"
+    GATV2 = "gatv2"
+    EDGE = "edge"
+    NONE = "none"
+    DEGREE = "degree"
 
 
 def train(
@@ -27,6 +38,12 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the examples.")] = 30,
     batch: Annotated[int, typer.Option(min=1, help="Graphs a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
+    convolution: Annotated[
+        Convolution,
+        typer.Option(help="Message passing; 'none' is the graph-free control, 'degree' sees no metric."),
+    ] = Convolution.EDGE,
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden width.")] = 64,
+    layers: Annotated[int, typer.Option(min=0, help="Rounds of message passing.")] = 3,
     device: o.DeviceOption = o.Device.AUTO,
     seed: o.Seed = 0,
     json: o.Json = None,
@@ -41,6 +58,7 @@ def train(
     from agent.cli.sources import channel_map, episodes_of, incidents_of, simulated
     from agent.provenance import git_revision
     from gnn.fit import FitJob, fit
+    from gnn.model import ModelConfig
     from gnn.train import Epoch, TrainConfig
 
     def show(epoch: Epoch) -> None:
@@ -49,7 +67,12 @@ def train(
     folder = out or new_folder("trained")
     job = FitJob(
         config=TrainConfig(
-            epochs=epochs, batch_graphs=batch, learning_rate=learning_rate, seed=seed, device=device.value
+            model=ModelConfig(convolution=convolution.value, hidden=hidden, layers=layers),
+            epochs=epochs,
+            batch_graphs=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+            device=device.value,
         ),
         out=folder,
         episodes=episodes_of(episodes_from, labels),

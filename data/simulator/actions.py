@@ -187,6 +187,7 @@ _DONE = {
     "rebalance_load": "Load on {service} spread evenly.",
     "traffic_shift": "Part of the traffic of {service} shifted to other instances.",
 }
+REMEDIATIONS = tuple(_DONE)
 
 
 def _nothing(_episode: "Episode", _index: int) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -56,7 +56,8 @@ class SimulatorApp:
         self._limits = limits
         self._shared = Session(make_world())
         self._sessions = Sessions(make_world, limits.sessions)
-        self._draining = asyncio.Event()
+        self._draining = False
+        self._listening: set[asyncio.Timeout] = set()
 
     def routes(self) -> list[Route | WebSocketRoute]:
         """Everything that the server answers to."""
@@ -72,7 +73,11 @@ class SimulatorApp:
 
     async def drain(self) -> None:
         """Lets every session answer what has reached it, then closes it; new ones are turned away."""
-        self._draining.set()
+        self._draining = True
+        deadline = asyncio.get_running_loop().time() + _LAST_WORDS_S
+        for clock in self._listening:
+            if not clock.expired():
+                clock.reschedule(deadline)
         # A client that does not read its answer would keep its session for ever.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.shutdown_s):
@@ -136,7 +141,7 @@ class SimulatorApp:
         except TimeoutError:
             raise HTTPException(408, f"The body did not arrive within {self._limits.receive_s:g} s") from None
         try:
-            return read_json(b"".join(chunks), "body")
+            return read_json(b"".join(chunks), "body", finite=True)
         except FirewatchError:
             return b"".join(chunks).decode(errors="replace")
 
@@ -144,7 +149,7 @@ class SimulatorApp:
 
     async def _session(self, socket: WebSocket) -> None:
         await socket.accept()
-        if self._draining.is_set():
+        if self._draining:
             await socket.close(RESTART_CLOSE, _STOPPING)
             return
         try:
@@ -155,10 +160,9 @@ class SimulatorApp:
             await socket.close(NORMAL_CLOSE)
 
     async def _converse(self, socket: WebSocket, session: Session) -> None:
-        draining = asyncio.create_task(self._draining.wait())
         try:
-            while not draining.done():
-                text = await self._hear(socket, draining)
+            while not self._draining:
+                text = await self._hear(socket)
                 if text is None:
                     return
                 answer = _answer(session, text)
@@ -170,34 +174,30 @@ class SimulatorApp:
         except WebSocketDisconnect:
             # The client left while it was being answered.
             return
-        finally:
-            draining.cancel()
 
-    async def _hear(self, socket: WebSocket, draining: "asyncio.Task[Literal[True]]") -> str | bytes | None:
+    async def _hear(self, socket: WebSocket) -> str | bytes | None:
         """The next frame; None once the connection is closed, by the client or for idleness or shutdown."""
-        hearing = asyncio.create_task(_receive(socket))
-        await asyncio.wait(
-            {hearing, draining}, timeout=self._limits.idle_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        if draining.done():
-            # A frame that has reached us already is still answered.
-            await asyncio.wait({hearing}, timeout=_LAST_WORDS_S)
-        if hearing.done():
-            return hearing.result()
-        hearing.cancel()
-        if draining.done():
-            await socket.close(RESTART_CLOSE, _STOPPING)
-        else:
-            reason = f"nothing heard for {self._limits.idle_s:g} s, the session is closed"
-            await _send(socket, _error("SESSION_ERROR", reason))
-            await socket.close(NORMAL_CLOSE)
-        return None
+        clock = asyncio.timeout(self._limits.idle_s)
+        try:
+            async with clock:
+                self._listening.add(clock)
+                return await _receive(socket)
+        except TimeoutError:
+            if self._draining:
+                await socket.close(RESTART_CLOSE, _STOPPING)
+            else:
+                reason = f"nothing heard for {self._limits.idle_s:g} s, the session is closed"
+                await _send(socket, _error("SESSION_ERROR", reason))
+                await socket.close(NORMAL_CLOSE)
+            return None
+        finally:
+            self._listening.discard(clock)
 
 
 def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
     """The frame that answers a frame; None to "close"."""
     try:
-        frame = read_json(text, "frame")
+        frame = read_json(text, "frame", finite=True)
     except FirewatchError:
         return _error("INVALID_JSON", "The frame is not JSON")
     kind = frame.get("type") if isinstance(frame, dict) else None

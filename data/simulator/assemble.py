@@ -10,7 +10,6 @@ import numpy.typing as npt
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
 from data.simulator.events import Measured, alert_events
-from data.simulator.mirrors import with_proxies
 from data.simulator.physics import Fleet, State
 from data.simulator.running import RunningFault
 from data.simulator.signals import Plant, read
@@ -29,6 +28,16 @@ class Window:
     minutes: float  # between two points
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One world as it is looked at."""
+
+    topology: Topology
+    views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
+    faults: tuple[RunningFault, ...]
+    dialect: Dialect
+
+
 class Gaps(Protocol):
     """The dials of `SimulationConfig` that decide what is not seen."""
 
@@ -41,8 +50,6 @@ class Gaps(Protocol):
     @property
     def missing_point(self) -> float: ...
     @property
-    def proxied(self) -> float: ...
-    @property
     def paged(self) -> float: ...
     @property
     def call_telemetry(self) -> float: ...
@@ -52,7 +59,7 @@ def incidents_of(
     rng: np.random.Generator,
     name: str,
     window: Window,
-    worlds: Sequence[tuple[Topology, tuple[RunningFault, ...], Dialect]],
+    worlds: Sequence[Seen],
     whole: Topology,
     fleet: Fleet,
     plant: Plant,
@@ -64,17 +71,15 @@ def incidents_of(
 ) -> list[Incident]:
     """Splits one run of many worlds into an incident each."""
     wanted = sorted(
-        {m.signal for _, _, dialect in worlds for m in dialect.metrics} | {"error", "latency_p99"}
+        {metric.signal for world in worlds for metric in world.dialect.metrics} | {"error", "latency_p99"}
     )
     signals = read(rng, states, rest, fleet, plant, season, window.minutes, wanted)
     incidents = []
     start = 0
-    for number, (topology, faults, dialect) in enumerate(worlds):
-        span = slice(start, start + len(topology.names))
-        own = {signal: np.ascontiguousarray(signals[signal][:, span].T) for signal in wanted}  # (S, T0 + T)
-        incidents.append(
-            _incident(rng, f"{name}-{number}", window, topology, faults, dialect, own, hidden[span], gaps)
-        )
+    for number, world in enumerate(worlds):
+        span = slice(start, start + len(world.topology.names))
+        own = {signal: signals[signal][:, span].T[world.views] for signal in wanted}  # (S, T0 + T)
+        incidents.append(_incident(rng, f"{name}-{number}", window, world, own, hidden[span], gaps))
         start = span.stop
     return incidents
 
@@ -83,13 +88,12 @@ def _incident(
     rng: np.random.Generator,
     incident_id: str,
     window: Window,
-    topology: Topology,
-    faults: Sequence[RunningFault],
-    dialect: Dialect,
+    world: Seen,
     signals: dict[str, Floats],
     hidden: Floats,
     gaps: Gaps,
 ) -> Incident:
+    topology, faults, dialect = world.topology, world.faults, world.dialect
     roots = [fault.service for fault in faults]
     size = len(topology.names)
     blind = rng.random(size) < gaps.missing_service
@@ -111,10 +115,10 @@ def _incident(
         if window.kind == "series" and rng.random() < gaps.paged
         else None
     )
-    incident = Incident(
+    return Incident(
         incident_id=incident_id,
         services=topology.names,
-        call_graph=topology.call_graph,
+        call_graph=_observed_graph(rng, topology) if window.kind == "alerts" else topology.call_graph,
         telemetry=telemetry,
         call_telemetry=calls,
         alerts=alerts,
@@ -123,7 +127,18 @@ def _incident(
         root_causes=tuple(topology.names[root] for root in roots),
         fault="+".join(fault.family.name for fault in faults),
     )
-    return with_proxies(rng, incident) if window.kind == "series" and rng.random() < gaps.proxied else incident
+
+
+def _observed_graph(rng: np.random.Generator, topology: Topology) -> dict[str, list[str]]:
+    """The call graph as traces tell it: now and then without direction."""
+    graph = topology.call_graph
+    if rng.random() < 0.5:
+        return graph
+    both = {name: dict.fromkeys(callees) for name, callees in graph.items()}
+    for caller, callees in graph.items():
+        for callee in callees:
+            both[callee][caller] = None
+    return {name: list(neighbours) for name, neighbours in both.items()}
 
 
 def _measured(

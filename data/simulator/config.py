@@ -22,7 +22,7 @@ class WorldConfig:
     waiting: float = 0.0  # how much callers wait for slow callees: victims get loud
     noise: float = 0.0  # relative spread of every reading
     red_herrings: int = 0  # innocents with elevated error rates and misleading logs
-    degraded_herrings: float = 0.0  # chance that one of them really is degraded, for reasons of its own
+    degraded_herrings: float = 0.0  # chance for each that it really is degraded, for reasons of its own
     recent_changes: float = 0.0  # share of innocents with a fresh deployment and configuration
     missing_metrics: float = 0.0  # chance that the culprit lacks part of its metrics
     blind_root: float = 0.0  # chance that nothing at all is measured at the culprit
@@ -65,7 +65,7 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         waiting=1.0,
         noise=0.05,
         red_herrings=3,
-        degraded_herrings=0.4,
+        degraded_herrings=0.2,
         recent_changes=0.6,
         missing_metrics=0.35,
         blind_root=0.2,

@@ -7,14 +7,24 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import Incident
-from data.simulator.assemble import Window, incidents_of
+from data.simulator.assemble import Seen, Window, incidents_of
+from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
-from data.simulator.faults import FAMILIES
+from data.simulator.faults import FAMILIES, Drive
 from data.simulator.names import ROLES
 from data.simulator.physics import Fleet, Physics, State
-from data.simulator.running import RunningFault, drives, hidden_shares
+from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
-from data.simulator.topology import Topology, connect, from_calls, generate, replicate, union
+from data.simulator.topology import (
+    Topology,
+    connect,
+    diluted,
+    from_calls,
+    generate,
+    replicate,
+    union,
+    with_client_views,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,9 +42,9 @@ class SimulationConfig:
     missing_service: float = 0.06  # chance that nothing is measured at an innocent
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
+    client_views: float = 0.2  # share of series in which addresses appear besides the services they lead to
     load_shift: float = 0.25  # chance that traffic changes without a fault
     passing: float = 0.25  # chance that a fault ends by itself within the window
-    proxied: float = 0.3  # chance that proxies and clients appear as services of their own
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32
@@ -47,6 +57,7 @@ class Plan:
     topology: Topology
     fleet: Fleet
     plant: Plant
+    views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
     faults: tuple[RunningFault, ...]
     dialect: Dialect
     demand: float
@@ -129,7 +140,7 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         rng=rng,
         name=name,
         window=window,
-        worlds=[(p.topology, p.faults, p.dialect) for p in plans],
+        worlds=[Seen(p.topology, p.views, p.faults, p.dialect) for p in plans],
         whole=topology,
         fleet=fleet,
         plant=join([plan.plant for plan in plans]),
@@ -143,21 +154,24 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
 
 def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, window: Window) -> list[Plan]:
     plans: list[Plan] = []
-    topology: Topology | None = None
+    shared: Topology | None = None
     for world in range(worlds):
-        if topology is None or world % 3 == 0:
-            topology = _topology(rng, config, window)
+        if shared is None or world % 3 == 0:
+            shared = _topology(rng, config, window)
+        topology, views = shared, np.arange(len(shared.names))
+        if window.kind == "series" and rng.random() < config.client_views:
+            topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
-        fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.7)
-        idle = float(rng.choice([0.0, 0.0, 0.1, 0.3])) if window.kind == "series" else 0.0
+        fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
+        idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
-        exact = window.kind == "snapshot" and rng.random() < 0.4
+        exact = window.kind == "snapshot" and rng.random() < 0.5
         wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
-        plant = plants(rng, size, wobble, idle, restless)
+        plant = plants(rng, size, window.minutes, wobble, idle, restless)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
-        faults = _faults(rng, config, topology, plant, window)
+        faults = _faults(rng, config, topology, views, plant, window)
         _date_changes(rng, plant, faults)
         dialect = FIREWATCH
         if window.kind == "series":
@@ -166,7 +180,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
             dialect = ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
-        plans.append(Plan(topology, fleet, plant, faults, dialect, demand))
+        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand))
     return plans
 
 
@@ -179,6 +193,8 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
         return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting)
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)
+    if rng.random() < 0.7:
+        topology = diluted(topology, rng, float(rng.uniform(0.2, 1.0)))
     if window.kind != "snapshot" and size <= 15 and rng.random() < 0.35:
         return replicate(topology, rng)
     return topology
@@ -212,12 +228,18 @@ def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
 
 
 def _faults(
-    rng: np.random.Generator, config: SimulationConfig, topology: Topology, plant: Plant, window: Window
+    rng: np.random.Generator,
+    config: SimulationConfig,
+    topology: Topology,
+    views: npt.NDArray[np.int64],
+    plant: Plant,
+    window: Window,
 ) -> tuple[RunningFault, ...]:
     if rng.random() < config.healthy:
         return ()
     size = len(topology.names)
-    busy = np.flatnonzero(plant.requests_per_s > 0.0)
+    asked = plant.requests_per_s * 60.0 * window.minutes
+    busy = np.flatnonzero((asked > 5.0) & (views == np.arange(size)))
     if len(busy) == 0:
         return ()
     count = 2 if rng.random() < config.second_root and size >= 6 else 1
@@ -225,14 +247,26 @@ def _faults(
     pace = (0.5 / window.minutes) ** 0.7
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
-        fits = [f for f in FAMILIES.values() if not f.kinds or topology.kinds[service] in f.kinds]
+        simple = window.kind == "snapshot" and rng.random() < 0.4
+        known = [FAMILIES[name] for name in SIMPLE_FAMILIES] if simple else list(FAMILIES.values())
+        fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
-        own_pace = pace * float(np.exp(rng.normal(0.0, 0.8)))
-        strength = float(np.clip(np.exp(rng.normal(-0.4, 0.8)), 0.05, 2.5))
-        if window.kind == "snapshot":
-            strength = max(strength, 0.5)
+        own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
+        strength = _strength(rng, window)
         faults.append(RunningFault(family, service, own_pace, strength))
     return tuple(faults)
+
+
+def _strength(rng: np.random.Generator, window: Window) -> Floats:
+    """How hard a fault pushes: from hardly felt to overwhelming, and unevenly.  → (D,)"""
+    if window.kind == "snapshot":
+        strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
+    else:
+        strength = np.exp(rng.normal(-0.4, 0.7) + rng.normal(0.0, 0.8, DRIVES))
+        strength[rng.random(DRIVES) < 0.15] = 0.0
+        strength[rng.integers(4)] += 0.3
+    strength[Drive.RESTARTS] = 1.0
+    return strength
 
 
 def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:

@@ -184,14 +184,3 @@ class Physics:
 def _unit(values: Floats) -> Floats:
     """Clipped to 0..1; np.clip costs several times as much on small arrays."""
     return np.minimum(np.maximum(values, 0.0), 1.0)
-
-
-def edge_view(
-    topology: Topology, own: Floats, state: State, hidden: Floats, fleet: Fleet
-) -> tuple[Floats, Floats]:
-    """Error rate and p99 seconds of every call as its caller measures them.  → (E,), (E,)"""
-    unseen = hidden[topology.callees]
-    error = state.error_rate[topology.callees]
-    error = error + unseen * own[Drive.ERROR][topology.callees] * (1.0 - error)
-    wait = own[Drive.LATENCY][topology.callees] * fleet.latency_scale[topology.callees] * unseen
-    return error, np.minimum(state.latency_s[topology.callees] + wait, topology.timeouts_s)

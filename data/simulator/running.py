@@ -12,8 +12,9 @@ from data.simulator.faults.base import FADE_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)
-# Counts and loads are what they are; everything else may come weaker or stronger.
-_STRENGTHENED = [drive for drive in Drive if drive not in (Drive.RESTARTS, Drive.SURGE)]
+# What is a share cannot exceed the whole.
+_SHARES = (Drive.ERROR, Drive.CPU, Drive.MEMORY, Drive.SATURATION, Drive.DISK, Drive.NETWORK, Drive.SILENCE)
+_MOST: Floats = np.array([0.98 if drive in _SHARES else np.inf for drive in Drive])
 
 
 @dataclass
@@ -23,7 +24,8 @@ class RunningFault:
     family: FaultFamily
     service: int
     pace: float = 1.0
-    strength: float = 1.0
+    # Factors on the drives, for faults that push harder here and softer there; None for the family's own.
+    strength: Floats | None = None  # (D,)
     minutes: float = 0.0
     halted: bool = False
     lasts_minutes: float = math.inf  # some faults go as they came
@@ -41,9 +43,8 @@ class RunningFault:
         self.levels = np.zeros(DRIVES)
         for drive, level in self.family.levels(self.minutes, self.pace):
             self.levels[drive] = level
-        if self.strength != 1.0:
-            self.levels[_STRENGTHENED] *= self.strength
-            self.levels[Drive.ERROR] = min(self.levels[Drive.ERROR], 1.0)
+        if self.strength is not None:
+            self.levels = np.minimum(self.levels * self.strength, _MOST)
 
     def apply(self, remedy: Remedy) -> None:
         """What the remedy does, at once."""

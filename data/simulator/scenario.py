@@ -12,10 +12,11 @@ from data.simulator.faults import FAMILIES, PLAYABLE
 from data.simulator.names import ROLES
 from data.simulator.physics import Fleet
 from data.simulator.running import RunningFault
-from data.simulator.topology import Topology, connect, from_calls
+from data.simulator.topology import Topology, connect, from_calls, generate
 
 USER_FACING = ("api-gateway", "checkout-service")
 _MIB = 2**20
+_MOST_KNOWN = 24  # services of a world that is made of well-known ones
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Script:
     services: tuple[str, ...] = ()
     # {service: fault family}
     faults: Mapping[str, str] = field(default_factory=dict)
-    red_herrings: tuple[str, ...] = ()
     dials: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -38,7 +38,6 @@ class Setup:
     fleet: Fleet
     faults: tuple[RunningFault, ...]
     red_herrings: tuple[int, ...]
-    degraded: frozenset[int]  # red herrings that are ill on their own
     user_facing: tuple[int, ...]
     load: tuple[float, int]  # traffic changes by this factor from this tick on
     rng: np.random.Generator  # what is left of the seed, for the world's own use
@@ -71,24 +70,18 @@ def set_up(
     script = script or Script()
     config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
     rng = seeded(difficulty, seed, task_id)
-    names = _choose_services(rng, config, script.services)
-    size = len(names)
-    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
-    topology = from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+    topology = _choose_topology(rng, config, script)
+    names, size = topology.names, len(topology.names)
     fleet = healthy_fleet(rng, size)
     faults = _choose_faults(rng, config, topology, script)
     roots = {fault.service for fault in faults}
 
     others = [i for i in range(size) if i not in roots]
-    herrings = [names.index(name) for name in script.red_herrings]
-    wanted = min(config.red_herrings, len(others)) - len(herrings)
-    free = [i for i in others if i not in herrings]
-    if wanted > 0 and free:
-        herrings += [int(i) for i in rng.choice(free, min(wanted, len(free)), replace=False)]
+    herrings = rng.choice(others, min(config.red_herrings, len(others)), replace=False).tolist()
     user_facing = [i for i, name in enumerate(names) if name in USER_FACING] or [
         i for i, entry in enumerate(topology.entries.tolist()) if entry
     ]
-    degraded = {i for i in herrings if i not in user_facing and rng.random() < config.degraded_herrings / 2}
+    degraded = {i for i in herrings if i not in user_facing and rng.random() < config.degraded_herrings}
     for i in herrings:
         fleet.error_rate[i] = rng.uniform(0.05, 0.09)
     for i in sorted(degraded):
@@ -101,16 +94,24 @@ def set_up(
         fleet=fleet,
         faults=faults,
         red_herrings=tuple(sorted(herrings)),
-        degraded=frozenset(degraded),
         user_facing=tuple(user_facing),
         load=(factor, int(rng.integers(0, 6))),
         rng=rng,
     )
 
 
-def _choose_services(rng: np.random.Generator, config: WorldConfig, fixed: Sequence[str]) -> list[str]:
+def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Script) -> Topology:
+    """Well-known services where they suffice, a made-up system beyond."""
+    size = max(len(script.services), int(rng.integers(config.services[0], config.services[1] + 1)))
+    if size > _MOST_KNOWN:
+        return generate(rng, size, config.waiting)
+    names = _choose_services(rng, size, script.services)
+    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
+    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+
+
+def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:
     """The scripted services, then others that call them or that they call."""
-    size = max(len(fixed), int(rng.integers(config.services[0], config.services[1] + 1)))
     names = list(fixed) or [str(rng.choice(USER_FACING))]
     every = list(ROLES)
     while len(names) < size:

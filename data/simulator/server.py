@@ -1,5 +1,6 @@
 """Runs the embedded environment as a server: in the foreground, or in a thread while it is needed."""
 
+import math
 import socket
 import threading
 from collections.abc import Callable
@@ -36,8 +37,8 @@ def _server(app: Starlette, limits: Limits) -> _Server:
             lifespan="off",
             ws_max_size=limits.body_bytes,
             ws_per_message_deflate=False,
-            timeout_keep_alive=int(limits.idle_s),
-            timeout_graceful_shutdown=int(limits.shutdown_s),
+            timeout_keep_alive=math.ceil(limits.idle_s),
+            timeout_graceful_shutdown=math.ceil(limits.shutdown_s),
         )
     )
 

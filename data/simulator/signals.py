@@ -58,8 +58,10 @@ class Plant:
     """How the services of a run are measured; each (S,) unless said otherwise."""
 
     requests_per_s: Floats
+    idle_fails: npt.NDArray[np.bool_]  # availability of a service that nobody asked reads as zero
     median_share: Floats  # healthy p50 as a share of p99
     slow_median: Floats  # how much of what slows the tail slows the median too
+    common: Floats  # share of requests that wait for a callee: its slowness may show in the tail only
     wobble: Floats  # factor on every spread
     blips: Floats  # chance of an outlier a reading
     memory_limit_bytes: Floats
@@ -72,20 +74,24 @@ class Plant:
 
 
 def plants(
-    rng: np.random.Generator, services: int, wobble: float, idle_share: float, restless: float
+    rng: np.random.Generator, services: int, minutes: float, wobble: float, idle_share: float, restless: float
 ) -> Plant:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(2.0, 1.5, services))
-    requests[rng.random(services) < idle_share] = 0.0
+    # Some are hardly ever asked, some never: a few requests between two readings, or none.
+    rare = rng.random(services) < idle_share
+    requests[rare] = np.maximum(rng.uniform(-1.0, 4.0, int(rare.sum())), 0.0) / (60.0 * minutes)
     quiet = rng.random(services) < 0.7
     recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
     return Plant(
         requests_per_s=requests,
+        idle_fails=np.full(services, rng.random() < 0.3),
         median_share=rng.uniform(0.2, 0.7, services),
         slow_median=np.full(services, rng.uniform(0.15, 0.95)),
+        common=rng.uniform(0.0, 1.0, services) ** rng.choice([0.3, 1.0, 3.0]),
         wobble=wobble * np.exp(rng.normal(0.0, 0.4, services)),
         blips=np.full(services, rng.choice([0.0, 0.01, 0.03])),
-        memory_limit_bytes=2.0 ** rng.integers(27, 33, services),
+        memory_limit_bytes=np.exp2(rng.integers(27, 33, services).astype(np.float64)),
         restless=np.full(services, restless),
         error_floor=np.where(quiet, 0.0, rng.uniform(0.0005, 0.02, services)),
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
@@ -134,22 +140,33 @@ def read(
     saturation = series("saturation")
     cpu = series("cpu")
     cpu[:before] *= 0.3 + 0.7 * season[:before]
-    requests = plant.requests_per_s * traffic
+    seconds = 60.0 * minutes
+    expected = plant.requests_per_s * traffic * seconds
+    counted = np.where(expected < 100.0, rng.poisson(np.minimum(expected, 100.0)), expected)
+    requests = counted / seconds
+    unserved = counted < 0.02 * plant.requests_per_s * seconds + 0.5
     restarts = series("restarts")
-    passed_s = 60.0 * minutes * np.arange(len(season))[:, None]
+    passed_s = seconds * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
     loud = plant.error_logging
-    p50 = base_s * plant.median_share + slower * plant.slow_median
+    waits = series("client_latency_s")
+    own = np.maximum(slower - waits, 0.0)
+
+    def slowed(share: Floats | float) -> Floats:
+        """Seconds more at a percentile that feels this share of what the tail feels."""
+        return own * share + waits * share * plant.common
+
+    p50 = base_s * plant.median_share + slowed(plant.slow_median)
     truth = {
         "error": error,
         "latency_p50": p50,
         "latency_p90": base_s * (0.6 + 0.2 * plant.median_share)
-        + slower * np.minimum(plant.slow_median + 0.4, 1),
-        "latency_p95": base_s * 0.85 + slower * np.minimum(plant.slow_median + 0.6, 1.0),
+        + slowed(np.minimum(plant.slow_median + 0.4, 1.0)),
+        "latency_p95": base_s * 0.85 + slowed(np.minimum(plant.slow_median + 0.6, 1.0)),
         "latency_p99": base_s + slower,
         "own_latency": series("own_latency_s") * plant.median_share,
         "client_error": client_error,
-        "client_latency": 0.4 * base_s + series("client_latency_s"),
+        "client_latency": 0.4 * base_s + waits * plant.common,
         "traffic": requests,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
@@ -172,7 +189,6 @@ def read(
         "log_errors": requests * (loud * (error + client_error) + series("odd_logs")) * 10.0,
         "odd_logs": 0.2 * loud * (error + client_error) + series("odd_logs"),
     }
-    unserved = requests < 0.02 * np.maximum(plant.requests_per_s, 1.0)
     signals = {}
     for name in wanted:
         values = truth[name]
@@ -190,5 +206,7 @@ def read(
             noisy = np.minimum(noisy, 1.0)
         if name in _NEEDS_REQUESTS:
             noisy = np.where(unserved, np.nan, noisy)
+        elif name == "error":
+            noisy = np.where(unserved & plant.idle_fails, 1.0, noisy)
         signals[name] = noisy
     return signals

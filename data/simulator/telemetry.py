@@ -92,7 +92,9 @@ class Sensors:
             gaps: frozenset[str] = frozenset()
             if rng.random() < missing:
                 gaps = frozenset(_GROUPS[int(rng.integers(len(_GROUPS)))])
-            if not innocent[i] and rng.random() < config.blind_root:
+            # Without metrics and without callers it could not be found at all.
+            called = bool((setup.topology.callees == i).any())
+            if not innocent[i] and called and rng.random() < config.blind_root:
                 gaps = frozenset(name for group in _GROUPS for name in group)
             self._gaps.append(gaps)
             self._late_ticks.append(int(rng.integers(1, 3)) if rng.random() < config.stale else 0)

@@ -1,7 +1,7 @@
 """Call graphs: who calls whom, how long they wait, and what kind of service each one is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -178,6 +178,44 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
     return from_calls(names, kinds, [c for c in calls if c[0] != c[1]], rng, waiting)
 
 
+def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topology:
+    """Callers that need a callee for part of their requests: up to `most` of its failures go unnoticed."""
+    unneeded = most * rng.random(len(topology.callers))
+    return replace(
+        topology,
+        fallbacks=1.0 - (1.0 - topology.fallbacks) * (1.0 - unneeded),
+        waits=topology.waits * (1.0 - 0.8 * unneeded),
+    )
+
+
+def with_client_views(topology: Topology, rng: np.random.Generator, share: float) -> tuple[Topology, Ints]:
+    """Adds nodes that are only another's address: what callers see of a load balancer or remote host.
+
+    Returns:
+        The graph, and for every node the service whose behaviour it shows, itself for real ones.  (S,)
+    """
+    size = len(topology.names)
+    shown = [i for i in range(size) if (topology.callees == i).any() and rng.random() < share]
+    copies = {service: size + n for n, service in enumerate(shown)}
+    seen = np.flatnonzero(np.isin(topology.callees, shown))
+    callers = np.concatenate([topology.callers, topology.callers[seen]])
+    callees = np.concatenate([topology.callees, [copies[int(i)] for i in topology.callees[seen]]])
+    order = np.lexsort((callees, callers))
+    nothing = np.zeros(len(seen))
+    grown = Topology(
+        names=(*topology.names, *(f"{topology.names[i]}_remote" for i in shown)),
+        kinds=(*topology.kinds, *("external" for _ in shown)),
+        callers=callers[order].astype(np.int64),
+        callees=callees[order].astype(np.int64),
+        shares=np.concatenate([topology.shares, nothing + 0.1])[order],
+        waits=np.concatenate([topology.waits, nothing])[order],
+        timeouts_s=np.concatenate([topology.timeouts_s, nothing + 1.0])[order],
+        retries=np.concatenate([topology.retries, nothing])[order],
+        fallbacks=np.concatenate([topology.fallbacks, nothing + 1.0])[order],
+    )
+    return grown, np.array([*range(size), *shown], dtype=np.int64)
+
+
 def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
     """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
     count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
@@ -190,4 +228,5 @@ def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> 
         for i in range(int(count[a]))
         for j in range(int(count[b]))
     ]
-    return from_calls(names, kinds, calls, rng)
+    copied = from_calls(names, kinds, calls, rng)
+    return diluted(copied, rng, 1.0 - 0.5 / copies)

@@ -7,7 +7,7 @@ import numpy as np
 from data.errors import ActionRefused
 from data.observation import DIFFICULTIES, Action, Difficulty
 from data.simulator import catalogue
-from data.simulator.actions import INVESTIGATIONS, Result, act
+from data.simulator.actions import INVESTIGATIONS, REMEDIATIONS, Result, act
 from data.simulator.grade import Ledger
 from data.simulator.physics import Physics, State
 from data.simulator.requests import ACTION_TYPES, nothing_observed
@@ -68,11 +68,13 @@ class Episode:
         """The world moves one tick, then the action takes hold."""
         worst_before = sum(error for _, error, _ in self._ailing)
         was_ailing = {index for index, _, _ in self._ailing}
+        mitigated_before = self.ledger.mitigated_at_tick is not None
         self.state = self._advance()
+        self.ledger.impact(self._find_ailing(), self.tick)
         result = act(self, action)
+        if action.action_type in REMEDIATIONS:
+            self.state = self._propagate(minutes=0.0)
         self._ailing = self._find_ailing()
-        harm_before = self.ledger.mitigated_at_tick
-        self.ledger.impact(self._ailing, self.tick)
         burn = self.burn_rate
         if self.cheap_investigations and action.action_type in INVESTIGATIONS:
             self.cheap_investigations -= 1
@@ -96,7 +98,7 @@ class Episode:
         rewards = {
             "health_improvement": round(max(0.0, worst_before - sum(e for _, e, _ in self._ailing)), 4),
             "slo_preservation": round(-0.3 * burn, 4),
-            "mttm_bonus": 2.0 if self.ledger.mitigated_at_tick is not None and harm_before is None else 0.0,
+            "mttm_bonus": 0.0 if mitigated_before or self.ledger.mitigated_at_tick is None else 2.0,
             "time_cost": -0.05,
             "wrong_action_penalty": -0.5 if result.wrong or not result.valid else 0.0,
             "slo_breach_penalty": -5.0 if self.ledger.budget <= 0.0 else 0.0,
@@ -139,12 +141,16 @@ class Episode:
         return state
 
     def _advance(self) -> State:
-        setup = self.setup
         self.tick += 1
         self.age += 1
         self.sensors.tick()
-        for fault in setup.faults:
+        for fault in self.setup.faults:
             fault.advance(_TICK_MINUTES)
+        return self._propagate(_TICK_MINUTES)
+
+    def _propagate(self, minutes: float) -> State:
+        """What the faults now mean for everybody; without any time, only what is felt at once."""
+        setup = self.setup
         opened = None
         if self.broken_until:
             closed = [i for i, until in self.broken_until.items() if self.tick > until]
@@ -155,7 +161,7 @@ class Episode:
         size = len(setup.topology.names)
         demand = np.full(size, factor) if factor != 1.0 and self.age >= since else None
         own = drives(setup.faults, size)
-        return self.physics.step(own, self._hidden, _TICK_MINUTES, demand, opened)
+        return self.physics.step(own, self._hidden, minutes, demand, opened)
 
     def _find_ailing(self) -> list[tuple[int, float, float]]:
         """Services in a worse state than at rest: (index, error rate, p99 seconds)."""

@@ -2,7 +2,14 @@
 
 from data.simulator.faults.base import Drive, FaultFamily, Remedy, Symptom
 from data.simulator.faults.change import BadDeploy, ClockSkew, CodeDefect, ConfigDrift, ExpiredCertificate
-from data.simulator.faults.compute import CpuStarvation, CrashLoop, DiskFull, NoisyNeighbour, ThreadDeadlock
+from data.simulator.faults.compute import (
+    CpuStarvation,
+    CrashLoop,
+    DiskFull,
+    NoisyNeighbour,
+    RunawayProcess,
+    ThreadDeadlock,
+)
 from data.simulator.faults.load import CacheStampede, QuotaExhaustion, RetryStorm, SlowQuery, SplitBrain
 from data.simulator.faults.memory import MemoryLeak, OutOfMemory
 from data.simulator.faults.network import (
@@ -10,6 +17,7 @@ from data.simulator.faults.network import (
     InstanceLost,
     NetworkDelay,
     NetworkPartition,
+    PacketLoss,
     StaleRegistry,
 )
 from data.simulator.faults.stress import (
@@ -37,12 +45,14 @@ FAMILIES: dict[str, FaultFamily] = {
         SlowQuery(),
         GrayFailure(),
         NetworkDelay(),
+        PacketLoss(),
         RetryStorm(),
         CacheStampede(),
         QuotaExhaustion(),
         StaleRegistry(),
         InstanceLost(),
         NoisyNeighbour(),
+        RunawayProcess(),
         SplitBrain(),
         CodeDefect(),
         CpuStress(),

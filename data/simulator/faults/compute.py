@@ -33,6 +33,38 @@ class CpuStarvation(FaultFamily):
     extras = (Extra("process_cpu_throttle_rate", 0.01, 0.7),)
 
 
+class RunawayProcess(FaultFamily):
+    name = "runaway_process"
+    title = "Runaway process"
+    story = (
+        "Something inside the container, a job or an agent, burns cpu and memory that serving needs. "
+        "Requests slow down a little; few fail."
+    )
+    callers_see = "Somewhat slower answers, hardly an error."
+    callees_see = "Nothing."
+    symptoms = (
+        Symptom(Drive.CPU, jump=0.35, per_minute=0.1, ceiling=0.7),
+        Symptom(Drive.MEMORY, jump=0.25, per_minute=0.1, ceiling=0.7),
+        Symptom(Drive.LATENCY, jump=0.25, per_minute=0.3, ceiling=3.0),
+        Symptom(Drive.ERROR, per_minute=0.03, ceiling=0.2, after_minutes=1.0),
+    )
+    remedies = (
+        Remedy("restart_service", "halt", "Restarted {service}. The process is gone."),
+        Remedy(
+            "scale_replicas", "ease", "{service} scaled out; the process runs on in old instances.", left=0.5
+        ),
+    )
+    logs = (
+        "INFO request served in {latency_ms}ms",
+        "WARN load average 11.4, cpu {cpu}%",
+        "INFO housekeeping: compaction of 41 segments, 2% done",
+        "WARN request took {latency_ms}ms",
+        "WARN resident memory {memory}% of the limit",
+    )
+    dump = "Besides the server, a process of the same container uses two cores and half the memory."
+    extras = (Extra("container_processes", 1, 4),)
+
+
 class NoisyNeighbour(FaultFamily):
     name = "noisy_neighbour"
     title = "Noisy neighbour"

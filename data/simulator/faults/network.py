@@ -15,6 +15,7 @@ class NetworkPartition(FaultFamily):
         Symptom(Drive.LATENCY, jump=4.0, per_minute=4.0, ceiling=30.0),
         Symptom(Drive.NETWORK, jump=0.5, per_minute=0.2, ceiling=0.95),
         Symptom(Drive.CLIENT, jump=2.0, per_minute=2.0, ceiling=15.0),
+        Symptom(Drive.SILENCE, jump=0.2, per_minute=0.1, ceiling=0.5),
     )
     remedies = (
         Remedy(
@@ -60,6 +61,36 @@ class GrayFailure(FaultFamily):
     )
     dump = "Sockets show climbing retransmission counters; reads stall in multiples of 200 ms."
     extras = (Extra("network_packet_loss_rate_inbound", 0.0, 0.06),)
+
+
+class PacketLoss(FaultFamily):
+    name = "packet_loss"
+    title = "Packet loss"
+    story = (
+        "A good part of all packets is lost. Throughput collapses, calls crawl or fail, in both directions."
+    )
+    callers_see = "Slow calls and time-outs; fewer of them get through."
+    callees_see = "Traffic from it falls away."
+    symptoms = (
+        Symptom(Drive.NETWORK, jump=0.25, ceiling=0.25),
+        Symptom(Drive.SILENCE, jump=0.45, ceiling=0.45),
+        Symptom(Drive.LATENCY, jump=0.6, per_minute=0.4, ceiling=4.0),
+        Symptom(Drive.ERROR, jump=0.1, per_minute=0.08, ceiling=0.5),
+    )
+    hidden = 0.6
+    remedies = (
+        Remedy("traffic_shift", "halt", "Traffic moved off the lossy path to {service}."),
+        Remedy("restart_service", "halt", "Restarted {service}; it came up on another host."),
+    )
+    logs = (
+        "WARN connection reset by peer",
+        "ERROR read timed out after 3000ms",
+        "WARN TCP retransmission rate {network}%",
+        "WARN throughput 40% below the usual",
+        "INFO request served in {latency_ms}ms",
+    )
+    dump = "Send queues are full; most sockets are in retransmission."
+    extras = (Extra("network_packet_loss_rate_inbound", 0.0, 0.25),)
 
 
 class NetworkDelay(FaultFamily):
@@ -117,7 +148,10 @@ class StaleRegistry(FaultFamily):
 class InstanceLost(FaultFamily):
     name = "instance_lost"
     title = "Instances lost"
-    story = "Pods are killed or never become ready. Nobody answers, so nothing is measured there either."
+    story = (
+        "Pods are killed or never become ready. Few answer, so little is measured there; what starts up anew "
+        "takes cpu and memory before it serves."
+    )
     callers_see = "Refused connections; their own errors rise and their calls become fewer."
     callees_see = "Traffic from it falls away."
     symptoms = (
@@ -126,7 +160,7 @@ class InstanceLost(FaultFamily):
         Symptom(Drive.RESTARTS, jump=1.0, ceiling=1.0),
         # What starts up again computes, fills memory and opens threads before it serves.
         Symptom(Drive.CPU, jump=0.25, ceiling=0.25),
-        Symptom(Drive.MEMORY, jump=0.12, ceiling=0.12),
+        Symptom(Drive.MEMORY, jump=0.15, ceiling=0.15),
         Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),
     )
     hidden = 0.6

@@ -1,0 +1,111 @@
+"""`run --watch`: each step on the terminal with its suspects, the decision's reason and the budget."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+from rich.tree import Tree
+
+from agent.cli.progress import Progress
+from agent.decision import Decision, Policy, Situation
+from agent.episode import StepRecord
+from agent.wording import printable
+from data.observation import Observation, Task
+from gnn.ranker import Candidate
+
+_SUSPECTS = 3
+_BAR = 20
+_COLOURS = {"healthy": "green", "degraded": "yellow", "critical": "red", "down": "bold red"}
+
+
+class PacedPolicy:
+    """Decides as another policy does, after a pause in which a person can read."""
+
+    def __init__(self, policy: Policy, pause_s: float) -> None:
+        self._policy = policy
+        self._pause_s = pause_s
+
+    @property
+    def name(self) -> str:
+        """The other policy's."""
+        return self._policy.name
+
+    async def decide(self, situation: Situation) -> Decision:
+        """Waits, then asks the other policy."""
+        await asyncio.sleep(self._pause_s)
+        return await self._policy.decide(situation)
+
+
+def paced(new_policy: Callable[[Task], Policy], pause_s: float) -> Callable[[Task], Policy]:
+    """Policies that pause before each decision."""
+    return lambda task: PacedPolicy(new_policy(task), pause_s)
+
+
+class Watch(Progress):
+    """Shows the latest step whole, on a terminal in place, elsewhere one after the other."""
+
+    def step_played(self, step: StepRecord) -> None:
+        self.show(step_view(step))
+
+
+def step_view(step: StepRecord) -> RenderableType:
+    """What was seen, suspected, decided and answered at one step."""
+    now = step.observation
+    budget = (
+        f"tick {now.sim_tick} of {step.task.max_ticks}   SLO budget {now.slo_budget_remaining_pct:.1f} % "
+        f"burning {now.current_slo_burn_rate:.2f} a tick   "
+        f"bad customer minutes {now.bad_customer_minutes:.1f}"
+    )
+    decided = Text(printable(str(step.action)), style="bold")
+    decided.append(
+        f"  by {step.decision.source}: {printable(step.decision.reason) or 'no reason given'}",
+        style="not bold",
+    )
+    parts: list[RenderableType] = [Text(budget), _suspects(step, now), decided]
+    parts += [
+        Text(printable(f"refused: {refusal.action} – {refusal.reason}")) for refusal in step.decision.refusals
+    ]
+    parts.append(Text(printable(step.error or step.feedback), style="red" if step.error else "dim"))
+    return Panel(
+        Group(*parts), title=Text(printable(f"{step.task.name}, step {step.number}")), title_align="left"
+    )
+
+
+def _suspects(step: StepRecord, now: Observation) -> RenderableType:
+    """The first suspects, each with its callers below it: where a failure of it would be felt."""
+    if step.ranking is None or not step.ranking.candidates:
+        return Text("no suspects")
+    callers = _callers(now.call_graph)
+    tree = Tree(Text("suspects" + (" (unsure)" if step.ranking.unsure else "")), guide_style="dim")
+    for candidate in step.ranking.top(_SUSPECTS):
+        branch = tree.add(
+            _state(candidate.service, now).append(_strength(candidate), style="not bold default")
+        )
+        for sentence in candidate.evidence:
+            branch.add(Text(printable(sentence), style="dim"))
+        for caller in callers.get(candidate.service, ()):
+            branch.add(Text("called by ").append_text(_state(caller, now)))
+    return tree
+
+
+def _state(name: str, now: Observation) -> Text:
+    service = now.services.get(name)
+    status = service.status if service else "not measured"
+    numbers = f" {service.error_rate:.0%} errors, p99 {service.latency_p99_s:.2f} s" if service else ""
+    return Text(printable(f"{name} [{status}{numbers}]"), style=_COLOURS.get(status, ""))
+
+
+def _strength(candidate: Candidate) -> str:
+    if candidate.probability is None:
+        return f"  score {candidate.score:.2f}"
+    return f"  {'█' * round(_BAR * candidate.probability)} {candidate.probability:.0%}"
+
+
+def _callers(call_graph: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    callers: dict[str, list[str]] = {}
+    for caller, callees in call_graph.items():
+        for callee in callees:
+            callers.setdefault(callee, []).append(caller)
+    return callers

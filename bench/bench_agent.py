@@ -1,0 +1,103 @@
+"""How fast the product feels: help, the first step of a run, and our own time per step; prints JSON lines."""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import machine
+
+from agent.episode import EpisodeResult, StepRecord
+from agent.policy import make_policy
+from agent.run import play_tasks
+from agent.trajectory import RunConfig, RunFolder
+from data.observation import Task
+from data.simulator.catalogue import catalogue
+from data.simulator.environment import EmbeddedEnvironment
+from gnn.rankers import make_ranker
+
+FIREWATCH = [sys.executable, "-m", "agent"]
+
+
+class Clock:
+    """Listens last and notes what each step took beyond the environment's own time."""
+
+    def __init__(self) -> None:
+        self.own_ms: list[float] = []
+        self._last = 0.0
+
+    def task_started(self, task: Task) -> None:
+        self._last = time.perf_counter()
+
+    def step_played(self, step: StepRecord) -> None:
+        now = time.perf_counter()
+        self.own_ms.append(1000 * (now - self._last - step.environment_s))
+        self._last = now
+
+    def task_ended(self, result: EpisodeResult) -> None:
+        pass
+
+
+def own_time_per_step(ranker: str) -> dict[str, object]:
+    """Ranking, rules and the run folder's lines, over the whole catalogue."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder.open(Path(scratch) / "run", RunConfig(tasks=catalogue()), {})
+        asyncio.run(
+            play_tasks(
+                folder.missing,
+                EmbeddedEnvironment,
+                make_ranker(ranker),
+                lambda task: make_policy("rules"),
+                (folder, clock),
+                1,
+                60.0,
+            )
+        )
+    times = sorted(clock.own_ms)
+    return {
+        "what": f"own time per step, ranker {ranker}, rules",
+        "steps": len(times),
+        "p50_ms": round(statistics.median(times), 2),
+        "p99_ms": round(times[int(len(times) * 0.99)], 2),
+    }
+
+
+def help_s(runs: int = 5) -> dict[str, object]:
+    """`firewatch --help`, the median."""
+    took = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        subprocess.run([*FIREWATCH, "--help"], capture_output=True, check=True)
+        took.append(time.perf_counter() - started)
+    return {"what": "firewatch --help", "median_s": round(statistics.median(took), 3)}
+
+
+def first_step_s(ranker: str) -> dict[str, object]:
+    """From the command to its first [STEP] line."""
+    started = time.perf_counter()
+    command = ["run", "--test-run", "--env", "embedded", "--policy", "rules", "--ranker", ranker, "--quiet"]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = ["--out", f"{scratch}/run"]
+        process = subprocess.Popen([*FIREWATCH, *command, *out], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("[STEP]"))
+        took = time.perf_counter() - started
+        process.communicate()
+    return {"what": f"first step of run --test-run, ranker {ranker}", "s": round(took, 2)}
+
+
+def main() -> None:
+    print(json.dumps({"machine": machine(), "command": "python bench/bench_agent.py"}))
+    print(json.dumps(help_s()))
+    for ranker in sys.argv[1:] or ["gnn", "heuristic"]:
+        print(json.dumps(first_step_s(ranker)))
+        print(json.dumps(own_time_per_step(ranker)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What both clients share: addresses, decoding, refusals in one line."""
+
+import pytest
+
+from data.errors import ProtocolError, SettingsError
+from data.wire import Address, one_line, read_json, refusal
+
+
+@pytest.mark.parametrize(
+    ("url", "http", "ws", "is_local"),
+    [
+        ("http://localhost:8000", "http://localhost:8000", "ws://localhost:8000", True),
+        (" https://x.hf.space/ ", "https://x.hf.space", "wss://x.hf.space", False),
+        ("ws://127.0.0.1:1/base/", "http://127.0.0.1:1/base", "ws://127.0.0.1:1/base", True),
+        ("wss://example.org", "https://example.org", "wss://example.org", False),
+        ("http://[::1]:80", "http://[::1]:80", "ws://[::1]:80", True),
+    ],
+)
+def test_addresses(url: str, http: str, ws: str, is_local: bool) -> None:
+    assert Address.parse(url) == Address(http, ws, is_local)
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Address.parse("http://user:secret@host:8000")
+    assert "secret" not in str(refused.value)
+
+
+def test_decoded_text_can_always_be_written() -> None:
+    """Halves of surrogate pairs are replaced; whole pairs and everything else stay."""
+    assert read_json(r'{"a": "\ud83d\ude00 \ud800 \uDFFF", "b": 1.5}', "x") == {"a": "😀 � �", "b": 1.5}
+    assert read_json(b'["\\\\ud800"]', "x") == ["\\ud800"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN,", b"\xff", "[" * 100_000, "9" * 5000])
+def test_what_is_not_json(text: str | bytes) -> None:
+    with pytest.raises(ProtocolError, match="x: not JSON"):
+        read_json(text, "x")
+
+
+@pytest.mark.parametrize("text", ["NaN", "[-Infinity]", "1e999", '{"a": -1e999}'])
+def test_infinite_numbers_are_refused_only_where_asked(text: str) -> None:
+    read_json(text, "x")
+    with pytest.raises(ProtocolError):
+        read_json(text, "x", finite=True)
+
+
+def test_refusals_are_one_short_line() -> None:
+    detail = [
+        {"loc": ["body", "action"], "msg": "Input\nshould be " + "x" * 500, "input": "y" * 500},
+        "odd",
+        3,
+    ]
+    line = refusal(detail)
+    assert line.startswith("body.action: Input should be x") and "sent: yyy" in line and len(line) <= 300
+    assert refusal("a\n b") == "a b"
+    assert len(one_line("z" * 1000)) == 300
