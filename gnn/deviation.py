@@ -42,6 +42,8 @@ K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE = range(1, K)
 
 _MAD_TO_SIGMA = 1.4826
+# Among three services the spread is luck; smaller differences than this are never many sigmas.
+_LEAST_SPREAD = 0.3
 _FIVE_SIGMA = float(np.arcsinh(5.0))
 
 
@@ -141,14 +143,19 @@ def _over_time(block: Stack) -> Floats | None:
 def _floor(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
     typical = np.nan_to_num(np.nanmedian(np.abs(block.incident), axis=(1, 2)))
-    is_share = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
-    return np.where(is_share, 0.005, 0.02 * typical + 1e-9)[:, None]
+    return np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)[:, None]
+
+
+def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
+    """Which metrics are measured as a share of a whole; bytes of memory are not, though of such a channel: (M,)."""
+    of_a_whole = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
+    return np.asarray(of_a_whole & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
-    is_share = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None]
+    is_share = _is_share(block)[:, None]
     is_age = np.isin(block.channel, [CHANNEL_INDEX[c] for c in AGES])[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -168,7 +175,9 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     )
     if z is None:
         out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
-        return out
+        # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
+        amounts = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None] & ~is_share
+        return np.where(amounts[..., None], 0.0, out)
 
     comparable = (n_now > 0) & (n_past > 0)
     out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
@@ -201,4 +210,4 @@ def _among_peers(values: Floats) -> Floats:
     """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
     center = np.nanmedian(values, axis=1, keepdims=True)
     spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(values - center), axis=1, keepdims=True)
-    return np.nan_to_num(np.arcsinh((values - center) / (spread + 0.1)))
+    return np.nan_to_num(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))

@@ -27,7 +27,9 @@ MODES = ("baselined", "snapshot", "alerts")
 
 _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
 _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
-_BAD = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
+# What users feel, and what a culprit may show while users feel it elsewhere.
+_FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
+_SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs")
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
     "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
@@ -167,11 +169,11 @@ def _alert_meaning(
 
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
     """How abnormal each service is, summed over the bad channels and at worst: twice (S,)."""
-    columns = [CHANNEL_INDEX[Channel(name)] for name in _BAD]
     strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
-    bad = strength[:, columns]
-    summed = alerts[:, 0] if mode == 2 else bad.sum(axis=1)
-    return summed, bad.max(axis=1, initial=0.0)
+    shown = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]]
+    felt = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _FELT]]
+    summed = alerts[:, 0] if mode == 2 else shown.sum(axis=1)
+    return summed, felt.max(axis=1, initial=0.0)
 
 
 def _paged_channels(page: Page | None) -> tuple[Channel, ...]:

@@ -50,6 +50,9 @@ class RootCauseNet(nn.Module):
             visible[list(GRAPH_FEATURES)] = 0.0
         self.visible: Tensor
         self.register_buffer("visible", visible)
+        # Columns come in different units; `adjust_to` brings them to about the same spread.
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(features))
         # One encoder a mode: a lone snapshot and a baselined series are different inputs.
         self.encode = nn.Linear(features * len(MODES), hidden)
         self.mode = nn.Embedding(len(MODES), hidden)
@@ -58,6 +61,12 @@ class RootCauseNet(nn.Module):
         self.root = _head(2 * hidden, 1)
         self.family = _head(hidden, max(len(config.families), 1))
         self.incident = _head(2 * hidden, 1)
+
+    def adjust_to(self, x: Tensor) -> None:
+        """Sets the scale of every column from the services to learn from, (S, F)."""
+        known = x != 0
+        spread = torch.sqrt((x**2).sum(0) / known.sum(0).clamp(min=1))  # root mean square where measured
+        self.scale.copy_(1.0 / spread.clamp(min=0.05))
 
     def forward(
         self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, graphs: int
@@ -68,7 +77,7 @@ class RootCauseNet(nn.Module):
             x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
             batch: (S,) the graph of each service. graphs: B.
         """
-        x = x * self.visible
+        x = x * (self.visible * self.scale)
         own_mode = mode[batch]  # (S,)
         slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
         h = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)  # (S, H)

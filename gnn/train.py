@@ -72,6 +72,8 @@ def train(
     net = RootCauseNet(config.model).to(device)
     if init is not None:
         net.load_state_dict(init.state_dict())
+    else:
+        net.adjust_to(torch.from_numpy(np.concatenate([example.graph.x for example in examples])))
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = config.epochs * -(-len(examples) // config.batch_graphs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)

@@ -78,6 +78,7 @@ DIALECTS: tuple[Dialect, ...] = (
         ("trace_excl_p90_us", "own_latency", 1e6),
         ("trace_p90_us", "latency_p90", 1e6),
         ("log_err_count", "log_errors"),
+        ("log_tpl_shift", "odd_logs"),
     ),
     _of(
         "xray",

@@ -55,9 +55,11 @@ def _metric_alerts(
     rng: np.random.Generator, topology: Topology, measured: Sequence[Measured], split: int
 ) -> list[AlertEvent]:
     threshold = rng.uniform(2.5, 6.0)
+    unsteady = np.exp(rng.normal(-0.5, 0.8, len(topology.names)))
     events = []
     for metric in measured:
-        false_alarms = rng.choice([0.01, 0.03, 0.1, 0.3])  # some metrics cry wolf
+        # Some metrics cry wolf in every incident, others hardly ever.
+        false_alarms = rng.choice([0.0, 0.01, 0.03, 0.1, 0.3])
         values = metric.values
         gone = np.isnan(values)
         values = np.where(gone, 0.0, values)
@@ -68,7 +70,7 @@ def _metric_alerts(
         now = values[:, split:].sum(axis=1) / np.maximum(now_n, 1.0)
         variance = ((values[:, :split] - calm[:, None]) ** 2 * weight[:, :split]).sum(axis=1) / calm_n
         deviation = (now - calm) / (np.sqrt(variance) + 0.02 * np.abs(calm) + 1e-9)
-        fires = (np.abs(deviation) > threshold) | (rng.random(len(calm)) < false_alarms)
+        fires = (np.abs(deviation) > threshold) | (rng.random(len(calm)) < false_alarms * unsteady)
         for i in np.flatnonzero(fires & metric.known & (now_n > 0.0)).tolist():
             direction = "up" if deviation[i] > 0.0 else "down"
             events.append(AlertEvent(topology.names[i], "metric", metric.name, direction))
@@ -78,24 +80,41 @@ def _metric_alerts(
 def _trace_alerts(
     rng: np.random.Generator, topology: Topology, slower: Floats, failing: Floats
 ) -> list[AlertEvent]:
-    failed = str(rng.choice(["500", "ERROR"]))
-    client_spans = rng.random() < 0.5
-    slow_at, fail_at = rng.uniform(0.4, 2.0), rng.uniform(0.02, 0.15)
-    false_alarms = rng.choice([0.0, 0.02, 0.1])
+    """Slow and failed spans: at the callee, at the caller, or both, as a system's tracing happens to report."""
+    names = topology.names
+    failed = str(rng.choice(["500", "ERROR", "400"]))
+    slow_at, fail_at = rng.uniform(0.3, 2.0), rng.uniform(0.02, 0.15)
+    client_spans, inner_spans = rng.random() < 0.6, rng.random() < 0.5
+    # A callee that is cut off or killed reports no failed span; often only its callers do.
+    callee_reports, caller_reports = rng.choice([0.0, 0.2, 0.9]), rng.choice([0.2, 0.9])
+    false_alarms = rng.choice([0.0, 0.02, 0.1, 0.2])
+    operations: dict[int, list[str]] = {}
     events = []
     for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
-        who, by = topology.names[callee], topology.names[caller]
-        for verb in rng.choice(_VERBS, int(rng.integers(1, 4)), replace=False).tolist():
+        who, by = names[callee], names[caller]
+        if callee not in operations:
+            operations[callee] = rng.choice(_VERBS, int(rng.integers(1, 4)), replace=False).tolist()
+        for verb in operations[callee]:
             operation = f"{verb}/{who}"
-            if slower[callee] > slow_at or rng.random() < false_alarms:
+            slow, fails = slower[callee] > slow_at, failing[callee] > fail_at
+            if slow or rng.random() < false_alarms:
                 events.append(AlertEvent(who, "trace", operation, "PD", by))
-                if client_spans and rng.random() < 0.5:
-                    events.append(AlertEvent(by, "trace", operation, "PD", by))
-            if failing[callee] > fail_at and rng.random() < 0.8:
-                events.append(AlertEvent(who, "trace", operation, failed, by))
+            if client_spans and (slow or rng.random() < 0.5 * false_alarms):
+                events.append(AlertEvent(by, "trace", operation, "PD", by))
+            if fails or rng.random() < 0.2 * false_alarms:
+                if rng.random() < callee_reports:
+                    events.append(AlertEvent(who, "trace", operation, failed, by))
+                if rng.random() < caller_reports:
+                    events.append(AlertEvent(by, "trace", operation, failed, by))
+    if inner_spans:
+        for service in np.flatnonzero(slower > slow_at).tolist():
+            if rng.random() < 0.7:
+                events.append(AlertEvent(names[service], "trace", "inner", "PD", names[service]))
     for entry in np.flatnonzero(topology.entries).tolist():
         if slower[entry] > slow_at:
-            events.append(AlertEvent(topology.names[entry], "trace", "HTTP/GET", "PD", None))
+            events.append(AlertEvent(names[entry], "trace", "HTTP/GET", "PD", None))
+        if failing[entry] > fail_at:
+            events.append(AlertEvent(names[entry], "trace", "HTTP/GET", failed, None))
     return events
 
 
@@ -107,14 +126,18 @@ def _log_alerts(
     roots: Sequence[int],
     blind: npt.NDArray[np.bool_],
 ) -> list[AlertEvent]:
-    background = rng.choice([0.0, 0.2, 1.0])
+    # Some services write unusual lines all day, whatever happens.
+    background = rng.choice([0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
+    victims_write = rng.choice([0.0, 0.5, 1.5])
+    # Unusual lines at the culprit itself are common, not certain.
+    culprit_writes = rng.choice([0.0, 1.0, 3.0])
     patterns = rng.integers(1, 80, 24)
     events = []
     for i, name in enumerate(topology.names):
         if blind[i]:
             continue
-        rate = background + (1.5 if failing[i] > 0.05 else 0.0) + (0.5 if slower[i] > 1.0 else 0.0)
-        rate += 1.0 if i in roots else 0.0
+        rate = background[i] + victims_write * ((failing[i] > 0.05) + 0.3 * (slower[i] > 1.0))
+        rate += culprit_writes if i in roots else 0.0
         count = min(int(rng.poisson(rate)), 8)
         for pattern in rng.choice(patterns, count, replace=False).tolist():
             events.append(AlertEvent(name, "log", str(pattern)))

@@ -44,6 +44,7 @@ class SimulationConfig:
     missing_point: float = 0.3  # chance that a window has holes
     client_views: float = 0.2  # share of series in which addresses appear besides the services they lead to
     load_shift: float = 0.25  # chance that traffic changes without a fault
+    passing: float = 0.25  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32
@@ -123,6 +124,8 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         # Some are looked at the moment they begin, others late.
         age = min(1.0 + rng.exponential(3.0), unseen + window.points - 0.5)
         fault.minutes = -(unseen + window.points - age) * window.minutes
+        if window.kind == "series" and rng.random() < config.passing:
+            fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
@@ -162,7 +165,10 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
-        plant = plants(rng, size, window.minutes, float(rng.uniform(0.2, 2.0)), idle, restless)
+        # Some environments measure without any noise.
+        exact = window.kind == "snapshot" and rng.random() < 0.5
+        wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
+        plant = plants(rng, size, window.minutes, wobble, idle, restless)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, views, plant, window)
@@ -245,7 +251,7 @@ def _faults(
         known = [FAMILIES[name] for name in SIMPLE_FAMILIES] if simple else list(FAMILIES.values())
         fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
-        own_pace = pace * float(np.exp(rng.normal(0.4, 0.5)))
+        own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
         strength = _strength(rng, window)
         faults.append(RunningFault(family, service, own_pace, strength))
     return tuple(faults)

@@ -61,6 +61,7 @@ class State(NamedTuple):
     network: Floats
     gc_pause_ms: Floats
     restarts: Floats
+    odd_logs: Floats  # unusual lines a request
 
 
 class Physics:
@@ -165,7 +166,7 @@ class Physics:
             latency_s=fleet.latency_s + slower,
             own_latency_s=0.6 * fleet.latency_s + own_wait * seen,
             client_error=passed,
-            client_latency_s=waits_s,
+            client_latency_s=waits_s + own[Drive.CLIENT] * fleet.latency_scale,
             traffic=traffic,
             cpu=_unit(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU]),
             memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
@@ -175,6 +176,7 @@ class Physics:
             disk=np.minimum(0.35 + own[Drive.DISK], 1.0),
             network=0.001 + own[Drive.NETWORK],
             gc_pause_ms=15.0 + own[Drive.GC],
+            odd_logs=own[Drive.LOGS],
             restarts=own[Drive.RESTARTS].copy(),
         )
 

@@ -1,5 +1,6 @@
 """A fault that is running in a world: its clock, and what remedies have done to it."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ class RunningFault:
     strength: Floats | None = None  # (D,)
     minutes: float = 0.0
     halted: bool = False
+    lasts_minutes: float = math.inf  # some faults go as they came
     levels: Floats = field(default_factory=lambda: np.zeros(DRIVES))
 
     def advance(self, minutes: float) -> None:
@@ -35,6 +37,7 @@ class RunningFault:
             self.levels = np.maximum(self.levels - FADE_PER_MINUTE * minutes, 0.0)
             return
         self.minutes += minutes
+        self.halted = self.minutes > self.lasts_minutes
         if self.minutes <= 0.0:
             return
         self.levels = np.zeros(DRIVES)

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.observation import Difficulty
 from data.simulator.config import CONFIGS, WorldConfig
-from data.simulator.faults import FAMILIES
+from data.simulator.faults import FAMILIES, PLAYABLE
 from data.simulator.names import ROLES
 from data.simulator.physics import Fleet
 from data.simulator.running import RunningFault
@@ -136,7 +136,7 @@ def _choose_faults(
     size = len(topology.names)
     faults: list[RunningFault] = []
     for _ in range(2 if rng.random() < config.second_fault and size > 4 else 1):
-        family = FAMILIES[str(rng.choice(config.families or tuple(FAMILIES)))]
+        family = FAMILIES[str(rng.choice(config.families or PLAYABLE))]
         taken = {fault.service for fault in faults}
         fits = [
             i

@@ -37,6 +37,7 @@ SPREAD = {
     "gc": 0.15,
     "restarts": 0.0,
     "log_errors": 0.5,
+    "odd_logs": 0.3,
     "deploy_age": 0.0,
     "config_age": 0.0,
     "uptime": 0.0,
@@ -69,6 +70,7 @@ class Plant:
     deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
     uptime_s: Floats
+    error_logging: Floats  # how much of an ordinary failure shows in the service's own log
 
 
 def plants(
@@ -95,6 +97,7 @@ def plants(
         deploy_age_s=np.where(recent[0], rng.uniform(30.0, 3000.0, services), _old(rng, services)),
         config_age_s=np.where(recent[1], rng.uniform(20.0, 3000.0, services), _old(rng, services)),
         uptime_s=_old(rng, services),
+        error_logging=np.full(services, rng.choice([0.0, 0.2, 1.0])),
     )
 
 
@@ -145,8 +148,9 @@ def read(
     restarts = series("restarts")
     passed_s = seconds * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
+    loud = plant.error_logging
     waits = series("client_latency_s")
-    own = slower - waits
+    own = np.maximum(slower - waits, 0.0)
 
     def slowed(share: Floats | float) -> Floats:
         """Seconds more at a percentile that feels this share of what the tail feels."""
@@ -182,7 +186,8 @@ def read(
         "deploy_age": plant.deploy_age_s + passed_s,
         "config_age": plant.config_age_s + passed_s,
         "uptime": up_s,
-        "log_errors": requests * (error + client_error) * 10.0,
+        "log_errors": requests * (loud * (error + client_error) + series("odd_logs")) * 10.0,
+        "odd_logs": 0.2 * loud * (error + client_error) + series("odd_logs"),
     }
     signals = {}
     for name in wanted:

@@ -20,6 +20,13 @@ from data.simulator.faults.network import (
     PacketLoss,
     StaleRegistry,
 )
+from data.simulator.faults.stress import (
+    CpuStress,
+    DiskStress,
+    MemoryStress,
+    RejectedLogins,
+    UncaughtException,
+)
 
 FAMILIES: dict[str, FaultFamily] = {
     family.name: family
@@ -48,7 +55,15 @@ FAMILIES: dict[str, FaultFamily] = {
         RunawayProcess(),
         SplitBrain(),
         CodeDefect(),
+        CpuStress(),
+        MemoryStress(),
+        DiskStress(),
+        UncaughtException(),
+        RejectedLogins(),
     )
 }
 
-__all__ = ["FAMILIES", "Drive", "FaultFamily", "Remedy", "Symptom"]
+# Those that an episode can be about.
+PLAYABLE: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.playable)
+
+__all__ = ["FAMILIES", "PLAYABLE", "Drive", "FaultFamily", "Remedy", "Symptom"]

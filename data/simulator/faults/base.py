@@ -25,11 +25,13 @@ class Drive(IntEnum):
     GC = 9  # extra pause, ms
     RESTARTS = 10  # restarts so far
     SURGE = 11  # extra load, as a share of the usual
+    CLIENT = 12  # extra seconds on every call that the service itself makes
+    LOGS = 13  # unusual lines a request, beyond those that failures write anyway
 
 
 # What a drive loses a minute once its fault is halted. Error and latency fade over several ticks, as callers
 # come back slowly; resources are given back at once.
-FADE_PER_MINUTE: Floats = np.array([0.3, 3.0, 9, 9, 9, 9e4, 9, 9, 9, 9e4, 0, 9], dtype=np.float64)
+FADE_PER_MINUTE: Floats = np.array([0.3, 3.0, 9, 9, 9, 9e4, 9, 9, 9, 9e4, 0, 9, 9, 9], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class FaultFamily:
     name: str
     title: str
     story: str
+    # Whether it hurts enough to be an episode of the environment.
+    playable: bool = True
     # How services that call it, and services that it calls, notice.
     callers_see: str = "Their calls fail, and they fail in turn, the sooner the more they depend on it."
     callees_see: str = "Less traffic, otherwise nothing."

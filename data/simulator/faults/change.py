@@ -79,6 +79,7 @@ class CodeDefect(FaultFamily):
     symptoms = (
         Symptom(Drive.ERROR, jump=0.4, per_minute=0.1, ceiling=0.8),
         Symptom(Drive.SILENCE, jump=0.25, ceiling=0.25),
+        Symptom(Drive.LOGS, jump=0.3, ceiling=0.3),
     )
     hidden = 0.85
     change = "deploy"

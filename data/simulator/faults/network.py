@@ -14,6 +14,7 @@ class NetworkPartition(FaultFamily):
         Symptom(Drive.ERROR, per_minute=0.4, ceiling=1.0),
         Symptom(Drive.LATENCY, jump=4.0, per_minute=4.0, ceiling=30.0),
         Symptom(Drive.NETWORK, jump=0.5, per_minute=0.2, ceiling=0.95),
+        Symptom(Drive.CLIENT, jump=2.0, per_minute=2.0, ceiling=15.0),
         Symptom(Drive.SILENCE, jump=0.2, per_minute=0.1, ceiling=0.5),
     )
     remedies = (
@@ -44,6 +45,7 @@ class GrayFailure(FaultFamily):
     symptoms = (
         Symptom(Drive.LATENCY, jump=0.6, per_minute=0.5, ceiling=4.0),
         Symptom(Drive.NETWORK, jump=0.03, per_minute=0.01, ceiling=0.12),
+        Symptom(Drive.CLIENT, jump=0.5, per_minute=0.4, ceiling=3.0),
     )
     hidden = 0.5
     remedies = (
@@ -99,6 +101,7 @@ class NetworkDelay(FaultFamily):
     symptoms = (
         Symptom(Drive.LATENCY, jump=1.0, per_minute=0.3, ceiling=3.0),
         Symptom(Drive.NETWORK, jump=0.02, ceiling=0.02),
+        Symptom(Drive.CLIENT, jump=1.0, per_minute=0.3, ceiling=3.0),
         Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),
     )
     hidden = 0.4
@@ -155,8 +158,10 @@ class InstanceLost(FaultFamily):
         Symptom(Drive.SILENCE, jump=0.9, ceiling=0.9),
         Symptom(Drive.ERROR, jump=0.7, per_minute=0.2, ceiling=1.0),
         Symptom(Drive.RESTARTS, jump=1.0, ceiling=1.0),
+        # What starts up again computes, fills memory and opens threads before it serves.
         Symptom(Drive.CPU, jump=0.25, ceiling=0.25),
         Symptom(Drive.MEMORY, jump=0.15, ceiling=0.15),
+        Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),
     )
     hidden = 0.6
     remedies = (
