@@ -24,6 +24,8 @@ _UNITS = {
     Drive.GC: "ms more per collection",
     Drive.RESTARTS: "restarts",
     Drive.SURGE: "times the usual load on top",
+    Drive.CLIENT: "s more on each call it makes",
+    Drive.LOGS: "unusual lines a request",
 }
 _BARS = "▁▂▃▄▅▆▇█"
 _TICKS = 20

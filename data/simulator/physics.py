@@ -74,6 +74,7 @@ class Physics:
         callers = topology.callers
         # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
         self._has_calls = len(callers) > 0
+        self._calls_any = np.bincount(callers, minlength=self._size) > 0
         self._with_calls, self._starts = np.unique(callers, return_index=True)
         self._timeouts_s = topology.timeouts_s.copy()
         # Waiting ends with the last attempt; a failure cannot be more than whole.
@@ -166,7 +167,7 @@ class Physics:
             latency_s=fleet.latency_s + slower,
             own_latency_s=0.6 * fleet.latency_s + own_wait * seen,
             client_error=passed,
-            client_latency_s=waits_s + own[Drive.CLIENT] * fleet.latency_scale,
+            client_latency_s=waits_s + own[Drive.CLIENT] * fleet.latency_scale * self._calls_any,
             traffic=traffic,
             cpu=_unit(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU]),
             memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
