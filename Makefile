@@ -41,9 +41,20 @@ checkpoint: $(READY)  ## remake the shipped ranker: collect, train, export (same
 bench: $(READY)  ## speed of each part, with machine and command
 	@for file in bench/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
+# Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds
-	$(BIN)/firewatch ablate --seeds 5 --policy rules,legacy-rules --out results/ablation
-	$(BIN)/firewatch report results/ablation
+	rm -rf build/ablation build/ablation-incidents
+	mkdir -p checkpoints/results
+	$(BIN)/firewatch ablate --seeds 5 --policy rules,legacy-rules --simulate 500 --out build/ablation \
+		--ranker gnn,heuristic,mlp,untrained,random,pagerank,zscore,none,wrong
+	$(BIN)/firewatch report build/ablation
+	cp build/ablation/ablation.json checkpoints/results/embedded.json
+ifdef INCIDENTS
+	$(BIN)/firewatch ablate --ranking-only --incidents $(INCIDENTS) --out build/ablation-incidents \
+		--ranker gnn,mlp,untrained,heuristic,random,pagerank,zscore,zscore-sum,baro,traversal
+	cp build/ablation-incidents/ablation.json checkpoints/results/incidents.json
+endif
+	$(BIN)/python -m agent.showcase
 
 constraints: $(READY)  ## write the versions now installed to constraints.txt
 	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt

@@ -3,10 +3,11 @@
 import hashlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.ablation import figures
@@ -99,7 +100,14 @@ def result_of(folder: AblationFolder) -> dict[str, Any]:
         for ranker in ablation.compared_rankers
         for entry in rankings.get((ranker, asked.name), ())
     ]
-    return {**folder.facts, **figures(played, ranked, ablation.seed)}
+    facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
+    return {**facts, **figures(played, ranked, ablation.seed)}
+
+
+def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with files by their own names: a result says nothing of the machine's folders."""
+    names = {field: [Path(path).name for path in config[field]] for field in ("episodes_from", "incidents")}
+    return {**config, **names}
 
 
 def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, players: int) -> None:

@@ -19,6 +19,7 @@ from agent.trajectory import RunConfig
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task
+from gnn.rankers import shipped
 
 FORMAT = 1
 RESULT = "ablation.json"
@@ -75,6 +76,14 @@ class RankerSpec(NamedTuple):
     def weights(self) -> Path | None:
         """The folder of the weights that it uses, if it uses any."""
         return weights_folder(self.real_name, self.checkpoint)
+
+    @property
+    def weights_name(self) -> str | None:
+        """The same for a result file: the shipped weights are where they are on every machine."""
+        if self.weights is None:
+            return None
+        tree = shipped("").parent.parent
+        return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
 
 
 class Ablation(BaseModel):
@@ -195,6 +204,22 @@ class AblationFolder:
     def _records(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
         return [record for _, record in jsonl.read(path)] if path.exists() else []
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Writes a result file: compact, since most of it is figures, but with a line for each part of a list."""
+    parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in result.items()]
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(map(_compact, value)) + "\n]"
+    return _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def as_json(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from agent.wrong_hints import astray
 from data.collect import play
 from data.discovery import Endpoint
 from data.episodes import Episode
+from data.jsonl import SUFFIXES
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
 from gnn.evaluate import (
@@ -146,11 +147,11 @@ def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
     """What one ranker makes of the cases asked for, a result a source."""
     ablation = place.ablation
     spec = ablation.spec(name)
-    ranker, weights = ranker_of(spec, ablation.seed), str(spec.weights) if spec.weights else None
+    ranker = ranker_of(spec, ablation.seed)
     results = []
     for source in _sources(asked, place.folder, ablation.labels, ablation.simulate, ablation.seed):
         scored = score_cases(ranker, source.cases)
-        entry = result_of(source.name, name, weights, scored, ablation.seed)
+        entry = result_of(source.name, name, spec.weights_name, scored, ablation.seed)
         results.append({**entry, "first": _first(scored)})
     return {"ranker": name, "asked": asked.name, "results": results}
 
@@ -183,9 +184,18 @@ def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed
         (source,) = episode_sources(folder / "watched.jsonl")
         return (Source(TASKS, source.cases),)
     if asked.kind == EPISODES:
-        return episode_sources(Path(asked.path), read_labels(Path(labels)) if labels else None)
+        known = read_labels(Path(labels)) if labels else None
+        return tuple(map(_briefly, episode_sources(Path(asked.path), known)))
     if asked.kind == INCIDENTS:
-        return incident_sources(Path(asked.path))
+        return tuple(map(_briefly, incident_sources(Path(asked.path))))
     from data.simulator.generate import simulate as simulated
 
     return (incident_source(f"simulated/{seed}", simulated(simulate, seed)),)
+
+
+def _briefly(source: Source) -> Source:
+    """The source under the name of its file: results made on different machines are to be compared."""
+    name = Path(source.name).name
+    for suffix in SUFFIXES[::-1]:
+        name = name.removesuffix(suffix)
+    return replace(source, name=name)

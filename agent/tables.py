@@ -99,7 +99,7 @@ def _ranking(result: Result) -> Table:
         rest = (_figure(r[name]) for name in ("ac@3", "ac@5", "avg@5", "mrr", "ece"))
         rows.append(
             (
-                _short(r["source"]),
+                r["source"],
                 r["ranker"],
                 str(r["n"]),
                 str(r["unscored"]),
@@ -118,7 +118,7 @@ def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> Table
     having = [r for r in result["results"] if r[group]]
     present = [kind for kind in kinds if any(kind in r[group] for r in having)]
     rows = [
-        (_short(r["source"]), r["ranker"], *(_first_and_third(r[group].get(kind)) for kind in present))
+        (r["source"], r["ranker"], *(_first_and_third(r[group].get(kind)) for kind in present))
         for r in having
     ]
     return Table(
@@ -183,7 +183,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> Table:
         (
             c["arm"],
             c["reference"],
-            _short(c["of"]),
+            c["of"],
             c["measure"],
             str(c["n"]),
             str(c["unscored"]),
@@ -242,11 +242,6 @@ def _made_by(result: Result) -> Table:
         *((f"weights of {name}", digest[:12]) for name, digest in result["weights_sha256"].items()),
     ]
     return Table(("what", "value"), tuple(rows))
-
-
-def _short(source: str) -> str:
-    """The file's own name: folders differ from machine to machine."""
-    return source.rpartition("/")[2].removesuffix(".gz").removesuffix(".jsonl")
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

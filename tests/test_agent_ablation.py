@@ -190,7 +190,7 @@ def test_the_guard_refuses_what_is_no_condition(text: str) -> None:
 def test_tables_between_markers_are_made_from_the_result() -> None:
     result = figures(
         [played("gnn", "rules", [episode(n) for n in range(6)])],
-        [ranking("gnn", "x/s.jsonl.gz", [1.0, 0.0])],
+        [ranking("gnn", "s", [1.0, 0.0])],
         0,
     ) | {
         "config": {"tasks": []},

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from agent.ablate import ablate
 from agent.ablation_guard import Finding, check, read_condition
-from agent.ablation_plan import RESULT, Ablation, AblationFolder
+from agent.ablation_plan import RESULT, Ablation, AblationFolder, write_result
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.settings import Settings
 from agent.tables import Table, in_words, tables
@@ -63,7 +63,7 @@ def ablate_and_compare(
             note(f"Interrupted. The same command with --out {out} goes on.", quiet)
             raise
     findings = check(before, result, conditions, ablation.seed) if before else []
-    write_json(out / RESULT, result)
+    write_result(out / RESULT, result)
     write_json(json_to, result)
     if not quiet and not is_stdout(json_to):
         _show(result, out)
