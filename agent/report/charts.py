@@ -11,6 +11,7 @@ Row = Mapping[str, Any]
 
 _ACCENT, _INK, _MUTED, _FAINT = "var(--accent)", "var(--ink)", "var(--muted)", "var(--line)"
 _SERIES = [f"var(--series-{number})" for number in range(1, 9)]
+_BEST_TO_WORST = [_ACCENT, "var(--healthy)", "var(--degraded)", "var(--down)"]
 _ROW_HEIGHT = 26
 _WORDS = frozenset({"name", "kind", "verdict", "outcome", "service"})  # fields that are not numbers
 
@@ -27,7 +28,7 @@ def dots(
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = _chosen([{**row, "is_reference": row["name"] == reference} for row in rows], choices)
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
     tooltip = _tooltips("name", "value", "low", "high", "chance", "n")
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
     color = (
@@ -50,7 +51,7 @@ def differences(rows: Sequence[Row], title: str, choices: Mapping[str, str], des
     """Differences with their intervals around zero; what is shown stands out from what is not."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = _chosen(rows, choices)
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
     color = (
         alt.when("datum.verdict === 'no difference shown'")
         .then(alt.value(_MUTED))
@@ -104,19 +105,19 @@ def lines(
 
 
 def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: str) -> Chart:
-    """Counts of each `kind`, stacked, one bar for each `name`."""
+    """Counts of each of four `kinds`, named from best to worst, stacked, one bar for each `name`."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     bars = (
         alt.Chart(_data(rows))
         .mark_bar(height=14)
         .encode(
             x=alt.X("value:Q", title=title, axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=260)),
+            y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340)),
             color=alt.Color(
                 "kind:N",
                 sort=list(kinds),
                 title=None,
-                scale=alt.Scale(domain=list(kinds), range=_SERIES),
+                scale=alt.Scale(domain=list(kinds), range=_BEST_TO_WORST),
             ),
             order=alt.Order("place:Q"),
             tooltip=_tooltips("name", "kind", "value"),
@@ -132,7 +133,7 @@ def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
         alt.Chart(_data(rows))
         .mark_point(filled=True, size=70, opacity=0.65)
         .encode(
-            x=alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=10)),
+            x=alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("group:N", sort=groups, title=None),
             color=alt.when("datum.solved").then(alt.value(_ACCENT)).otherwise(alt.value("var(--down)")),
             tooltip=_tooltips("name", "value", "outcome"),
@@ -172,7 +173,7 @@ def timeline() -> Mapping[str, Any]:
         scale=alt.Scale(domainMin=1, domainMax=alt.ExprRef("last"), nice=False),
     )
     # The same room for labels whatever the figures, so that both plots and their steps stand in line.
-    y = alt.Y("value:Q", title=None, axis=alt.Axis(minExtent=40))
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(minExtent=40, tickCount=4))
     others = series.transform_filter("!datum.picked").mark_line(
         color=_MUTED, opacity=0.45, strokeWidth=1.2, point=alt.OverlayMarkDef(size=14, color=_MUTED)
     )
@@ -234,6 +235,7 @@ def _chart(chart: alt.Chart | alt.LayerChart, height: int, description: str) -> 
             labelFontSize=12,
             titleFontSize=12,
         ),
+        axisQuantitative=alt.AxisConfig(tickCount=8),
         legend=alt.LegendConfig(
             labelColor=_INK, orient="bottom", labelFontSize=12, columns=4, labelLimit=260
         ),

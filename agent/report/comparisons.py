@@ -48,8 +48,7 @@ _HEADINGS = (
     ("unscored", "pairs with nothing to score on a side"),
     ("difference", "arm minus reference, and its 95 % interval"),
     ("p", "after Holm's correction"),
-    ("effect", "from all changes down to all changes up"),
-    ("kind of effect", ""),
+    ("effect", "rank-biserial correlation, −1 to 1, or with McNemar's test Cohen's g, −0.5 to 0.5"),
     ("test", ""),
     ("verdict", ""),
 )
@@ -61,7 +60,7 @@ def in_words(c: ComparisonResult) -> str:
     if is_missing(c.difference) or c.difference is None:
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
     pairs = count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "")
-    size = f"{figure(c.difference, 3, sign=True)} {interval(c.ci95, sign=True)}".strip()
+    size = f"{figure(c.difference, 3, sign=True)} {interval(c.ci95, 3, sign=True)}".strip()
     if c.verdict == _NO_DIFFERENCE:
         return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {pairs})."
     return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({pairs}, p {_p(c.p_holm)})."
@@ -106,7 +105,6 @@ def _table(comparisons: Sequence[ComparisonResult]) -> Table:
             _difference(c),
             _cell_p(c.p_holm),
             number(c.effect, sign=True),
-            text(c.effect_name),
             text(c.test),
             text(c.verdict),
         )
@@ -117,7 +115,7 @@ def _table(comparisons: Sequence[ComparisonResult]) -> Table:
 
 def _difference(c: ComparisonResult) -> Cell:
     cell = number(c.difference, 3, sign=True)
-    return Cell(f"{cell.text} {interval(c.ci95, sign=True)}".strip(), cell.order, True)
+    return Cell(f"{cell.text} {interval(c.ci95, 3, sign=True)}".strip(), cell.order, True)
 
 
 def _cell_p(value: float | None) -> Cell:

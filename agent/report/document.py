@@ -88,11 +88,11 @@ def with_interval(value: float | None, bounds: tuple[float | None, float | None]
     return Cell(f"{cell.text} {shown}", cell.order, True) if shown and cell.order is not None else cell
 
 
-def interval(bounds: tuple[float | None, float | None] | None, *, sign: bool = False) -> str:
+def interval(bounds: tuple[float | None, float | None] | None, digits: int = 2, *, sign: bool = False) -> str:
     """Such as "[0.71, 0.84]"; "" when there is none."""
     if bounds is None or is_missing(bounds[0]) or is_missing(bounds[1]):
         return ""
-    low, high = (figure(bound, 2, sign=sign) for bound in bounds if bound is not None)
+    low, high = (figure(bound, digits, sign=sign) for bound in bounds if bound is not None)
     return f"[{low}, {high}]"
 
 

@@ -4,9 +4,11 @@ import base64
 import gzip
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
+import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -18,8 +20,6 @@ _ROOM_FOR_REPLAYS = 3_500_000  # characters; the plots take one million, a page 
 
 def render_html(report: Report) -> str:
     """The whole page; replays that there is no room for are left out, and the page says so."""
-    import vl_convert
-
     environment = Environment(loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined)
     environment.filters["json_text"] = _json_text
     packed = _packed(report)
@@ -27,8 +27,7 @@ def render_html(report: Report) -> str:
         report=report,
         style=Markup(_part("page.css")),
         script=Markup(_part("page.js")),
-        # Vega, Vega-Lite and Vega-Embed as Altair's companion brings them.
-        library=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")),
+        library=Markup(_library()),
         timeline=timeline(),
         replays=packed,
         keys={replay["key"] for replay in packed},
@@ -48,6 +47,12 @@ def _packed(report: Report) -> Sequence[dict[str, str]]:
             break
         packed.append({"key": replay.key, "title": replay.title, "content": encoded})
     return packed
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as Altair's companion brings them; putting them together takes seconds."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
 
 
 def _json_text(value: Any) -> Markup:

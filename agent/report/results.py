@@ -179,7 +179,6 @@ class ComparisonResult(_Shown):
     test: str = ""
     p_holm: float | None = None
     effect: float | None = None
-    effect_name: str = ""
     verdict: str
 
 

@@ -55,12 +55,16 @@ def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
                 run.episodes, {key: played[key] for key in played if key in differing}, f"{letter}: "
             )
         ),
-        facts={
-            f"{letter}: {name}": value
-            for letter, run in (("A", first), ("B", second))
-            for name, value in run.facts.items()
-        },
+        facts=_facts(first.facts, second.facts),
     )
+
+
+def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
+    """How both were made; where they differ both are told."""
+    return {
+        name: a[name] if a.get(name) == b.get(name) else f"A: {a.get(name, '–')}, B: {b.get(name, '–')}"
+        for name in {**a, **b}
+    }
 
 
 def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) -> list[ComparisonResult]:
