@@ -1,7 +1,7 @@
 """Incidents → training examples → batches of tensors."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,9 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
-        moved = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        moved: dict[str, Any] = {
+            name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)
+        }
         return self._replace(**moved)
 
 

@@ -132,8 +132,8 @@ def _over_time(block: Stack) -> Floats | None:
     past = block.baseline
     if past.shape[2] == 0:
         return None
-    center = np.nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
-    spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(past - center), axis=2, keepdims=True)
+    center = _nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
+    spread = _MAD_TO_SIGMA * _nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
     least = 0.05 * np.abs(np.nan_to_num(center)) + _floor(block)[..., None]
     spread = np.maximum(np.nan_to_num(spread), least)
@@ -142,12 +142,13 @@ def _over_time(block: Stack) -> Floats | None:
 
 def _floor(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
-    typical = np.nan_to_num(np.nanmedian(np.abs(block.incident), axis=(1, 2)))
+    flat = np.abs(block.incident).reshape(len(block.channel), -1)
+    typical = np.nan_to_num(_nanmedian(flat, axis=1))
     return np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)[:, None]
 
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
-    """Which metrics are measured as a share of a whole; bytes of memory are not, though of such a channel: (M,)."""
+    """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
     of_a_whole = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
     return np.asarray(of_a_whole & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
 
@@ -187,7 +188,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     exceeds = np.abs(np.nan_to_num(z)) > _FIVE_SIGMA
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
-    center = np.nanmedian(past, axis=2)  # (M, S)
+    center = _nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
     out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
@@ -208,6 +209,18 @@ def _carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
 
 def _among_peers(values: Floats) -> Floats:
     """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
-    center = np.nanmedian(values, axis=1, keepdims=True)
-    spread = _MAD_TO_SIGMA * np.nanmedian(np.abs(values - center), axis=1, keepdims=True)
+    center = _nanmedian(values, axis=1, keepdims=True)
+    spread = _MAD_TO_SIGMA * _nanmedian(np.abs(values - center), axis=1, keepdims=True)
     return np.nan_to_num(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
+
+
+def _nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:
+    """`np.nanmedian` along one axis, many times faster on the small blocks of a small graph."""
+    ordered = np.sort(values, axis=axis)  # NaN last
+    count = np.isfinite(ordered).sum(axis=axis, keepdims=True)
+    lower, upper = np.maximum(count - 1, 0) // 2, count // 2
+    upper = np.minimum(upper, np.maximum(count - 1, 0))
+    low = np.take_along_axis(ordered, lower, axis=axis)
+    high = np.take_along_axis(ordered, upper, axis=axis)
+    median = np.where(count > 0, 0.5 * (low + high), np.nan)
+    return median if keepdims else np.squeeze(median, axis=axis)

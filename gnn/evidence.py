@@ -1,12 +1,12 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-
 from data.channels import Channel, ChannelMap
-from data.incident import Incident, Series
+from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
 
 _MOST = 4  # sentences a candidate
@@ -17,7 +17,7 @@ _CHANGED = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
-_SHOWN_WORSE = frozenset(Channel) - AGES
+_FELT = frozenset({Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL})
 
 
 class _Deviation(NamedTuple):
@@ -33,118 +33,107 @@ def explain(
     Metrics are compared with their own baseline where there is one, else with their first point and with the
     same metric of the other services.
     """
-    callers = _callers(incident)
-    return {
-        service: _explain_one(incident, service, callers.get(service, ()), channel_map)
-        for service in services
-    }
+    witness = _Witness(incident, channel_map)
+    return {service: witness.evidence(service) for service in services}
 
 
-def _explain_one(
-    incident: Incident, service: str, callers: Sequence[str], channel_map: ChannelMap
-) -> tuple[str, ...]:
-    telemetry = incident.telemetry.get(service, {})
-    found = [
-        deviation
-        for name, series in telemetry.items()
-        if (meaning := channel_map(name)) is not None
-        and meaning.channel in _SHOWN_WORSE
-        and (deviation := _deviation(name, series, meaning.channel, incident, service)) is not None
-    ]
-    found.sort(key=lambda deviation: -deviation.strength)
-    sentences = [deviation.sentence for deviation in found[:2]]
-    sentences += _changes(telemetry, channel_map)
-    sentences += _alerts(incident, service)
-    hurt = [name for name in callers if _is_hurt(incident, name, channel_map)]
-    if hurt:
-        sentences.append(f"{len(hurt)} of {len(callers)} callers are degraded too: {', '.join(hurt[:3])}")
-    elif callers and not telemetry:
-        sentences.append(f"no metrics of its own; called by {', '.join(callers[:3])}")
-    return tuple(sentences[:_MOST])
+class _Witness:
+    """Reads one incident; what several sentences need is looked up once."""
+
+    def __init__(self, incident: Incident, channel_map: ChannelMap) -> None:
+        self._incident, self._channel_map = incident, channel_map
+        self._callers: dict[str, list[str]] = {}
+        for caller, callees in incident.call_graph.items():
+            for callee in callees:
+                if callee != caller:
+                    self._callers.setdefault(callee, []).append(caller)
+        self._latest: dict[str, list[float]] = {}
+        self._hurt: dict[str, bool] = {}
+
+    def evidence(self, service: str) -> tuple[str, ...]:
+        """The sentences about one service."""
+        deviations = sorted(self._deviations(service, frozenset(Channel) - AGES), reverse=True)
+        sentences = [deviation.sentence for deviation in deviations[:2]]
+        sentences += self._changes(service) + self._alerts(service)
+        callers = self._callers.get(service, [])
+        hurt = [name for name in callers if self._is_hurt(name)]
+        if hurt:
+            also = f"{len(hurt)} of {len(callers)} callers are degraded too"
+            sentences.append(f"{also}: {', '.join(hurt[:3])}")
+        elif callers and not self._incident.telemetry.get(service):
+            sentences.append(f"no metrics of its own; called by {', '.join(callers[:3])}")
+        return tuple(sentences[:_MOST])
+
+    def _deviations(self, service: str, channels: frozenset[Channel]) -> list[_Deviation]:
+        found = []
+        for name, series in self._incident.telemetry.get(service, {}).items():
+            meaning = self._channel_map(name)
+            if meaning is not None and meaning.channel in channels:
+                deviation = self._deviation(name, series, meaning.channel)
+                if deviation is not None and deviation.strength >= _NOTABLE:
+                    found.append(deviation)
+        return found
+
+    def _deviation(self, name: str, series: Series, channel: Channel) -> _Deviation | None:
+        now, past = _known(series.incident), _known(series.baseline)
+        if not now:
+            return _Deviation(_NOTABLE, f"{name} is no longer reported") if past else None
+        if len(past) >= 3:
+            center, spread = _center_and_spread(past, channel)
+            worst = max(now, key=lambda value: abs(value - center))
+            z = abs(worst - center) / spread
+            change = f"{name} went from {center:.3g} to {worst:.3g}"
+            return _Deviation(z, f"{change} ({min(z, 999):.0f} deviations)")
+        first, last = now[0], now[-1]
+        if abs(last - first) > 0.2 * abs(first) + 1e-3:
+            z = abs(last - first) / (0.1 * abs(first) + 1e-3)
+            return _Deviation(z, f"{name} went from {first:.3g} to {last:.3g} in {len(now) - 1} ticks")
+        center, spread = _center_and_spread(self._peers(name), channel)
+        z = (last - center) / spread
+        return _Deviation(z, f"{name} is {last:.3g} where its peers have {center:.3g}")
+
+    def _peers(self, name: str) -> list[float]:
+        """The latest value of a metric at every service that has it."""
+        if name not in self._latest:
+            rows = (metrics.get(name) for metrics in self._incident.telemetry.values())
+            self._latest[name] = [
+                points[-1] for row in rows if row is not None and (points := _known(row.incident))
+            ]
+        return self._latest[name]
+
+    def _changes(self, service: str) -> list[str]:
+        sentences = []
+        for name, series in self._incident.telemetry.get(service, {}).items():
+            meaning = self._channel_map(name)
+            if meaning is not None and meaning.channel in _CHANGED and (points := _known(series.incident)):
+                age_s = points[-1] * meaning.scale
+                if age_s < _RECENT_S:
+                    sentences.append(f"{_CHANGED[meaning.channel]} {_ago(age_s)} ago")
+        return sentences
+
+    def _alerts(self, service: str) -> list[str]:
+        names = [alert.name for alert in self._incident.alerts if alert.service == service]
+        distinct = list(dict.fromkeys(names))
+        return [f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"] if names else []
+
+    def _is_hurt(self, service: str) -> bool:
+        if service not in self._hurt:
+            traced = any(
+                alert.service == service and alert.kind == "trace" for alert in self._incident.alerts
+            )
+            self._hurt[service] = traced or bool(self._deviations(service, _FELT))
+        return self._hurt[service]
 
 
-def _deviation(
-    name: str, series: Series, channel: Channel, incident: Incident, service: str
-) -> _Deviation | None:
-    now = series.incident[np.isfinite(series.incident)]
-    past = series.baseline[np.isfinite(series.baseline)]
-    if len(past) and not len(now):
-        return _Deviation(_NOTABLE, f"{name} is no longer reported")
-    if not len(now):
-        return None
-    worst = now[np.argmax(np.abs(now - np.median(past)))] if len(past) else now[-1]
-    if len(past) >= 3:
-        center, spread = float(np.median(past)), _spread(past, channel)
-        z = abs(worst - center) / spread
-        sentence = f"{name} went from {_number(center)} to {_number(worst)} ({min(z, 999):.0f} deviations)"
-        return _Deviation(z, sentence) if z >= _NOTABLE else None
-    if len(now) >= 2 and abs(now[-1] - now[0]) > 0.2 * abs(now[0]) + 1e-3:
-        z = abs(now[-1] - now[0]) / (0.1 * abs(now[0]) + 1e-3)
-        return _Deviation(
-            z, f"{name} went from {_number(now[0])} to {_number(now[-1])} in {len(now) - 1} ticks"
-        )
-    peers = np.array(
-        [
-            points[-1]
-            for other, metrics in incident.telemetry.items()
-            if other != service and name in metrics and len(points := metrics[name].incident)
-        ]
-    )
-    peers = peers[np.isfinite(peers)]
-    if not len(peers):
-        return None
-    center = float(np.median(peers))
-    z = (worst - center) / _spread(peers, channel)
-    sentence = f"{name} is {_number(worst)} where its peers have {_number(center)}"
-    return _Deviation(z, sentence) if z >= _NOTABLE else None
+def _known(points: Floats) -> list[float]:
+    values: list[float] = points.tolist()
+    return [value for value in values if not math.isnan(value)]
 
 
-def _spread(points: np.ndarray, channel: Channel) -> float:
-    center = float(np.median(points))
-    mad = 1.4826 * float(np.median(np.abs(points - center)))
-    return max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
-
-
-def _changes(telemetry: Mapping[str, Series], channel_map: ChannelMap) -> list[str]:
-    sentences = []
-    for name, series in telemetry.items():
-        meaning = channel_map(name)
-        if meaning and meaning.channel in _CHANGED and len(series.incident):
-            age_s = series.incident[-1] * meaning.scale
-            if np.isfinite(age_s) and age_s < _RECENT_S:
-                sentences.append(f"{_CHANGED[meaning.channel]} {_ago(age_s)} ago")
-    return sentences
-
-
-def _alerts(incident: Incident, service: str) -> list[str]:
-    names = [alert.name for alert in incident.alerts if alert.service == service]
-    if not names:
-        return []
-    distinct = list(dict.fromkeys(names))
-    return [f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"]
-
-
-def _is_hurt(incident: Incident, service: str, channel_map: ChannelMap) -> bool:
-    wanted = {Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL}
-    return any(
-        (meaning := channel_map(name)) is not None
-        and meaning.channel in wanted
-        and _deviation(name, series, meaning.channel, incident, service) is not None
-        for name, series in incident.telemetry.get(service, {}).items()
-    ) or any(alert.service == service and alert.kind == "trace" for alert in incident.alerts)
-
-
-def _callers(incident: Incident) -> dict[str, list[str]]:
-    callers: dict[str, list[str]] = {}
-    for caller, callees in incident.call_graph.items():
-        for callee in callees:
-            if callee != caller:
-                callers.setdefault(callee, []).append(caller)
-    return callers
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def _center_and_spread(points: Sequence[float], channel: Channel) -> tuple[float, float]:
+    center = median(points)
+    mad = 1.4826 * median(abs(value - center) for value in points)
+    return center, max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
 
 
 def _ago(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A training job from its sources to its checkpoint folder: collect examples, split, train, calibrate, save."""
+"""A training job from sources to checkpoint folder: collect examples, split, train, calibrate, save."""
 
 import math
 import zlib
@@ -58,11 +58,13 @@ def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
         fault = episode.labels.fault_types[0] if episode.labels.fault_types else ""
         for length in range(1, min(len(seen), _WINDOWS) + 1):
             window = Incident.from_observations(seen[:length], f"{episode.task.name}@{length - 1}")
-            yield window.labelled(episode.labels.root_causes, fault, system=episode.source)
+            yield window.labelled(
+                episode.labels.root_causes, fault, system=f"episodes-{episode.task.difficulty}"
+            )
 
 
 def is_dev(incident_id: str) -> bool:
-    """Whether an incident is held out for selection: by its id, all windows of an episode on the same side."""
+    """Whether an incident is held out for selection: by its id, an episode's windows on the same side."""
     return zlib.crc32(incident_id.split("@")[0].encode()) % 1000 < 1000 * _DEV_SHARE
 
 

@@ -82,12 +82,12 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     weight = anomaly + 0.01
     preference = weight / weight.sum()
     caller, callee = calls.edge_index
-    step = sparse.csr_matrix((weight[callee], (callee, caller)), shape=(services, services))
-    step = step + sparse.diags(weight)
-    step = step @ sparse.diags(1.0 / np.asarray(step.sum(axis=0)).ravel())
+    leaving = weight + np.bincount(caller, weight[callee], services)
+    stays, goes = weight / leaving, weight[callee] / leaving[caller]
     rank = preference
     for _ in range(_PAGERANK_STEPS):
-        rank = _RESTART * preference + (1 - _RESTART) * (step @ rank)
+        arrives = stays * rank + np.bincount(callee, goes * rank[caller], services)
+        rank = _RESTART * preference + (1 - _RESTART) * arrives
     return np.asarray(rank * services)
 
 
