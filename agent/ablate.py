@@ -100,6 +100,8 @@ def result_of(folder: AblationFolder) -> dict[str, Any]:
         for ranker in ablation.compared_rankers
         for entry in rankings.get((ranker, asked.name), ())
     ]
+    sources = list(dict.fromkeys(entry["source"] for entry in ranked))
+    ranked.sort(key=lambda entry: sources.index(entry["source"]))
     facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
     return {**facts, **figures(played, ranked, ablation.seed)}
 

@@ -81,6 +81,8 @@ def in_words(result: Result) -> list[str]:
 
 def _sentence(c: Mapping[str, Any]) -> str:
     what = "episode score" if c["measure"] == "score" else f"AC@1 on {c['of']}"
+    if not c["n"]:
+        return f"{c['arm']} against {c['reference']}, {what}: nothing that both were scored on."
     if c["verdict"] == "no difference shown":
         change = f"no difference shown ({_signed(c['difference'])} {_bounds(c['ci95'], signed=True)})"
     else:
@@ -133,7 +135,7 @@ def _first_and_third(measures: Mapping[str, Any] | None) -> str:
 def _episodes(result: Result) -> Table:
     headings = (
         "arm", "episodes", "ungraded", "score [95 %]", "solved", "steps", "ticks to mitigation",
-        "wrong remedies", "SLO budget left", "by rules instead of the model", "tokens", "US $", "seconds",
+        "wrong remedies", "SLO budget left", "fallbacks", "tokens", "US $", "seconds",
     )  # fmt: skip
     rows = [
         (
@@ -201,7 +203,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> Table:
 def _hints(result: Result) -> Table:
     """Shares of the first remedies; misled and rescued are of those that were also played without hints."""
     headings = (
-        "arm", "first remedies with a hint", "hint was right", "followed", "overrode", "followed a wrong one",
+        "arm", "first remedies", "hint was right", "followed", "overrode", "followed a wrong one",
         "overrode a right one", "misled", "rescued", "root among 5", "remedied the root", "of those among 5",
     )  # fmt: skip
     rows = []

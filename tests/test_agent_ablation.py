@@ -1,6 +1,7 @@
 """An ablation's figures follow from the records of its arms, pair by pair."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -160,6 +161,16 @@ def test_a_planted_difference_is_found_and_a_planted_zero_is_not(difference: flo
     assert comparison["n"] == 300 and comparison["test"] == "mcnemar"
     assert comparison["difference"] == pytest.approx(difference, abs=1e-9)
     assert comparison["verdict"] == verdict
+
+
+def test_what_nobody_could_score_is_said_and_not_called_equal() -> None:
+    blind = [ranking(name, "s", [math.nan] * 3, unscored=3) for name in ("gnn", "random")]
+    result = figures([], blind, 0)
+    assert in_words(result) == [
+        "random against gnn, AC@1 on s: nothing that both were scored on.",
+        "6 rankings had no known root cause and are not part of the means.",
+    ]
+    json.dumps(result, allow_nan=False)
 
 
 def test_a_ranking_alone_has_no_arms_and_a_short_curve() -> None:

@@ -83,6 +83,7 @@ def ablate(
     from agent.cli.tasks import chosen_tasks, under_seeds
 
     settings = settings_from_environment()
+    asks_a_model = any(name.startswith(("llm", "auto")) for name in _names(policy))
     chosen = chosen_tasks(test_run, task, tasks, episodes, difficulty.value, seed)
     ablation = Ablation(
         tasks=() if ranking_only else under_seeds(chosen, seeds),
@@ -95,7 +96,7 @@ def ablate(
         checkpoint=str(checkpoint) if checkpoint else None,
         seed=seed,
         task_timeout_s=task_timeout,
-        models=settings.models_for("llm") if "llm" in policy else (),
+        models=settings.models_for("llm") if asks_a_model else (),
         api_base_url=settings.public_api_base_url,
         temperature=temperature,
         max_tokens=max_tokens,
