@@ -51,7 +51,7 @@ def _packed(report: Report) -> Sequence[dict[str, str]]:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as Altair's companion brings them; putting them together takes seconds."""
+    """Vega, Vega-Lite and Vega-Embed from Altair's companion; putting them together takes seconds."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
 
 
