@@ -71,7 +71,9 @@ def ablate(
     check_parts(folder, endpoint, settings, jobs * concurrency)
     place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
     _open_run_folders(folder, endpoint)
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_on_interrupt_leave)
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["agent.ablation_worker"])  # imported once, for all workers
+    pool = ProcessPoolExecutor(jobs, context, initializer=_on_interrupt_leave)
     try:
         if ablation.play:
             _watch_all(pool, place, folder, on_progress)
