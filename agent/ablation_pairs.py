@@ -9,7 +9,8 @@ from agent.ablation_plan import Arm, Played
 from agent.hint_use import Record, key_of
 from agent.statistics import Comparison, Key, compare, corrected
 
-# {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one a key, null: nothing to score]}}}
+# {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one a key, null: nothing to score]}}};
+# rankings also have "kinds", each key's difficulty or "".
 Block = Mapping[str, Any]
 
 KEPT = ("score", "solved", "steps", "ticks_to_mitigation", "wrong_remedies", "slo_budget_left")
@@ -36,9 +37,8 @@ def ranking_values(rankings: Sequence[Record]) -> dict[str, Block]:
     blocks: dict[str, Any] = {}
     for entry in rankings:
         clusters = entry["first"]["clusters"]
-        block = blocks.setdefault(
-            entry["source"], {"keys": _numbered(clusters), "clusters": clusters, "values": {}}
-        )
+        frame = {"keys": _numbered(clusters), "clusters": clusters, "kinds": entry["first"]["kinds"]}
+        block = blocks.setdefault(entry["source"], {**frame, "values": {}})
         block["values"][entry["ranker"]] = {name: entry["first"][name] for name in RANKED}
     return blocks
 
@@ -74,10 +74,14 @@ def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[di
 
 
 def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> list[dict[str, Any]]:
-    """In each source every ranker against the first, Holm's correction for all of them together."""
+    """In each source, and in each difficulty of it, every ranker against the first.
+
+    Holm's correction is for all of them together.
+    """
     made = [
         (source, compared(block, measure, reference, block, ranker, seed))
-        for source, block in blocks.items()
+        for whole, entire in blocks.items()
+        for source, block in {whole: entire, **_by_kind(whole, entire)}.items()
         for reference, *others in [list(block["values"])]
         for ranker in others
         for measure in RANKED_COMPARED
@@ -85,6 +89,25 @@ def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> list[dict[str
     sources = [source for source, _ in made]
     together = corrected([comparison for _, comparison in made])
     return [_record(c, source) for source, c in zip(sources, together, strict=True)]
+
+
+def _by_kind(source: str, block: Block) -> dict[str, Block]:
+    """The parts of a block that are of one kind, by a name such as "tasks, hard"; none when all are."""
+    kinds = dict.fromkeys(kind for kind in block["kinds"] if kind)
+    if len(kinds) < 2:
+        return {}
+    parts: dict[str, Block] = {}
+    for kind in kinds:
+        of_kind = [index for index, own in enumerate(block["kinds"]) if own == kind]
+        parts[f"{source}, {kind}"] = {
+            "keys": [block["keys"][index] for index in of_kind],
+            "clusters": [block["clusters"][index] for index in of_kind],
+            "values": {
+                name: {measure: [values[index] for index in of_kind] for measure, values in measures.items()}
+                for name, measures in block["values"].items()
+            },
+        }
+    return parts
 
 
 def compared(before: Block, measure: str, reference: str, after: Block, arm: str, seed: int) -> Comparison:

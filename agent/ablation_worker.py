@@ -161,6 +161,7 @@ def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
     first = [s for s in scored if s.case.tick == 0]
     return {
         "clusters": [s.case.cluster for s in first],
+        "kinds": [s.case.difficulty for s in first],
         "ac@1": [s.score.ac[0] for s in first],
         "ac@3": [s.score.ac[2] for s in first],
         "avg@5": [s.score.avg5 for s in first],

@@ -68,8 +68,10 @@ def rewrite(text: str, results: Mapping[str, Result]) -> str:
 
 
 def in_words(result: Result) -> list[str]:
-    """The comparisons of score and first rank in a sentence each, and what was left unscored."""
-    told = [_sentence(c) for c in result["comparisons"] if c["measure"] in ("score", "ac@1")]
+    """The comparisons of score and first rank, over all of a source, and what was left unscored."""
+    whole = {"episodes", *(entry["source"] for entry in result["results"])}
+    comparisons = [c for c in result["comparisons"] if c["of"] in whole]
+    told = [_sentence(c) for c in comparisons if c["measure"] in ("score", "ac@1")]
     ungraded = sum(arm["ungraded"] for arm in result.get("arms", ()))
     unscored = sum(entry["unscored"] for entry in result["results"])
     if ungraded:

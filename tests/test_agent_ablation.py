@@ -173,6 +173,16 @@ def test_what_nobody_could_score_is_said_and_not_called_equal() -> None:
     json.dumps(result, allow_nan=False)
 
 
+def test_each_difficulty_is_compared_by_itself() -> None:
+    before, after = ranking("gnn", "tasks", [1.0] * 80), ranking("mlp", "tasks", [1.0] * 40 + [0.0] * 40)
+    for entry in (before, after):
+        entry["first"]["kinds"] = ["easy"] * 40 + ["hard"] * 40
+    told = {c["of"]: c for c in figures([], [before, after], 0)["comparisons"] if c["measure"] == "ac@1"}
+    assert {of: c["n"] for of, c in told.items()} == {"tasks": 80, "tasks, easy": 40, "tasks, hard": 40}
+    assert told["tasks, easy"]["verdict"] == "no difference shown"
+    assert told["tasks, hard"]["verdict"] == "lower" and told["tasks, hard"]["difference"] == -1.0
+
+
 def test_a_ranking_alone_has_no_arms_and_a_short_curve() -> None:
     result = figures([], [ranking("gnn", "s", [1.0, 0.0]), ranking("random", "s", [0.0, 0.0])], 0)
     assert "arms" not in result and len(result["results"][0]["risk_coverage"]) <= 40
