@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.report import charts
-from agent.report.comparisons import EPISODES, NAMES, comparison_section, in_words
+from agent.report.comparisons import EPISODES, NAMES, comparison_section, summary
 from agent.report.document import Cell, Chart, Report, Section, Table, count, number, text, with_interval
 from agent.report.evaluation_report import ranking_points, ranking_sections
 from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
@@ -76,7 +76,7 @@ def _came_to(arm: ArmResult) -> str:
 
 
 def _points(result: AblationResult) -> Iterable[str]:
-    yield from (in_words(c) for c in result.comparisons if c.of == EPISODES and c.measure == "score")
+    yield from summary([c for c in result.comparisons if c.of == EPISODES and c.measure == "score"])
     for arm in result.arms:
         if arm.ungraded:
             yield f"{arm.arm}: {arm.ungraded} of {arm.n} ended without a grade and are left out of its means."

@@ -1,6 +1,6 @@
 """Paired comparisons in words, as a table and as a plot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.report import charts
 from agent.report.document import (
@@ -54,16 +54,33 @@ _HEADINGS = (
 )
 
 
+def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
+    """Comparisons in one measure as sentences: what is shown comes first, the rest is taken together."""
+    yield from (in_words(c) for c in comparisons if c.verdict != _NO_DIFFERENCE)
+    rest = [c for c in comparisons if c.verdict == _NO_DIFFERENCE]
+    for reference in dict.fromkeys(c.reference for c in rest):
+        alike = [c for c in rest if c.reference == reference]
+        if len(alike) == 1:
+            yield in_words(alike[0])
+            continue
+        arms = ", ".join(f"{c.arm} {number(c.difference, 3, sign=True).text}" for c in alike)
+        what = NAMES.get(alike[0].measure, alike[0].measure)
+        yield f"No difference shown in {what} from {reference}: {arms} ({_pairs(alike[0])})."
+
+
 def in_words(c: ComparisonResult) -> str:
     """One comparison as a sentence; that no difference is shown is said when it is so."""
     what = NAMES.get(c.measure, c.measure) + ("" if c.of == EPISODES else f" on {label_of(c.of)}")
     if is_missing(c.difference) or c.difference is None:
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
-    pairs = count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "")
     size = f"{figure(c.difference, 3, sign=True)} {interval(c.ci95, 3, sign=True)}".strip()
     if c.verdict == _NO_DIFFERENCE:
-        return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {pairs})."
-    return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({pairs}, p {_p(c.p_holm)})."
+        return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {_pairs(c)})."
+    return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({_pairs(c)}, p {_p(c.p_holm)})."
+
+
+def _pairs(c: ComparisonResult) -> str:
+    return count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "")
 
 
 def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
