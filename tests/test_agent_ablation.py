@@ -60,7 +60,7 @@ def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> 
         "source": source, "ranker": ranker, **measures, "by_tick": {"0": measures}, "by_difficulty": {},
         "by_fault": {}, "by_services": {}, "reliability": [], "ms_per_ranking": 0.5,
         "risk_coverage": [{"threshold": 0.5, "coverage": k / 500, "risk": 0.1} for k in range(1, 501)],
-        "first": {"clusters": [f"t{k // 2}" for k in range(len(first))], **values},
+        "first": {"clusters": [f"t{k // 2}" for k in range(len(first))], "kinds": kinds, **values},
     }  # fmt: skip
 
 
