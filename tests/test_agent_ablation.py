@@ -56,6 +56,7 @@ def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> 
         "avg@5": 0.9, "mrr": 0.8, "ece": None, "chance": {"ac@1": 0.25}, "ci95": {"ac@1": [0.1, 0.9]},
     }  # fmt: skip
     values = dict.fromkeys(("ac@1", "ac@3", "avg@5", "mrr"), first)
+    kinds = [""] * len(first)
     return {
         "source": source, "ranker": ranker, **measures, "by_tick": {"0": measures}, "by_difficulty": {},
         "by_fault": {}, "by_services": {}, "reliability": [], "ms_per_ranking": 0.5,
