@@ -18,7 +18,7 @@ class Example(NamedTuple):
 
     graph: Graph
     is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
-    family: int  # index of the fault family, -1 when unknown
+    fault: str  # name of the fault family, "" when unknown
     source: str  # what a split keeps together and a batch keeps in balance
 
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
     graph_of: Tensor  # (S,)
     graphs: int
     is_root: Tensor  # (S,)
-    family: Tensor  # (B,)
+    family: Tensor  # (B,) index of the fault family, -1 when unknown
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
@@ -42,29 +42,24 @@ class Batch(NamedTuple):
         return self._replace(**moved)
 
 
-def examples_of(
-    incidents: Iterable[Incident],
-    families: Sequence[str] = (),
-    source: str | None = None,
-    channel_map: ChannelMap | None = None,
-) -> Iterator[Example]:
+def examples_of(incidents: Iterable[Incident], channel_map: ChannelMap | None = None) -> Iterator[Example]:
     """Turns labelled incidents into examples.
 
     An incident whose roots are not among its services cannot be learnt from and is left out; one without any
     root is an example of health.
     """
-    family_index = {name: index for index, name in enumerate(families)}
     for incident in incidents:
         roots = set(incident.root_causes)
         is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
         if not len(is_root) or (roots and not is_root.any()):
             continue
         graph = featurize(incident, channel_map)
-        yield Example(graph, is_root, family_index.get(incident.fault, -1), source or incident.system)
+        yield Example(graph, is_root, incident.fault, incident.system)
 
 
-def collate(examples: Sequence[Example]) -> Batch:
-    """Lays graphs side by side."""
+def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
+    """Lays graphs side by side; a fault that is none of `families` counts as unknown."""
+    family_index = {name: index for index, name in enumerate(families)}
     graphs = [example.graph for example in examples]
     sizes = np.array([len(graph.x) for graph in graphs])
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -77,7 +72,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         graph_of=torch.from_numpy(np.repeat(np.arange(len(graphs)), sizes)),
         graphs=len(graphs),
         is_root=torch.from_numpy(np.concatenate([example.is_root for example in examples])),
-        family=torch.tensor([example.family for example in examples]),
+        family=torch.tensor([family_index.get(example.fault, -1) for example in examples]),
     )
 
 

@@ -49,6 +49,8 @@ SERVICE_FEATURES: tuple[str, ...] = (
 )
 # The columns that know the call graph: a graph-free control must not see them.
 GRAPH_FEATURES: tuple[int, ...] = tuple(SERVICE_FEATURES.index(name) for name in _GRAPH_COLUMNS)
+# How many call a service and how many it calls: all that the degree-only control sees of the graph.
+DEGREE_FEATURES: tuple[int, ...] = GRAPH_FEATURES[:4]
 CALL_FEATURES = ("has", "slow", "failing", "quiet")
 
 
@@ -193,7 +195,9 @@ def _aligned(paged: Floats, page: int | None) -> tuple[Floats, Floats]:
         paged: (S, T) deviation over time on the kind of metric that paged.
         page: row of the paging service; without one every point counts the same.
     """
-    ticks = paged.shape[1]
+    services, ticks = paged.shape
+    if not ticks:
+        return np.zeros(services), np.zeros(services)
     weight = np.maximum(paged[page], 0.0) if page is not None else np.ones(ticks)
     weight = weight / weight.sum() if weight.sum() > 0 else np.full(ticks, 1.0 / ticks)
     aligned = paged @ weight

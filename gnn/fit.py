@@ -1,5 +1,6 @@
 """A training job from sources to checkpoint folder: collect examples, split, train, calibrate, save."""
 
+import itertools
 import math
 import zlib
 from collections import Counter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _WINDOWS = 5  # windows of an episode that are learnt from: after its first, second … fifth observation
 _DEV_SHARE = 0.15
+_FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # With less than an even chance for its first candidate the ranker says that it is unsure.
 UNSURE_BELOW = 0.5
 
@@ -32,7 +34,10 @@ class TrainingError(FirewatchError):
 
 @dataclass(frozen=True)
 class FitJob:
-    """One training job. Sources may be mixed; a file of development incidents decides which epoch is kept."""
+    """One training job; sources may be mixed.
+
+    The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
+    """
 
     config: TrainConfig
     out: Path
@@ -79,19 +84,22 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
-    families = config.model.families
-    everything = [*windows_of(job.episodes), *job.incidents, *job.simulated]
-    learn = [incident for incident in everything if not is_dev(incident.incident_id)]
-    held_out = [incident for incident in everything if is_dev(incident.incident_id)]
-    examples = list(examples_of(learn, families, channel_map=job.channel_map))
-    dev = list(examples_of([*held_out, *job.dev_incidents], families, channel_map=job.channel_map))
+    examples: list[Example] = []
+    held_out: list[Example] = []
+    for incident in itertools.chain(windows_of(job.episodes), job.incidents, job.simulated):
+        side = held_out if is_dev(incident.incident_id) else examples
+        side.extend(examples_of([incident], job.channel_map))
     if not any(example.is_root.any() for example in examples):
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
+    if init is None and not config.model.families:
+        shape = config.model.model_copy(update={"families": _families(examples)})
+        config = config.model_copy(update={"model": shape})
+    dev = list(examples_of(job.dev_incidents, job.channel_map)) or held_out
 
     net = train(config, examples, dev, init, job.on_epoch)
-    scores = score_examples(net, dev)
+    unseen = [*held_out, *dev] if job.dev_incidents else dev
     before = dev_ac1(init, dev) if init is not None else math.nan
     card = card_for(
         config.model,
@@ -102,12 +110,18 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1": _rounded(dev_ac1(net, dev)),
             "dev_ac@1_before": _rounded(before),
         },
-        temperature=fit_temperatures(scores, dev),
+        temperature=fit_temperatures(score_examples(net, unseen), unseen),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         git=job.git,
     )
     save(net, card, job.out)
     return card, net
+
+
+def _families(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The fault families that are seen often enough to be told apart."""
+    counts = Counter(example.fault for example in examples if example.fault and "+" not in example.fault)
+    return tuple(sorted(name for name, count in counts.items() if count >= _FAMILY_LEAST))
 
 
 def _rounded(value: float) -> float | None:

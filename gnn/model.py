@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
-from gnn.features import CALL_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
 
@@ -22,7 +22,7 @@ class ModelConfig(BaseModel):
 
     convolution: Convolution = Field(
         "edge",
-        description="message passing; 'none' is the graph-free control, 'degree' sees only graph columns",
+        description="message passing; 'none' is the graph-free control, 'degree' adds only degrees to it",
     )
     hidden: int = Field(64, gt=0, description="hidden width")
     layers: int = Field(3, ge=0, description="rounds of message passing")
@@ -46,8 +46,10 @@ class RootCauseNet(nn.Module):
         self.config = config
         hidden, features = config.hidden, len(SERVICE_FEATURES)
         visible = torch.ones(features)
-        if config.convolution == "none":
+        if config.convolution in ("none", "degree"):
             visible[list(GRAPH_FEATURES)] = 0.0
+        if config.convolution == "degree":
+            visible[list(DEGREE_FEATURES)] = 1.0
         self.visible: Tensor
         self.register_buffer("visible", visible)
         # Columns come in different units; `adjust_to` brings them to about the same spread.

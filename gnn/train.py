@@ -85,7 +85,8 @@ def train(
         shuffled = order.permutation(len(examples))
         for start in range(0, len(shuffled), config.batch_graphs):
             chosen = [examples[i] for i in shuffled[start : start + config.batch_graphs]]
-            batch = drop_channels(collate(chosen), config.channel_dropout, dropout).to(device)
+            batch = collate(chosen, config.model.families)
+            batch = drop_channels(batch, config.channel_dropout, dropout).to(device)
             scores = net(*_inputs(batch))
             loss = total_loss(scores, batch, config.family_weight, config.incident_weight)
             optimizer.zero_grad()

@@ -1,0 +1,70 @@
+"""Metric names get the meaning that their words say, and a user's rules come first."""
+
+from pathlib import Path
+
+import pytest
+
+from data.channels import Channel, ChannelMap, channel_of, default_channel_map, read_rules
+from data.errors import SchemaError
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [
+        ("http_server_error_rate", Channel.ERROR),
+        ("PodSuccessRate(%)", Channel.ERROR),
+        ("availability_Average", Channel.ERROR),
+        ("http_server_request_duration_p99", Channel.LATENCY_TAIL),
+        ("latency_Average", Channel.LATENCY_MID),
+        ("trace_excl_p90_us", Channel.OWN_LATENCY),
+        ("PodClientLatencyP95(s)", Channel.CLIENT_LATENCY),
+        ("dest_qps", Channel.TRAFFIC),
+        ("container_cpu_usage_seconds_rate", Channel.CPU),
+        ("process_memory_utilization", Channel.MEMORY),
+        ("net_transmit", Channel.NETWORK_OUT),
+        ("net_receive", Channel.NETWORK_IN),
+        ("docker_diskio_read_ops", Channel.DISK_IO),
+        ("runtime_thread_pool_queue_depth", Channel.SATURATION),
+        ("last_deployment_age_seconds", Channel.DEPLOY_AGE),
+        ("restart_count", Channel.RESTARTS),
+        ("last_deployment_sha", None),
+        ("node_cpu_usage", None),
+        ("moon_phase", None),
+    ],
+)
+def test_names_mean_what_they_say(name: str, channel: Channel | None) -> None:
+    assert channel_of(name) == channel
+
+
+def test_availability_is_read_upside_down_and_in_percent() -> None:
+    meaning = default_channel_map()("availability_Average")
+    assert meaning is not None
+    assert (meaning.inverted, meaning.scale) == (True, 0.01)
+
+
+def test_unmapped_names_are_reported_and_set_aside_ones_are_not() -> None:
+    assert default_channel_map().unmapped(["moon_phase", "last_deployment_sha", "cpu"]) == ["moon_phase"]
+
+
+def test_a_users_rules_win(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rule]]\nchannel = "saturation"\npatterns = ["^moon", "^cpu$"]\nscale = 0.5\n')
+    channels = ChannelMap(read_rules(file))
+    assert [channels(name).channel for name in ("moon_phase", "cpu")] == [Channel.SATURATION] * 2
+    assert channels("process_memory_utilization").channel == Channel.MEMORY
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[rule]", "TOML"),
+        ('[[rule]]\nchannel = "moods"\npatterns = ["x"]\n', "rule.0.channel"),
+        ('[[rule]]\nchannel = "cpu"\npatterns = ["("]\n', "patterns"),
+        ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\ncolour = 1\n', "colour"),
+    ],
+)
+def test_a_bad_rule_file_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(text)
+    with pytest.raises(SchemaError, match=said):
+        read_rules(file)

@@ -1,0 +1,127 @@
+"""Laws of the features: names and order mean nothing, missing is missing, every graph has a place."""
+
+import numpy as np
+import pytest
+
+from data.incident import AlertEvent, Incident, Page, Series
+from data.simulator.generate import SimulationConfig, simulate
+from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
+
+COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
+
+
+def steady(level: float, jump: float = 0.0) -> Series:
+    """A baseline around `level`, and an incident `jump` above it."""
+    wiggle = 0.01 * level * np.array([-1, 0, 1, 0, -1, 1, 0, 1, -1, 0])
+    return Series(np.full(3, level + jump), level + wiggle)
+
+
+def chain(**jumps: float) -> Incident:
+    """front → mid → store with a latency each; `jumps` says who is slow."""
+    names = ("front", "mid", "store")
+    telemetry = {name: {"latency_p99_s": steady(0.1, jumps.get(name, 0.0))} for name in names}
+    return Incident("chain", names, {"front": ["mid"], "mid": ["store"], "store": []}, telemetry)
+
+
+def incidents() -> list[Incident]:
+    """Some of every kind of evidence."""
+    return [i for i in simulate(96, seed=3, config=SimulationConfig(most_services=12)) if i.services]
+
+
+def test_the_simulation_shows_every_mode() -> None:
+    seen = {featurize(i).mode for i in simulate(400, seed=3, config=SimulationConfig(most_services=6))}
+    assert seen == set(range(len(MODES)))
+
+
+def test_reordering_the_services_reorders_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    for incident in incidents():
+        order = rng.permutation(len(incident.services))
+        names = tuple(incident.services[i] for i in order)
+        shuffled = Incident(**{**vars(incident), "services": names})
+        assert np.allclose(featurize(shuffled).x, featurize(incident).x[order], atol=1e-4)
+
+
+def test_renaming_the_services_changes_nothing() -> None:
+    for incident in incidents():
+        new = {name: f"zz{index}" for index, name in enumerate(incident.services)}
+        new[None] = None  # type: ignore[index]
+        renamed = Incident(
+            incident.incident_id,
+            tuple(new[name] for name in incident.services),
+            {new[a]: [new[b] for b in callees] for a, callees in incident.call_graph.items()},
+            {new[name]: metrics for name, metrics in incident.telemetry.items()},
+            {(new[a], new[b]): metrics for (a, b), metrics in incident.call_telemetry.items()},
+            tuple(
+                AlertEvent(new[a.service], a.kind, a.name, a.direction, new[a.caller])
+                for a in incident.alerts
+            ),
+            Page(new[incident.page.service], incident.page.metric) if incident.page else None,
+        )
+        before, after = featurize(incident), featurize(renamed)
+        assert np.array_equal(before.x, after.x)
+        assert np.array_equal(before.edge_index, after.edge_index)
+
+
+def test_labels_are_not_read() -> None:
+    for incident in incidents():
+        blind = incident.labelled(())
+        assert np.array_equal(featurize(blind).x, featurize(incident).x)
+
+
+@pytest.mark.parametrize(
+    "incident",
+    [
+        Incident("empty", (), {}),
+        Incident("alone", ("a",), {"a": []}, {"a": {"cpu": Series(np.array([0.5]))}}),
+        Incident("silent", ("a", "b"), {"a": ["b"]}),
+        Incident("cycle", ("a", "b"), {"a": ["b"], "b": ["a"]}, {"a": {"cpu": steady(0.2, 0.3)}}),
+        Incident("self-call", ("a",), {"a": ["a"]}, {"a": {"cpu": steady(0.2)}}),
+        Incident(
+            "all missing", ("a",), {"a": []}, {"a": {"cpu": Series(np.full(3, np.nan), np.full(5, np.nan))}}
+        ),
+        Incident("no points", ("a",), {"a": []}, {"a": {"cpu": Series(np.empty(0), np.ones(5))}}),
+        Incident(
+            "stranger pages", ("a",), {"a": []}, {"a": {"cpu": steady(0.2)}}, page=Page("nobody", "latency")
+        ),
+        Incident("stranger alerts", ("a",), {"a": []}, alerts=(AlertEvent("nobody", "metric", "cpu", "up"),)),
+        Incident("huge", ("a", "b"), {}, {"a": {"cpu": steady(1e12, 1e15)}, "b": {"cpu": steady(1e-12)}}),
+    ],
+    ids=lambda incident: incident.incident_id,
+)
+def test_degenerate_incidents_have_finite_features(incident: Incident) -> None:
+    graph: Graph = featurize(incident)
+    assert graph.x.shape == (len(incident.services), len(SERVICE_FEATURES))
+    assert np.isfinite(graph.x).all()
+
+
+def test_a_deviation_from_the_own_baseline_shows_where_it_is() -> None:
+    x = featurize(chain(store=0.4)).x
+    assert x[:, COLUMN["latency_tail.up"]].argmax() == 2
+    assert x[2, COLUMN["latency_tail.ratio"]] == pytest.approx(np.log(5), abs=0.1)
+    assert x[0, COLUMN["latency_tail.up"]] < 1.0
+
+
+def test_data_that_vanish_are_told_from_data_that_never_were() -> None:
+    gone = Series(np.full(3, np.nan), np.full(10, 0.1))
+    incident = Incident("gone", ("a", "b"), {}, {"a": {"latency_p99_s": gone}})
+    x = featurize(incident).x
+    assert x[0, COLUMN["latency_tail.gone"]] == 1.0
+    assert x[1, COLUMN["latency_tail.gone"]] == 0.0
+    assert x[1, COLUMN["silent"]] == 1.0
+
+
+def test_the_page_gives_weight_to_what_happened_at_the_same_time() -> None:
+    calm = 0.1 + 0.001 * np.array([-1, 0, 1, 0, -1, 1, 0, 1, -1, 0])
+    series = {
+        "front": Series(np.array([0.1, 0.1, 0.5, 0.1]), calm),
+        "with": Series(np.array([0.1, 0.1, 0.5, 0.1]), calm),
+        "always": Series(np.array([0.5, 0.5, 0.5, 0.5]), calm),
+    }
+    telemetry = {name: {"latency_avg": one} for name, one in series.items()}
+    incident = Incident(
+        "p", tuple(series), {"front": ["with", "always"]}, telemetry, page=Page("front", "latency")
+    )
+    contrast = featurize(incident).x[:, COLUMN["contrast"]]
+    assert contrast[1] > 2.0
+    assert abs(contrast[2]) < 0.5

@@ -1,0 +1,223 @@
+"""Laws of the networks and of their training, on worlds small enough to learn in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.episodes import Episode, Labels
+from data.incident import Incident, Series
+from data.observation import Action, Observation, Service, Task
+from data.simulator.generate import SimulationConfig, simulate
+from gnn.batch import Example, collate, drop_channels, examples_of
+from gnn.calibration import fit_temperatures
+from gnn.checkpoint import CARD, EXPORT, WEIGHTS, CheckpointError, load
+from gnn.features import DEGREE_FEATURES, GRAPH_FEATURES, SERVICE_FEATURES, featurize
+from gnn.fit import FitJob, TrainingError, fit, is_dev, windows_of
+from gnn.graph_ranker import load_ranker
+from gnn.losses import listwise_loss, log_softmax_per_graph
+from gnn.model import Convolution, ModelConfig, RootCauseNet
+from gnn.train import TrainConfig, score_examples, train
+
+CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "gatv2", "none", "degree")
+SMALL = SimulationConfig(most_services=8)
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[Incident]:
+    return list(simulate(160, seed=11, config=SMALL))
+
+
+@pytest.fixture(scope="module")
+def examples(worlds: list[Incident]) -> list[Example]:
+    return list(examples_of(worlds))
+
+
+def tiny(convolution: Convolution = "edge", **fields: object) -> TrainConfig:
+    shape = ModelConfig(convolution=convolution, hidden=16, layers=2, dropout=0.0)
+    return TrainConfig(model=shape, **{"epochs": 3, **fields})
+
+
+def net_of(convolution: Convolution) -> RootCauseNet:
+    torch.manual_seed(0)
+    return RootCauseNet(ModelConfig(convolution=convolution, hidden=16, layers=2)).eval()
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_permuting_the_services_permutes_the_scores(convolution: Convolution, worlds: list[Incident]) -> None:
+    net, rng = net_of(convolution), np.random.default_rng(0)
+    for incident in worlds[:20]:
+        order = rng.permutation(len(incident.services))
+        shuffled = Incident(**{**vars(incident), "services": tuple(incident.services[i] for i in order)})
+        one, other = score_examples(net, list(examples_of([incident.labelled(()), shuffled.labelled(())])))
+        assert np.allclose(other, one[order], atol=1e-4)
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_a_batch_scores_each_graph_as_it_would_alone(
+    convolution: Convolution, examples: list[Example]
+) -> None:
+    net = net_of(convolution)
+    together = score_examples(net, examples[:16])
+    alone = [score_examples(net, [example])[0] for example in examples[:16]]
+    for one, other in zip(together, alone, strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+
+
+def test_the_controls_see_what_their_names_say(examples: list[Example]) -> None:
+    example = max(examples, key=lambda e: e.graph.edge_index.shape[1])
+    graph = example.graph
+    without_calls = graph._replace(edge_index=graph.edge_index[:, :0], edge_attr=graph.edge_attr[:0])
+    blind_x = graph.x.copy()
+    blind_x[:, list(GRAPH_FEATURES)] = 0.0
+    degree_x = blind_x.copy()
+    degree_x[:, list(DEGREE_FEATURES)] = graph.x[:, list(DEGREE_FEATURES)]
+    views = {"none": blind_x, "degree": degree_x}
+    for convolution in CONVOLUTIONS:
+        whole = score_examples(net_of(convolution), [example])[0]
+        x = views.get(convolution, blind_x)
+        cut = score_examples(net_of(convolution), [example._replace(graph=without_calls._replace(x=x))])[0]
+        assert np.allclose(whole, cut, atol=1e-5) == (convolution in views), convolution
+
+
+def test_the_loss_is_a_probability_over_each_graph(examples: list[Example]) -> None:
+    batch = collate(examples[:8])
+    score = torch.randn(len(batch.x)) * 50
+    p = log_softmax_per_graph(score, batch.graph_of, batch.graphs).exp()
+    assert torch.allclose(torch.zeros(batch.graphs).index_add(0, batch.graph_of, p), torch.ones(batch.graphs))
+    sure = torch.where(batch.is_root > 0, 50.0, 0.0)
+    one_root = [e for e in examples if e.is_root.sum() == 1][:8]
+    batch = collate(one_root)
+    sure = torch.where(batch.is_root > 0, 50.0, 0.0)
+    assert listwise_loss(sure, batch) < 1e-6 < listwise_loss(-sure, batch)
+
+
+def test_hidden_channels_are_whole_and_the_rest_stays(examples: list[Example]) -> None:
+    batch = collate(examples[:8])
+    hidden = drop_channels(batch, 0.5, torch.Generator().manual_seed(0))
+    width = len(SERVICE_FEATURES)
+    assert ((hidden.x == batch.x) | (hidden.x == 0)).all()
+    assert (hidden.x[:, width - len(GRAPH_FEATURES) :] == batch.x[:, width - len(GRAPH_FEATURES) :]).all()
+    assert (hidden.x != batch.x).any()
+
+
+def test_the_same_seed_gives_the_same_weights(examples: list[Example]) -> None:
+    one, other = (train(tiny(seed=4), examples[:40]).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    different = train(tiny(seed=5), examples[:40]).state_dict()
+    assert any(not torch.equal(one[name], different[name]) for name in one)
+
+
+def test_training_beats_fresh_weights(examples: list[Example]) -> None:
+    held_out = list(examples_of(simulate(60, seed=12, config=SMALL)))
+    losses: list[float] = []
+    net = train(tiny(epochs=6), examples, on_epoch=lambda epoch: losses.append(epoch.loss))
+    assert losses[-1] < losses[0]
+
+    def right(one: RootCauseNet) -> float:
+        scores = score_examples(one, held_out)
+        hits = [e.is_root[s.argmax()] for s, e in zip(scores, held_out, strict=True) if e.is_root.any()]
+        return float(np.mean(hits))
+
+    assert right(net) > right(net_of("edge")) + 0.1
+
+
+def test_adapting_never_ends_worse_on_what_was_held_out(examples: list[Example]) -> None:
+    from gnn.train import dev_ac1
+
+    start = train(tiny(epochs=4), examples[:100])
+    dev = examples[100:130]
+    misled = [e._replace(is_root=np.roll(e.is_root, 1)) for e in examples[130:150]]
+    adapted = train(tiny(epochs=3, learning_rate=0.02), misled, dev, init=start)
+    assert dev_ac1(adapted, dev) >= dev_ac1(start, dev)
+
+
+def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:
+    rng = np.random.default_rng(0)
+    cases = [
+        Example(examples[0].graph._replace(mode=k % 3), np.eye(4, dtype=np.float32)[k % 4], "", "")
+        for k in range(300)
+    ]
+    # Twice as confident as right: the log-odds of the truth, doubled.
+    scores = []
+    for case in cases:
+        picked = case.is_root if rng.random() < 0.7 else np.roll(case.is_root, 1)
+        scores.append((2 * np.log(0.7 / 0.1) * picked).astype(np.float32))
+    assert all(1.5 < t < 2.6 for t in fit_temperatures(scores, cases).values())
+
+
+def job(folder: Path, worlds: list[Incident], **fields: object) -> FitJob:
+    return FitJob(tiny("sage"), folder, incidents=worlds, **fields)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_ranks_as_the_network_it_was_made_from(tmp_path: Path, worlds: list[Incident]) -> None:
+    card, net = fit(job(tmp_path, worlds))
+    ranker = load_ranker(tmp_path)
+    again, _ = load(tmp_path)
+    for incident in worlds[:40]:
+        ranking = ranker.rank(incident)
+        expected = score_examples(net, [Example(featurize(incident), np.zeros(1, np.float32), "", "")])[0]
+        by_name = {candidate.service: candidate.score for candidate in ranking.candidates}
+        assert np.allclose([by_name[name] for name in incident.services], expected, atol=1e-4)
+        assert sum(candidate.probability or 0.0 for candidate in ranking.candidates) == pytest.approx(1.0)
+        assert list(ranking.services) == sorted(ranking.services, key=lambda name: -by_name[name])
+    assert all(
+        torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert card.trained_on and 0.0 <= card.metrics["dev_ac@1"] <= 1.0
+    assert ranker.rank(Incident("nothing", (), {})).candidates == ()
+    exported = (tmp_path / EXPORT).read_bytes()
+    assert str(Path.cwd()).encode() not in exported
+
+
+def test_the_same_job_gives_the_same_files(tmp_path: Path, worlds: list[Incident]) -> None:
+    for name in ("one", "other"):
+        fit(job(tmp_path / name, worlds[:40]))
+    for file in (WEIGHTS, EXPORT, CARD):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes(), file
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_with_the_mend(
+    tmp_path: Path, worlds: list[Incident]
+) -> None:
+    with pytest.raises(CheckpointError, match="firewatch train"):
+        load_ranker(tmp_path / "nowhere")
+    fit(job(tmp_path, worlds[:40]))
+    card = (tmp_path / CARD).read_text()
+    (tmp_path / CARD).write_text(card.replace('"feature_version": ', '"feature_version": 9'))
+    with pytest.raises(CheckpointError, match="feature version 9"):
+        load_ranker(tmp_path)
+    (tmp_path / CARD).write_text(card)
+    (tmp_path / EXPORT).write_bytes(b"not a network")
+    with pytest.raises(CheckpointError, match=EXPORT):
+        load_ranker(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(b"not weights")
+    with pytest.raises(CheckpointError, match=WEIGHTS):
+        load(tmp_path)
+
+
+def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="root cause"):
+        fit(job(tmp_path, [Incident("x", ("a",), {"a": []}, {"a": {"cpu": Series(np.ones(1))}})]))
+
+
+def test_the_windows_of_an_episode_end_at_the_first_remedy() -> None:
+    observation = Observation(services={"a": Service(), "b": Service()})
+    actions = [
+        Action(action_type=kind, target_service="a")
+        for kind in ("fetch_logs", "restart_service", "fetch_logs")
+    ]
+    episode = Episode(
+        task=Task(difficulty="easy", seed=1, max_ticks=20),
+        source="embedded",
+        policy="rules",
+        observations=(observation,) * 4,
+        actions=tuple(actions),
+        feedback=("",) * 3,
+        labels=Labels(root_causes=("b",), origin="environment", fault_types=("oom",)),
+    )
+    windows = list(windows_of([episode]))
+    assert [len(window.observations) for window in windows] == [1, 2]
+    assert {window.root_causes for window in windows} == {("b",)}
+    assert len({is_dev(window.incident_id) for window in windows}) == 1
