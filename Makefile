@@ -33,13 +33,17 @@ types: $(READY)  ## mypy, strict
 check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
-checkpoint: $(READY)  ## remake the shipped ranker: collect, train, export (same seed, same file)
+# The ranker and its graph-free control learn from the same episodes and worlds, with the same settings.
+LEARN := --episodes-from build/episodes --simulate 12000 --seed 1 --epochs 8 --batch 48
+
+checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes
-	$(BIN)/firewatch collect --env embedded --episodes 600 --seed 1 --out build/episodes
-	$(BIN)/firewatch train --episodes-from build/episodes --simulate 6000 --seed 1 --out checkpoints/ranker
+	$(BIN)/firewatch collect --env embedded --policy explore --episodes 600 --seed 1 --out build/episodes
+	$(BIN)/firewatch train $(LEARN) --convolution sage --out checkpoints/ranker
+	$(BIN)/firewatch train $(LEARN) --convolution none --out checkpoints/mlp
 
 bench: $(READY)  ## speed of each part, with machine and command
-	@for file in bench/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in tests/bench_[!m]*.py; do $(BIN)/python $$file || exit 1; done
 
 # Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import machine
+from bench_machine import machine
 
 from agent.episode import EpisodeResult, StepRecord
 from agent.policy import make_policy
@@ -92,7 +92,7 @@ def first_step_s(ranker: str) -> dict[str, object]:
 
 
 def main() -> None:
-    print(json.dumps({"machine": machine(), "command": "python bench/bench_agent.py"}))
+    print(json.dumps({"machine": machine(), "command": "python tests/bench_agent.py"}))
     print(json.dumps(help_s()))
     for ranker in sys.argv[1:] or ["gnn", "heuristic"]:
         print(json.dumps(first_step_s(ranker)))
