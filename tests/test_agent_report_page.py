@@ -193,6 +193,14 @@ def test_a_service_that_is_clicked_is_followed(browser: Any, results: Path) -> N
         assert texts(browser, "#followed") == [f"{name} in colour"]
 
 
+@pytest.mark.parametrize("name", ["run", "ablation", "evaluation.json"])
+def test_plots_fill_their_place(browser: Any, results: Path, name: str) -> None:
+    open_page(browser, results / name)
+    narrowest = """return Math.min(...[...document.querySelectorAll('figure:not([hidden]) .chart')].map(
+        place => place.querySelector('.role-frame path').getBoundingClientRect().width / place.clientWidth))"""
+    until(lambda: browser.execute_script(narrowest) > 0.5)
+
+
 def test_html_in_what_is_quoted_stays_text(browser: Any, results: Path) -> None:
     open_page(browser, results / "hostile")
     while not moment(browser).startswith("Afterwards"):

@@ -163,7 +163,7 @@ def against_each_other(rows: Sequence[Row], first: str, second: str, description
 
 def timeline() -> Mapping[str, Any]:
     """The plot of a replay: the script brings data `series` and sets `now` and `last`, both steps from 1."""
-    now, last = alt.param(name="now", value=1), alt.param(name="last", value=2)
+    now, last = alt.param(name="now", value=1), alt.param(name="last", value=1)
     # Rows: service, picked, step, value.
     series = alt.Chart(alt.NamedData(name="series"))
     x = alt.X(

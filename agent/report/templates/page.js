@@ -98,7 +98,7 @@ if (find("#replay")) {
     const [width, height] = episode.size;
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "call graph" });
     svg.append(make("defs", {}, make("marker",
-      { id: "head", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+      { id: "head", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" },
       make("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))));
     svg.append(...episode.calls.map(drawCall));
     episode.services.forEach((name, index) => svg.append(drawService(frame, name, index)));
@@ -205,9 +205,14 @@ if (find("#replay")) {
     const known = rows.filter(row => row.value !== null);
     find(place).parentElement.hidden = !known.length;
     if (!known.length) return;
-    if (!plots.has(place)) plots.set(place, embed(find(place), { ...spec, datasets: { ...spec.datasets, series: known } }));
+    const at = { now: position + 1, last: episode.frames.length };
+    if (!plots.has(place)) {
+      // Points beyond the axis would count as part of the plot and leave it no width, so it starts out complete.
+      const params = spec.params.map(param => ({ ...param, value: at[param.name] }));
+      plots.set(place, embed(find(place), { ...spec, params, datasets: { ...spec.datasets, series: known } }));
+    }
     const { view } = await plots.get(place);
-    view.signal("now", position + 1).signal("last", episode.frames.length).data("series", known).runAsync();
+    view.signal("now", at.now).signal("last", at.last).data("series", known).runAsync();
   }
 
   const keys = {
