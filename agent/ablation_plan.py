@@ -241,7 +241,7 @@ def _facts(ablation: Ablation) -> dict[str, Any]:
         "git": git_revision(),
         "versions": versions(),
         "machine": {
-            "system": platform.platform(terse=True),
+            "system": platform.system(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),
         },

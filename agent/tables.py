@@ -42,8 +42,13 @@ def tables(result: Result) -> dict[str, Table]:
 
 def markdown(table: Table) -> str:
     """The table for a README or a pull request."""
-    lines = [table.headings, ["---"] + ["---:"] * (len(table.headings) - 1), *table.rows]
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.headings)
+    lines = [table.headings, ["---:" if all(map(_is_figure, c)) else "---" for c in columns], *table.rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in ("", "+", "-", "–", "<")
 
 
 def rewrite(text: str, results: Mapping[str, Result]) -> str:
@@ -234,18 +239,27 @@ def _hints(result: Result) -> Table:
 
 
 def _made_by(result: Result) -> Table:
-    tasks = result["config"]["tasks"]
+    tasks, machine = result["config"]["tasks"], result["machine"]
     names = {task["task_id"] or (task["difficulty"], task["seed"]) for task in tasks}
     rows = [
         (
             "tasks",
             f"{len(names)}, with all seeds {len(tasks)}",
         ),
-        ("revision", str(result["git"])),
-        ("machine", f"{result['machine']['system']}, {result['machine']['cores']} cores"),
+        ("revision", _revision(result["git"])),
+        (
+            "machine",
+            f"{result['machine']['system']} {result['machine']['processor']}, {result['machine']['cores']} cores",
+        ),
         *((f"weights of {name}", digest[:12]) for name, digest in result["weights_sha256"].items()),
     ]
     return Table(("what", "value"), tuple(rows))
+
+
+def _revision(git: str | None) -> str:
+    """The commit, short, and whether the tree differed from it."""
+    commit, _, changes = (git or "unknown").partition("+")
+    return f"{commit[:12]} with {changes}" if changes else commit[:12]
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

@@ -34,7 +34,7 @@ def test_a_result_is_written_into_the_place_that_asks_for_it(tmp_path: Path) -> 
     }  # fmt: skip
     result = {
         "results": [entry], "comparisons": [], "values": {}, "config": {"tasks": []}, "git": None,
-        "machine": {"system": "Linux", "cores": 2}, "weights_sha256": {},
+        "machine": {"system": "Linux", "processor": "x86_64", "cores": 2}, "weights_sha256": {},
     }  # fmt: skip
     (tmp_path / "real.json").write_text(json.dumps(result))
     (tmp_path / "other.json").write_text("{}")
