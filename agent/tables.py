@@ -247,10 +247,7 @@ def _made_by(result: Result) -> Table:
             f"{len(names)}, with all seeds {len(tasks)}",
         ),
         ("revision", _revision(result["git"])),
-        (
-            "machine",
-            f"{result['machine']['system']} {result['machine']['processor']}, {result['machine']['cores']} cores",
-        ),
+        ("machine", f"{machine['system']} {machine['processor']}, {machine['cores']} cores"),
         *((f"weights of {name}", digest[:12]) for name, digest in result["weights_sha256"].items()),
     ]
     return Table(("what", "value"), tuple(rows))
