@@ -196,8 +196,9 @@ def test_a_service_that_is_clicked_is_followed(browser: Any, results: Path) -> N
 @pytest.mark.parametrize("name", ["run", "ablation", "evaluation.json"])
 def test_plots_fill_their_place(browser: Any, results: Path, name: str) -> None:
     open_page(browser, results / name)
-    narrowest = """return Math.min(...[...document.querySelectorAll('figure:not([hidden]) .chart')].map(
-        place => place.querySelector('.role-frame path').getBoundingClientRect().width / place.clientWidth))"""
+    narrowest = """const plots = [...document.querySelectorAll('figure:not([hidden]) .chart')];
+        const width = plot => plot.querySelector('.role-frame path').getBoundingClientRect().width;
+        return Math.min(...plots.map(plot => width(plot) / plot.clientWidth));"""
     until(lambda: browser.execute_script(narrowest) > 0.5)
 
 
