@@ -1,4 +1,4 @@
-"""Metric names of any system → semantic channels, by the rules of `channel_rules.toml` or of a user's file."""
+"""Metric names of any system → semantic channels, by the rules of `channel_rules.toml` or a user's file."""
 
 import re
 import tomllib

@@ -16,8 +16,8 @@ RESOLVE = Action(action_type="declare_resolved")
 async def play(environment: Environment, policy: CollectPolicy, task: Task, policy_name: str) -> Episode:
     """Plays `task` to its end, at most `task.max_ticks` actions, and returns it as an episode.
 
-    An episode that is not over by then is closed with one `declare_resolved`, so that it has a grade. The label
-    is the environment's own where it tells one, else what the outcome shows.
+    An episode that is not over by then is closed with one `declare_resolved`, so that it has a grade. The
+    label is the environment's own where it tells one, else what the outcome shows.
 
     Raises:
         EnvironmentFault: the environment gave no usable answer; nothing of the episode is kept.

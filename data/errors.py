@@ -1,15 +1,15 @@
 """The exceptions of the project, one a cause; every message says what, where and how to mend it.
 
-    FirewatchError
-    ├── SchemaError            a file, body or reply that does not parse
-    ├── SettingsError          an option or environment variable that cannot be used
-    └── EnvironmentFault       the environment gave no usable answer
-        ├── Unreachable        no connection, time-out, 5xx
-        ├── ProtocolError      an answer that the protocol does not know
-        ├── ActionRefused      422: the environment does not accept this action at all
-        ├── TaskRefused        unknown or broken task, unknown difficulty
-        ├── CapacityReached    the server has no session left
-        └── EpisodeLost        the episode is not ours any more: ended, restarted, or reset by somebody else
+FirewatchError
+├── SchemaError            a file, body or reply that does not parse
+├── SettingsError          an option or environment variable that cannot be used
+└── EnvironmentFault       the environment gave no usable answer
+    ├── Unreachable        no connection, time-out, 5xx
+    ├── ProtocolError      an answer that the protocol does not know
+    ├── ActionRefused      422: the environment does not accept this action at all
+    ├── TaskRefused        unknown or broken task, unknown difficulty
+    ├── CapacityReached    the server has no session left
+    └── EpisodeLost        the episode is not ours any more: ended, restarted, or reset by somebody else
 """
 
 
@@ -56,7 +56,7 @@ class ActionRefused(EnvironmentFault):
 
 
 class TaskRefused(EnvironmentFault):
-    """The environment does not start this task: unknown id, unknown difficulty, or a task broken on its side."""
+    """The environment does not start this task: unknown id or difficulty, or a task broken on its side."""
 
 
 class CapacityReached(EnvironmentFault):

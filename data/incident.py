@@ -62,7 +62,7 @@ class Incident:
     def from_observations(window: Sequence[Observation], incident_id: str = "") -> "Incident":
         """Builds the incident that an agent sees after `window`, oldest first, at least one observation.
 
-        Services are those of the latest observation, then any that only the call graph names (unmonitored ones).
+        Services are those of the latest observation, then unmonitored ones that only the call graph names.
         """
         last = window[-1]
         telemetry: dict[str, dict[str, Series]] = {}

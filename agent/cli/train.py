@@ -40,7 +40,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
     convolution: Annotated[
         Convolution,
-        typer.Option(help="Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."),
+        typer.Option(
+            help="Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
+        ),
     ] = Convolution.EDGE,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden width.")] = 64,
     layers: Annotated[int, typer.Option(min=0, help="Rounds of message passing.")] = 3,

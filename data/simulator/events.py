@@ -80,7 +80,7 @@ def _metric_alerts(
 def _trace_alerts(
     rng: np.random.Generator, topology: Topology, slower: Floats, failing: Floats
 ) -> list[AlertEvent]:
-    """Slow and failed spans: at the callee, at the caller, or both, as a system's tracing happens to report."""
+    """Slow and failed spans, at callee, caller or both: as a system's tracing happens to report."""
     names = topology.names
     failed = str(rng.choice(["500", "ERROR", "400"]))
     slow_at, fail_at = rng.uniform(0.3, 2.0), rng.uniform(0.02, 0.15)

@@ -61,7 +61,10 @@ class UncaughtException(_Stress):
         Symptom(Drive.LOGS, jump=0.8, ceiling=0.8),
         Symptom(Drive.ERROR, jump=0.25, per_minute=0.05, ceiling=0.5),
     )
-    logs = ("ERROR uncaught exception in handler", "ERROR java.lang.IllegalStateException at Handler.serve():88")
+    logs = (
+        "ERROR uncaught exception in handler",
+        "ERROR java.lang.IllegalStateException at Handler.serve():88",
+    )
     dump = "The same stack trace ends every failing request."
 
 
