@@ -76,8 +76,8 @@ def _reward(step: StepRecord) -> float:
 def _error(step: StepRecord) -> str:
     if step.error:
         return " ".join(step.error.split())
-    if step.decision.why_not_model:
-        return " ".join(f"llm_fallback:{step.decision.why_not_model}".split())[:_FALLBACK_LENGTH]
+    if step.decision.fallback:
+        return " ".join(f"llm_fallback:{step.decision.fallback}".split())[:_FALLBACK_LENGTH]
     return "null"
 
 

@@ -29,6 +29,10 @@ class UnusableReply(FirewatchError):
         super().__init__(problem)
         self.cause, self.problem = cause, problem
 
+    def __reduce__(self) -> tuple[type["UnusableReply"], tuple[str, str]]:
+        # Exceptions are unpickled from their message alone, which is not what this one is made of.
+        return type(self), (self.cause, self.problem)
+
 
 def parse_reply(text: str, situation: Situation) -> Action:
     """The action that `text` asks for.

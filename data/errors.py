@@ -34,6 +34,10 @@ class SchemaError(FirewatchError):
         super().__init__(f"{where}: {at} – {fix}")
         self.where, self.field, self.value, self.fix = where, field, value, fix
 
+    def __reduce__(self) -> tuple[type["SchemaError"], tuple[str, str, object, str]]:
+        # Exceptions are unpickled from their message alone, which is not what this one is made of.
+        return type(self), (self.where, self.field, self.value, self.fix)
+
 
 class SettingsError(FirewatchError):
     """An option or environment variable that cannot be used."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
-from agent.decision import Decision, Situation
+from agent.decision import Decision, Message, Situation
 from agent.episode import EpisodeResult, StepRecord, play_task
 from agent.evaluator_output import EvaluatorOutput, end_line, start_line, step_line
 from data.observation import Action, Observation, Outcome, Step, Task
@@ -25,12 +25,18 @@ def step(
     action: str = "fetch_logs:auth-service",
     error: str | None = None,
     why_not_model: str | None = None,
+    asked: bool = True,
     done: bool = False,
     reward: float | None = -0.5,
     score: float | None = None,
 ) -> StepRecord:
     kind, _, target = action.partition(":")
-    decision = Decision(Action(action_type=kind, target_service=target or None), "rules", why_not_model)
+    decision = Decision(
+        Action(action_type=kind, target_service=target or None),
+        "rules",
+        why_not_model,
+        (Message(role="user", content="What now?"),) if asked else (),
+    )
     result = Step(Observation(services={}), done, "", error, Outcome(reward, score))
     return StepRecord(TASK, 1, Observation(services={}), None, decision, result)
 
@@ -65,6 +71,10 @@ def test_the_environments_error_wins_over_the_models() -> None:
     assert step_line(step(why_not_model="timeout"), False).endswith("error=llm_fallback:timeout")
     long = step_line(step(why_not_model="x" * 500), False).partition("error=")[2]
     assert len(long) == 120
+
+
+def test_a_model_that_was_not_asked_is_no_fallback() -> None:
+    assert step_line(step(why_not_model="gave_up", asked=False), False).endswith("error=null")
 
 
 @pytest.mark.parametrize("name", ["a b", "a\nb", "[END] success=true steps=1", "a\u2028b", "ä:ö", "\x1b[2J"])
