@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from agent.llm import Budget, ChatModel, LlmSettings, Price
+from agent.budget import Budget, Price
+from agent.llm import ChatModel, LlmSettings
 from agent.settings import Settings
 from agent.trajectory import RunConfig, Spending
 from data.errors import SettingsError

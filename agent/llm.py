@@ -3,13 +3,13 @@
 import asyncio
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.budget import Budget, Ledger, Price
 from agent.decision import Message, Usage
 from agent.menu import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES
 from data.errors import FirewatchError
@@ -26,35 +26,6 @@ class ModelFault(FirewatchError):
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How much may be spent; infinite where not limited."""
-
-    tokens: float = math.inf
-    cost_usd: float = math.inf
-    seconds: float = math.inf
-
-    def exceeded(self, spent: Usage, seconds: float) -> str | None:
-        """Which limit is reached, if any."""
-        if spent.prompt_tokens + spent.completion_tokens >= self.tokens:
-            return "budget_tokens"
-        if spent.cost_usd >= self.cost_usd:
-            return "budget_money"
-        return "budget_seconds" if seconds >= self.seconds else None
-
-
-@dataclass(frozen=True)
-class Price:
-    """US dollars for a million tokens."""
-
-    prompt: float
-    completion: float
-
-    def of(self, usage: Usage) -> float:
-        """What `usage` costs."""
-        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
-
-
-@dataclass(frozen=True)
 class LlmSettings:
     """Everything about the models of one run."""
 
@@ -68,29 +39,10 @@ class LlmSettings:
     total_timeout_s: float = 120.0  # one question, its retries and all models together
     max_retries: int = 2  # of one request; waits as the server asks, at most a minute each
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
-    task_budget: Budget = Budget()
-    run_budget: Budget = Budget()
+    task_budget: Budget = field(default_factory=Budget)
+    run_budget: Budget = field(default_factory=Budget)
     structured: bool = True  # ask for an action in JSON where the endpoint can be held to it
     cache_dir: Path | None = None  # keep replies here and give them again for the very same request
-
-
-@dataclass
-class Ledger:
-    """What has been spent so far, by one task or by the whole run."""
-
-    budget: Budget = field(default_factory=Budget)
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
-
-    def add(self, usage: Usage, seconds: float) -> None:
-        """Notes one question."""
-        self.usage += usage
-        self.seconds += seconds
-
-    @property
-    def exceeded(self) -> str | None:
-        """Which limit is reached, if any."""
-        return self.budget.exceeded(self.usage, self.seconds)
 
 
 @dataclass(frozen=True)
@@ -165,9 +117,11 @@ class ChatModel:
             raise ModelFault(spent)
         started = time.monotonic()
         usage = Usage()
+        most = self._most(messages)
         try:
-            async with asyncio.timeout(self.settings.total_timeout_s):
-                reply = await self._first_answer(messages, seed)
+            with ledger.reserving(most), self.ledger.reserving(most):
+                async with asyncio.timeout(self.settings.total_timeout_s):
+                    reply = await self._first_answer(messages, seed)
             usage = reply.usage
             return reply
         except TimeoutError:
@@ -176,6 +130,13 @@ class ChatModel:
             seconds = time.monotonic() - started
             for book in (ledger, self.ledger):
                 book.add(usage, seconds)
+
+    def _most(self, messages: Sequence[Message]) -> Usage:
+        """The most that a question may come to, as far as its tokens can be told beforehand."""
+        usage = Usage(1, _asked_tokens(messages), self.settings.max_tokens)
+        prices = (self.settings.prices.get(model) for model in self.settings.models)
+        cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
+        return replace(usage, cost_usd=cost_usd)
 
     async def aclose(self) -> None:
         """Gives back the connections; safe to call twice."""
@@ -243,15 +204,14 @@ class ChatModel:
         counted = getattr(completion, "usage", None)
         prompt = getattr(counted, "prompt_tokens", None)
         answer = getattr(counted, "completion_tokens", None)
-        asked = sum(len(m["content"]) for m in messages) // CHARACTERS_PER_TOKEN
         usage = Usage(
             1,
-            prompt if isinstance(prompt, int) else asked,
+            prompt if isinstance(prompt, int) else _asked_tokens(messages),
             answer if isinstance(answer, int) else len(text) // CHARACTERS_PER_TOKEN,
         )
         price = self.settings.prices.get(model)
         if price is not None:
-            usage = Usage(1, usage.prompt_tokens, usage.completion_tokens, price.of(usage))
+            usage = replace(usage, cost_usd=price.of(usage))
         return Reply(text, model, usage)
 
     def _connected(self) -> "AsyncOpenAI":
@@ -291,3 +251,7 @@ class ChatModel:
             json.dumps({"text": text, "request": request}, ensure_ascii=False), encoding="utf-8"
         )
         scratch.replace(file)
+
+
+def _asked_tokens(messages: Sequence[Message]) -> int:
+    return sum(len(m["content"]) for m in messages) // CHARACTERS_PER_TOKEN

@@ -8,6 +8,7 @@ from agent.llm import Model, ModelFault
 from agent.prompt import build_prompt, repair_question
 from agent.reply import UnusableReply, parse_reply, reason_of
 from agent.rules import RulesPolicy
+from agent.untrusted import labels_of
 from data.observation import Action
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -65,7 +66,12 @@ class LlmPolicy:
         refusal = self._guard.refusal(action, situation)
         if refusal is not None:
             exchange.refusals += (Refusal(action, refusal),)
-            raise UnusableReply("refused", f"the action is not permitted: {refusal}")
+            told = refusal
+            if action.target_service is not None:
+                # The guard speaks of services by their names, a prompt by what may stand in one.
+                label = labels_of(situation.now.services)[action.target_service]
+                told = refusal.replace(action.target_service, label)
+            raise UnusableReply("refused", f"the action is not permitted: {told}")
         return action
 
     async def _by_model(

@@ -16,6 +16,7 @@ SHOWN_ACTIONS = 5
 LOG_LENGTH = 150
 FEEDBACK_LENGTH = 200
 EVIDENCE_LENGTH = 110
+REPLY_LENGTH = 1000
 # Sections that grow with the system end at so many characters.
 NAMES_SPACE, CALLS_SPACE, LOGS_SPACE = 600, 1300, 2600
 # A change older than this is not worth a prompt's space.
@@ -54,7 +55,10 @@ def build_prompt(situation: Situation, hints: bool = True) -> tuple[Message, ...
 def repair_question(reply: str, problem: str) -> tuple[Message, Message]:
     """The two turns that hand an unusable reply back, once."""
     question = f"That answer cannot be used: {problem}. Answer again with one JSON object as described."
-    return (Message(role="assistant", content=reply[:1000]), Message(role="user", content=question))
+    return (
+        Message(role="assistant", content=clean(reply, REPLY_LENGTH)),
+        Message(role="user", content=question),
+    )
 
 
 def _within(lines: Sequence[str], space: int) -> list[str]:

@@ -9,8 +9,14 @@ FENCE_CLOSE = "data>>>"
 MAX_NAME = 64
 
 _PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/@-]{{0,{MAX_NAME - 1}}}")
-# Words of the grader; they never occur in a prompt, whoever wrote them.
-_GRADER_WORDS = re.compile(r"reward|score", re.IGNORECASE)
+# What only the grader knows, and no prompt may hold, whoever wrote it: the grade and its figure, the fault's
+# type, the task's id.
+_GRADER_WORDS = re.compile(
+    r"(?:reward|score)\w*(?:\W{0,3}(?:is|was|of)?\W{0,3}[-+]?\d+(?:\.\d+)?%?)?"
+    r"|fault[ _-]?type\w*(?:\W{0,3}(?:is|was)?\W{0,3}\w+)?"
+    r"|task_(?:easy|medium|hard)\w*",
+    re.IGNORECASE,
+)
 # What models take for the end of data or the start of somebody else's turn.
 _MARKERS = re.compile(
     r"<\s*/?\s*\|?\s*(?:system|assistant|user|tool|developer|im_start|im_end|data|instructions?|endoftext|inst|s)"
@@ -24,7 +30,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def clean(text: str, limit: int) -> str:
-    """`text` as one bounded line without control characters, fences, turn markers and the grader's words."""
+    """`text` as one bounded line without control characters, fences, turn markers and grader's secrets."""
     # Longer input than could matter is cut first, so that no text costs more than its share.
     folded = unicodedata.normalize("NFKC", text[: 4 * limit])
     visible = "".join(_visible(c) for c in folded)
@@ -37,7 +43,7 @@ def clean(text: str, limit: int) -> str:
 
 
 def speaks_of_the_grade(text: str) -> bool:
-    """Whether a word of the grader's occurs, which no prompt may hold."""
+    """Whether something occurs that only the grader knows, which no prompt may hold."""
     return bool(_GRADER_WORDS.search(text))
 
 

@@ -9,7 +9,8 @@ import pytest
 from llm_server import Answer, LLMServer, action
 from situations import observation, service, situation
 
-from agent.llm import Budget, ChatModel, LlmSettings, Price
+from agent.budget import Budget, Price
+from agent.llm import ChatModel, LlmSettings
 from agent.policy import Decision, PastStep, Situation, make_policy
 from data.errors import SettingsError
 from data.observation import Action
@@ -181,6 +182,22 @@ def test_budgets_end_the_questions() -> None:
         assert made[0].usage.cost_usd == pytest.approx(120e-6)
         made = decisions(server, task_budget=Budget(seconds=0.0))
         assert made[0].fallback == "budget_seconds"
+
+
+def test_tasks_that_ask_at_once_do_not_overrun_the_runs_budget_together() -> None:
+    async def ask_at_once(url: str, budget: Budget) -> list[Decision]:
+        prices = {"first": Price(1.0, 1.0)}
+        model = ChatModel(LlmSettings(url, KEY, ("first",), run_budget=budget, prices=prices))
+        policies = [make_policy("llm", model=model) for _ in range(8)]
+        made = await asyncio.gather(*(policy.decide(BROKEN) for policy in policies))
+        await model.aclose()
+        return list(made)
+
+    for budget, cause in ((Budget(tokens=300), "budget_tokens"), (Budget(cost_usd=300e-6), "budget_money")):
+        with LLMServer([Answer(GOOD, delay_s=0.2)]) as server:
+            made = asyncio.run(ask_at_once(server.url, budget))
+            assert len(server.requests) == 1
+        assert [d.fallback or d.source for d in made] == ["llm", *[cause] * 7]
 
 
 def test_tokens_are_estimated_where_the_endpoint_does_not_count() -> None:

@@ -15,6 +15,12 @@ _SYSTEM = (
 )
 
 
+def question_about(words: str) -> tuple[Message, ...]:
+    """What the model is asked about a ranking that was put in words."""
+    quoted = fenced(clean(line, _LINE_LENGTH) for line in words.splitlines())
+    return (Message(role="system", content=_SYSTEM), Message(role="user", content="\n".join(quoted)))
+
+
 async def explain(words: str, seed: int) -> str:
     """The model's short diagnosis of a ranking that was put in words.
 
@@ -24,13 +30,8 @@ async def explain(words: str, seed: int) -> str:
     """
     settings = settings_from_environment()
     model = ChatModel(_llm_settings(settings))
-    quoted = fenced(clean(line, _LINE_LENGTH) for line in words.splitlines())
-    question: tuple[Message, ...] = (
-        {"role": "system", "content": _SYSTEM},
-        {"role": "user", "content": "\n".join(quoted)},
-    )
     try:
-        reply = await model.ask(question, seed, model.new_ledger())
+        reply = await model.ask(question_about(words), seed, model.new_ledger())
     except ModelFault as fault:
         raise ModelFault(f"the model gave no answer ({fault}): check API_BASE_URL and MODEL_NAME") from None
     finally:
