@@ -9,8 +9,8 @@ import numpy as np
 from data.observation import Action
 from data.simulator import logs
 from data.simulator.faults import Drive
+from data.simulator.health import status_of
 from data.simulator.running import RunningFault
-from data.simulator.telemetry import status_of
 
 if TYPE_CHECKING:
     from data.simulator.world import Episode

@@ -27,6 +27,7 @@ class WorldConfig:
     missing_metrics: float = 0.0  # chance that the culprit lacks part of its metrics
     blind_root: float = 0.0  # chance that nothing at all is measured at the culprit
     missing_elsewhere: float = 0.0  # share of innocents that lack part of their metrics
+    blind_elsewhere: float = 0.0  # share of innocents at which nothing is measured: it betrays nobody
     stale: float = 0.0  # share of services whose metrics come a tick or two late
     silent: float = 0.0  # share of services whose metrics stop during the incident
     load_shift: float = 0.0  # chance that traffic changes during the incident for no bad reason
@@ -70,6 +71,7 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         missing_metrics=0.35,
         blind_root=0.2,
         missing_elsewhere=0.2,
+        blind_elsewhere=0.1,
         stale=0.15,
         silent=0.1,
         load_shift=0.4,

@@ -1,4 +1,4 @@
-"""What is measured of the truth: identity, metrics with noise, gaps and delay, statuses, and alerts."""
+"""What is measured of the truth: identity, and metrics with noise, gaps and delay."""
 
 import zlib
 from collections import deque
@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from data.simulator.faults import Drive
+from data.simulator.health import STATUSES, measured_status, severities
 from data.simulator.physics import State
 from data.simulator.running import RunningFault
 from data.simulator.scenario import Setup
 
+Floats = npt.NDArray[np.float64]
 _TICK_S = 30
 # Metrics that go missing together, as one exporter carries them.
 _GROUPS = (
@@ -34,18 +37,22 @@ _GROUPS = (
     ("last_deployment_sha", "last_deployment_age_seconds", "last_config_revision", "last_config_age_seconds"),
 )
 _MEASURED = tuple(name for group in _GROUPS[:3] for name in group)
-_SEVERITY = {"down": 3, "critical": 2, "degraded": 1, "healthy": 0, "unknown": 0}
-
-
-def status_of(error_rate: float, latency_p99_s: float, memory: float) -> str:
-    """The protocol's thresholds."""
-    if error_rate >= 0.90 or memory >= 0.98:
-        return "down"
-    if error_rate >= 0.50 or latency_p99_s >= 2.0:
-        return "critical"
-    if error_rate >= 0.10 or latency_p99_s >= 0.50:
-        return "degraded"
-    return "healthy"
+# What a status depends on.
+_JUDGED = ("http_server_request_duration_p99", "http_server_error_rate", "process_memory_utilization")
+_IDENTITY = ("service_name", "service_version", "service_instance_id")
+_FIELDS = (
+    *_IDENTITY,
+    "status",
+    *_MEASURED,
+    "runtime_uptime_seconds",
+    "restart_count",
+    "last_deployment_sha",
+    "last_deployment_age_seconds",
+    "last_config_revision",
+    "last_config_age_seconds",
+)
+# A copy of it has room for all fields: filling one is faster than growing one.
+_ROOM: dict[str, Any] = dict.fromkeys(_FIELDS)
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Sensors:
     logs: dict[int, list[str]] = field(default_factory=dict)
     # What was measured, newest last: one services dict a tick.
     history: deque[dict[str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=4))
+    _blind: list[bool] = field(init=False)
     _gaps: list[frozenset[str]] = field(init=False)
     _late_ticks: list[int] = field(init=False)
     _silent_from: list[int] = field(init=False)
@@ -86,50 +94,45 @@ class Sensors:
             _identity(rng, name, changes.get(i), innocent[i] and rng.random() < config.recent_changes)
             for i, name in enumerate(names)
         ]
-        self._gaps, self._late_ticks, self._silent_from = [], [], []
+        # A stream of its own: how many innocents are unmeasured changes nothing else.
+        unmeasured = (rng.spawn(1)[0].random(size) < config.blind_elsewhere).tolist()
+        self._blind, self._gaps, self._late_ticks, self._silent_from = [], [], [], []
         for i in range(size):
             missing = config.missing_elsewhere if innocent[i] else config.missing_metrics
             gaps: frozenset[str] = frozenset()
             if rng.random() < missing:
                 gaps = frozenset(_GROUPS[int(rng.integers(len(_GROUPS)))])
+            self._gaps.append(gaps)
             # Without metrics and without callers it could not be found at all.
             called = bool((setup.topology.callees == i).any())
-            if not innocent[i] and called and rng.random() < config.blind_root:
-                gaps = frozenset(name for group in _GROUPS for name in group)
-            self._gaps.append(gaps)
+            hidden = not innocent[i] and called and rng.random() < config.blind_root
+            self._blind.append(hidden or (innocent[i] and unmeasured[i]))
             self._late_ticks.append(int(rng.integers(1, 3)) if rng.random() < config.stale else 0)
             self._silent_from.append(int(rng.integers(2, 9)) if rng.random() < config.silent else 10**9)
         self._extras = _extras(setup)
 
     def measure(self, state: State, tick: int) -> dict[str, dict[str, Any]]:
         """The services of the observation at `tick`."""
+        columns = self._columns(state)
+        latency, error, memory = (np.array(columns[_MEASURED.index(name)]) for name in _JUDGED)
+        statuses = [STATUSES[severity] for severity in severities(error, latency, memory).tolist()]
+        rows = zip(*self._described(statuses, columns, state.restarts), strict=True)
         services: dict[str, dict[str, Any]] = {}
         fresh: dict[str, dict[str, Any]] = {}
-        restarts = state.restarts.tolist()
-        rows = zip(*self._columns(state), strict=True)
         for i, (name, row) in enumerate(zip(self.setup.topology.names, rows, strict=True)):
-            who = self.identities[i]
-            own: dict[str, Any] = {
-                "service_name": name,
-                "service_version": who.version,
-                "service_instance_id": who.instance,
-                "status": "unknown",
-                **dict(zip(_MEASURED, row, strict=True)),
-                "runtime_uptime_seconds": who.uptime_s,
-                "restart_count": who.restarts + int(restarts[i]),
-                "last_deployment_sha": who.sha,
-                "last_deployment_age_seconds": who.deploy_age_s,
-                "last_config_revision": who.config_revision,
-                "last_config_age_seconds": who.config_age_s,
-            }
-            for extra, (fault, healthy, broken) in self._extras[i].items():
-                own[extra] = _extra_value(fault, healthy, broken)
-            for gap in self._gaps[i]:
-                own.pop(gap, None)
-            if tick >= self._silent_from[i]:
-                for gap in _MEASURED:
-                    own.pop(gap, None)
-            own["status"] = _measured_status(own)
+            own: dict[str, Any]
+            if self._blind[i]:
+                own = {**dict(zip(_IDENTITY, row, strict=False)), "status": "unknown"}
+            else:
+                own = _ROOM.copy()
+                own.update(zip(_FIELDS, row, strict=True))
+                for extra, (fault, healthy, broken) in self._extras[i].items():
+                    own[extra] = _extra_value(fault, healthy, broken)
+                gaps, silent = self._gaps[i], tick >= self._silent_from[i]
+                if gaps or silent:
+                    for gap in (*gaps, *(_MEASURED if silent else ())):
+                        own.pop(gap, None)
+                    own["status"] = measured_status(own)
             own["recent_logs"] = self.logs.get(i, [])
             fresh[name] = own
             late = self._late_ticks[i]
@@ -139,6 +142,25 @@ class Sensors:
                 services[name] = own
         self.history.append(fresh)
         return services
+
+    def _described(
+        self, statuses: list[str], measured: list[list[float]], restarts: Floats
+    ) -> list[Sequence[object]]:
+        """Every field that all services have, in the order of `_FIELDS`, one value a service."""
+        everybody = self.identities
+        return [
+            self.setup.topology.names,
+            [who.version for who in everybody],
+            [who.instance for who in everybody],
+            statuses,
+            *measured,
+            [who.uptime_s for who in everybody],
+            [who.restarts + int(more) for who, more in zip(everybody, restarts.tolist(), strict=True)],
+            [who.sha for who in everybody],
+            [who.deploy_age_s for who in everybody],
+            [who.config_revision for who in everybody],
+            [who.config_age_s for who in everybody],
+        ]
 
     def _columns(self, state: State) -> list[list[float]]:
         """Every measured metric, in the order of `_MEASURED`, one value a service."""
@@ -220,84 +242,6 @@ def _extra_value(fault: RunningFault | None, healthy: Any, broken: Any) -> Any:
     share = min(1.0, max(float(fault.levels[Drive.ERROR]), fault.minutes * fault.pace / 4.0))
     value = healthy + (broken - healthy) * share
     return round(value, 4) if isinstance(healthy, float) or isinstance(broken, float) else round(value)
-
-
-def _measured_status(own: dict[str, Any]) -> str:
-    error = own.get("http_server_error_rate")
-    latency = own.get("http_server_request_duration_p99")
-    memory = own.get("process_memory_utilization")
-    if error is None and latency is None and memory is None:
-        return "unknown"
-    return status_of(error or 0.0, latency or 0.0, memory or 0.0)
-
-
-def is_worse(status: str, than: str) -> bool:
-    """Whether one status is more severe than another."""
-    return _SEVERITY[status] > _SEVERITY[than]
-
-
-def alerts(services: dict[str, dict[str, Any]], tick: int) -> list[dict[str, Any]]:
-    """The alerts that these services raise at `tick`."""
-    raised = []
-    for name, own in services.items():
-        error = own.get("http_server_error_rate", 0.0)
-        latency = own.get("http_server_request_duration_p99", 0.0)
-        memory = own.get("process_memory_utilization", 0.0)
-        if error >= 0.10:
-            severity = "critical" if error >= 0.50 else "warning"
-            text = f"http_server_error_rate is {error:.2f} (threshold: 0.05) on {name} for {tick} ticks"
-            raised.append(
-                _alert("HighErrorRate", name, severity, text, tick, "http_server_error_rate", error, 0.05)
-            )
-        if latency >= 0.50:
-            severity, limit = ("critical", 2.0) if latency >= 2.0 else ("warning", 0.5)
-            text = f"http_server_request_duration_p99 is {latency:.2f}s (threshold: {limit:.2f}s) on {name}"
-            raised.append(
-                _alert(
-                    "HighLatency",
-                    name,
-                    severity,
-                    text,
-                    tick,
-                    "http_server_request_duration_p99",
-                    latency,
-                    limit,
-                )
-            )
-        if memory >= 0.80:
-            severity = "critical" if memory >= 0.95 else "warning"
-            text = f"process_memory_utilization is {memory:.2f} (threshold: 0.80) on {name}"
-            raised.append(
-                _alert(
-                    "MemoryPressure", name, severity, text, tick, "process_memory_utilization", memory, 0.8
-                )
-            )
-        if own["status"] == "down":
-            raised.append(_alert("ServiceDown", name, "page", f"{name} is DOWN", tick, "status", 1.0, 0.0))
-    return raised
-
-
-def _alert(
-    alertname: str,
-    service: str,
-    severity: str,
-    description: str,
-    tick: int,
-    metric: str,
-    value: float,
-    threshold: float,
-) -> dict[str, Any]:
-    return {
-        "alert_id": f"{zlib.crc32(f'{alertname}/{service}/{tick}'.encode()):08x}",
-        "alertname": alertname,
-        "service_name": service,
-        "severity": severity,
-        "description": description,
-        "fired_at_tick": tick,
-        "metric_name": metric,
-        "metric_value": value,
-        "threshold_value": threshold,
-    }
 
 
 def names_of(setup: Setup, indices: Sequence[int]) -> list[str]:

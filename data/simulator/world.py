@@ -1,5 +1,6 @@
 """The embedded world, synchronous: an episode at a time, answering exactly what the wire carries."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ from data.observation import DIFFICULTIES, Action, Difficulty
 from data.simulator import catalogue
 from data.simulator.actions import INVESTIGATIONS, REMEDIATIONS, Result, act
 from data.simulator.grade import Ledger
+from data.simulator.health import alerts, severities
 from data.simulator.physics import Physics, State
 from data.simulator.requests import ACTION_TYPES, nothing_observed
 from data.simulator.running import drives, hidden_shares
 from data.simulator.scenario import Setup, set_up
-from data.simulator.telemetry import Sensors, alerts, is_worse, names_of, status_of
+from data.simulator.telemetry import Sensors, names_of
 
 _TICK_S = 30
 _TICK_MINUTES = _TICK_S / 60
@@ -49,10 +51,7 @@ class Episode:
             and setup.rng.random() < setup.config.lying_logs * (3 if i in setup.red_herrings else 1)
         )
         self._hidden = hidden_shares(setup.faults, size)
-        self._resting = [
-            status_of(float(e), float(p), 0.0)
-            for e, p in zip(setup.fleet.error_rate, setup.fleet.latency_s, strict=True)
-        ]
+        self._resting = severities(setup.fleet.error_rate, setup.fleet.latency_s, np.zeros(size))
         self._history: list[dict[str, Any]] = []
         self.state: State = self._until_something_ails()
         self._ailing = self._find_ailing()
@@ -166,12 +165,10 @@ class Episode:
     def _find_ailing(self) -> list[tuple[int, float, float]]:
         """Services in a worse state than at rest: (index, error rate, p99 seconds)."""
         state = self.state
-        ailing = []
-        columns = (state.error_rate.tolist(), state.latency_s.tolist(), state.memory.tolist())
-        for index, (error, latency, memory) in enumerate(zip(*columns, strict=True)):
-            if is_worse(status_of(error, latency, memory), self._resting[index]):
-                ailing.append((index, error, latency))
-        return ailing
+        severity = severities(state.error_rate, state.latency_s, state.memory)
+        worse = np.flatnonzero(severity > self._resting)
+        columns = (worse, state.error_rate[worse], state.latency_s[worse])
+        return list(zip(*(column.tolist() for column in columns), strict=True))
 
     def _observation(self, first: bool = False) -> dict[str, Any]:
         ledger = self.ledger
@@ -196,9 +193,7 @@ class Episode:
         self, reward: float, rewards: dict[str, float], result: Result, recovering: set[int]
     ) -> dict[str, Any]:
         ailing = sorted(index for index, _, _ in self._ailing)
-        counts: dict[str, int] = {}
-        for own in self._services.values():
-            counts[own["status"]] = counts.get(own["status"], 0) + 1
+        counts = Counter(own["status"] for own in self._services.values())
         order = ("down", "critical", "degraded", "healthy", "unknown")
         info: dict[str, Any] = {
             "reward": reward,
