@@ -56,7 +56,12 @@ def wire(feedback: str = "fine") -> dict[str, Any]:
                     "last_oom_kill_reason": "none",
                     "recent_logs": ["WARN slow"],
                 },
-                "db": {"status": "healthy", "http_server_error_rate": 0.01, "tls_state": "valid"},
+                "db": {
+                    "status": "healthy",
+                    "http_server_error_rate": 0.01,
+                    "http_server_request_duration_p99": 0.1,
+                    "tls_state": "valid",
+                },
             },
             "active_alerts": [
                 {
