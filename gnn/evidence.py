@@ -47,7 +47,7 @@ class _Witness:
             for callee in callees:
                 if callee != caller:
                     self._callers.setdefault(callee, []).append(caller)
-        self._latest: dict[str, list[float]] = {}
+        self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
     def evidence(self, service: str) -> tuple[str, ...]:
@@ -88,18 +88,17 @@ class _Witness:
         if abs(last - first) > 0.2 * abs(first) + 1e-3:
             z = abs(last - first) / (0.1 * abs(first) + 1e-3)
             return _Deviation(z, f"{name} went from {first:.3g} to {last:.3g} in {len(now) - 1} ticks")
-        center, spread = _center_and_spread(self._peers(name), channel)
+        center, spread = self._peers(name, channel)
         z = (last - center) / spread
         return _Deviation(z, f"{name} is {last:.3g} where its peers have {center:.3g}")
 
-    def _peers(self, name: str) -> list[float]:
-        """The latest value of a metric at every service that has it."""
-        if name not in self._latest:
+    def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
+        """Center and spread of the latest value of a metric among all services that have it."""
+        if name not in self._usual:
             rows = (metrics.get(name) for metrics in self._incident.telemetry.values())
-            self._latest[name] = [
-                points[-1] for row in rows if row is not None and (points := _known(row.incident))
-            ]
-        return self._latest[name]
+            latest = [points[-1] for row in rows if row is not None and (points := _known(row.incident))]
+            self._usual[name] = _center_and_spread(latest, channel)
+        return self._usual[name]
 
     def _changes(self, service: str) -> list[str]:
         sentences = []
