@@ -23,6 +23,8 @@ class Answer:
     body: str | None = None  # sent as it is, instead of a completion
     delay_s: float = 0.0
     reset: bool = False  # tear the connection down without an answer
+    cut: bool = False  # close the connection in the middle of the answer
+    drip_s: float = 0.0  # wait so long before each byte of the body
     usage: bool = True
 
 
@@ -99,6 +101,8 @@ class LLMServer:
             _send(handler, answer, body.encode())
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
+        if answer.cut:
+            handler.close_connection = True
 
     def _refusal(self, request: Mapping[str, Any]) -> Answer | None:
         kind = (request.get("response_format") or {}).get("type")
@@ -143,4 +147,10 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer, body: bytes) -> None:
     for name, value in (answer.headers or {}).items():
         handler.send_header(name, value)
     handler.end_headers()
-    handler.wfile.write(body)
+    if answer.drip_s:
+        for byte in body:
+            handler.wfile.write(bytes((byte,)))
+            handler.wfile.flush()
+            time.sleep(answer.drip_s)
+    else:
+        handler.wfile.write(body[: len(body) // 2] if answer.cut else body)

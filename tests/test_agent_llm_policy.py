@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -99,6 +101,8 @@ def test_an_unusable_reply_is_repaired_once_or_the_rules_answer(reply: str, caus
         (Answer(status=401), "http_401"),
         (Answer(delay_s=1.5), "timeout"),
         (Answer(reset=True), "connection"),
+        (Answer(GOOD, cut=True), "connection"),
+        (Answer(GOOD, drip_s=0.05), "timeout"),
         (Answer(body="not json at all"), "bad_response"),
         (Answer(body="[]"), "bad_response"),
         (Answer(body='{"choices": []}'), "bad_response"),
@@ -108,7 +112,9 @@ def test_an_unusable_reply_is_repaired_once_or_the_rules_answer(reply: str, caus
 def test_an_endpoint_that_fails_leaves_the_step_to_the_rules(answer: Answer, cause: str) -> None:
     with LLMServer([answer]) as server:
         (decision,) = decisions(server)
+        assert len(server.requests) == 1
     assert (decision.source, decision.fallback) == ("rules", cause)
+    assert decision.latency_s < 3.5
     assert str(decision.action) == "restart_service:db" or decision.action.action_type == "fetch_logs"
 
 
@@ -117,6 +123,43 @@ def test_an_endpoint_that_is_not_there_leaves_the_step_to_the_rules() -> None:
         pass
     (decision,) = decisions(server)
     assert (decision.source, decision.fallback) == ("rules", "connection")
+
+
+def test_an_endpoint_that_does_not_let_us_in_is_given_up_after_the_connect_time() -> None:
+    # A full queue of connections: the next one is neither accepted nor refused.
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+
+        async def decide() -> Decision:
+            url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+            limits = LlmSettings(url, KEY, ("first",), connect_timeout_s=0.3, max_retries=0)
+            model = ChatModel(limits)
+            decision = await make_policy("llm", model=model).decide(BROKEN)
+            await model.aclose()
+            return decision
+
+        decision = asyncio.run(decide())
+    assert (decision.source, decision.fallback) == ("rules", "timeout")
+    assert 0.3 <= decision.latency_s < 2.0
+
+
+def test_a_failing_endpoint_is_asked_a_bounded_number_of_times() -> None:
+    with LLMServer([Answer(status=503)]) as server:
+        (decision,) = decisions(server, max_retries=1)
+        assert len(server.requests) == 2
+    assert decision.fallback == "http_503"
+
+
+def test_nobody_waits_for_an_endpoint_that_asks_for_a_day() -> None:
+    with LLMServer([Answer(status=429, headers={"Retry-After": "86400"})]) as server:
+        (decision,) = decisions(server, max_retries=1)
+        assert len(server.requests) <= 2
+    assert decision.fallback == "http_429" and decision.latency_s < 2.0
 
 
 def test_the_third_failure_in_a_row_ends_the_models_part() -> None:
