@@ -38,7 +38,7 @@ LEARN := --episodes-from build/episodes --simulate 12000 --seed 1 --epochs 8 --b
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes
-	$(BIN)/firewatch collect --env embedded --policy explore --episodes 600 --seed 1 --out build/episodes
+	$(BIN)/firewatch collect --env embedded --policy explore --episodes 1500 --seed 1 --out build/episodes
 	$(BIN)/firewatch train $(LEARN) --convolution sage --out checkpoints/ranker
 	$(BIN)/firewatch train $(LEARN) --convolution none --out checkpoints/mlp
 

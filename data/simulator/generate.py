@@ -122,7 +122,8 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
         # Some are looked at the moment they begin, others late.
-        age = min(1.0 + rng.exponential(3.0), unseen + window.points - 0.5)
+        patience = 1.5 if window.kind == "snapshot" else 3.0
+        age = min(1.0 + rng.exponential(patience), unseen + window.points - 0.5)
         fault.minutes = -(unseen + window.points - age) * window.minutes
         if window.kind == "series" and rng.random() < config.passing:
             fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
