@@ -102,6 +102,10 @@ def test_a_simple_scorer_finds_some_culprits_but_by_far_not_all() -> None:
 
 
 def test_families_document_is_up_to_date() -> None:
-    assert families.FILE.read_text(encoding="utf-8") == families.document(), (
-        "python -m data.simulator.families"
-    )
+    remake = "python -m data.simulator.families"
+    assert families.FILE.read_text(encoding="utf-8") == families.document(), remake
+    assert {path.stem for path in families.PLOTS.iterdir()} == set(FAMILIES)
+    for family in FAMILIES:
+        drawn = (families.PLOTS / f"{family}.svg").read_text(encoding="utf-8")
+        assert f"<!-- {families.fingerprint(families.chart(family))} -->" in drawn, (family, remake)
+        assert f"](plots/{family}.svg)" in families.describe(family)

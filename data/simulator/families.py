@@ -1,6 +1,9 @@
-"""Describes every fault family from its class; `python -m data.simulator.families` remakes FAMILIES.md."""
+"""Describes and plots every fault family from its class; `python -m data.simulator.families` remakes all."""
 
+import hashlib
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +13,11 @@ from data.simulator.running import RunningFault
 from data.simulator.scenario import healthy_fleet
 from data.simulator.topology import from_calls
 
+if TYPE_CHECKING:
+    import altair
+
 FILE = Path(__file__).with_name("FAMILIES.md")
+PLOTS = Path(__file__).with_name("plots")
 _UNITS = {
     Drive.ERROR: "of requests fail",
     Drive.LATENCY: "s more at the 99th percentile",
@@ -27,8 +34,22 @@ _UNITS = {
     Drive.CLIENT: "s more on each call it makes",
     Drive.LOGS: "unusual lines a request",
 }
-_BARS = "▁▂▃▄▅▆▇█"
-_TICKS = 20
+# What an episode's plot shows of every family, and of those that push on it: (field of the state, title).
+_ALWAYS = (("error_rate", "errors"), ("latency_s", "p99, s"), ("traffic", "traffic"))
+_PUSHED = {
+    Drive.CPU: ("cpu", "cpu"),
+    Drive.MEMORY: ("memory", "memory"),
+    Drive.SATURATION: ("saturation", "saturation"),
+    Drive.DESCRIPTORS: ("descriptors", "open files"),
+    Drive.DISK: ("disk", "disk"),
+    Drive.NETWORK: ("network", "packets lost"),
+    Drive.GC: ("gc_pause_ms", "gc pause, ms"),
+    Drive.RESTARTS: ("restarts", "restarts"),
+    Drive.CLIENT: ("client_latency_s", "waiting for callees, s"),
+    Drive.LOGS: ("odd_logs", "unusual log lines"),
+}
+_SERVICES = {"gateway": "gateway", "service": "service", "store": "datastore"}  # {name: kind}
+_TICKS, _TICK_MINUTES = 20, 0.5
 _EFFECTS = {"halt": "ends it", "ease": "eases it for a while", "worsen": "makes it worse"}
 
 
@@ -56,10 +77,8 @@ def describe(family: str) -> str:
         lines += ["", "**Metrics of its own**", ""]
         lines += [f"- `{extra.name}`: {extra.healthy} → {extra.broken}" for extra in fault.extras]
     lines += ["", "**Its logs**", "", "```text", *fault.logs, "```", ""]
-    lines += [
-        "**One episode** (half a minute a column, a gateway calls the service, the service calls a store)"
-    ]
-    lines += ["", "```text", *_episode(family), "```", ""]
+    lines += ["**One episode**: a gateway calls the service, the service calls a store", ""]
+    lines += [f"![The three services over ten minutes](plots/{family}.svg)", ""]
     return "\n".join(lines)
 
 
@@ -81,22 +100,52 @@ def _levels(family: str) -> dict[Drive, tuple[float, float, float]]:
     return {drive: (first[drive], early.get(drive, 0.0), late.get(drive, 0.0)) for drive in sorted(first)}
 
 
-def _episode(family: str) -> list[str]:
+def chart(family: str) -> "altair.FacetChart":
+    """One episode of the family: each signal that it moves, at the service and its two neighbours."""
+    import altair
+
     rng = np.random.default_rng(0)
-    names, kinds = ("gateway", "service", "store"), ("gateway", "service", "datastore")
-    topology = from_calls(names, kinds, [(0, 1), (1, 2)], rng, waiting=0.5)
-    states = run(topology, healthy_fleet(rng, 3), [RunningFault(FAMILIES[family], 1)], 0.5, _TICKS)
-    lines = []
-    for i, name in enumerate(names):
-        for label, top, values in (
-            ("errors", 1.0, [float(state.error_rate[i]) for state in states]),
-            ("p99", 5.0, [float(state.latency_s[i]) for state in states]),
-            ("traffic", 2.0, [float(state.traffic[i]) for state in states]),
-            ("memory", 1.0, [float(state.memory[i]) for state in states]),
-        ):
-            bars = "".join(_BARS[min(7, int(7.99 * min(value / top, 1.0)))] for value in values)
-            lines.append(f"{name:<8} {label:<8} {bars}  {values[0]:.2f} → {values[-1]:.2f}")
-    return lines
+    names = list(_SERVICES)
+    topology = from_calls(names, list(_SERVICES.values()), [(0, 1), (1, 2)], rng, waiting=0.5)
+    faults = [RunningFault(FAMILIES[family], 1)]
+    states = run(topology, healthy_fleet(rng, len(names)), faults, _TICK_MINUTES, _TICKS)
+    panels = [*_ALWAYS, *(_PUSHED[drive] for drive in _levels(family) if drive in _PUSHED)]
+    points = [
+        {"minute": tick * _TICK_MINUTES, "signal": title, "who": name, "value": round(value, 4)}
+        for field, title in panels
+        for tick, state in enumerate(states)
+        for name, value in zip(names, getattr(state, field).tolist(), strict=True)
+    ]
+    lines = (
+        altair.Chart()
+        .mark_line()
+        .encode(
+            x=altair.X("minute:Q", title="minutes", axis=altair.Axis(tickCount=5, grid=False)),
+            y=altair.Y("value:Q", title=None, axis=altair.Axis(tickCount=3)),
+            color=altair.Color("who:N", title=None, sort=names, legend=altair.Legend(orient="top")),
+        )
+        .properties(width=160, height=90)
+    )
+    titles = [title for _, title in panels]
+    facet = altair.Facet("signal:N", title=None, sort=titles)
+    plot = lines.facet(facet, data=altair.InlineData(values=points), columns=4)
+    drawn: altair.FacetChart = plot.resolve_scale(y="independent").configure(aria=False)
+    return drawn
+
+
+def fingerprint(plot: "altair.FacetChart") -> str:
+    """Tells whether a plot was drawn from the same numbers in the same way."""
+    spec = plot.to_dict()
+    del spec["$schema"]
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+
+
+def draw(family: str) -> str:
+    """The plot of one episode as SVG, its fingerprint in a comment at the end."""
+    import vl_convert
+
+    plot = chart(family)
+    return f"{vl_convert.vegalite_to_svg(plot.to_dict())}\n<!-- {fingerprint(plot)} -->\n"
 
 
 def document() -> str:
@@ -113,3 +162,6 @@ def document() -> str:
 
 if __name__ == "__main__":
     FILE.write_text(document(), encoding="utf-8")
+    PLOTS.mkdir(exist_ok=True)
+    for _family in FAMILIES:
+        (PLOTS / f"{_family}.svg").write_text(draw(_family), encoding="utf-8")
