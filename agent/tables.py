@@ -28,10 +28,12 @@ def tables(result: Result) -> dict[str, Table]:
     """Every table that the result has something for, by name."""
     made = {
         "ranking": _ranking(result),
+        "ranking-at-a-glance": _ranking_at_a_glance(result),
         "ranking-by-observation": _by(result, "by_tick", _OBSERVATIONS, "observation {}"),
         "ranking-by-difficulty": _by(result, "by_difficulty", _DIFFICULTIES, "{}"),
         "ranking-comparisons": _comparisons([c for c in result["comparisons"] if c["of"] != "episodes"]),
         "episodes": _episodes(result),
+        "episodes-at-a-glance": _episodes_at_a_glance(result),
         "episodes-by-difficulty": _episodes_by_difficulty(result),
         "comparisons": _comparisons([c for c in result["comparisons"] if c["of"] == "episodes"]),
         "hints": _hints(result),
@@ -122,6 +124,17 @@ def _ranking(result: Result) -> Table:
     return Table(headings, tuple(rows))
 
 
+def _ranking_at_a_glance(result: Result) -> Table:
+    """A row a ranker, a column a source."""
+    measured = {(r["ranker"], r["source"]): r for r in result["results"]}
+    rankers = dict.fromkeys(ranker for ranker, _ in measured)
+    sources = dict.fromkeys(source for _, source in measured)
+    rows = [
+        (name, *(_first_and_third(measured.get((name, source))) for source in sources)) for name in rankers
+    ]
+    return Table(("AC@1 / AC@3", *sources), tuple(rows))
+
+
 def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> Table:
     """AC@1 and AC@3 of each kind of case."""
     having = [r for r in result["results"] if r[group]]
@@ -163,6 +176,21 @@ def _episodes(result: Result) -> Table:
         for arm in result.get("arms", ())
     ]
     return Table(headings, tuple(rows))
+
+
+def _episodes_at_a_glance(result: Result) -> Table:
+    """A row a ranker, a column a policy."""
+    played = {(arm["ranker"], arm["policy"]): arm for arm in result.get("arms", ())}
+    rankers = dict.fromkeys(ranker for ranker, _ in played)
+    policies = dict.fromkeys(policy for _, policy in played)
+    rows = [
+        (name, *(_score_and_solved(played.get((name, policy))) for policy in policies)) for name in rankers
+    ]
+    return Table(("score [95 %], solved", *policies), tuple(rows))
+
+
+def _score_and_solved(arm: Mapping[str, Any] | None) -> str:
+    return "–" if arm is None else f"{_with_bounds(arm, 'score')}, {_percent(arm['solved'])}"
 
 
 def _episodes_by_difficulty(result: Result) -> Table:
