@@ -5,6 +5,7 @@ import sys
 
 from agent.decision import Situation
 from agent.guard import Approve
+from agent.wording import printable
 from data.errors import SettingsError
 from data.observation import Action
 
@@ -23,9 +24,7 @@ def ask_on_terminal(players: int) -> Approve:
     async def ask(action: Action, situation: Situation) -> bool:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[str] = loop.create_future()
-        print(
-            f"Tick {situation.now.sim_tick}: {action} – send it? [y/N] ", end="", file=sys.stderr, flush=True
-        )
+        print(_question(action, situation), end=" ", file=sys.stderr, flush=True)
         # A reader, not a thread: Ctrl+C must not wait for the Enter key.
         loop.add_reader(sys.stdin, lambda: answered.set_result(sys.stdin.readline()))
         try:
@@ -34,3 +33,10 @@ def ask_on_terminal(players: int) -> Approve:
             loop.remove_reader(sys.stdin)
 
     return ask
+
+
+def _question(action: Action, situation: Situation) -> str:
+    """One line: what is to be done to whom, and how that service is doing."""
+    target = situation.now.services[str(action.target_service)]
+    state = f"{target.status}, {target.error_rate:.0%} errors, p99 {target.latency_p99_s:.2f} s"
+    return printable(f"Tick {situation.now.sim_tick}: {action} ({state}) – send it? [y/N]")

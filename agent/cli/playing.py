@@ -87,17 +87,15 @@ async def play(
     parts = await assemble(config, settings, asked.concurrency, quiet)
     folder = resumed or RunFolder.open(out or new_folder("runs"), config, facts(config, parts.endpoint))
     missing = folder.missing
+    # A display that moves would run over the question whether to send a remedy.
+    progress = (Progress if pace_s is None else Watch)(len(missing), quiet, live=not config.approve)
     lines = EvaluatorOutput(
-        sys.stderr if is_stdout(json) else sys.stdout,
+        progress.above(sys.stderr if is_stdout(json) else sys.stdout),
         missing,
         config.models[0] if parts.model else parts.policy_name,
         settings.report_rewards,
     )
     try:
-        watched = pace_s is not None
-        progress = (
-            Watch(len(missing), quiet) if watched else Progress(len(missing), quiet, not config.approve)
-        )
         with progress:
             await play_tasks(
                 missing,

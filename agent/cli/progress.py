@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO, cast
 
 from rich.console import RenderableType
+from rich.file_proxy import FileProxy
 from rich.live import Live
 
 from agent.cli.console import text_table, wide_console
@@ -42,6 +43,12 @@ class Progress:
     ) -> None:
         if self._live:
             self._live.stop()
+
+    def above(self, stream: TextIO) -> TextIO:
+        """`stream`, or where it is the terminal on which the table moves, the place above the table."""
+        if self._live and stream.isatty():
+            return cast("TextIO", FileProxy(self._console, stream))
+        return stream
 
     def task_started(self, task: Task) -> None:
         self._show(task, "starting", "")

@@ -1,7 +1,7 @@
 """`run --watch`: each step on the terminal with its suspects, the decision's reason and the budget."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -12,7 +12,7 @@ from agent.cli.progress import Progress
 from agent.decision import Decision, Policy, Situation
 from agent.episode import StepRecord
 from agent.wording import printable
-from data.observation import Observation, Task
+from data.observation import Observation, Service, Task
 from gnn.ranker import Candidate
 
 _SUSPECTS = 3
@@ -63,6 +63,12 @@ def step_view(step: StepRecord) -> RenderableType:
         f"  by {step.decision.source}: {printable(step.decision.reason) or 'no reason given'}",
         style="not bold",
     )
+    usage = step.decision.usage
+    if usage.calls:
+        cost = f", ${usage.cost_usd:.4f}" if usage.cost_usd else ""
+        decided.append(
+            f"  ({usage.prompt_tokens + usage.completion_tokens} tokens{cost})", style="not bold dim"
+        )
     parts: list[RenderableType] = [Text(budget), _suspects(step, now), decided]
     parts += [
         Text(printable(f"refused: {refusal.action} – {refusal.reason}")) for refusal in step.decision.refusals
@@ -93,8 +99,16 @@ def _suspects(step: StepRecord, now: Observation) -> RenderableType:
 def _state(name: str, now: Observation) -> Text:
     service = now.services.get(name)
     status = service.status if service else "not measured"
-    numbers = f" {service.error_rate:.0%} errors, p99 {service.latency_p99_s:.2f} s" if service else ""
-    return Text(printable(f"{name} [{status}{numbers}]"), style=_COLOURS.get(status, ""))
+    figures = _figures(service) if service else ()
+    return Text(printable(f"{name} [{', '.join((status, *figures))}]"), style=_COLOURS.get(status, ""))
+
+
+def _figures(service: Service) -> Iterator[str]:
+    """What is measured; a figure that is missing is not a zero."""
+    if service.number("http_server_error_rate") is not None:
+        yield f"{service.error_rate:.0%} errors"
+    if service.number("http_server_request_duration_p99") is not None:
+        yield f"p99 {service.latency_p99_s:.2f} s"
 
 
 def _strength(candidate: Candidate) -> str:

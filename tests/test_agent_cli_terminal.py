@@ -1,0 +1,105 @@
+"""`run` on a real terminal: what moves, what asks, and the evaluator's lines among it."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.menu import REMEDIES
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ("run", "--env", "embedded", "--ranker", "heuristic", "--policy", "rules", "--out", "r")
+TASK = ("--task", "task_easy_oom_baseline")
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """A command on a terminal of its own; what it shows, and an operator's keys."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (50, 150))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agent", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "150"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.shown = ""
+        self.status = -1
+
+    def read(self) -> Iterator[str]:
+        """All that is shown so far, whenever there is more, to the end."""
+        while True:
+            try:
+                more = os.read(self._ours, 65536)
+            except OSError:  # how a terminal ends when nobody writes to it any more
+                more = b""
+            if not more:
+                os.close(self._ours)
+                self.status = self._process.wait(timeout=20)
+                return
+            self.shown += more.decode(errors="replace")
+            yield self.shown
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "OPENAI_API_KEY", "API_BASE_URL", "SPACE_URL", "INFERENCE_REPORT_REWARDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("watch", [(), ("--watch", "--pace", "0")], ids=["table", "watch"])
+def test_lines_stand_above_what_moves(tmp_path: Path, watch: tuple[str, ...]) -> None:
+    terminal = Terminal(tmp_path, *RUN, *TASK, *watch)
+    assert list(terminal.read()) and terminal.status == 0
+    # What moves is erased before a line is written; nothing of it is left on the line.
+    lines = [_CODES.sub("", line).strip("\r") for line in terminal.shown.split("\n")]
+    steps = [json.loads(line) for line in (tmp_path / "r/steps.jsonl").read_text().splitlines()]
+    told = [line for line in lines if "[STEP]" in line]
+    assert len(told) == len(steps)
+    assert all(re.fullmatch(r"\[STEP\] step=\d+ action=\S+ done=(true|false) error=null *", t) for t in told)
+    assert sum(bool(re.fullmatch(r"\[END\] success=true steps=\d+ *", line)) for line in lines) == 1
+
+
+def test_a_person_is_asked_before_each_remedy(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, *RUN, *TASK, "--approve", "--watch", "--pace", "0")
+    answered = 0
+    for shown in terminal.read():
+        if shown.count("send it? [y/N]") > answered:
+            answered += 1
+            terminal.type("\n" if answered == 1 else "y\n")
+    assert terminal.status == 0
+    steps = [json.loads(line) for line in (tmp_path / "r/steps.jsonl").read_text().splitlines()]
+    wanted = [step["recommended"] for step in steps if step["recommended"] is not None]
+    assert [step["reason"] for step in steps[:1]] == ["declined by the operator"]
+    sent = [step["action"] for step in steps if step["action"]["action_type"] in REMEDIES]
+    assert answered == len(wanted) + len(sent) and len(wanted) == 1 and sent[0] == wanted[0]
+
+
+def test_ctrl_c_ends_the_question(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, *RUN, *TASK, "--approve")
+    for shown in terminal.read():
+        if shown.endswith("send it? [y/N] "):
+            terminal.interrupt()
+    assert terminal.status == 130
+    assert "[END] success=false steps=0" in terminal.shown and "--resume r" in terminal.shown
+    assert "Traceback" not in terminal.shown
