@@ -1,0 +1,112 @@
+"""How good the rules are: against the original ones and an expert who knows the root cause; prints JSON.
+
+python tests/bench_policies.py > checkpoints/results/policies.json
+"""
+
+import asyncio
+import json
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from bench_machine import machine
+
+from agent.assembly import weights_folder
+from agent.episode import SOLVED_SCORE
+from agent.policy import make_policy
+from agent.provenance import folder_hash, git_revision
+from agent.run import play_tasks
+from data.observation import DIFFICULTIES, Action, Task, parse_step
+from data.simulator import expert
+from data.simulator.catalogue import catalogue, random_tasks
+from data.simulator.environment import EmbeddedEnvironment
+from data.simulator.world import World
+from gnn.metrics import interval
+from gnn.rankers import make_ranker
+
+RANDOM_EPISODES, SEED = 300, 0
+# Each policy with the rankers that it is played with; the original runner's ranker is the heuristic.
+ARMS = (("rules", "gnn"), ("rules", "heuristic"), ("legacy-rules", "gnn"), ("legacy-rules", "heuristic"))
+EXPERT = "expert"
+
+
+def by_policy(policy: str, ranker: str, tasks: Sequence[Task]) -> list[float]:
+    """The grades of a policy; an episode that ends without one counts as 0."""
+    results = asyncio.run(
+        play_tasks(
+            tasks,
+            EmbeddedEnvironment,
+            make_ranker(ranker),
+            lambda task: make_policy(policy, seed=task.seed),
+            (),
+            1,
+            60.0,
+        )
+    )
+    return [result.score or 0.0 for result in results]
+
+
+def by_expert(tasks: Sequence[Task]) -> list[float]:
+    """The grades of the policy that looks behind the scenes."""
+    world = World()
+    grades = []
+    for task in tasks:
+        answer = world.reset(task.difficulty, task.seed, task.task_id)
+        for _ in range(task.max_ticks):
+            assert world.episode is not None
+            answer = world.step(expert.next_action(world.episode))
+            if answer["done"]:
+                break
+        else:
+            answer = world.step(Action(action_type="declare_resolved"))
+        grades.append(parse_step(answer, task.name).outcome.score or 0.0)
+    return grades
+
+
+def entry(policy: str, ranker: str | None, grades: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
+    """One row: what a policy reached, also as a share of what the expert did."""
+    mean = statistics.mean(grades)
+    return {
+        "policy": policy,
+        "ranker": ranker,
+        "n": len(grades),
+        "mean_score": round(mean, 4),
+        "ci95": [round(bound, 4) for bound in interval(grades)],
+        "solved": round(sum(grade >= SOLVED_SCORE for grade in grades) / len(grades), 4),
+        "share_of_expert": round(mean / statistics.mean(best), 4),
+    }
+
+
+def results(name: str, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """The rows of all policies on the same tasks, all together and by difficulty."""
+    best = by_expert(tasks)
+    played = [(EXPERT, None, best), *((p, r, by_policy(p, r, tasks)) for p, r in ARMS)]
+    rows = []
+    for level in ("all", *DIFFICULTIES):
+        chosen = [k for k, task in enumerate(tasks) if level in ("all", task.difficulty)]
+        for policy, ranker, grades in played:
+            row = entry(policy, ranker, [grades[k] for k in chosen], [best[k] for k in chosen])
+            rows.append({"tasks": name, "difficulty": level, **row})
+    return rows
+
+
+def main() -> None:
+    weights = weights_folder("gnn", None)
+    assert weights is not None
+    record = {
+        "what": "rules against the original ones and an expert who knows the root cause, embedded worlds",
+        "command": "python tests/bench_policies.py",
+        "machine": machine(),
+        "git": git_revision(),
+        "weights_sha256": folder_hash(weights),
+        "seed": SEED,
+        "results": [
+            *results("catalogue", catalogue()),
+            *results("random", random_tasks(RANDOM_EPISODES, "all", SEED)),
+        ],
+    }
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
