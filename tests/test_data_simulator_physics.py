@@ -1,5 +1,6 @@
 """Propagation: laws of the physics, and one set of numbers for the environment and the batch generator."""
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from data.simulator.generate import run
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import RunningFault, drives, hidden_shares
 from data.simulator.scenario import healthy_fleet, set_up
-from data.simulator.topology import Topology, from_calls, generate, replicate, union
+from data.simulator.topology import KINDS, Topology, from_calls, generate, replicate, union
 from data.simulator.world import Episode
 
 
@@ -31,6 +32,15 @@ def test_failures_flow_from_callee_to_caller_only() -> None:
     assert (worse[:3] > 0.1).all()
     assert worse[3] == pytest.approx(0.0)
     assert ill[-1].traffic[3] < 0.7 * calm[-1].traffic[3]
+
+
+@pytest.mark.parametrize("family", ["cache_stampede", "retry_storm"])
+def test_a_surge_reaches_the_callees(family: str) -> None:
+    states = _states(_chain(), [RunningFault(FAMILIES[family], 2)])
+    assert states[-1].traffic[3] > 1.5
+    assert states[-1].traffic[1] == pytest.approx(1.0, abs=0.5)
+    ring = from_calls(["a", "b"], ["service"] * 2, [(0, 1), (1, 0)], np.random.default_rng(0))
+    assert (_states(ring, [RunningFault(FAMILIES[family], 1)], 200)[-1].traffic < 50.0).all()
 
 
 def test_waiting_adds_up_along_synchronous_calls() -> None:
@@ -143,16 +153,34 @@ def test_circuit_breaker_spares_the_callers() -> None:
         assert (state.error_rate[0] < 0.05) == opened
 
 
+@pytest.mark.parametrize("size", [3, 4, 12, 60, 400, 5000])
+def test_generated_graphs_hang_together(size: int) -> None:
+    topology = generate(np.random.default_rng(size), size)
+    assert len(topology.names) == len(set(topology.names)) == size
+    assert (np.diff(topology.callers) >= 0).all()
+    assert (topology.callers != topology.callees).all()
+    connected = np.zeros(size, dtype=bool)
+    connected[topology.callers] = connected[topology.callees] = True
+    assert connected.mean() > 0.9
+
+
 def test_generated_graphs_have_the_shapes_of_real_systems() -> None:
     rng = np.random.default_rng(6)
-    for size in (3, 4, 12, 60, 400, 5000):
-        topology = generate(rng, size)
-        assert len(topology.names) == len(set(topology.names)) == size
-        assert (np.diff(topology.callers) >= 0).all()
-        assert (topology.callers != topology.callees).all()
-        connected = np.zeros(size, dtype=bool)
-        connected[topology.callers] = connected[topology.callees] = True
-        assert connected.mean() > 0.9
+    graphs = [generate(rng, 60) for _ in range(60)]
+    assert {kind for graph in graphs for kind in graph.kinds} == set(KINDS)
+    shared = 0
+    for graph in graphs:
+        users = np.bincount(graph.callees, minlength=60)
+        stores = np.array([kind in ("datastore", "cache") for kind in graph.kinds])
+        shared += int(users[stores].max()) > 2
+        queues = np.array([kind == "queue" for kind in graph.kinds])
+        assert np.bincount(graph.callers).max() > 2, "nobody fans out"
+        assert (graph.waits[queues[graph.callees]] == 0.0).all(), "somebody waits for a queue"
+        assert (graph.waits[~queues[graph.callees]] > 0.0).all()
+    assert shared > 30, "stores are hardly ever shared"
+    assert max(graph.depth for graph in graphs) >= 4
+    rings = [not nx.is_directed_acyclic_graph(nx.DiGraph(graph.call_graph)) for graph in graphs]
+    assert 0 < sum(rings) < 15
     twins = replicate(generate(rng, 6), rng)
     assert any(name.endswith("-1") for name in twins.names)
 

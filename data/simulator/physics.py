@@ -26,6 +26,8 @@ _RISE_PER_MINUTE = 0.5
 _FADE_PER_MINUTE = 0.3
 # A caller with retries can end up failing more requests than the callee that it depends on.
 _LOUDEST = 1.3
+# More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
+_FLOOD = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +148,16 @@ class Physics:
         # A request that fails early makes no calls; a failed call with retries is made again.
         flow = self._flow
         outside = np.ones(self._size) if demand is None else demand
+        surge = 1.0 + own[Drive.SURGE]
         for _ in range(2):
-            calling = flow * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
+            calling = flow * surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
             calls = calling[topology.callers] * topology.shares
             calls = calls * (1.0 + 0.5 * topology.retries * self._exposure)
             arriving = np.bincount(callees, calls, self._size)
             flow = np.where(self._inner, arriving / np.maximum(self._demand_share, 1e-9), outside)
+            flow = np.minimum(flow, _FLOOD)
         self._flow = flow
-        traffic = flow * (1.0 + own[Drive.SURGE]) * (1.0 - silence)
+        traffic = flow * surge * (1.0 - silence)
 
         seen = 1.0 - hidden
         slower = own_wait * seen + waits_s
