@@ -34,11 +34,11 @@ check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
 # The ranker and its graph-free control learn from the same episodes and worlds, with the same settings.
-LEARN := --episodes-from build/episodes --simulate 12000 --seed 1 --epochs 8 --batch 48
+LEARN := --episodes-from build/episodes --simulate 9000 --seed 1 --epochs 8 --batch 48
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes
-	$(BIN)/firewatch collect --env embedded --policy explore --episodes 1500 --seed 1 --out build/episodes
+	$(BIN)/firewatch collect --env embedded --policy explore --episodes 1000 --seed 1 --out build/episodes
 	$(BIN)/firewatch train $(LEARN) --convolution sage --out checkpoints/ranker
 	$(BIN)/firewatch train $(LEARN) --convolution none --out checkpoints/mlp
 
