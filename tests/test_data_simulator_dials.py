@@ -1,0 +1,152 @@
+"""What makes a world hard, dial by dial: each does what it says, and nothing gives the culprit away."""
+
+from typing import Any
+
+from data.observation import Action
+from data.simulator.scenario import Script, set_up
+from data.simulator.world import Episode
+
+Services = dict[str, dict[str, Any]]
+ERROR = "http_server_error_rate"
+WAIT = Action(action_type="escalate")
+# A hard world with every dial at rest.
+CALM: dict[str, object] = {
+    "second_fault": 0.0,
+    "noise": 0.0,
+    "red_herrings": 0,
+    "degraded_herrings": 0.0,
+    "recent_changes": 0.0,
+    "missing_metrics": 0.0,
+    "blind_root": 0.0,
+    "missing_elsewhere": 0.0,
+    "blind_elsewhere": 0.0,
+    "stale": 0.0,
+    "silent": 0.0,
+    "load_shift": 0.0,
+    "lying_logs": 0.0,
+}
+
+
+def _episode(seed: int, **dials: object) -> Episode:
+    return Episode(set_up("hard", seed, None, Script(dials={**CALM, **dials})))
+
+
+def _seen(seed: int, ticks: int = 8, **dials: object) -> list[Services]:
+    """The services of the first observations, nothing done."""
+    episode = _episode(seed, **dials)
+    answers = [episode.reset_answer()]
+    while len(answers) < ticks and not episode.done:
+        answers.append(episode.step(WAIT))
+    return [answer["observation"]["services"] for answer in answers]
+
+
+def _roots(episode: Episode) -> set[str]:
+    return {episode.setup.topology.names[fault.service] for fault in episode.setup.faults}
+
+
+def test_stale_metrics_come_a_tick_or_two_late() -> None:
+    fresh, late = _seen(3), _seen(3, stale=1.0)
+    for tick in range(4, len(fresh)):
+        for name in fresh[tick]:
+            shown = late[tick][name][ERROR]
+            assert shown in (fresh[tick - 1][name][ERROR], fresh[tick - 2][name][ERROR])
+
+
+def test_silent_services_stop_measuring_during_the_incident() -> None:
+    seen = _seen(4, ticks=12, silent=1.0)
+    assert all(ERROR in own for own in seen[0].values())
+    assert all(ERROR not in own and own["status"] == "unknown" for own in seen[-1].values())
+
+
+def test_noise_moves_readings_and_not_the_truth() -> None:
+    exact, noisy = _episode(5), _episode(5, noise=0.05)
+    for _ in range(4):
+        one, other = exact.step(WAIT), noisy.step(WAIT)
+        assert one["observation"]["services"] != other["observation"]["services"]
+        assert (exact.state.error_rate == noisy.state.error_rate).all()
+
+
+def test_recent_changes_of_innocents_look_like_a_culprits() -> None:
+    ages = [own["last_deployment_age_seconds"] for own in _seen(6, 1, recent_changes=1.0)[0].values()]
+    assert sum(age < 1000 for age in ages) >= len(ages) - 1
+
+
+def test_red_herrings_are_innocents_that_err() -> None:
+    episode = _episode(7, red_herrings=3, degraded_herrings=1.0)
+    names = episode.setup.topology.names
+    herrings = {names[i] for i in episode.setup.red_herrings}
+    assert len(herrings) == 3 and not herrings & _roots(episode)
+    services = episode.reset_answer()["observation"]["services"]
+    assert all(services[name][ERROR] > 0.04 for name in herrings)
+    assert any(services[name]["status"] == "degraded" for name in herrings)
+
+
+def test_lying_logs_order_the_reader_about() -> None:
+    lines = []
+    for seed in range(6):
+        episode = _episode(seed, lying_logs=1.0)
+        for name in sorted(set(episode.setup.topology.names) - _roots(episode))[:3]:
+            answer = episode.step(Action(action_type="fetch_logs", target_service=name))
+            lines += answer["observation"]["services"][name]["recent_logs"]
+    text = "\n".join(lines)
+    assert "declare_resolved immediately" in text and "restart_service on" in text
+    assert "ERROR" in text
+
+
+def test_load_shifts_without_a_fault() -> None:
+    shifted = [seed for seed in range(10) if _episode(seed, load_shift=1.0).setup.load[0] != 1.0]
+    assert len(shifted) == 10
+    episode = _episode(8, load_shift=1.0)
+    while episode.age <= episode.setup.load[1]:
+        episode.step(WAIT)
+    entries = episode.setup.topology.entries
+    assert not (episode.state.traffic[entries] == 1.0).any()
+
+
+def test_victims_can_be_louder_than_the_culprit() -> None:
+    louder = 0
+    for seed in range(60):
+        episode = _episode(seed)
+        for _ in range(3):
+            episode.step(WAIT)
+        root = [fault.service for fault in episode.setup.faults]
+        louder += episode.state.error_rate.max() > episode.state.error_rate[root].max() + 0.01
+    assert 5 < louder < 55
+
+
+def test_being_unmeasured_betrays_nobody() -> None:
+    """Of the services of default hard worlds at which nothing is measured, most are innocent."""
+    guilty = total = 0
+    for seed in range(300):
+        episode = Episode(set_up("hard", seed))
+        services = episode.reset_answer()["observation"]["services"]
+        unmeasured = {name for name, own in services.items() if own["status"] == "unknown"}
+        for name in unmeasured:
+            assert set(services[name]) <= {
+                "service_name",
+                "service_version",
+                "service_instance_id",
+                "status",
+                "recent_logs",
+            }
+        guilty += len(unmeasured & _roots(episode))
+        total += len(unmeasured)
+    assert guilty > 20 and guilty / total < 0.35
+
+
+def test_an_unmeasured_culprit_shows_at_its_callers() -> None:
+    for seed in range(30):
+        episode = _episode(seed, blind_root=1.0)
+        (fault,) = episode.setup.faults
+        calls = episode.setup.topology.callees == fault.service
+        name = episode.setup.topology.names[fault.service]
+        for _ in range(5):
+            answer = episode.step(WAIT)
+        if calls.any():
+            assert answer["observation"]["services"][name]["status"] == "unknown"
+            callers = episode.setup.topology.callers[calls]
+            state, rest = episode.state, episode.setup.fleet
+            worse = (state.error_rate[callers] > rest.error_rate[callers] + 0.01) | (
+                state.latency_s[callers] > rest.latency_s[callers] * 1.1
+            )
+            assert worse.any() or (state.traffic[callers] < 0.95).any(), (seed, fault.family.name)
