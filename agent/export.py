@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.untrusted import speaks_of_the_grade
 from data import jsonl
 from data.errors import FirewatchError, SettingsError
-
-# Words that no prompt may hold, whatever their case.
-_GRADERS_WORDS = ("reward", "score")
 
 
 class LeakError(FirewatchError):
@@ -49,12 +47,12 @@ def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _check_honest(step: Mapping[str, Any]) -> None:
-    text = " ".join(message["content"] for message in step["prompt"]).lower()
-    forbidden = [*_GRADERS_WORDS, *([step["task_id"].lower()] if step["task_id"] else [])]
-    found = [word for word in forbidden if word in text]
-    if found:
+    text = "\n".join(message["content"] for message in step["prompt"])
+    task_id = step["task_id"]
+    if speaks_of_the_grade(text) or (task_id and task_id.lower() in text.lower()):
         raise LeakError(
-            f"task {step['task']}, step {step['step']}: the prompt holds {', '.join(found)}; export nothing"
+            f"task {step['task']}, step {step['step']}: its prompt holds what only the grader knows; "
+            "nothing is exported"
         )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from llm_server import Answer, LLMServer, action
+from openai.types.chat import ChatCompletionMessageParam
+from pydantic import TypeAdapter
 
 from agent.cli import answer
 
@@ -117,7 +119,8 @@ def test_a_ranking_is_explained_in_the_models_words(
     assert "--explain" in capsys.readouterr().err
 
 
-def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+def solve(monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """A task that the model solves alone."""
     looks = [action("fetch_logs", "api-gateway"), action("fetch_logs", "db-proxy")]
     replies = [GOOD, action("scale_replicas", "auth-service"), *looks * 4]
 
@@ -125,7 +128,11 @@ def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> Non
         return replies.pop(0) if replies else action("declare_resolved")
 
     with LLMServer(on_call) as server:
-        steps, episode = play(server, monkeypatch)
+        return play(server, monkeypatch)
+
+
+def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, episode = solve(monkeypatch)
     assert answer(["export", "r", "--out", "chat.jsonl", "--min-score", "0.0", "--quiet"]) == 0
     examples = [json.loads(line) for line in Path("chat.jsonl").read_text().splitlines()]
     taken = episode["success"] and "rules" not in episode["decisions"]
@@ -134,3 +141,28 @@ def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> Non
         [*step["prompt"], {"role": "assistant", "content": step["reply"]}] for step in own
     ]
     assert taken, "the script must solve the task, or this test shows nothing"
+    # In the very types of the chat API, which fine-tuning takes; the last turn is what is learnt.
+    for example in examples:
+        assert set(example) == {"messages"} and example["messages"][-1]["role"] == "assistant"
+        TypeAdapter(list[ChatCompletionMessageParam]).validate_python(example["messages"], strict=True)
+
+
+def test_tasks_below_the_bound_or_with_a_fallback_are_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, episode = solve(monkeypatch)
+    assert answer(["export", "r", "--out", "none.jsonl", "--min-score", "0.99", "--quiet"]) == 0
+    assert Path("none.jsonl").read_text() == ""
+    episode["decisions"]["rules"] = 1
+    Path("r/episodes.jsonl").write_text(json.dumps(episode) + "\n")
+    assert answer(["export", "r", "--out", "none.jsonl", "--quiet"]) == 0
+    assert Path("none.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("leak", ["Reward: 0.3", "episode_score", "fault type oom", "task_easy_oom_baseline"])
+def test_a_prompt_that_leaks_keeps_the_whole_run_from_being_exported(
+    leak: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps, _ = solve(monkeypatch)
+    steps[-1]["prompt"][1]["content"] += leak
+    Path("r/steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    assert answer(["export", "r", "--out", "chat.jsonl", "--quiet"]) == 2
+    assert "only the grader knows" in capsys.readouterr().err and not Path("chat.jsonl").exists()
