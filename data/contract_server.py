@@ -21,6 +21,8 @@ _EASY = {"difficulty": "easy", "seed": 3}
 _OTHER = {"difficulty": "easy", "seed": 4}
 _LOOK = {"action_type": "escalate"}
 _RESOLVE = {"action_type": "declare_resolved"}
+_HUGE = "x" * (4 * 2**20)
+_TOO_BIG_CLOSE = 1009
 
 
 @dataclass(frozen=True)
@@ -292,3 +294,23 @@ async def both_transports_show_the_same(server: Server) -> None:
             frame = (await _ask(connection, kind, data))["data"]
             answer = await server.post(path, body)
             demand(frame.get("observation") == answer.get("observation"), f"{path}: they differ")
+
+
+@_rule
+async def huge_requests_do_no_harm(server: Server) -> None:
+    """A body and a frame of 4 MiB that mean nothing are refused or complained about; the server goes on."""
+    # A server need not read it to the end before it answers and closes.
+    with suppress(httpx.TransportError):
+        status = (await server.http.post("/reset", content=_HUGE)).status_code
+        demand(status < 500, f"a huge body: status {status}")
+    await server.call("GET", "/state")
+    async with server.session() as connection:
+        try:
+            await connection.send(_HUGE)
+            frame = read_json(await connection.recv(), "/ws")
+            demand(frame.get("type") == "error", f"a huge frame: answered by {one_line(frame)}")
+        except ConnectionClosed:
+            code = connection.close_code
+            demand(code == _TOO_BIG_CLOSE, f"a huge frame: closed with {code}")
+    async with server.session() as connection:
+        demand((await _ask(connection, "state")).get("type") == "state", "after a huge frame: no session")

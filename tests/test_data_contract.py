@@ -323,6 +323,7 @@ BROKEN_SERVERS: dict[str, dict[str, Any]] = {
     "frames-that-are-none-get-an-error": {"frame": strange_code},
     "a-second-session-is-its-own-or-turned-away": {"sessions": 1},
     "both-transports-show-the-same": body_with("/reset", another_world),
+    "huge-requests-do-no-harm": http(lambda _, status, body: (500, body) if status == 413 else None),
 }
 
 
