@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 
 bench: $(READY)  ## speed of each part, with machine and command
 	@for file in tests/bench_[!m]*.py; do $(BIN)/python $$file || exit 1; done
+
+hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/hardness.py > build/hardness.json
+	cp build/hardness.json checkpoints/results/hardness.json
 
 # Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds
