@@ -27,17 +27,18 @@ _MARKERS = re.compile(
 _ROLE = re.compile(r"\b(system|assistant|user|tool|developer|human|function)\s*[:>](?=\s|$)", re.IGNORECASE)
 _DATA_WORD = re.compile(r"\bdata\b\s*>", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def clean(text: str, limit: int) -> str:
     """`text` as one bounded line without control characters, fences, turn markers and grader's secrets."""
     # Longer input than could matter is cut first, so that no text costs more than its share.
-    folded = unicodedata.normalize("NFKC", text[: 4 * limit])
-    visible = "".join(_visible(c) for c in folded)
-    line = _SPACE.sub(" ", visible)
+    line = _SPACE.sub(" ", _readable(text[: 4 * limit]))
     # Taking one marker out can join two halves of another.
     for _ in range(3):
-        line = _GRADER_WORDS.sub("…", _DATA_WORD.sub("…", _MARKERS.sub("…", line)))
+        before, line = line, _GRADER_WORDS.sub("…", _DATA_WORD.sub("…", _MARKERS.sub("…", line)))
+        if line == before:
+            break
     line = _ROLE.sub(r"\1 -", line).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -75,6 +76,13 @@ def _is_plain(name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[._:/@-]+", name) if word]
+
+
+def _readable(text: str) -> str:
+    """The text in plain characters, each of which can be seen."""
+    if text.isascii():  # nearly always, and quicker
+        return _CONTROLS.sub(" ", text)
+    return "".join(map(_visible, unicodedata.normalize("NFKC", text)))
 
 
 def _visible(character: str) -> str:

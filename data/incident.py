@@ -10,6 +10,7 @@ from data.observation import Observation
 
 Floats = npt.NDArray[np.float64]
 _NOTHING: Floats = np.empty(0)
+_NO_NUMBERS: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,10 @@ class Incident:
         last = window[-1]
         telemetry: dict[str, dict[str, Series]] = {}
         for name, service in last.services.items():
-            past = [o.services.get(name) for o in window]
+            past = [s.numbers if (s := o.services.get(name)) is not None else _NO_NUMBERS for o in window]
             columns: dict[str, Series] = {}
             for metric in service.metrics:
-                points = [np.nan if s is None or (v := s.number(metric)) is None else v for s in past]
+                points = [numbers.get(metric, np.nan) for numbers in past]
                 if any(p == p for p in points):  # at least one is not NaN
                     columns[metric] = Series(np.asarray(points))
             telemetry[name] = columns

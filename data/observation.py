@@ -50,9 +50,15 @@ class Service(BaseModel):
         }
         return {**own, **(self.model_extra or {})}
 
+    @cached_property
+    def numbers(self) -> Mapping[str, float]:
+        """The metrics that are finite numbers, booleans as 0/1."""
+        told = ((name, _number(value)) for name, value in (self.model_extra or {}).items())
+        return {name: value for name, value in told if value is not None}
+
     def number(self, name: str) -> float | None:
         """The metric as a finite number, booleans as 0/1; None when missing, not numeric or not finite."""
-        return _number((self.model_extra or {}).get(name))
+        return self.numbers.get(name)
 
     @property
     def error_rate(self) -> float:

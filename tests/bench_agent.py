@@ -1,17 +1,23 @@
 """How fast the product feels: help, the first step of a run, and our own time per step; prints JSON lines."""
 
 import asyncio
+import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench_machine import machine
 
+from agent.budget import Ledger
+from agent.decision import Message
 from agent.episode import EpisodeResult, StepRecord
+from agent.llm import Reply
 from agent.policy import make_policy
 from agent.run import play_tasks
 from agent.trajectory import RunConfig, RunFolder
@@ -42,8 +48,23 @@ class Clock:
         pass
 
 
-def own_time_per_step(ranker: str) -> dict[str, object]:
-    """Ranking, rules and the run folder's lines, over the whole catalogue."""
+class Instant:
+    """A model that answers at once: it looks at the worst service, in one way and in another."""
+
+    def __init__(self) -> None:
+        self._kinds = itertools.cycle(("fetch_logs", "get_metrics_detail"))
+
+    def new_ledger(self) -> Ledger:
+        return Ledger()
+
+    async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
+        worst = re.search(r"^- (\S+): errors", messages[1]["content"], re.MULTILINE)
+        assert worst is not None
+        return Reply(json.dumps({"action_type": next(self._kinds), "target_service": worst[1]}), "instant")
+
+
+def own_time_per_step(ranker: str, policy: str) -> dict[str, object]:
+    """Ranking, the policy's part and the run folder's lines, over the whole catalogue."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder.open(Path(scratch) / "run", RunConfig(tasks=catalogue()), {})
@@ -52,7 +73,7 @@ def own_time_per_step(ranker: str) -> dict[str, object]:
                 folder.missing,
                 EmbeddedEnvironment,
                 make_ranker(ranker),
-                lambda task: make_policy("rules"),
+                lambda task: make_policy(policy, model=Instant()),
                 (folder, clock),
                 1,
                 60.0,
@@ -60,7 +81,7 @@ def own_time_per_step(ranker: str) -> dict[str, object]:
         )
     times = sorted(clock.own_ms)
     return {
-        "what": f"own time per step, ranker {ranker}, rules",
+        "what": f"own time per step, ranker {ranker}, policy {policy}",
         "steps": len(times),
         "p50_ms": round(statistics.median(times), 2),
         "p99_ms": round(times[int(len(times) * 0.99)], 2),
@@ -96,7 +117,8 @@ def main() -> None:
     print(json.dumps(help_s()))
     for ranker in sys.argv[1:] or ["gnn", "heuristic"]:
         print(json.dumps(first_step_s(ranker)))
-        print(json.dumps(own_time_per_step(ranker)))
+        for policy in ("rules", "llm"):
+            print(json.dumps(own_time_per_step(ranker, policy)))
 
 
 if __name__ == "__main__":
