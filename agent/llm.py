@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from agent.budget import Budget, Ledger, Price
 from agent.decision import Message, Usage
 from agent.menu import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES
+from agent.untrusted import writable
 from data.errors import FirewatchError
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class ChatModel:
         message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
         if message is None:
             raise ModelFault("bad_response")
-        text = message.content if isinstance(message.content, str) else ""
+        text = writable(message.content) if isinstance(message.content, str) else ""
         counted = getattr(completion, "usage", None)
         prompt = getattr(counted, "prompt_tokens", None)
         answer = getattr(counted, "completion_tokens", None)

@@ -1,13 +1,14 @@
 """A model's reply in, one usable action out, or the reason why it cannot be used."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from agent.decision import Situation
 from agent.menu import menu, takes_target
-from agent.untrusted import labels_of
+from agent.untrusted import labels_of, writable
 from data.errors import FirewatchError
 from data.observation import Action
 
@@ -61,7 +62,7 @@ def reason_of(text: str) -> str:
         reason = _first_action(text).get("reason")
     except UnusableReply:
         return ""
-    return " ".join(reason.split())[:200] if isinstance(reason, str) else ""
+    return " ".join(writable(reason).split())[:200] if isinstance(reason, str) else ""
 
 
 def _target(fields: dict[str, Any], situation: Situation) -> str:
@@ -80,15 +81,21 @@ def _target(fields: dict[str, Any], situation: Situation) -> str:
 
 
 def _parameters(fields: dict[str, Any]) -> dict[str, Any]:
-    """Plain parameters; anything nested is left out, as the protocol has no use for it."""
+    """Plain parameters; what is nested or cannot be sent is left out, as the protocol has no use for it."""
     given = fields.get("parameters")
     if not isinstance(given, dict):
         return {}
     return {
-        k: v
-        for k, v in list(given.items())[:10]
-        if isinstance(v, (str, bool, int, float)) and len(str(v)) <= 200
+        writable(name): writable(value) if isinstance(value, str) else value
+        for name, value in list(given.items())[:10]
+        if _is_plain(value)
     }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, bool, int)) and len(str(value)) <= 200
 
 
 def _first_action(text: str) -> dict[str, Any]:

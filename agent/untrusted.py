@@ -48,6 +48,11 @@ def speaks_of_the_grade(text: str) -> bool:
     return bool(_GRADER_WORDS.search(text))
 
 
+def writable(text: str) -> str:
+    """`text` with every half of a surrogate pair replaced: with one it could be neither written nor sent."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def fenced(lines: Iterable[str]) -> list[str]:
     """Cleaned lines between two fence lines, each marked as quoted."""
     return [FENCE_OPEN, *(f"| {line}" for line in lines), FENCE_CLOSE]

@@ -1,6 +1,7 @@
 """`run` with a real endpoint: each way that a model answers ends in the documented source and line."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,21 @@ def test_money_is_counted_where_prices_are_known_and_refused_where_not(
     assert episode["cost_usd"] == pytest.approx(
         episode["tokens"]["prompt"] / 1e3 + episode["tokens"]["completion"] / 500
     )
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "\ud800 what?",
+        action("fetch_logs", "auth-service", reason="half a \ud83d"),
+        action("fetch_logs", "auth-service", parameters={"a": "\ud800", "\udfff": 1, "n": math.nan}),
+    ],
+)
+def test_text_that_cannot_be_written_does_no_harm(reply: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LLMServer([reply, action("declare_resolved")]) as server:
+        steps, _ = play(server, monkeypatch, "--llm-cache", "cache")
+    json.dumps(steps, ensure_ascii=False).encode()
+    assert answer(["run", "--resume", "r", "--quiet"]) == 0
 
 
 def test_what_was_asked_is_recorded_as_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:

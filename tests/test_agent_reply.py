@@ -92,10 +92,11 @@ def test_the_reason_is_one_short_line() -> None:
     assert len(reason_of(json.dumps({"action": "x", "reason": "y" * 999}))) == 200
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+texts = st.text(max_size=20) | st.sampled_from(["\ud800", "a\udfff"])  # and halves of a surrogate pair
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
 )
 targets = st.sampled_from(["db", "api", " db", "DB", "", "null", "nonsense"]) | values
 objects = st.fixed_dictionaries(
@@ -142,4 +143,5 @@ def _check(reply: str, where: Situation) -> None:
         assert action.target_service is None
     else:
         assert action.target_service in where.now.services
-    json.dumps(action.to_wire(), allow_nan=True)
+    json.dumps(action.to_wire(), allow_nan=False, ensure_ascii=False).encode()
+    reason_of(reply).encode()
