@@ -62,6 +62,8 @@ ifdef INCIDENTS
 	$(BIN)/firewatch ablate --ranking-only --incidents $(INCIDENTS) --out build/ablation-incidents \
 		--ranker gnn,mlp,untrained,heuristic,random,pagerank,zscore,zscore-sum,baro,traversal
 	cp build/ablation-incidents/ablation.json checkpoints/results/incidents.json
+	$(BIN)/python tests/adaptation.py $(INCIDENTS) > build/adaptation.json
+	cp build/adaptation.json checkpoints/results/adaptation.json
 endif
 	$(BIN)/python -m agent.showcase
 

@@ -16,7 +16,7 @@ def refreshed(readme: Path = README, results: Path = RESULTS) -> str:
         SettingsError: a table is asked for that no result has.
     """
     known = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results.glob("*.json")}
-    return rewrite(readme.read_text(encoding="utf-8"), {n: r for n, r in known.items() if "values" in r})
+    return rewrite(readme.read_text(encoding="utf-8"), known)
 
 
 def main(readme: Path = README, results: Path = RESULTS) -> None:

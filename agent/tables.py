@@ -25,7 +25,9 @@ class Table:
 
 
 def tables(result: Result) -> dict[str, Table]:
-    """Every table that the result has something for, by name."""
+    """Every table that the result has something for, by name; without pairs only the ranking at a glance."""
+    if "values" not in result:
+        return {"ranking-at-a-glance": _ranking_at_a_glance(result)}
     made = {
         "ranking": _ranking(result),
         "ranking-at-a-glance": _ranking_at_a_glance(result),
