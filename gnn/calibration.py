@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from gnn.batch import Example
 from gnn.features import MODES
 
-_LEAST = 10  # examples of a mode below which it shares the temperature of all
+LEAST = 10  # examples of a mode below which it shares the temperature of all
 _BOUNDS = (np.log(0.25), np.log(10.0))
 
 
@@ -37,7 +37,7 @@ def fit_temperatures(
     temperatures = {}
     for mode in MODES:
         own = [(score, root) for score, root, its_mode in rooted if its_mode == mode]
-        temperatures[mode] = _fit(own) if len(own) >= _LEAST else shared
+        temperatures[mode] = _fit(own) if len(own) >= LEAST else shared
     return temperatures
 
 

@@ -14,7 +14,7 @@ from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
 from gnn.batch import Example, examples_of
-from gnn.calibration import fit_temperatures
+from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
 from gnn.train import Epoch, TrainConfig, dev_ac1, score_examples, train
 
@@ -110,12 +110,19 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1": _rounded(dev_ac1(net, dev)),
             "dev_ac@1_before": _rounded(before),
         },
-        temperature=fit_temperatures(score_examples(net, unseen), unseen),
+        temperature=_temperatures(net, unseen, init_card),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         git=job.git,
     )
     save(net, card, job.out)
     return card, net
+
+
+def _temperatures(net: "RootCauseNet", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
+    """Fitted on `unseen`; with too few of them, as after a handful of labels, those of the start are kept."""
+    if init is not None and sum(bool(example.is_root.any()) for example in unseen) < LEAST:
+        return init.temperature
+    return fit_temperatures(score_examples(net, unseen), unseen)
 
 
 def _families(examples: Sequence[Example]) -> tuple[str, ...]:

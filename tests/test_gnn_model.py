@@ -193,6 +193,14 @@ def test_the_same_job_gives_the_same_files_without_a_path_in_them(
     assert str(Path(__file__).parents[1]).encode() not in (tmp_path / EXPORT).read_bytes()
 
 
+def test_a_handful_of_labels_does_not_undo_the_calibration(
+    tmp_path: Path, fitted: Fitted, worlds: list[Incident]
+) -> None:
+    card, _ = fit(job(tmp_path, worlds[:5], init=fitted.folder))
+    assert card.temperature == fitted.card.temperature
+    assert card.unsure_below == fitted.card.unsure_below
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused_with_the_mend(tmp_path: Path, fitted: Fitted) -> None:
     with pytest.raises(CheckpointError, match="firewatch train"):
         load_ranker(tmp_path / "nowhere")
