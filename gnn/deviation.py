@@ -37,9 +37,10 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
+    "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
 )
 K = len(STATISTICS)
-_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE = range(1, K)
+_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _ = range(1, K)
 
 _MAD_TO_SIGMA = 1.4826
 # Among three services the spread is luck; smaller differences than this are never many sigmas.
@@ -54,6 +55,7 @@ class Stack:
     incident: Floats  # (M, S, T), NaN where missing
     baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
     channel: npt.NDArray[np.int64]  # (M,)
+    floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
@@ -76,7 +78,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
     for m, (meaning, name) in enumerate(known):
         for s, series in by_metric[name]:
             if len(series.incident):
-                now[m, s, length - len(series.incident) :] = series.incident
+                # An incident is counted from its start, its past back from there.
+                now[m, s, : len(series.incident)] = series.incident
             if len(series.baseline):
                 past[m, s, length0 - len(series.baseline) :] = series.baseline
         if meaning.scale != 1.0:
@@ -85,15 +88,27 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
+        if meaning.per:
+            for s, series in by_metric[name]:
+                if (whole := rows[s].get(meaning.per)) is not None:
+                    now[m, s] = _share(series.incident, whole.incident)
+                    past[m, s] = _share(series.baseline, whole.baseline)
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
-    return Stack(now, past, channel)
+    return Stack(now, past, channel, np.array([meaning.floor for meaning, _ in known]))
+
+
+def _share(count: Floats, whole: Floats) -> float:
+    """What share of `whole` the counts are over all points; three more of the whole calm what is rare."""
+    if not np.isfinite(count).any():
+        return np.nan
+    return float(np.nansum(count) / (np.nansum(whole) + 3.0))
 
 
 class Deviations(NamedTuple):
     """What `stack` says once compared: zero where nothing is measured."""
 
-    statistics: Floats  # (S, C, K)
-    over_time: Floats  # (S, C, T) mean asinh z of the channel's metrics; zero without a baseline
+    statistics: Floats  # (S, C, K); "timing" is left at zero
+    over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
 
 
 def deviations(block: Stack) -> Deviations:
@@ -111,9 +126,8 @@ def deviations(block: Stack) -> Deviations:
         each = _metric_statistics(block, z)  # (M, S, K)
     if z is not None:
         known = np.isfinite(z)
-        total = np.add.reduceat(np.where(known, z, 0.0), starts, axis=0)
-        mean = total / np.maximum(np.add.reduceat(known, starts, axis=0), 1)  # (C', S, T)
-        over_time[:, channels] = mean.transpose(1, 0, 2)
+        loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
+        over_time[:, channels] = np.where(np.isfinite(loudest), loudest, 0.0).transpose(1, 0, 2)
     measured = each[..., :1] > 0
     signed = np.where(measured, each, 0.0)
     count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
@@ -144,7 +158,8 @@ def _floor(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = np.nan_to_num(_nanmedian(flat, axis=1))
-    return np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)[:, None]
+    usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
+    return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.names import ROLES
-from data.simulator.physics import Fleet, Physics, State
+from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
 from data.simulator.topology import (
@@ -43,6 +43,9 @@ class SimulationConfig:
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
     client_views: float = 0.2  # share of series in which addresses appear besides the services they lead to
+    injected: float = 0.3  # share of faults, outside snapshots, of the kinds that fault injectors set
+    side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
+    drifts: float = 0.5  # chance that innocents of a restless world are steadily slower or faster than before
     load_shift: float = 0.25  # chance that traffic changes without a fault
     passing: float = 0.25  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
@@ -61,6 +64,7 @@ class Plan:
     faults: tuple[RunningFault, ...]
     dialect: Dialect
     demand: float
+    tolerance: float  # share of failed calls that callers shrug off
 
 
 def run(
@@ -70,9 +74,10 @@ def run(
     minutes: float,
     ticks: int,
     demand: Floats | None = None,  # (ticks, S)
+    tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
 ) -> list[State]:
     """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
-    physics = Physics(topology, fleet)
+    physics = Physics(topology, fleet, tolerance)
     size = len(topology.names)
     hidden = hidden_shares(faults, size)
     states = []
@@ -130,7 +135,9 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
-    states = run(topology, fleet, faults, window.minutes, unseen + window.points, load)[unseen:]
+    tolerance = np.repeat([plan.tolerance for plan in plans], sizes)
+    ticks = unseen + window.points
+    states = run(topology, fleet, faults, window.minutes, ticks, load, tolerance)[unseen:]
     seen = np.delete(season, slice(window.baseline, window.baseline + unseen), axis=0)
     size = len(topology.names)
     rest = Physics(topology, fleet).step(drives((), size), np.zeros(size), window.minutes)
@@ -160,7 +167,9 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if shared is None or world % 3 == 0:
             shared = _topology(rng, config, window)
         topology, views = shared, np.arange(len(shared.names))
-        if window.kind == "series" and rng.random() < config.client_views:
+        dialect = _dialect(rng, window)
+        often = 3.0 if dialect.name == "xray" else 1.0
+        if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
@@ -169,20 +178,25 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
         wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
-        plant = plants(rng, size, window.minutes, wobble, idle, restless)
+        drift = restless if rng.random() < config.drifts else 0.0
+        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, views, plant, window)
         _date_changes(rng, plant, faults)
-        dialect = FIREWATCH
-        if window.kind == "series":
-            dialect = (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
-        elif window.kind == "alerts":
-            dialect = ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
-        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand))
+        tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
+        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance))
     return plans
+
+
+def _dialect(rng: np.random.Generator, window: Window) -> Dialect:
+    if window.kind == "series":
+        return (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
+    if window.kind == "alerts":
+        return ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
+    return FIREWATCH
 
 
 def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window) -> Topology:
@@ -248,14 +262,52 @@ def _faults(
     pace = (0.5 / window.minutes) ** 0.7
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
-        simple = window.kind == "snapshot" and rng.random() < 0.4
-        known = [FAMILIES[name] for name in SIMPLE_FAMILIES] if simple else list(FAMILIES.values())
+        draw = rng.random()
+        if window.kind == "snapshot" and draw < 0.4:
+            known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
+        elif window.kind != "snapshot" and draw < config.injected:
+            known = [FAMILIES[name] for name in INJECTED]
+        else:
+            known = list(FAMILIES.values())
         fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
         own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
         strength = _strength(rng, window)
-        faults.append(RunningFault(family, service, own_pace, strength))
+        beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
+        faults.append(RunningFault(family, service, own_pace, strength, beside))
     return tuple(faults)
+
+
+# What fault injectors set.
+INJECTED = (
+    "cpu_stress",
+    "memory_stress",
+    "packet_loss",
+    "network_delay",
+    "instance_lost",
+    "uncaught_exception",
+)
+# What a culprit's resources may show besides, whatever its fault: the most of each drive.
+_BESIDE = {
+    Drive.CPU: 0.5,
+    Drive.MEMORY: 0.4,
+    Drive.SATURATION: 0.4,
+    Drive.DISK: 0.3,
+    Drive.NETWORK: 0.2,
+    Drive.SILENCE: 0.95,
+    Drive.RESTARTS: 1.0,
+    Drive.LOGS: 0.8,
+    Drive.CLIENT: 1.0,
+}
+
+
+def _beside(rng: np.random.Generator) -> Floats:
+    """Up to three resources of the culprit that move too: real faults seldom touch one thing.  → (D,)"""
+    beside = np.zeros(DRIVES)
+    for drive in rng.choice(list(_BESIDE), int(rng.integers(1, 4)), replace=False).tolist():
+        beside[drive] = _BESIDE[Drive(drive)] * rng.uniform(0.3, 1.0)
+    beside[Drive.RESTARTS] = float(beside[Drive.RESTARTS] > 0.0)
+    return beside
 
 
 def _strength(rng: np.random.Generator, window: Window) -> Floats:
@@ -263,8 +315,8 @@ def _strength(rng: np.random.Generator, window: Window) -> Floats:
     if window.kind == "snapshot":
         strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
     else:
-        strength = np.exp(rng.normal(-0.4, 0.7) + rng.normal(0.0, 0.8, DRIVES))
-        strength[rng.random(DRIVES) < 0.15] = 0.0
+        strength = np.exp(rng.normal(-0.1, 0.7) + rng.normal(0.0, 0.7, DRIVES))
+        strength[rng.random(DRIVES) < 0.1] = 0.0
         strength[rng.integers(4)] += 0.3
     strength[Drive.RESTARTS] = 1.0
     return strength

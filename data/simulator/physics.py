@@ -17,8 +17,8 @@ from data.simulator.topology import Topology
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# Callers shrug off a callee that fails fewer calls than this.
-_TOLERANCE = 0.30
+# Callers shrug off a callee that fails fewer calls than this, unless a world says otherwise.
+TOLERANCE = 0.30
 # Share of a callee's pressure that its caller hands on to its own callers.
 _HANDED_ON = 0.4
 # How fast a call to a failing callee takes hold of the caller, and lets go again, a minute.
@@ -69,9 +69,10 @@ class State(NamedTuple):
 class Physics:
     """Runs one graph forward. `step` is the only thing that changes it."""
 
-    def __init__(self, topology: Topology, fleet: Fleet) -> None:
+    def __init__(self, topology: Topology, fleet: Fleet, tolerance: Floats | float = TOLERANCE) -> None:
         self._topology = topology
         self._fleet = fleet
+        self._tolerance = tolerance  # scalar or (S,)
         self._size = len(topology.names)
         callers = topology.callers
         # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
@@ -130,7 +131,7 @@ class Physics:
         own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
-        failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
+        failing = np.where(own_error >= self._tolerance, own_error, 0.0)
         excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]))
         waits_s = excess - own_wait
 
