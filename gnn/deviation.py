@@ -4,6 +4,7 @@ Shapes: M metrics, S services, T incident points, T0 baseline points, C channels
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +25,9 @@ SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.ME
 # Channels measured in seconds since an event: small is interesting.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
+
+_IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
+_IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
 
 STATISTICS = (
     "has",  # 1 where the channel is measured at all
@@ -63,22 +67,24 @@ def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
 
 def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
     """As `stack`, for any rows of metrics (services or calls)."""
-    by_metric: dict[str, list[tuple[int, Series]]] = {}
-    length = length0 = 0
+    by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
         for name, series in row.items():
-            by_metric.setdefault(name, []).append((index, series))
-            length, length0 = max(length, len(series.incident)), max(length0, len(series.baseline))
+            places, found = by_metric[name]
+            places.append(index)
+            found.append(series)
+    now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
+    past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
+    length = max((len(points) for group in now_of.values() for points in group), default=0)
+    length0 = max((len(points) for group in past_of.values() for points in group), default=0)
     known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
     known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
     now = np.full((len(known), len(rows), length), np.nan)
     past = np.full((len(known), len(rows), length0), np.nan)
     for m, (meaning, name) in enumerate(known):
-        for s, series in by_metric[name]:
-            if len(series.incident):
-                now[m, s, length - len(series.incident) :] = series.incident
-            if len(series.baseline):
-                past[m, s, length0 - len(series.baseline) :] = series.baseline
+        places = by_metric[name][0]
+        _align(now[m], places, now_of[name])
+        _align(past[m], places, past_of[name])
         if meaning.scale != 1.0:
             now[m] *= meaning.scale
             past[m] *= meaning.scale
@@ -87,6 +93,20 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
             now[m], past[m] = top - now[m], top - past[m]
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
     return Stack(now, past, channel)
+
+
+def _align(block: Floats, places: Sequence[int], series: Sequence[Floats]) -> None:
+    """Writes series into the rows `places` of `block` (S, T), in place; all end at its last column."""
+    length = block.shape[1]
+    if not length:
+        return
+    lengths = np.fromiter(map(len, series), dtype=np.int64, count=len(series))
+    points = np.concatenate(series)
+    if (lengths == length).all():
+        block[places] = points.reshape(-1, length)
+        return
+    ends = np.repeat(np.cumsum(lengths), lengths)
+    block[np.repeat(places, lengths), length - ends + np.arange(len(points))] = points
 
 
 class Deviations(NamedTuple):
@@ -149,15 +169,14 @@ def _floor(block: Stack) -> Floats:
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    of_a_whole = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
-    return np.asarray(of_a_whole & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
+    return np.asarray(_IS_SHARE[block.channel] & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
     is_share = _is_share(block)[:, None]
-    is_age = np.isin(block.channel, [CHANNEL_INDEX[c] for c in AGES])[:, None]
+    is_age = _IS_AGE[block.channel][:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
     n_now = there.sum(axis=2)
@@ -177,7 +196,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     if z is None:
         out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
-        amounts = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None] & ~is_share
+        amounts = _IS_SHARE[block.channel][:, None] & ~is_share
         return np.where(amounts[..., None], 0.0, out)
 
     comparable = (n_now > 0) & (n_past > 0)

@@ -105,16 +105,18 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         dtype=float,
     )
     graph = structure(calls, anomaly, aligned, page_row)
-    x = np.hstack(
+    x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
             alerts,
             summary,
             np.broadcast_to(context, (len(index), len(context))),
             graph,
-        ]
+        ],
+        axis=1,
+        dtype=np.float32,
     )
-    return Graph(x.astype(np.float32), mode, calls.edge_index, edge_attr.astype(np.float32))
+    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
 
 
 def _alert_columns(

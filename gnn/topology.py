@@ -3,6 +3,7 @@
 Shapes: S services, E calls.
 """
 
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -35,15 +36,16 @@ class Calls(NamedTuple):
 
 def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
     """The calls among the incident's services."""
-    pairs = {
-        (index[caller], index[callee])
-        for caller, callees in incident.call_graph.items()
-        if caller in index
-        for callee in callees
-        if callee in index and callee != caller
-    }
-    edge_index = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2).T
-    return Calls(np.ascontiguousarray(edge_index), len(index))
+    known = [(index[caller], callees) for caller, callees in incident.call_graph.items() if caller in index]
+    sizes = [len(callees) for _, callees in known]
+    caller = np.repeat(np.array([row for row, _ in known], dtype=np.int64), sizes)
+    names = chain.from_iterable(callees for _, callees in known)
+    callee = np.fromiter(map(index.get, names, repeat(-1)), dtype=np.int64, count=sum(sizes))
+    pairs = (caller * len(index) + callee)[(callee >= 0) & (callee != caller)]
+    pairs.sort()
+    distinct = pairs[1:] != pairs[:-1]
+    pairs = pairs[np.concatenate([pairs[:1] >= 0, distinct])]
+    return Calls(np.stack(np.divmod(pairs, max(len(index), 1))), len(index))
 
 
 def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) -> Floats:
