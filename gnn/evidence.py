@@ -19,6 +19,7 @@ _CHANGED = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
+_MEASURED = frozenset(Channel) - AGES
 _FELT = frozenset({Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL})
 
 
@@ -49,7 +50,7 @@ class _Witness:
 
     def evidence(self, service: str) -> tuple[str, ...]:
         """The sentences about one service."""
-        deviations = sorted(self._deviations(service, frozenset(Channel) - AGES), reverse=True)
+        deviations = sorted(self._deviations(service, _MEASURED), reverse=True)
         sentences = [deviation.sentence for deviation in deviations[:2]]
         sentences += self._changes(service) + self._alerts(service)
         graph = self._incident.call_graph

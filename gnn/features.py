@@ -30,6 +30,8 @@ _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs")
+_FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
+_SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
     "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
@@ -174,10 +176,8 @@ def _alert_meaning(
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
     """How abnormal each service is, summed over the bad channels and at worst: twice (S,)."""
     strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
-    shown = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]]
-    felt = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _FELT]]
-    summed = alerts[:, 0] if mode == 2 else shown.sum(axis=1)
-    return summed, felt.max(axis=1, initial=0.0)
+    summed = alerts[:, 0] if mode == 2 else strength[:, _SHOWN_INDEX].sum(axis=1)
+    return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
 def _paged_channels(page: Page | None) -> tuple[Channel, ...]:

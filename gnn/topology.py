@@ -4,13 +4,15 @@ Shapes: S services, E calls.
 """
 
 from itertools import chain, repeat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from data.incident import Incident
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,8 +29,10 @@ class Calls(NamedTuple):
     edge_index: Ints  # (2, E): caller, callee
     services: int
 
-    def to_matrix(self) -> sparse.csr_matrix:
+    def to_matrix(self) -> "sparse.csr_matrix":
         """(S, S), 1 where the row calls the column."""
+        from scipy import sparse
+
         caller, callee = self.edge_index
         shape = (self.services, self.services)
         return sparse.csr_matrix((np.ones(len(caller)), (caller, callee)), shape=shape)
@@ -85,11 +89,11 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     preference = weight / weight.sum()
     caller, callee = calls.edge_index
     leaving = weight + np.bincount(caller, weight[callee], services)
-    stays, goes = weight / leaving, weight[callee] / leaving[caller]
-    rank = preference
+    goes_on = (1 - _RESTART) / leaving
+    stays, goes = weight * goes_on, weight[callee] * goes_on[caller]
+    rank, restarts = preference, _RESTART * preference
     for _ in range(_PAGERANK_STEPS):
-        arrives = stays * rank + np.bincount(callee, goes * rank[caller], services)
-        rank = _RESTART * preference + (1 - _RESTART) * arrives
+        rank = restarts + stays * rank + np.bincount(callee, goes * rank[caller], services)
     return np.asarray(rank * services)
 
 
@@ -126,6 +130,6 @@ def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
 
 def _distances(calls: Calls, page: int) -> Floats:
     """Hops along calls from the paging service, infinite where it does not reach: (S,)."""
-    return np.asarray(
-        sparse.csgraph.dijkstra(calls.to_matrix(), indices=page, unweighted=True, directed=True)
-    )
+    from scipy.sparse import csgraph  # most cases have no page, and it takes longer to load than they to rank
+
+    return np.asarray(csgraph.dijkstra(calls.to_matrix(), indices=page, unweighted=True, directed=True))
