@@ -75,8 +75,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
             found.append(series)
     now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
     past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
-    length = max((len(points) for group in now_of.values() for points in group), default=0)
-    length0 = max((len(points) for group in past_of.values() for points in group), default=0)
+    length = max((max(map(len, group)) for group in now_of.values()), default=0)
+    length0 = max((max(map(len, group)) for group in past_of.values()), default=0)
     known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
     known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
     now = np.full((len(known), len(rows), length), np.nan)

@@ -89,7 +89,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].mean(axis=1)  # (S, T)
     aligned, contrast = _aligned(paged, page_row) if mode == 0 else (worst, np.zeros_like(worst))
     silent = (statistics[:, :, 0] == 0).all(axis=1).astype(float)
-    summary = np.column_stack(
+    summary = np.array(
         [
             *(f(values) for values in (anomaly, worst, aligned) for f in (np.asarray, _rank, _lead)),
             contrast,
@@ -111,7 +111,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
             alerts,
-            summary,
+            summary.T,
             np.broadcast_to(context, (len(index), len(context))),
             graph,
         ],

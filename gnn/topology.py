@@ -68,13 +68,14 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) ->
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
     rank = personalised_pagerank(calls, anomaly)
-    return np.column_stack(
+    columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
             traversal, traversal - traversal.max(initial=0.0), rank, rank - rank.max(initial=0.0),
             worst_callee, worst_caller, anomaly - worst_callee,
         ]
     )  # fmt: skip
+    return columns.T
 
 
 def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
