@@ -155,3 +155,23 @@ def test_calls_are_each_told_once_in_order_and_only_among_the_services() -> None
     assert calls_of(incident, index).edge_index.T.tolist() == [[0, 1], [2, 0], [2, 1]]
     for nobody in (Incident("calm", ("a",), {"a": []}), Incident("lone", ("a",), {"a": ["a", "b"]})):
         assert calls_of(nobody, {"a": 0}).edge_index.shape == (2, 0)
+
+
+def test_a_hundred_thousand_services_are_no_special_case() -> None:
+    services = 100_000
+    rng = np.random.default_rng(0)
+    names = tuple(f"s{row}" for row in range(services))
+    latency = np.concatenate([[9.0], 0.1 + 0.01 * rng.random(services - 1)])
+    telemetry = {
+        name: {"latency_p99_s": Series(points)}
+        for name, points in zip(names, latency.reshape(-1, 1), strict=True)
+    }
+    callees = rng.integers(0, services, (services, 3)).tolist()
+    graph = {name: [names[row] for row in rows] for name, rows in zip(names, callees, strict=True)}
+    told = featurize(Incident("huge", names, graph, telemetry))
+    distinct = {(row, callee) for row, rows in enumerate(callees) for callee in rows if callee != row}
+    assert told.x.shape == (services, len(SERVICE_FEATURES))
+    assert np.isfinite(told.x).all()
+    assert told.x[:, COLUMN["latency_tail.peer"]].argmax() == 0
+    assert set(zip(*told.edge_index.tolist(), strict=True)) == distinct
+    assert told.edge_index.shape == (2, len(distinct))
