@@ -4,6 +4,7 @@ Shapes: M metrics, S services, T incident points, T0 baseline points, C channels
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +25,9 @@ SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.ME
 # Channels measured in seconds since an event: small is interesting.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
+
+_IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
+_IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
 
 STATISTICS = (
     "has",  # 1 where the channel is measured at all
@@ -65,23 +69,25 @@ def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
 
 def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
     """As `stack`, for any rows of metrics (services or calls)."""
-    by_metric: dict[str, list[tuple[int, Series]]] = {}
-    length = length0 = 0
+    by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
         for name, series in row.items():
-            by_metric.setdefault(name, []).append((index, series))
-            length, length0 = max(length, len(series.incident)), max(length0, len(series.baseline))
+            places, found = by_metric[name]
+            places.append(index)
+            found.append(series)
+    now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
+    past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
+    length = max((max(map(len, group)) for group in now_of.values()), default=0)
+    length0 = max((max(map(len, group)) for group in past_of.values()), default=0)
     known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
     known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
     now = np.full((len(known), len(rows), length), np.nan)
     past = np.full((len(known), len(rows), length0), np.nan)
     for m, (meaning, name) in enumerate(known):
-        for s, series in by_metric[name]:
-            if len(series.incident):
-                # An incident is counted from its start, its past back from there.
-                now[m, s, : len(series.incident)] = series.incident
-            if len(series.baseline):
-                past[m, s, length0 - len(series.baseline) :] = series.baseline
+        places = by_metric[name][0]
+        # An incident is counted from its start, its past back from there.
+        _align(now[m], places, now_of[name], from_start=True)
+        _align(past[m], places, past_of[name], from_start=False)
         if meaning.scale != 1.0:
             now[m] *= meaning.scale
             past[m] *= meaning.scale
@@ -89,7 +95,7 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
         if meaning.per:
-            for s, series in by_metric[name]:
+            for s, series in zip(*by_metric[name], strict=True):
                 if (whole := rows[s].get(meaning.per)) is not None:
                     now[m, s] = _share(series.incident, whole.incident)
                     past[m, s] = _share(series.baseline, whole.baseline)
@@ -102,6 +108,21 @@ def _share(count: Floats, whole: Floats) -> float:
     if not np.isfinite(count).any():
         return np.nan
     return float(np.nansum(count) / (np.nansum(whole) + 3.0))
+
+
+def _align(block: Floats, places: Sequence[int], series: Sequence[Floats], from_start: bool) -> None:
+    """Writes series into the rows `places` of `block` (S, T), in place; all start, or all end, together."""
+    length = block.shape[1]
+    if not length:
+        return
+    lengths = np.fromiter(map(len, series), dtype=np.int64, count=len(series))
+    points = np.concatenate(series)
+    if (lengths == length).all():
+        block[places] = points.reshape(-1, length)
+        return
+    ends = np.cumsum(lengths)
+    first = np.repeat(lengths - ends if from_start else length - ends, lengths)
+    block[np.repeat(places, lengths), first + np.arange(len(points))] = points
 
 
 class Deviations(NamedTuple):
@@ -164,15 +185,14 @@ def _floor(block: Stack) -> Floats:
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    of_a_whole = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
-    return np.asarray(of_a_whole & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
+    return np.asarray(_IS_SHARE[block.channel] & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
     is_share = _is_share(block)[:, None]
-    is_age = np.isin(block.channel, [CHANNEL_INDEX[c] for c in AGES])[:, None]
+    is_age = _IS_AGE[block.channel][:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
     n_now = there.sum(axis=2)
@@ -192,7 +212,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     if z is None:
         out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
-        amounts = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None] & ~is_share
+        amounts = _IS_SHARE[block.channel][:, None] & ~is_share
         return np.where(amounts[..., None], 0.0, out)
 
     comparable = (n_now > 0) & (n_past > 0)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
@@ -17,6 +19,7 @@ _CHANGED = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
+_MEASURED = frozenset(Channel) - AGES
 _FELT = frozenset({Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL})
 
 
@@ -42,20 +45,16 @@ class _Witness:
 
     def __init__(self, incident: Incident, channel_map: ChannelMap) -> None:
         self._incident, self._channel_map = incident, channel_map
-        self._callers: dict[str, list[str]] = {}
-        for caller, callees in incident.call_graph.items():
-            for callee in callees:
-                if callee != caller:
-                    self._callers.setdefault(callee, []).append(caller)
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
     def evidence(self, service: str) -> tuple[str, ...]:
         """The sentences about one service."""
-        deviations = sorted(self._deviations(service, frozenset(Channel) - AGES), reverse=True)
+        deviations = sorted(self._deviations(service, _MEASURED), reverse=True)
         sentences = [deviation.sentence for deviation in deviations[:2]]
         sentences += self._changes(service) + self._alerts(service)
-        callers = self._callers.get(service, [])
+        graph = self._incident.call_graph
+        callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
         hurt = [name for name in callers if self._is_hurt(name)]
         if hurt:
             also = f"{len(hurt)} of {len(callers)} callers are degraded too"
@@ -96,7 +95,7 @@ class _Witness:
         """Center and spread of the latest value of a metric among all services that have it."""
         if name not in self._usual:
             rows = (metrics.get(name) for metrics in self._incident.telemetry.values())
-            latest = [points[-1] for row in rows if row is not None and (points := _known(row.incident))]
+            latest = [last for row in rows if row and not math.isnan(last := _latest(row.incident))]
             self._usual[name] = _center_and_spread(latest, channel)
         return self._usual[name]
 
@@ -129,9 +128,17 @@ def _known(points: Floats) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
+def _latest(points: Floats) -> float:
+    """The last point that is not missing; NaN when all are."""
+    last = points.item(-1) if len(points) else math.nan
+    return next(reversed(_known(points)), math.nan) if math.isnan(last) else last
+
+
 def _center_and_spread(points: Sequence[float], channel: Channel) -> tuple[float, float]:
-    center = median(points)
-    mad = 1.4826 * median(abs(value - center) for value in points)
+    # Both are exact; the one is quick for a handful of points, the other for thousands.
+    middle = median if len(points) < 200 else np.median
+    center = float(middle(points))
+    mad = 1.4826 * float(middle([abs(value - center) for value in points]))
     return center, max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
 
 

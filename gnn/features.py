@@ -33,6 +33,8 @@ _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
+_FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
+_SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
     "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
@@ -98,7 +100,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     elif mode == 2:
         aligned = surprise
     silent = (statistics[:, :, 0] == 0).all(axis=1).astype(float)
-    summary = np.column_stack(
+    summary = np.array(
         [
             *(f(values) for values in (anomaly, worst, aligned) for f in (np.asarray, _rank, _lead)),
             contrast,
@@ -116,16 +118,18 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         dtype=float,
     )
     graph = structure(calls, anomaly, aligned, page_row)
-    x = np.hstack(
+    x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
             alerts,
-            summary,
+            summary.T,
             np.broadcast_to(context, (len(index), len(context))),
             graph,
-        ]
+        ],
+        axis=1,
+        dtype=np.float32,
     )
-    return Graph(x.astype(np.float32), mode, calls.edge_index, edge_attr.astype(np.float32))
+    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
 
 
 def _alert_columns(
@@ -218,10 +222,8 @@ def _alert_meaning(
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
     """How abnormal each service is, summed over the bad channels and at worst: twice (S,)."""
     strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
-    shown = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]]
-    felt = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _FELT]]
-    summed = alerts[:, 0] if mode == 2 else shown.sum(axis=1)
-    return summed, felt.max(axis=1, initial=0.0)
+    summed = alerts[:, 0] if mode == 2 else strength[:, _SHOWN_INDEX].sum(axis=1)
+    return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
 def _paged_channels(page: Page | None, measured: npt.NDArray[np.bool_]) -> tuple[Channel, ...]:

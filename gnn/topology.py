@@ -3,13 +3,16 @@
 Shapes: S services, E calls.
 """
 
-from typing import NamedTuple
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from data.incident import Incident
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,8 +29,10 @@ class Calls(NamedTuple):
     edge_index: Ints  # (2, E): caller, callee
     services: int
 
-    def to_matrix(self) -> sparse.csr_matrix:
+    def to_matrix(self) -> "sparse.csr_matrix":
         """(S, S), 1 where the row calls the column."""
+        from scipy import sparse
+
         caller, callee = self.edge_index
         shape = (self.services, self.services)
         return sparse.csr_matrix((np.ones(len(caller)), (caller, callee)), shape=shape)
@@ -35,15 +40,16 @@ class Calls(NamedTuple):
 
 def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
     """The calls among the incident's services."""
-    pairs = {
-        (index[caller], index[callee])
-        for caller, callees in incident.call_graph.items()
-        if caller in index
-        for callee in callees
-        if callee in index and callee != caller
-    }
-    edge_index = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2).T
-    return Calls(np.ascontiguousarray(edge_index), len(index))
+    known = [(index[caller], callees) for caller, callees in incident.call_graph.items() if caller in index]
+    sizes = [len(callees) for _, callees in known]
+    caller = np.repeat(np.array([row for row, _ in known], dtype=np.int64), sizes)
+    names = chain.from_iterable(callees for _, callees in known)
+    callee = np.fromiter(map(index.get, names, repeat(-1)), dtype=np.int64, count=sum(sizes))
+    pairs = (caller * len(index) + callee)[(callee >= 0) & (callee != caller)]
+    pairs.sort()
+    distinct = pairs[1:] != pairs[:-1]
+    pairs = pairs[np.concatenate([pairs[:1] >= 0, distinct])]
+    return Calls(np.stack(np.divmod(pairs, max(len(index), 1))), len(index))
 
 
 def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) -> Floats:
@@ -62,13 +68,14 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) ->
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
     rank = personalised_pagerank(calls, anomaly)
-    return np.column_stack(
+    columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
             traversal, traversal - traversal.max(initial=0.0), rank, rank - rank.max(initial=0.0),
             worst_callee, worst_caller, anomaly - worst_callee,
         ]
     )  # fmt: skip
+    return columns.T
 
 
 def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
@@ -83,11 +90,11 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     preference = weight / weight.sum()
     caller, callee = calls.edge_index
     leaving = weight + np.bincount(caller, weight[callee], services)
-    stays, goes = weight / leaving, weight[callee] / leaving[caller]
-    rank = preference
+    goes_on = (1 - _RESTART) / leaving
+    stays, goes = weight * goes_on, weight[callee] * goes_on[caller]
+    rank, restarts = preference, _RESTART * preference
     for _ in range(_PAGERANK_STEPS):
-        arrives = stays * rank + np.bincount(callee, goes * rank[caller], services)
-        rank = _RESTART * preference + (1 - _RESTART) * arrives
+        rank = restarts + stays * rank + np.bincount(callee, goes * rank[caller], services)
     return np.asarray(rank * services)
 
 
@@ -124,6 +131,6 @@ def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
 
 def _distances(calls: Calls, page: int) -> Floats:
     """Hops along calls from the paging service, infinite where it does not reach: (S,)."""
-    return np.asarray(
-        sparse.csgraph.dijkstra(calls.to_matrix(), indices=page, unweighted=True, directed=True)
-    )
+    from scipy.sparse import csgraph  # most cases have no page, and it takes longer to load than they to rank
+
+    return np.asarray(csgraph.dijkstra(calls.to_matrix(), indices=page, unweighted=True, directed=True))

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.generate import SimulationConfig, simulate
+from gnn.deviation import stack
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.topology import calls_of
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
 
@@ -125,3 +128,50 @@ def test_the_page_gives_weight_to_what_happened_at_the_same_time() -> None:
     contrast = featurize(incident).x[:, COLUMN["contrast"]]
     assert contrast[1] > 2.0
     assert abs(contrast[2]) < 0.5
+
+
+def test_series_of_any_length_end_together() -> None:
+    telemetry = {
+        "long": {"cpu": Series(np.array([0.1, 0.2, 0.3]), np.array([0.4]))},
+        "short": {"cpu": Series(np.array([0.5])), "unheard_of_metric": Series(np.ones(9))},
+        "none": {"cpu": Series(np.empty(0), np.array([0.6, 0.7]))},
+    }
+    block = stack(
+        Incident("lengths", ("short", "absent", "none", "long"), {}, telemetry), default_channel_map()
+    )
+    now, past = block.incident[0], block.baseline[0]
+    assert len(block.channel) == 1
+    assert np.array_equal(now[0, -1:], [0.5]) and np.isnan(now[0, :-1]).all()
+    assert np.array_equal(now[3, -3:], [0.1, 0.2, 0.3])
+    assert np.isnan(now[1:3]).all()
+    assert np.array_equal(past[2, -2:], [0.6, 0.7]) and np.array_equal(past[3, -1:], [0.4])
+    assert np.isnan(past[:2]).all() and np.isnan(past[3, :-1]).all()
+
+
+def test_calls_are_each_told_once_in_order_and_only_among_the_services() -> None:
+    graph = {"c": ["a", "b", "a", "c"], "a": ["b", "stranger"], "stranger": ["a"], "b": []}
+    incident = Incident("calls", ("a", "b", "c"), graph)
+    index = {name: row for row, name in enumerate(incident.services)}
+    assert calls_of(incident, index).edge_index.T.tolist() == [[0, 1], [2, 0], [2, 1]]
+    for nobody in (Incident("calm", ("a",), {"a": []}), Incident("lone", ("a",), {"a": ["a", "b"]})):
+        assert calls_of(nobody, {"a": 0}).edge_index.shape == (2, 0)
+
+
+def test_a_hundred_thousand_services_are_no_special_case() -> None:
+    services = 100_000
+    rng = np.random.default_rng(0)
+    names = tuple(f"s{row}" for row in range(services))
+    latency = np.concatenate([[9.0], 0.1 + 0.01 * rng.random(services - 1)])
+    telemetry = {
+        name: {"latency_p99_s": Series(points)}
+        for name, points in zip(names, latency.reshape(-1, 1), strict=True)
+    }
+    callees = rng.integers(0, services, (services, 3)).tolist()
+    graph = {name: [names[row] for row in rows] for name, rows in zip(names, callees, strict=True)}
+    told = featurize(Incident("huge", names, graph, telemetry))
+    distinct = {(row, callee) for row, rows in enumerate(callees) for callee in rows if callee != row}
+    assert told.x.shape == (services, len(SERVICE_FEATURES))
+    assert np.isfinite(told.x).all()
+    assert told.x[:, COLUMN["latency_tail.peer"]].argmax() == 0
+    assert set(zip(*told.edge_index.tolist(), strict=True)) == distinct
+    assert told.edge_index.shape == (2, len(distinct))
