@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from data.observation import Action
 from data.simulator.scenario import Script, set_up
 from data.simulator.world import Episode
@@ -23,6 +25,7 @@ CALM: dict[str, object] = {
     "stale": 0.0,
     "silent": 0.0,
     "load_shift": 0.0,
+    "seasonality": 0.0,
     "lying_logs": 0.0,
 }
 
@@ -94,13 +97,30 @@ def test_lying_logs_order_the_reader_about() -> None:
 
 
 def test_load_shifts_without_a_fault() -> None:
-    shifted = [seed for seed in range(10) if _episode(seed, load_shift=1.0).setup.load[0] != 1.0]
+    shifted = [seed for seed in range(10) if _episode(seed, load_shift=1.0).setup.load.shift != 1.0]
     assert len(shifted) == 10
     episode = _episode(8, load_shift=1.0)
-    while episode.age <= episode.setup.load[1]:
+    while episode.age <= episode.setup.load.since:
         episode.step(WAIT)
     entries = episode.setup.topology.entries
     assert not (episode.state.traffic[entries] == 1.0).any()
+
+
+def test_usual_traffic_swings_without_a_fault_and_hurts_nobody() -> None:
+    """The wave reaches everybody, moves nothing else of the world and stays within the dial."""
+    for seed in range(6):
+        calm, busy = _episode(seed), _episode(seed, seasonality=0.3)
+        swings = []
+        for _ in range(12):
+            one, other = calm.step(WAIT), busy.step(WAIT)
+            ratio = busy.state.traffic / np.maximum(calm.state.traffic, 1e-9)
+            entries = calm.setup.topology.entries
+            roots = np.isin(np.arange(len(entries)), [fault.service for fault in calm.setup.faults])
+            swings.append(ratio[entries & ~roots])
+            assert set(one["observation"]["services"]) == set(other["observation"]["services"])
+        seen = np.concatenate(swings)
+        assert calm.setup.load.at(7) == 1.0 and 0.15 <= busy.setup.load.swing <= 0.3
+        assert len(seen) == 0 or ((np.abs(seen - 1.0) <= 0.3 + 1e-9).all() and np.ptp(seen) > 0.01)
 
 
 def test_victims_can_be_louder_than_the_culprit() -> None:

@@ -125,8 +125,7 @@ def test_environment_and_generator_agree_to_the_last_digit() -> None:
     ]
     demand = np.ones((ticks, int(offsets[-1])))
     for setup, offset, size in zip(setups, offsets, sizes, strict=False):
-        factor, since = setup.load
-        demand[since - 1 if since else 0 :, offset : offset + size] = factor
+        demand[:, offset : offset + size] = [[setup.load.at(tick)] for tick in range(1, ticks + 1)]
     batch = run(whole, fleet, faults, 0.5, ticks, demand)
     for setup, offset, size in zip(setups, offsets, sizes, strict=False):
         episode = Episode(setup)

@@ -31,6 +31,7 @@ class WorldConfig:
     stale: float = 0.0  # share of services whose metrics come a tick or two late
     silent: float = 0.0  # share of services whose metrics stop during the incident
     load_shift: float = 0.0  # chance that traffic changes during the incident for no bad reason
+    seasonality: float = 0.0  # how far the usual traffic swings up and down over time, at most
     lying_logs: float = 0.0  # share of innocents whose logs read like a fault, or order the reader about
 
 
@@ -52,6 +53,7 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         recent_changes=0.2,
         missing_metrics=0.1,
         load_shift=0.2,
+        seasonality=0.05,
         lying_logs=0.2,
     ),
     "hard": WorldConfig(
@@ -75,6 +77,7 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         stale=0.15,
         silent=0.1,
         load_shift=0.4,
+        seasonality=0.2,
         lying_logs=0.4,
     ),
 }

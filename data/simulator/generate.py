@@ -11,6 +11,7 @@ from data.simulator.assemble import Seen, Window, incidents_of
 from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
 from data.simulator.faults import FAMILIES, Drive
+from data.simulator.load import PERIOD_TICKS, wave
 from data.simulator.names import ROLES
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
@@ -281,10 +282,9 @@ def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[Runni
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
     """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
-    time = np.arange(ticks)[:, None]
+    time = np.arange(ticks, dtype=np.float64)[:, None]
     worlds = len(sizes)
     size = rng.choice([0.0, 0.05, 0.2], worlds)
-    period = rng.uniform(20.0, 300.0, worlds)
+    period = rng.uniform(*PERIOD_TICKS, worlds)
     phase = rng.uniform(0.0, 2.0 * np.pi, worlds)
-    wave = 1.0 + size * np.sin(2.0 * np.pi * time / period + phase)
-    return np.repeat(wave, sizes, axis=1)
+    return np.repeat(wave(size, period, phase, time), sizes, axis=1)

@@ -156,9 +156,8 @@ class Episode:
             for index in closed:
                 del self.broken_until[index]
             opened = np.isin(setup.topology.callees, list(self.broken_until))
-        factor, since = setup.load
         size = len(setup.topology.names)
-        demand = np.full(size, factor) if factor != 1.0 and self.age >= since else None
+        demand = np.full(size, setup.load.at(self.age))
         own = drives(setup.faults, size)
         return self.physics.step(own, self._hidden, minutes, demand, opened)
 
