@@ -90,6 +90,9 @@ def test_permuting_the_services_permutes_the_states() -> None:
         timeouts_s=topology.timeouts_s[calls],
         retries=topology.retries[calls],
         fallbacks=topology.fallbacks[calls],
+        lags_minutes=topology.lags_minutes[calls],
+        groups=topology.groups[order],
+        failovers=topology.failovers[order],
     )
     moved_fleet = Fleet(**{name: getattr(fleet, name)[order] for name in Fleet.__dataclass_fields__})
     here = run(topology, fleet, [RunningFault(FAMILIES["slow_query"], 7)], 0.5, 15)

@@ -12,7 +12,7 @@ from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.load import PERIOD_TICKS, wave
-from data.simulator.names import ROLES
+from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
@@ -192,7 +192,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
         size = int(rng.integers(3, 11))
         names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
         kinds = [ROLES[n].kind for n in names]
-        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting)
+        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting, stand_ins(names))
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)
     if rng.random() < 0.7:

@@ -1,8 +1,8 @@
 """The one propagation physics: what faults at some services do to every service, tick by tick.
 
 Failures flow from callee to caller, waiting adds up along synchronous calls, traffic flows from caller to
-callee. The step-by-step environment and the batch generator both run on it; many worlds side by side are one
-larger graph.
+callee, and around what fails where there is a way. The step-by-step environment and the batch generator both
+run on it; many worlds side by side are one larger graph.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.failover import Buffers, Failover
 from data.simulator.faults.base import Drive
 from data.simulator.topology import Topology
 
@@ -28,6 +29,8 @@ _FADE_PER_MINUTE = 0.3
 _LOUDEST = 1.3
 # More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
 _FLOOD = 8.0
+# Calls of a store on top of the usual, as a share, while the cache before it answers nobody.
+_MISSES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,11 @@ class Physics:
         self._ceilings = np.array([patience_s, np.ones(len(callers))])  # (2, E)
         self._gains = np.array([topology.waits, np.full(len(callers), _HANDED_ON)])  # (2, E)
         self._exposed = 1.0 - topology.fallbacks
+        self._failover = Failover(topology.groups, topology.failovers)
+        self._buffers = Buffers(topology.lags_minutes)
+        cached = [topology.kinds[callee] == "cache" for callee in topology.callees]
+        self._behind_cache = topology.behind_cache
+        self._misses = _MISSES * topology.shares * cached if self._behind_cache.any() else None  # (E,)
         self._demand_share = np.bincount(topology.callees, topology.shares, self._size)
         self._inner = self._demand_share > 0.0
         self._exposure: Floats = np.zeros(len(callers))
@@ -108,9 +116,10 @@ class Physics:
         if not self._has_calls:
             return own
         callees = self._topology.callees
+        gains = self._gains * self._buffers.empty if self._buffers.possible else self._gains
         spread = own
         for _ in range(self._topology.depth):
-            calls = np.minimum(spread[:, callees], self._ceilings) * self._gains
+            calls = np.minimum(spread[:, callees], self._ceilings) * gains
             taken = np.zeros_like(own)
             taken[:, self._with_calls] = np.maximum.reduceat(calls, self._starts, axis=1)
             spread = np.array([own[0] + taken[0], np.maximum(own[1], taken[1])])
@@ -139,6 +148,15 @@ class Physics:
         if opened is not None:
             pressure = np.where(opened, 0.0, pressure)
         pace = minutes if isinstance(minutes, float) else minutes[topology.callers]
+        if self._buffers.possible:
+            # Slower than twice the usual is reason enough to do without.
+            troubled = (failing[callees] > 0.0) | (excess[callees] > fleet.latency_s[callees])
+            self._buffers.drain(troubled, pace)
+            pressure = np.where(self._buffers.empty, pressure, 0.0)
+        if self._failover.possible:
+            # Health checks ask the service itself, and see no more than its own metrics show.
+            self._failover.check(np.maximum(own_error * (1.0 - hidden), silence), minutes)
+            pressure = pressure * (1.0 - self._failover.moved[callees])
         ceiling = np.minimum(1.0, pressure * _LOUDEST)
         grown = np.minimum(self._exposure + _RISE_PER_MINUTE * pace * pressure, ceiling)
         faded = np.maximum(self._exposure - _FADE_PER_MINUTE * pace, ceiling)
@@ -153,8 +171,13 @@ class Physics:
             calling = flow * surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
             calls = calling[topology.callers] * topology.shares
             calls = calls * (1.0 + 0.5 * topology.retries * self._exposure)
+            if self._misses is not None:
+                missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
+                calls = np.where(self._behind_cache, calls * (1.0 + missed[topology.callers]), calls)
             arriving = np.bincount(callees, calls, self._size)
             flow = np.where(self._inner, arriving / np.maximum(self._demand_share, 1e-9), outside)
+            if self._failover.possible:
+                flow = self._failover.balance(flow)
             flow = np.minimum(flow, _FLOOD)
         self._flow = flow
         traffic = flow * surge * (1.0 - silence)

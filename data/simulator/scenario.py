@@ -10,7 +10,7 @@ from data.observation import Difficulty
 from data.simulator.config import CONFIGS, WorldConfig
 from data.simulator.faults import FAMILIES, PLAYABLE
 from data.simulator.load import Load, draw
-from data.simulator.names import ROLES
+from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet
 from data.simulator.running import RunningFault
 from data.simulator.topology import Topology, connect, from_calls, generate
@@ -111,7 +111,7 @@ def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Scri
         return generate(rng, size, config.waiting)
     names = _choose_services(rng, size, script.services)
     kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
-    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting, stand_ins(names))
 
 
 def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:
