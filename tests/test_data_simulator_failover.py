@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.observation import Action
-from data.simulator.faults import FAMILIES
+from data.simulator.faults import FAMILIES, Drive
 from data.simulator.generate import SimulationConfig, run, simulate
 from data.simulator.load import Load
 from data.simulator.names import stand_ins
@@ -180,3 +180,10 @@ def test_generated_windows_show_traffic_rising_beside_a_culprit() -> None:
                 if busy and len(series.incident) > 3:
                     rose += float(np.nanmean(series.incident)) > 1.4 * float(np.nanmean(series.baseline)) > 0
     assert rose > 0
+
+
+@pytest.mark.parametrize("family", ["slow_query", "disk_full", "runaway_process", "oom"])
+def test_some_faults_fail_requests_only_minutes_after_they_show(family: str) -> None:
+    early, late = (dict(FAMILIES[family].levels(minutes, 1.0)) for minutes in (1.0, 4.0))
+    assert early and Drive.ERROR not in early
+    assert late[Drive.ERROR] > 0.0
