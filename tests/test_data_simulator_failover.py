@@ -123,6 +123,22 @@ def test_what_a_failing_cache_misses_its_store_gets() -> None:
     assert state.traffic[3] < 1.0
 
 
+def test_a_callers_own_breaker_trades_waiting_for_failing_at_once_and_spares_the_callee() -> None:
+    chain = from_calls(["front", "slow"], ["gateway", "service"], [(0, 1)], np.random.default_rng(0))
+    impatient = replace(chain, timeouts_s=np.array([1.0]), fallbacks=np.zeros(1))
+    with_breaker, without = (
+        _states(replace(impatient, breakers=np.array([breaker])), _cut_off(1)) for breaker in (1.0, 0.0)
+    )
+    assert without[-1].client_latency_s[0] > 0.5
+    assert with_breaker[-1].client_latency_s[0] == 0.0
+    assert with_breaker[-1].error_rate[0] > 0.4
+    assert with_breaker[-1].traffic[1] < 0.4 * without[-1].traffic[1]
+    # Calls are probed, so that it closes again once they work.
+    passing = RunningFault(FAMILIES["network_partition"], 1, lasts_minutes=5.0)
+    healed = _states(replace(impatient, breakers=np.ones(1)), passing, ticks=60)
+    assert healed[-1].traffic[1] == pytest.approx(1.0, abs=0.01)
+
+
 def test_known_zones_and_versions_stand_in_for_each_other() -> None:
     names = ["user-service-az-b", "cache", "api-gateway-az-a", "user-service", "api-gateway-az-b", "cache-2"]
     assert stand_ins(names) == [0, 1, 2, 0, 2, 5]
@@ -149,10 +165,10 @@ def test_played_worlds_lead_around_a_failing_zone_as_the_generator_does() -> Non
     names = ("api-gateway", "user-service", "user-service-az-b", "db-proxy", "cache")
     script = Script(names, {"user-service": "network_partition"}, {"services": (5, 5), "noise": 0.0})
     for seed in range(20):
-        setup = set_up("medium", seed, None, script)
-        topology = setup.topology
+        setup, other = set_up("medium", seed, None, script), set_up("medium", seed, None, script)
+        topology = replace(setup.topology, breakers=np.zeros(len(setup.topology.callers)))
         calm = replace(topology, failovers=np.zeros(5))
-        episode, still = Episode(setup), Episode(replace(set_up("medium", seed, None, script), topology=calm))
+        episode, still = (Episode(replace(setup, topology=topology)), Episode(replace(other, topology=calm)))
         ages = []
         for _ in range(8):
             episode.step(Action(action_type="escalate"))

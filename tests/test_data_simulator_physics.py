@@ -11,7 +11,8 @@ from data.simulator.generate import run
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import RunningFault, drives, hidden_shares
 from data.simulator.scenario import healthy_fleet, set_up
-from data.simulator.topology import KINDS, Topology, from_calls, generate, replicate, union
+from data.simulator.topology import KINDS, Topology, from_calls, generate, union
+from data.simulator.variants import replicate
 from data.simulator.world import Episode
 
 
@@ -91,6 +92,7 @@ def test_permuting_the_services_permutes_the_states() -> None:
         retries=topology.retries[calls],
         fallbacks=topology.fallbacks[calls],
         lags_minutes=topology.lags_minutes[calls],
+        breakers=topology.breakers[calls],
         groups=topology.groups[order],
         failovers=topology.failovers[order],
     )

@@ -16,16 +16,8 @@ from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
-from data.simulator.topology import (
-    Topology,
-    connect,
-    diluted,
-    from_calls,
-    generate,
-    replicate,
-    union,
-    with_client_views,
-)
+from data.simulator.topology import Topology, connect, from_calls, generate, union
+from data.simulator.variants import diluted, replicate, with_client_views
 
 Floats = npt.NDArray[np.float64]
 

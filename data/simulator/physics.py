@@ -29,6 +29,9 @@ _FADE_PER_MINUTE = 0.3
 _LOUDEST = 1.3
 # More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
 _FLOOD = 8.0
+# A breaker opens once so much of the caller's requests fails for this callee's sake, and lets few calls pass.
+_TRIPS = 0.4
+_PROBES = 0.2
 # Calls of a store on top of the usual, as a share, while the cache before it answers nobody.
 _MISSES = 1.5
 
@@ -104,11 +107,12 @@ class Physics:
         self._timeouts_s[calls] *= factor
         self._ceilings[0, calls] *= factor
 
-    def _spread(self, own: Floats) -> Floats:
+    def _spread(self, own: Floats, tripped: Floats) -> Floats:
         """What callers take over from their callees, hop by hop.
 
         Args:
             own: seconds above the usual, and share of failures that counts.  (2, S)
+            tripped: 1 where the caller's circuit breaker is open, else 0.  (E,)
 
         Returns:
             The same with what came from below, the worst callee counting.  (2, S)
@@ -117,6 +121,8 @@ class Physics:
             return own
         callees = self._topology.callees
         gains = self._gains * self._buffers.empty if self._buffers.possible else self._gains
+        # Whoever has cut a call off fails at once instead of waiting.
+        gains = np.array([gains[0] * (1.0 - tripped), gains[1]])
         spread = own
         for _ in range(self._topology.depth):
             calls = np.minimum(spread[:, callees], self._ceilings) * gains
@@ -140,7 +146,8 @@ class Physics:
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
         failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
-        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]))
+        tripped = topology.breakers * (self._exposure > _TRIPS)
+        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]), tripped)
         waits_s = excess - own_wait
 
         late = _unit(excess[callees] / self._timeouts_s - 1.0)
@@ -167,10 +174,11 @@ class Physics:
         flow = self._flow
         outside = np.ones(self._size) if demand is None else demand
         surge = 1.0 + own[Drive.SURGE]
+        through = 1.0 - (1.0 - _PROBES) * tripped
         for _ in range(2):
             calling = flow * surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
             calls = calling[topology.callers] * topology.shares
-            calls = calls * (1.0 + 0.5 * topology.retries * self._exposure)
+            calls = calls * (1.0 + 0.5 * topology.retries * self._exposure) * through
             if self._misses is not None:
                 missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
                 calls = np.where(self._behind_cache, calls * (1.0 + missed[topology.callers]), calls)

@@ -1,7 +1,7 @@
 """Call graphs: who calls whom, how long they wait, and what kind of service each one is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,8 @@ _TIMEOUTS_S = (1.0, 2.0, 2.0, 5.0, 10.0, 30.0)
 # How often, and for how many minutes, callers do without: outboxes before a queue, cached answers of a store.
 _OUTBOX = (0.6, 1.0, 4.0)
 _CACHED = (0.4, 0.5, 3.0)
+# Share of calls behind a circuit breaker of the caller's own.
+_BREAKERS = 0.2
 # How often balancers lead around a failing service that has a stand-in, and with what share of its traffic.
 _FAILOVER = (0.7, 0.4, 0.9)
 
@@ -39,6 +41,7 @@ class Topology:
     retries: Floats  # (E,) extra attempts after a failed call
     fallbacks: Floats  # (E,) share of failed calls that the caller hides behind a fallback
     lags_minutes: Floats  # (E,) how long the caller does without a failing callee before it notices
+    breakers: Floats  # (E,) 1 where a circuit breaker cuts the call off while it keeps failing, else 0
     groups: Ints  # (S,) services with the same number can stand in for each other, as zone twins can
     failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if there are any
 
@@ -89,6 +92,7 @@ def union(topologies: Sequence[Topology]) -> Topology:
         retries=np.concatenate([t.retries for t in topologies]),
         fallbacks=np.concatenate([t.fallbacks for t in topologies]),
         lags_minutes=np.concatenate([t.lags_minutes for t in topologies]),
+        breakers=np.concatenate([t.breakers for t in topologies]),
         groups=np.concatenate([t.groups + o for t, o in zip(topologies, offsets, strict=False)]),
         failovers=np.concatenate([t.failovers for t in topologies]),
     )
@@ -145,6 +149,7 @@ def from_calls(
         retries=rng.choice([0.0, 0.0, 1.0, 2.0], count),
         fallbacks=np.where(rng.random(count) < 0.25, rng.uniform(0.3, 0.9, count), 0.0),
         lags_minutes=np.where(_behind_cache(kinds, edges[:, 0], edges[:, 1]), cached, outboxes),
+        breakers=(soft.random(count) < _BREAKERS).astype(np.float64),
         groups=np.arange(len(names)) if groups is None else np.asarray(groups, dtype=np.int64),
         failovers=_sometimes(soft, _FAILOVER, len(names)),
     )
@@ -244,61 +249,3 @@ def _in_zone(calls: Sequence[tuple[int, int]], twin_of: Mapping[int, int]) -> li
         if caller in twin_of or callee in twin_of:
             copied.append((twin_of.get(caller, caller), twin_of.get(callee, callee)))
     return copied
-
-
-def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topology:
-    """Callers that need a callee for part of their requests: up to `most` of its failures go unnoticed."""
-    unneeded = most * rng.random(len(topology.callers))
-    return replace(
-        topology,
-        fallbacks=1.0 - (1.0 - topology.fallbacks) * (1.0 - unneeded),
-        waits=topology.waits * (1.0 - 0.8 * unneeded),
-    )
-
-
-def with_client_views(topology: Topology, rng: np.random.Generator, share: float) -> tuple[Topology, Ints]:
-    """Adds nodes that are only another's address: what callers see of a load balancer or remote host.
-
-    Returns:
-        The graph, and for every node the service whose behaviour it shows, itself for real ones.  (S,)
-    """
-    size = len(topology.names)
-    shown = [i for i in range(size) if (topology.callees == i).any() and rng.random() < share]
-    copies = {service: size + n for n, service in enumerate(shown)}
-    seen = np.flatnonzero(np.isin(topology.callees, shown))
-    callers = np.concatenate([topology.callers, topology.callers[seen]])
-    callees = np.concatenate([topology.callees, [copies[int(i)] for i in topology.callees[seen]]])
-    order = np.lexsort((callees, callers))
-    nothing = np.zeros(len(seen))
-    grown = Topology(
-        names=(*topology.names, *(f"{topology.names[i]}_remote" for i in shown)),
-        kinds=(*topology.kinds, *("external" for _ in shown)),
-        callers=callers[order].astype(np.int64),
-        callees=callees[order].astype(np.int64),
-        shares=np.concatenate([topology.shares, nothing + 0.1])[order],
-        waits=np.concatenate([topology.waits, nothing])[order],
-        timeouts_s=np.concatenate([topology.timeouts_s, nothing + 1.0])[order],
-        retries=np.concatenate([topology.retries, nothing])[order],
-        fallbacks=np.concatenate([topology.fallbacks, nothing + 1.0])[order],
-        lags_minutes=np.concatenate([topology.lags_minutes, nothing])[order],
-        groups=np.concatenate([topology.groups, np.arange(size, size + len(shown))]),
-        failovers=np.concatenate([topology.failovers, np.zeros(len(shown))]),
-    )
-    return grown, np.array([*range(size), *shown], dtype=np.int64)
-
-
-def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
-    count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
-    first = np.concatenate([[0], np.cumsum(count)])
-    names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]
-    kinds = [k for k, c in zip(topology.kinds, count, strict=True) for _ in range(c)]
-    calls = [
-        (int(first[a]) + i, int(first[b]) + j)
-        for a, b in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True)
-        for i in range(int(count[a]))
-        for j in range(int(count[b]))
-    ]
-    groups = [int(f) for f, c in zip(first, count, strict=False) for _ in range(c)]
-    copied = from_calls(names, kinds, calls, rng, groups=groups)
-    return diluted(copied, rng, 1.0 - 0.5 / copies)
