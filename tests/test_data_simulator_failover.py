@@ -127,7 +127,7 @@ def test_a_callers_own_breaker_trades_waiting_for_failing_at_once_and_spares_the
     chain = from_calls(["front", "slow"], ["gateway", "service"], [(0, 1)], np.random.default_rng(0))
     impatient = replace(chain, timeouts_s=np.array([1.0]), fallbacks=np.zeros(1))
     with_breaker, without = (
-        _states(replace(impatient, breakers=np.array([breaker])), _cut_off(1)) for breaker in (1.0, 0.0)
+        _states(replace(impatient, breakers=np.array([breaker])), _cut_off(1)) for breaker in (True, False)
     )
     assert without[-1].client_latency_s[0] > 0.5
     assert with_breaker[-1].client_latency_s[0] == 0.0
@@ -135,7 +135,7 @@ def test_a_callers_own_breaker_trades_waiting_for_failing_at_once_and_spares_the
     assert with_breaker[-1].traffic[1] < 0.4 * without[-1].traffic[1]
     # Calls are probed, so that it closes again once they work.
     passing = RunningFault(FAMILIES["network_partition"], 1, lasts_minutes=5.0)
-    healed = _states(replace(impatient, breakers=np.ones(1)), passing, ticks=60)
+    healed = _states(replace(impatient, breakers=np.ones(1, dtype=bool)), passing, ticks=60)
     assert healed[-1].traffic[1] == pytest.approx(1.0, abs=0.01)
 
 
@@ -166,7 +166,7 @@ def test_played_worlds_lead_around_a_failing_zone_as_the_generator_does() -> Non
     script = Script(names, {"user-service": "network_partition"}, {"services": (5, 5), "noise": 0.0})
     for seed in range(20):
         setup, other = set_up("medium", seed, None, script), set_up("medium", seed, None, script)
-        topology = replace(setup.topology, breakers=np.zeros(len(setup.topology.callers)))
+        topology = replace(setup.topology, breakers=setup.topology.breakers & False)
         calm = replace(topology, failovers=np.zeros(5))
         episode, still = (Episode(replace(setup, topology=topology)), Episode(replace(other, topology=calm)))
         ages = []

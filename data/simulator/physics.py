@@ -95,8 +95,9 @@ class Physics:
         cached = [topology.kinds[callee] == "cache" for callee in topology.callees]
         self._behind_cache = topology.behind_cache
         self._misses = _MISSES * topology.shares * cached if self._behind_cache.any() else None  # (E,)
-        self._demand_share = np.bincount(topology.callees, topology.shares, self._size)
-        self._inner = self._demand_share > 0.0
+        usual_demand = np.bincount(topology.callees, topology.shares, self._size)
+        self._inner = usual_demand > 0.0
+        self._usual_demand = np.maximum(usual_demand, 1e-9)
         self._exposure: Floats = np.zeros(len(callers))
         self._flow: Floats = np.ones(self._size)
         self._overload: Floats = np.zeros(self._size)
@@ -107,12 +108,12 @@ class Physics:
         self._timeouts_s[calls] *= factor
         self._ceilings[0, calls] *= factor
 
-    def _spread(self, own: Floats, tripped: Floats) -> Floats:
+    def _spread(self, own: Floats, tripped: Bools | None) -> Floats:
         """What callers take over from their callees, hop by hop.
 
         Args:
             own: seconds above the usual, and share of failures that counts.  (2, S)
-            tripped: 1 where the caller's circuit breaker is open, else 0.  (E,)
+            tripped: where the caller's circuit breaker is open; None for nowhere.  (E,)
 
         Returns:
             The same with what came from below, the worst callee counting.  (2, S)
@@ -121,8 +122,9 @@ class Physics:
             return own
         callees = self._topology.callees
         gains = self._gains * self._buffers.empty if self._buffers.possible else self._gains
-        # Whoever has cut a call off fails at once instead of waiting.
-        gains = np.array([gains[0] * (1.0 - tripped), gains[1]])
+        if tripped is not None:
+            # Whoever has cut a call off fails at once instead of waiting.
+            gains = np.array([np.where(tripped, 0.0, gains[0]), gains[1]])
         spread = own
         for _ in range(self._topology.depth):
             calls = np.minimum(spread[:, callees], self._ceilings) * gains
@@ -146,7 +148,9 @@ class Physics:
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
         failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
-        tripped = topology.breakers * (self._exposure > _TRIPS)
+        tripped: Bools | None = topology.breakers & (self._exposure > _TRIPS)
+        if not np.any(tripped):
+            tripped = None
         excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]), tripped)
         waits_s = excess - own_wait
 
@@ -170,20 +174,23 @@ class Physics:
         self._exposure = np.where(self._exposure <= ceiling, grown, faded)
         passed = np.minimum(np.bincount(topology.callers, self._exposure, self._size), 1.0)
 
-        # A request that fails early makes no calls; a failed call with retries is made again.
+        # A failed call with retries is made again; a cut one is not; a cache's misses are asked of the store.
+        frequency = topology.shares * (1.0 + 0.5 * topology.retries * self._exposure)
+        if tripped is not None:
+            frequency = np.where(tripped, _PROBES * frequency, frequency)
+        if self._misses is not None:
+            missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
+            more = 1.0 + missed[topology.callers]
+            frequency = np.where(self._behind_cache, frequency * more, frequency)
+        # A request that fails early makes no calls.
         flow = self._flow
         outside = np.ones(self._size) if demand is None else demand
         surge = 1.0 + own[Drive.SURGE]
-        through = 1.0 - (1.0 - _PROBES) * tripped
+        going_on = surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
         for _ in range(2):
-            calling = flow * surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
-            calls = calling[topology.callers] * topology.shares
-            calls = calls * (1.0 + 0.5 * topology.retries * self._exposure) * through
-            if self._misses is not None:
-                missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
-                calls = np.where(self._behind_cache, calls * (1.0 + missed[topology.callers]), calls)
+            calls = (flow * going_on)[topology.callers] * frequency
             arriving = np.bincount(callees, calls, self._size)
-            flow = np.where(self._inner, arriving / np.maximum(self._demand_share, 1e-9), outside)
+            flow = np.where(self._inner, arriving / self._usual_demand, outside)
             if self._failover.possible:
                 flow = self._failover.balance(flow)
             flow = np.minimum(flow, _FLOOD)

@@ -41,7 +41,7 @@ class Topology:
     retries: Floats  # (E,) extra attempts after a failed call
     fallbacks: Floats  # (E,) share of failed calls that the caller hides behind a fallback
     lags_minutes: Floats  # (E,) how long the caller does without a failing callee before it notices
-    breakers: Floats  # (E,) 1 where a circuit breaker cuts the call off while it keeps failing, else 0
+    breakers: npt.NDArray[np.bool_]  # (E,) whether a circuit breaker cuts the call off while it keeps failing
     groups: Ints  # (S,) services with the same number can stand in for each other, as zone twins can
     failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if there are any
 
@@ -149,7 +149,7 @@ def from_calls(
         retries=rng.choice([0.0, 0.0, 1.0, 2.0], count),
         fallbacks=np.where(rng.random(count) < 0.25, rng.uniform(0.3, 0.9, count), 0.0),
         lags_minutes=np.where(_behind_cache(kinds, edges[:, 0], edges[:, 1]), cached, outboxes),
-        breakers=(soft.random(count) < _BREAKERS).astype(np.float64),
+        breakers=soft.random(count) < _BREAKERS,
         groups=np.arange(len(names)) if groups is None else np.asarray(groups, dtype=np.int64),
         failovers=_sometimes(soft, _FAILOVER, len(names)),
     )

@@ -42,7 +42,7 @@ def with_client_views(topology: Topology, rng: np.random.Generator, share: float
         retries=np.concatenate([topology.retries, nothing])[order],
         fallbacks=np.concatenate([topology.fallbacks, nothing + 1.0])[order],
         lags_minutes=np.concatenate([topology.lags_minutes, nothing])[order],
-        breakers=np.concatenate([topology.breakers, nothing])[order],
+        breakers=np.concatenate([topology.breakers, nothing > 0.0])[order],
         groups=np.concatenate([topology.groups, np.arange(size, size + len(shown))]),
         failovers=np.concatenate([topology.failovers, np.zeros(len(shown))]),
     )
