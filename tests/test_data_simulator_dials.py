@@ -22,6 +22,7 @@ CALM: dict[str, object] = {
     "blind_root": 0.0,
     "missing_elsewhere": 0.0,
     "blind_elsewhere": 0.0,
+    "unmonitored": 0.0,
     "stale": 0.0,
     "silent": 0.0,
     "load_shift": 0.0,
@@ -151,6 +152,22 @@ def test_being_unmeasured_betrays_nobody() -> None:
         guilty += len(unmeasured & _roots(episode))
         total += len(unmeasured)
     assert guilty > 20 and guilty / total < 0.35
+
+
+def test_a_shared_dependency_that_nobody_monitors_can_be_the_culprit() -> None:
+    names = ("api-gateway", "user-service", "auth-service", "session-service", "cache", "db-proxy")
+    dials = {**CALM, "unmonitored": 1.0, "services": (7, 7)}
+    for seed in range(5):
+        episode = Episode(set_up("hard", seed, None, Script(names, {"cache": "split_brain"}, dials)))
+        topology = episode.setup.topology
+        callers = topology.callers[topology.callees == topology.names.index("cache")]
+        assert len(callers) >= 2
+        for _ in range(8):
+            services = episode.step(WAIT)["observation"]["services"]
+        assert services["cache"]["status"] == services["db-proxy"]["status"] == "unknown"
+        assert services["user-service"]["status"] != "unknown"
+        worse = episode.state.error_rate[callers] - episode.setup.fleet.error_rate[callers]
+        assert worse.max() > 0.05
 
 
 def test_an_unmeasured_culprit_shows_at_its_callers() -> None:

@@ -1,5 +1,7 @@
 """Propagation: laws of the physics, and one set of numbers for the environment and the batch generator."""
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -63,6 +65,34 @@ def test_states_stay_within_their_ranges(family: str) -> None:
                 assert (values >= -1e-9).all() and (values <= 1.0 + 1e-9).all(), name
             assert all(np.isfinite(values).all() for values in state)
             assert (state.latency_s > 0.0).all() and (state.traffic >= 0.0).all()
+
+
+def test_callers_swallow_retry_and_give_up_waiting() -> None:
+    plain = replace(_chain(2), fallbacks=np.zeros(1), retries=np.zeros(1), breakers=np.zeros(1, dtype=bool))
+
+    def last(family: str, **changes: list[float]) -> State:
+        arrays = {name: np.array(values) for name, values in changes.items()}
+        topology = replace(plain, **arrays)  # type: ignore[arg-type]
+        return _states(topology, [RunningFault(FAMILIES[family], 1)], 24)[-1]
+
+    passed_on = last("bad_deploy", fallbacks=[0.0])
+    assert last("bad_deploy", fallbacks=[1.0]).client_error[0] == 0.0 < passed_on.client_error[0]
+    assert last("bad_deploy", retries=[2.0]).traffic[1] > 1.5 * passed_on.traffic[1]
+    for patience_s in (1.0, 2.0):
+        waiting = last("network_partition", timeouts_s=[patience_s])
+        assert waiting.client_latency_s[0] == pytest.approx(patience_s)
+    assert last("network_partition", timeouts_s=[1.0], retries=[1.0]).client_latency_s[0] == pytest.approx(
+        2.0
+    )
+
+
+def test_a_full_pool_refuses_and_its_caller_fails_with_it() -> None:
+    deadlock = RunningFault(FAMILIES["thread_deadlock"], 1, strength=np.eye(len(Drive))[Drive.SATURATION])
+    plain = replace(_chain(2), fallbacks=np.zeros(1))
+    first, *_, last = _states(plain, [deadlock], 20)
+    assert first.saturation[1] < 0.9 < last.saturation[1]
+    assert last.error_rate[1] > first.error_rate[1] + 0.1
+    assert last.error_rate[0] > first.error_rate[0] + 0.1
 
 
 def test_nothing_happens_without_a_fault() -> None:

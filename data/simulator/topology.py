@@ -13,7 +13,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
-_CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
+# What many share and nobody owns.
+CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
 # Share of a caller's requests that touch a callee of this kind, and how much of them wait for the answer.
 _SHARE = {"datastore": 0.8, "cache": 0.9, "queue": 0.3, "external": 0.3, "sidecar": 1.0}
 _WAITS = {"queue": 0.0, "cache": 0.8}
@@ -177,9 +178,9 @@ def connect(names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator
         if not others:
             break
         partner = int(rng.choice(others))
-        leaf = kind in _CALLED_BY_ALL or (kinds[partner] == "gateway" and kind != "gateway")
+        leaf = kind in CALLED_BY_ALL or (kinds[partner] == "gateway" and kind != "gateway")
         call = (partner, i) if leaf else (i, partner)
-        if kinds[call[0]] in _CALLED_BY_ALL and kinds[call[1]] not in _CALLED_BY_ALL:
+        if kinds[call[0]] in CALLED_BY_ALL and kinds[call[1]] not in CALLED_BY_ALL:
             call = (call[1], call[0])
         calls.append(call)
     return calls
@@ -199,7 +200,7 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
         twins = int(workers * zones.uniform(0.2, 0.45))
         workers -= twins
     kinds = ["gateway"] * gateways + ["service"] * workers
-    kinds += [str(k) for k in rng.choice(_CALLED_BY_ALL, leaves, p=(0.5, 0.2, 0.15, 0.15))]
+    kinds += [str(k) for k in rng.choice(CALLED_BY_ALL, leaves, p=(0.5, 0.2, 0.15, 0.15))]
     kinds += ["sidecar"] * (services - twins - len(kinds))
     names = service_names(rng, kinds)
 
