@@ -8,9 +8,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 # Health checks fail a service that loses at least this share of its requests …
-_FAILS_CHECKS = 0.30
+FAILS_CHECKS = 0.30
 # … and believe it only after this long: three checks in a row, and names that resolvers have remembered.
-_CONVINCED_MINUTES = 1.5
+CONVINCED_MINUTES = 1.5
 # How fast traffic moves away, and comes back, as a share of all traffic a minute.
 _MOVED_PER_MINUTE = 0.6
 
@@ -31,9 +31,9 @@ class Failover:
 
     def check(self, failing: Floats, minutes: float | Floats) -> None:
         """Health checks of `minutes`; `failing` is the share of requests lost at each service.  (S,)"""
-        sick = failing >= _FAILS_CHECKS
+        sick = failing >= FAILS_CHECKS
         self._failed_minutes = np.where(sick, self._failed_minutes + minutes, 0.0)
-        given_up = self._failed_minutes >= _CONVINCED_MINUTES
+        given_up = self._failed_minutes >= CONVINCED_MINUTES
         # The fewer stand-ins are well, the less there is to gain: with none left everybody keeps his own.
         well = np.bincount(self._groups, ~sick, self._size)[self._groups]
         due = np.where(given_up, self._most * np.minimum(well / self._others, 1.0), 0.0)

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 # Callers shrug off a callee that fails fewer calls than this.
-_TOLERANCE = 0.30
+TOLERANCE = 0.30
 # Share of a callee's pressure that its caller hands on to its own callers.
 _HANDED_ON = 0.4
 # How fast a call to a failing callee takes hold of the caller, and lets go again, a minute.
@@ -30,10 +30,10 @@ _LOUDEST = 1.3
 # More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
 _FLOOD = 8.0
 # A breaker opens once so much of the caller's requests fails for this callee's sake, and lets few calls pass.
-_TRIPS = 0.4
-_PROBES = 0.2
+TRIPS = 0.4
+PROBES = 0.2
 # Calls of a store on top of the usual, as a share, while the cache before it answers nobody.
-_MISSES = 1.5
+MISSES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Physics:
         self._buffers = Buffers(topology.lags_minutes)
         cached = [topology.kinds[callee] == "cache" for callee in topology.callees]
         self._behind_cache = topology.behind_cache
-        self._misses = _MISSES * topology.shares * cached if self._behind_cache.any() else None  # (E,)
+        self._misses = MISSES * topology.shares * cached if self._behind_cache.any() else None  # (E,)
         usual_demand = np.bincount(topology.callees, topology.shares, self._size)
         self._inner = usual_demand > 0.0
         self._usual_demand = np.maximum(usual_demand, 1e-9)
@@ -147,8 +147,8 @@ class Physics:
         own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
-        failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
-        tripped: Bools | None = topology.breakers & (self._exposure > _TRIPS)
+        failing = np.where(own_error >= TOLERANCE, own_error, 0.0)
+        tripped: Bools | None = topology.breakers & (self._exposure > TRIPS)
         if not np.any(tripped):
             tripped = None
         excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]), tripped)
@@ -177,7 +177,7 @@ class Physics:
         # A failed call with retries is made again; a cut one is not; a cache's misses are asked of the store.
         frequency = topology.shares * (1.0 + 0.5 * topology.retries * self._exposure)
         if tripped is not None:
-            frequency = np.where(tripped, _PROBES * frequency, frequency)
+            frequency = np.where(tripped, PROBES * frequency, frequency)
         if self._misses is not None:
             missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
             more = 1.0 + missed[topology.callers]

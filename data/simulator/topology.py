@@ -20,12 +20,12 @@ _SHARE = {"datastore": 0.8, "cache": 0.9, "queue": 0.3, "external": 0.3, "sideca
 _WAITS = {"queue": 0.0, "cache": 0.8}
 _TIMEOUTS_S = (1.0, 2.0, 2.0, 5.0, 10.0, 30.0)
 # How often, and for how many minutes, callers do without: outboxes before a queue, cached answers of a store.
-_OUTBOX = (0.6, 1.0, 4.0)
-_CACHED = (0.4, 0.5, 3.0)
+OUTBOX = (0.6, 1.0, 4.0)
+CACHED = (0.4, 0.5, 3.0)
 # Share of calls behind a circuit breaker of the caller's own.
-_BREAKERS = 0.2
+BREAKERS = 0.2
 # How often balancers lead around a failing service that has a stand-in, and with what share of its traffic.
-_FAILOVER = (0.7, 0.4, 0.9)
+FAILOVER = (0.7, 0.4, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +137,8 @@ def from_calls(
     # A stream of its own: what softens failures changes nothing else.
     soft = rng.spawn(1)[0]
     queues = np.array([kind == "queue" for kind in called], dtype=bool)
-    outboxes = np.where(queues, _sometimes(soft, _OUTBOX, count), 0.0)
-    cached = _sometimes(soft, _CACHED, count)
+    outboxes = np.where(queues, _sometimes(soft, OUTBOX, count), 0.0)
+    cached = _sometimes(soft, CACHED, count)
     return Topology(
         names=tuple(names),
         kinds=tuple(kinds),
@@ -150,9 +150,9 @@ def from_calls(
         retries=rng.choice([0.0, 0.0, 1.0, 2.0], count),
         fallbacks=np.where(rng.random(count) < 0.25, rng.uniform(0.3, 0.9, count), 0.0),
         lags_minutes=np.where(_behind_cache(kinds, edges[:, 0], edges[:, 1]), cached, outboxes),
-        breakers=soft.random(count) < _BREAKERS,
+        breakers=soft.random(count) < BREAKERS,
         groups=np.arange(len(names)) if groups is None else np.asarray(groups, dtype=np.int64),
-        failovers=_sometimes(soft, _FAILOVER, len(names)),
+        failovers=_sometimes(soft, FAILOVER, len(names)),
     )
 
 
