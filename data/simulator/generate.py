@@ -11,20 +11,13 @@ from data.simulator.assemble import Seen, Window, incidents_of
 from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.names import ROLES
+from data.simulator.load import PERIOD_TICKS, wave
+from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
-from data.simulator.topology import (
-    Topology,
-    connect,
-    diluted,
-    from_calls,
-    generate,
-    replicate,
-    union,
-    with_client_views,
-)
+from data.simulator.topology import Topology, connect, from_calls, generate, union
+from data.simulator.variants import diluted, replicate, with_client_views
 
 Floats = npt.NDArray[np.float64]
 
@@ -205,7 +198,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
         size = int(rng.integers(3, 11))
         names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
         kinds = [ROLES[n].kind for n in names]
-        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting)
+        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting, stand_ins(names))
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)
     if rng.random() < 0.7:
@@ -333,10 +326,9 @@ def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[Runni
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
     """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
-    time = np.arange(ticks)[:, None]
+    time = np.arange(ticks, dtype=np.float64)[:, None]
     worlds = len(sizes)
     size = rng.choice([0.0, 0.05, 0.2], worlds)
-    period = rng.uniform(20.0, 300.0, worlds)
+    period = rng.uniform(*PERIOD_TICKS, worlds)
     phase = rng.uniform(0.0, 2.0 * np.pi, worlds)
-    wave = 1.0 + size * np.sin(2.0 * np.pi * time / period + phase)
-    return np.repeat(wave, sizes, axis=1)
+    return np.repeat(wave(size, period, phase, time), sizes, axis=1)
