@@ -58,6 +58,12 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line itself says what this parameter is."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the results as JSON to this file, or '-' for stdout."),
