@@ -140,6 +140,8 @@ def _run(
             raise
     if together.leads:
         (folder / REQUEST).unlink(missing_ok=True)
+        if card.metrics.get("adapted") == 0.0:
+            note("The start is kept: labels held aside do not show that adapting helps", quiet)
         note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
         write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
     return 0
