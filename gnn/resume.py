@@ -27,11 +27,10 @@ class ResumeError(FirewatchError):
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far, 0 for the start; without weights nothing was selected yet."""
+    """The best weights so far; without any nothing was selected yet."""
 
     ac1: float = -1.0
-    loss: float = float("inf")
-    epoch: int = 0
+    since: int = 0  # the epoch that first ranked so well, 0 for the start
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -81,7 +80,7 @@ class StateFile:
             "config": self._config,
             "data": self._data,
             "finished": finished,
-            "best": {"ac1": best.ac1, "loss": best.loss, "epoch": best.epoch},
+            "best": {"ac1": best.ac1, "since": best.since},
             "param_groups": learner["param_groups"],
             "schedule": schedule.state_dict(),
             "scaler": scaler.state_dict(),

@@ -96,8 +96,7 @@ def train(
 
     best = Best()
     if init is not None and dev:
-        start = rate(net, dev, workers)
-        best = Best(start.ac1, start.loss, weights=_snapshot(net))
+        best = Best(rate(net, dev, workers).ac1, weights=_snapshot(net))
     finished = 0
     kept = None
     if state is not None:
@@ -106,7 +105,7 @@ def train(
         finished, best = kept.restore(net, optimizer, schedule, scaler, best)
 
     for number in range(finished + 1, config.epochs + 1):
-        if config.patience and number > best.epoch + config.patience and dev:
+        if config.patience and number > best.since + config.patience and dev:
             break
         order = np.random.default_rng(_seed(config.seed, number))
         torch.manual_seed(_seed(config.seed, number, workers.rank))
@@ -136,8 +135,9 @@ def train(
             total += loss.item() * len(chosen) if mine else 0.0
         (total,) = workers.total(total, device=device)
         found = rate(net, dev, workers)
-        if dev and (found.ac1, -found.loss) >= (best.ac1, -best.loss):
-            best = Best(found.ac1, found.loss, number, _snapshot(net))
+        if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
+            since = number if found.ac1 > best.ac1 else best.since
+            best = Best(found.ac1, since, _snapshot(net))
         if kept is not None and workers.leads:
             kept.save(number, net, optimizer, schedule, scaler, best)
         learning_rate = float(schedule.get_last_lr()[0])

@@ -68,60 +68,65 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert "done" in capsys.readouterr().err
 
 
-def test_two_processes_end_as_one_and_only_the_first_speaks(
-    nowhere: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Of these incidents 45 are learnt from: in the last batch of each epoch one process has no share.
-    options = (*SMALL, "--simulate", "52", "--epochs", "3", "--batch", "4")
-    options += ("--dropout", "0", "--channel-dropout", "0")
-    assert answer([*options, "--out", "one", "--json", "one.json"]) == 0
-    told = capsys.readouterr().err
+# Of these incidents 45 are learnt from: in the last batch of each epoch one of two processes has no share.
+SHARED = (
+    *SMALL,
+    "--simulate",
+    "52",
+    "--epochs",
+    "3",
+    "--batch",
+    "4",
+    "--dropout",
+    "0",
+    "--channel-dropout",
+    "0",
+)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint `one` of a training in one process, its results and its curves."""
+    folder = tmp_path_factory.mktemp("alone")
+    out, results, curves = (str(folder / name) for name in ("one", "one.json", "curves"))
+    options = ("--out", out, "--json", results, "--tensorboard", curves, "--quiet")
+    assert answer([*SHARED, *options]) == 0
+    return folder
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows: name → (epoch, value)."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone: Path) -> None:
     together = started(
-        "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "agent", *options, "--out", "two", "--json", "two.json",
-    )  # fmt: skip
+        *("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "agent", *SHARED, "--out", "two", "--json", "two.json"),
+    )
     _, err = together.communicate(timeout=120)
     assert together.returncode == 0, err
-    one, two = (json.loads((nowhere / f"{name}.json").read_text()) for name in ("one", "two"))
+    one, two = (
+        json.loads((at / f"{at_name}.json").read_text()) for at, at_name in ((alone, "one"), (nowhere, "two"))
+    )
     assert sum(one["trained_on"].values()) % 4 == 1
-    assert {**two, "checkpoint": "one"} == {
-        **one, "temperature": pytest.approx(one["temperature"], rel=0.01)
-    }  # fmt: skip
-    cases = list(simulate(20, seed=5))
-    ours, theirs = (load_ranker(nowhere / name) for name in ("one", "two"))
-    for case in cases:
+    alike = {"checkpoint": "two", "temperature": pytest.approx(one["temperature"], rel=0.01)}
+    assert two == {**one, **alike}
+    ours, theirs = load_ranker(alone / "one"), load_ranker(nowhere / "two")
+    for case in simulate(20, seed=5):
         expected = {c.service: c.probability for c in ours.rank(case).candidates}
-        assert {c.service: c.probability for c in theirs.rank(case).candidates} == pytest.approx(
-            expected, abs=5e-3
-        )
-
-    def losses(text: str) -> list[float]:
-        return [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+)", text, re.MULTILINE)]
-
-    assert losses(err) == pytest.approx(losses(told), abs=1e-3)
-    assert len(losses(told)) == 3
+        found = {c.service: c.probability for c in theirs.rank(case).candidates}
+        assert found == pytest.approx(expected, abs=5e-3)
+    told = [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+)", err, re.MULTILINE)]
+    assert told == pytest.approx([loss for _, loss in curves(alone / "curves")["loss/train"]], abs=1e-3)
 
 
-def test_the_curves_are_there_for_tensorboard(nowhere: Path) -> None:
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    command = [
-        *SMALL,
-        "--simulate",
-        "40",
-        "--epochs",
-        "2",
-        "--out",
-        "r",
-        "--tensorboard",
-        "curves",
-        "--quiet",
-    ]
-    assert answer(command) == 0
-    events = event_accumulator.EventAccumulator(str(nowhere / "curves")).Reload()
-    curves = {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}
-    assert set(events.Tags()["scalars"]) == curves
-    for name in curves:
-        assert [event.step for event in events.Scalars(name)] == [1, 2]
+def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
+    found = curves(alone / "curves")
+    assert set(found) == {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}
+    assert {tuple(epoch for epoch, _ in curve) for curve in found.values()} == {(1, 2, 3)}
 
 
 @pytest.mark.parametrize(
@@ -130,16 +135,26 @@ def test_the_curves_are_there_for_tensorboard(nowhere: Path) -> None:
         (["--resume", "absent"], "no interrupted training"),
         (["--resume", "absent", "--out", "other"], "leave --out away"),
         (["--simulate", "8", "--precision", "fp16"], "--precision fp16 needs CUDA"),
-        (["--init", "absent", "--simulate", "8"], "absent"),
+        (["--init", "absent", "--simulate", "8"], "--hidden: the checkpoint of --init"),
         (["--incidents", "absent.jsonl"], "absent.jsonl"),
         (["--simulate", "8", "--learning-rate", "0"], "--learning-rate"),
+        (["--simulate", "8", "--seed", "-1"], "--seed"),
         ([], "no incident with a known root cause"),
     ],
 )
 def test_unusable_options_are_one_clear_line_and_status_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert answer([*SMALL, *arguments, "--quiet"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1 and said in captured.err
+    assert [path for path in nowhere.rglob("*") if path.is_file()] == []
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # how Python knows what is not there
+    assert answer([*SMALL, "--simulate", "8", "--tensorboard", "curves"]) == 2
+    assert "pip install 'firewatch-rca[tensorboard]'" in capsys.readouterr().err

@@ -12,8 +12,7 @@ from data.incident import Incident
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.adapt import adapt
 from gnn.batch import Batch, Example, collate, examples_of
-from gnn.checkpoint import load
-from gnn.fit import FitJob, fit, is_dev
+from gnn.fit import is_dev
 from gnn.losses import Counts, counts_of, total_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.resume import ResumeError
@@ -173,9 +172,8 @@ def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: l
         assert same(adapted.net, start) == (adapted.step == 0.0)
 
 
-def test_one_label_is_too_few_to_move(tmp_path: Path, worlds: list[Incident]) -> None:
-    fit(FitJob(CONFIG, tmp_path / "start", incidents=worlds[:40]))
-    start, _ = load(tmp_path / "start")
-    card, net = fit(FitJob(CONFIG, tmp_path / "one", incidents=worlds[40:41], init=tmp_path / "start"))
-    assert same(net, start)
-    assert card.metrics["adapted"] == 0.0 and card.metrics["dev_n"] == 0
+def test_one_label_is_too_few_to_move(examples: list[Example]) -> None:
+    start = train(CONFIG, examples[:20])
+    adapted = adapt(CONFIG, examples[20:21], ["the only one"], start)
+    assert same(adapted.net, start)
+    assert adapted.step == 0.0 and adapted.held_out == []

@@ -69,7 +69,7 @@ Json = Annotated[
     typer.Option("--json", metavar="FILE", help="Write the results as JSON to this file, or '-' for stdout."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
-Seed = Annotated[int, typer.Option(help="Everything random comes from it: same seed, same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random comes from it: same seed, same result.")]
 
 Env = Annotated[
     str | None,

@@ -11,7 +11,7 @@ from agent.cli.playing import new_folder
 from agent.cli.sources import channel_map, episodes_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
-from data.errors import SettingsError
+from data.errors import FirewatchError, SettingsError
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD
 from gnn.fit import FitJob, fit
@@ -22,6 +22,7 @@ from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
 REQUEST, STATE = "training.json", "training.safetensors"
 # What may differ when a training goes on: it decides where and how it runs, not what comes out.
 _FREE = {"device", "tensorboard"}
+_SHAPE = ("convolution", "hidden", "layers", "dropout")
 
 
 class TrainRequest(BaseModel):
@@ -88,6 +89,9 @@ def train_ranker(
             note(f"{resume}: this training is done", quiet)
             return 0
         asked = _unfinished(resume, asked, given)
+    for name in _SHAPE if asked.init else ():
+        if name in given:
+            raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -107,8 +111,6 @@ def _run(
         raise SettingsError(
             f"{folder} holds an interrupted training: use --resume {folder}, or remove {folder / STATE}"
         )
-    if together.leads:
-        _keep(folder / REQUEST, asked)
     with (
         TrainingProgress(config.epochs, quiet) as progress,
         TensorBoard(asked.tensorboard if together.leads else None) as board,
@@ -133,8 +135,14 @@ def _run(
             workers=together,
             state=folder / STATE,
         )
+        if together.leads:
+            _keep(folder / REQUEST, asked)
         try:
             card, _ = fit(job)
+        except FirewatchError:
+            if resume is None and together.leads:  # nothing was begun that could go on
+                (folder / REQUEST).unlink()
+            raise
         except KeyboardInterrupt:
             note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
             raise
