@@ -20,6 +20,7 @@ from data.simulator.topology import Topology, connect, from_calls, generate, uni
 from data.simulator.variants import diluted, replicate, with_client_views
 
 Floats = npt.NDArray[np.float64]
+_WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,14 @@ def simulate(n: int, seed: int = 0, config: SimulationConfig | None = None) -> I
         chunk += 1
 
 
+def topology_key(incident_id: str) -> str | None:
+    """What the ids of simulated incidents on one call graph have in common; None for any other id."""
+    name, _, number = incident_id.rpartition("-")
+    if not name.startswith("sim-") or not number.isdigit():
+        return None
+    return f"{name}-{int(number) // _WORLDS_A_TOPOLOGY}"
+
+
 def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name: str) -> list[Incident]:
     """Worlds that share the shape of their window."""
     draw = rng.random()
@@ -157,7 +166,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
     plans: list[Plan] = []
     shared: Topology | None = None
     for world in range(worlds):
-        if shared is None or world % 3 == 0:
+        if shared is None or world % _WORLDS_A_TOPOLOGY == 0:
             shared = _topology(rng, config, window)
         topology, views = shared, np.arange(len(shared.names))
         dialect = _dialect(rng, window)
