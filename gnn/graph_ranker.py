@@ -51,6 +51,15 @@ class GraphRanker:
         """Where the weights came from."""
         return self._card
 
+    @property
+    def channel_map(self) -> ChannelMap:
+        """How metric names are read."""
+        return self._channel_map
+
+    def scores(self, incident: Incident) -> Floats:
+        """The score of each service, in the incident's order, and nothing else: (S,)."""
+        return self._network(featurize(incident, self._channel_map))[0]
+
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
