@@ -25,7 +25,7 @@ from gnn.metrics import interval
 from gnn.rankers import shipped
 
 SEED = 4_000_000
-SIMULATED, MOST = 120, 40  # cases a source
+SIMULATED, MOST = 120, 24  # cases that are simulated; of each file
 
 
 def sample(incidents: Sequence[Incident]) -> list[Incident]:
