@@ -32,13 +32,22 @@ def diagnosis(
         lines.append(f"Chance that this is an incident: {ranking.incident_probability:.0%}.")
     if not ranking.candidates:
         return "\n".join([*lines, f"The ranker '{ranking.ranker}' suspects nobody."]) + "\n"
-    lines.append(f"Suspects by '{ranking.ranker}'" + (", which is unsure:" if ranking.unsure else ":"))
+    lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
         lines += [f"       - {printable(sentence)}" for sentence in candidate.evidence]
         if candidate.service in attributions:
             lines += _goes_by(attributions[candidate.service].parts)
     return "\n".join(lines) + "\n"
+
+
+def _unsure(ranking: Ranking) -> str:
+    if not ranking.unsure:
+        return ""
+    stated = (
+        "" if ranking.unsure_below is None else f" (it would name one from {ranking.unsure_below:.0%} on)"
+    )
+    return f", which is unsure{stated}"
 
 
 def _strength(candidate: Candidate) -> str:

@@ -80,6 +80,7 @@ class GraphRanker:
             candidates,
             self._name,
             unsure=bool(probability[order[0]] < self._card.unsure_below),
+            unsure_below=self._card.unsure_below,
             incident_probability=float(1.0 / (1.0 + np.exp(-is_incident[0]))),
             families={name: float(p) for name, p in zip(self._families, likely, strict=True)},
         )
