@@ -78,7 +78,7 @@ def _cut(
     draw: random.Random,
 ) -> Cut | None:
     """Cuts `told`, then as many others of `among`; None without any to name or without enough others."""
-    others = [piece for piece in among if piece not in set(told)]
+    others = [piece for piece in among if piece not in told]
     if not told or len(others) < len(told):
         return None
     before = _standing(ranker, incident, service)

@@ -117,7 +117,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
 
 def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
-    """The network with fresh weights: what the architecture alone is worth."""
+    """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
     from gnn.checkpoint import card_for
