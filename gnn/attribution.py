@@ -33,7 +33,7 @@ class AttributionConfig(BaseModel):
     orders: int = Field(12, gt=0, description="random orders in which the evidence is brought in")
     neighbours: int = Field(8, ge=0, description="callers and callees that are weighed one by one")
     service_scores: int = Field(
-        200_000, gt=0, description="services to score for one suspect at most; large systems get fewer orders"
+        100_000, gt=0, description="services to score for one suspect at most; large systems get fewer orders"
     )
 
 
