@@ -88,7 +88,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     anomaly, worst = _anomaly(statistics, alerts, mode)
     page = incident.page
     page_row = index.get(page.service) if page else None
-    kind = _paged_channels(page, statistics[..., 0].any(axis=0))
+    kind = _paged_channels(page, np.asarray(statistics[..., 0].any(axis=0)))
     aligned, contrast = worst, np.zeros_like(worst)
     if mode == 0:
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)

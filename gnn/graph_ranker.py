@@ -51,6 +51,15 @@ class GraphRanker:
         """Where the weights came from."""
         return self._card
 
+    @property
+    def channel_map(self) -> ChannelMap:
+        """How metric names are read."""
+        return self._channel_map
+
+    def scores(self, incident: Incident) -> Floats:
+        """The score of each service, in the incident's order, and nothing else: (S,)."""
+        return self._network(featurize(incident, self._channel_map))[0]
+
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
@@ -73,6 +82,7 @@ class GraphRanker:
             candidates,
             self._name,
             unsure=bool(probability[order[0]] < self._card.unsure_below),
+            unsure_below=self._card.unsure_below,
             incident_probability=float(1.0 / (1.0 + np.exp(-is_incident[0]))),
             families=dict(zip(self._families, likely, strict=True)),
         )
@@ -111,7 +121,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
 
 def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
-    """The network with fresh weights: what the architecture alone is worth."""
+    """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
     from gnn.checkpoint import card_for
