@@ -41,10 +41,11 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
+    "beyond",  # how far it rises above all that its baseline ever was, asinh of robust z
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
 )
 K = len(STATISTICS)
-_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _ = range(1, K)
+_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, _ = range(1, K)
 
 _MAD_TO_SIGMA = 1.4826
 # Among three services the spread is luck; smaller differences than this are never many sigmas.
@@ -143,8 +144,11 @@ def deviations(block: Stack) -> Deviations:
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
-        z = _over_time(block)  # (M, S, T)
+        usual = _usual(block)
+        z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         each = _metric_statistics(block, z)  # (M, S, K)
+        if usual is not None:
+            each[..., _BEYOND] = _beyond(block, usual)
     if z is not None:
         known = np.isfinite(z)
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
@@ -155,15 +159,26 @@ def deviations(block: Stack) -> Deviations:
     mean = np.add.reduceat(signed, starts, axis=0) / np.maximum(count, 1)
     highest = np.maximum.reduceat(np.where(measured, each, -np.inf), starts, axis=0)
     merged = mean
-    for statistic in (_UP, _DOWN, _ONSET, _LEVEL):
+    for statistic in (_UP, _DOWN, _ONSET, _LEVEL, _BEYOND):
         merged[..., statistic] = highest[..., statistic]
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
     return Deviations(out, over_time)
 
 
-def _over_time(block: Stack) -> Floats | None:
-    """asinh of the robust z of every point against its own baseline: (M, S, T); None without any baseline."""
+class _Usual(NamedTuple):
+    """What each metric of each service usually is."""
+
+    center: Floats  # (M, S, 1)
+    spread: Floats  # (M, S, 1)
+
+    def deviation_of(self, points: Floats) -> Floats:
+        """asinh of the robust z of every point: (M, S, T)."""
+        return np.asarray(np.arcsinh((points - self.center) / self.spread))
+
+
+def _usual(block: Stack) -> _Usual | None:
+    """From each metric's own baseline; None without any baseline."""
     past = block.baseline
     if past.shape[2] == 0:
         return None
@@ -171,8 +186,13 @@ def _over_time(block: Stack) -> Floats | None:
     spread = _MAD_TO_SIGMA * _nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
     least = 0.05 * np.abs(np.nan_to_num(center)) + _floor(block)[..., None]
-    spread = np.maximum(np.nan_to_num(spread), least)
-    return np.asarray(np.arcsinh((block.incident - center) / spread))
+    return _Usual(center, np.maximum(np.nan_to_num(spread), least))
+
+
+def _beyond(block: Stack, usual: _Usual) -> Floats:
+    """How far the highest point is above the highest of the baseline: (M, S)."""
+    highest = np.nanmax(block.incident, axis=2) - np.nanmax(block.baseline, axis=2)
+    return np.asarray(np.arcsinh(np.maximum(np.nan_to_num(highest / usual.spread[..., 0]), 0.0)))
 
 
 def _floor(block: Stack) -> Floats:
@@ -227,8 +247,19 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
     out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
-    out[..., _GONE] = np.where(n_past > 0, n_past / past.shape[2] - n_now / now.shape[2], 0.0)
+    out[..., _GONE] = np.where(
+        n_past > 0, np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0), 0.0
+    )
     return out
+
+
+def _longest_gap(points: Floats) -> npt.NDArray[np.int64]:
+    """The most points in a row that are missing, before the first one that is there none: (M, S)."""
+    there = np.isfinite(points)
+    position = np.arange(points.shape[2])
+    seen = np.maximum.accumulate(np.where(there, position, -1), axis=2)
+    gap = np.where(seen >= 0, position - seen, 0)
+    return np.asarray(gap.max(axis=2, initial=0))
 
 
 def _carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:

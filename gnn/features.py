@@ -34,6 +34,7 @@ _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
 _FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
+_ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
@@ -42,6 +43,7 @@ _SUMMARY_COLUMNS = (
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
+    "echo", "echoed",
 )  # fmt: skip
 _CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
 
@@ -117,7 +119,8 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         ],
         dtype=float,
     )
-    graph = structure(calls, anomaly, aligned, page_row)
+    felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(index), -1)
+    graph = structure(calls, anomaly, aligned, page_row, felt)
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),

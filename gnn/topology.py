@@ -21,6 +21,7 @@ _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous se
 _PAGERANK_STEPS = 15
 _TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services this abnormal carry a path on
 _TRAVERSAL_DEPTH = 12
+_ECHO_LEAST = float(np.arcsinh(2.0))  # who moved less than this echoes nobody
 
 
 class Calls(NamedTuple):
@@ -52,8 +53,16 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
     return Calls(np.stack(np.divmod(pairs, max(len(index), 1))), len(index))
 
 
-def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) -> Floats:
-    """The graph columns of `gnn.features`, in its order: (S, 13)."""
+def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None, felt: Floats) -> Floats:
+    """The graph columns of `gnn.features`, in its order: (S, 15).
+
+    Args:
+        calls: the call graph.
+        anomaly: (S,) how abnormal each service is.
+        paged: (S,) the same on the kind of metric that paged.
+        page: row of the paging service.
+        felt: (S, N) what its callers feel of each service over time, for `echoes`.
+    """
     services = calls.services
     caller, callee = calls.edge_index
     n_callers = np.bincount(callee, minlength=services).astype(float)
@@ -68,14 +77,42 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None) ->
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
     rank = personalised_pagerank(calls, anomaly)
+    echo, echoed = echoes(calls, felt, n_callers, n_callees)
     columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
             traversal, traversal - traversal.max(initial=0.0), rank, rank - rank.max(initial=0.0),
-            worst_callee, worst_caller, anomaly - worst_callee,
+            worst_callee, worst_caller, anomaly - worst_callee, echo, echoed,
         ]
     )  # fmt: skip
     return columns.T
+
+
+def echoes(calls: Calls, felt: Floats, n_callers: Floats, n_callees: Floats) -> tuple[Floats, Floats]:
+    """How alike an address and the service behind it move, a cosine: for the address, for the service.
+
+    What a caller measures of a remote host shows up as a service of its own: one caller, no callees, and in
+    step with another callee of the same caller that has more of either.
+    """
+    echo, echoed = np.zeros(calls.services), np.zeros(calls.services)
+    norm = np.sqrt((felt**2).sum(axis=1))
+    caller, callee = calls.edge_index
+    lonely = (n_callers == 1) & (n_callees == 0)
+    moved = norm > _ECHO_LEAST
+    for place in np.flatnonzero((lonely & moved)[callee]).tolist():
+        address = callee[place]
+        first, last = (
+            np.searchsorted(caller, caller[place], "left"),
+            np.searchsorted(caller, caller[place], "right"),
+        )
+        siblings = callee[first:last]
+        siblings = siblings[moved[siblings] & ~lonely[siblings]]
+        if len(siblings):
+            alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
+            best = int(alike.argmax())
+            echo[address] = alike[best]
+            echoed[siblings[best]] = max(echoed[siblings[best]], alike[best])
+    return echo, echoed
 
 
 def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:

@@ -28,20 +28,20 @@ class SimulationConfig:
     """What is simulated, and how hard it is to read."""
 
     most_services: int = 60  # largest graph; up to 5,000
-    snapshots: float = 0.35  # share of windows without a baseline, in the environment's own vocabulary
-    alerts: float = 0.25  # share of incidents told by alert events only; the rest are baselined series
+    snapshots: float = 0.36  # share of windows without a baseline, in the environment's own vocabulary
+    alerts: float = 0.28  # share of incidents told by alert events only; the rest are baselined series
     healthy: float = 0.06  # share of windows in which nothing is broken
     second_root: float = 0.06  # share with two independent faults
     blind_root: float = 0.12  # chance that nothing is measured at the culprit
     missing_service: float = 0.06  # chance that nothing is measured at an innocent
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
-    client_views: float = 0.2  # share of series in which addresses appear besides the services they lead to
+    client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
     injected: float = 0.3  # share of faults, outside snapshots, of the kinds that fault injectors set
     side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
-    drifts: float = 0.5  # chance that innocents of a restless world are steadily slower or faster than before
+    drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
     load_shift: float = 0.25  # chance that traffic changes without a fault
-    passing: float = 0.25  # chance that a fault ends by itself within the window
+    passing: float = 0.35  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32
@@ -129,8 +129,8 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
         # Some are looked at the moment they begin, others late.
-        patience = 1.5 if window.kind == "snapshot" else 3.0
-        age = min(1.0 + rng.exponential(patience), unseen + window.points - 0.5)
+        youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
+        age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
         fault.minutes = -(unseen + window.points - age) * window.minutes
         if window.kind == "series" and rng.random() < config.passing:
             fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
@@ -180,7 +180,8 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
         wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
-        drift = restless if rng.random() < config.drifts else 0.0
+        drifts = window.kind != "snapshot" and rng.random() < config.drifts
+        drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
         plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
@@ -193,9 +194,13 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
     return plans
 
 
+# Vocabularies that say least or most are read most often.
+_SERIES_DIALECTS = (*DIALECTS, FIREWATCH, *(d for d in DIALECTS if d.name in ("xray", "pods")))
+
+
 def _dialect(rng: np.random.Generator, window: Window) -> Dialect:
     if window.kind == "series":
-        return (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
+        return _SERIES_DIALECTS[int(rng.integers(len(_SERIES_DIALECTS)))]
     if window.kind == "alerts":
         return ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
     return FIREWATCH
@@ -265,7 +270,7 @@ def _faults(
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
         draw = rng.random()
-        if window.kind == "snapshot" and draw < 0.4:
+        if window.kind == "snapshot" and draw < 0.5:
             known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
         elif window.kind != "snapshot" and draw < config.injected:
             known = [FAMILIES[name] for name in INJECTED]

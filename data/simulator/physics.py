@@ -70,6 +70,7 @@ class State(NamedTuple):
     gc_pause_ms: Floats
     restarts: Floats
     odd_logs: Floats  # unusual lines a request
+    calling_slower_s: Floats  # the part of client_latency_s that is its own way out, not its callees
 
 
 class Physics:
@@ -204,13 +205,14 @@ class Physics:
         saturation = _unit(0.04 * inflight + own[Drive.SATURATION])
         # Pools that are full refuse: felt from the next tick on.
         self._overload = np.maximum((saturation - 0.9) * 4.0, 0.0)
+        calling_slower_s = own[Drive.CLIENT] * fleet.latency_scale * self._calls_any
         failed = (1.0 - fleet.error_rate) * (1.0 - own_error * seen) * (1.0 - passed)
         return State(
             error_rate=1.0 - failed * (1.0 - 0.5 * self._overload),
             latency_s=fleet.latency_s + slower,
             own_latency_s=0.6 * fleet.latency_s + own_wait * seen,
             client_error=passed,
-            client_latency_s=waits_s + own[Drive.CLIENT] * fleet.latency_scale * self._calls_any,
+            client_latency_s=waits_s + calling_slower_s,
             traffic=traffic,
             cpu=_unit(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU]),
             memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
@@ -222,6 +224,7 @@ class Physics:
             gc_pause_ms=15.0 + own[Drive.GC],
             odd_logs=own[Drive.LOGS],
             restarts=own[Drive.RESTARTS].copy(),
+            calling_slower_s=calling_slower_s,
         )
 
 

@@ -18,22 +18,30 @@ def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topolo
 
 
 def with_client_views(topology: Topology, rng: np.random.Generator, share: float) -> tuple[Topology, Ints]:
-    """Adds nodes that are only another's address: what callers see of a load balancer or remote host.
+    """Adds nodes that are only an address: what one caller sees of a load balancer or remote host.
+
+    Args:
+        topology: the real services.
+        rng: decides which.
+        share: of the calls, those whose caller also shows the address that it calls.
 
     Returns:
         The graph, and for every node the service whose behaviour it shows, itself for real ones.  (S,)
     """
     size = len(topology.names)
-    shown = [i for i in range(size) if (topology.callees == i).any() and rng.random() < share]
-    copies = {service: size + n for n, service in enumerate(shown)}
-    seen = np.flatnonzero(np.isin(topology.callees, shown))
+    seen = np.flatnonzero(rng.random(len(topology.callees)) < share)
+    shown = topology.callees[seen]
     callers = np.concatenate([topology.callers, topology.callers[seen]])
-    callees = np.concatenate([topology.callees, [copies[int(i)] for i in topology.callees[seen]]])
+    callees = np.concatenate([topology.callees, size + np.arange(len(seen))])
     order = np.lexsort((callees, callers))
     nothing = np.zeros(len(seen))
+    addresses = (
+        f"{topology.names[callee]}_from_{topology.names[caller]}_remote"
+        for caller, callee in zip(topology.callers[seen].tolist(), shown.tolist(), strict=True)
+    )
     grown = Topology(
-        names=(*topology.names, *(f"{topology.names[i]}_remote" for i in shown)),
-        kinds=(*topology.kinds, *("external" for _ in shown)),
+        names=(*topology.names, *addresses),
+        kinds=(*topology.kinds, *("external" for _ in seen)),
         callers=callers[order].astype(np.int64),
         callees=callees[order].astype(np.int64),
         shares=np.concatenate([topology.shares, nothing + 0.1])[order],
@@ -43,10 +51,10 @@ def with_client_views(topology: Topology, rng: np.random.Generator, share: float
         fallbacks=np.concatenate([topology.fallbacks, nothing + 1.0])[order],
         lags_minutes=np.concatenate([topology.lags_minutes, nothing])[order],
         breakers=np.concatenate([topology.breakers, nothing > 0.0])[order],
-        groups=np.concatenate([topology.groups, np.arange(size, size + len(shown))]),
-        failovers=np.concatenate([topology.failovers, np.zeros(len(shown))]),
+        groups=np.concatenate([topology.groups, np.arange(size, size + len(seen))]),
+        failovers=np.concatenate([topology.failovers, nothing]),
     )
-    return grown, np.array([*range(size), *shown], dtype=np.int64)
+    return grown, np.concatenate([np.arange(size), shown]).astype(np.int64)
 
 
 def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
