@@ -33,8 +33,9 @@ types: $(READY)  ## mypy, strict
 check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
+SEED := 1
 # The ranker and its graph-free control learn from the same episodes and worlds, with the same settings.
-LEARN := --episodes-from build/episodes --simulate 9000 --seed 1 --epochs 8 --batch 48
+LEARN := --episodes-from build/episodes --simulate 14000 --seed $(SEED) --epochs 6 --batch 48
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes

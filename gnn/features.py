@@ -12,7 +12,7 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Page
 from gnn.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
-from gnn.topology import Calls, calls_of, structure
+from gnn.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,6 +34,18 @@ _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
 _FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
+_INSIDE = [
+    CHANNEL_INDEX[channel]
+    for channel in (
+        Channel.CPU,
+        Channel.MEMORY,
+        Channel.SATURATION,
+        Channel.RESTARTS,
+        Channel.LOGS,
+        Channel.UPTIME,
+    )
+]
+_SAME = 0.9  # cosine above which an address and a service are taken for one
 _ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
@@ -86,6 +98,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     alerts, surprise = _alert_columns(incident, index, statistics, channel_map, mode)
 
     calls = calls_of(incident, index)
+    echo, echoed = _fold_addresses(calls, statistics, over_time)
     edge_attr = _call_columns(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     page = incident.page
@@ -119,8 +132,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         ],
         dtype=float,
     )
-    felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(index), -1)
-    graph = structure(calls, anomaly, aligned, page_row, felt)
+    graph = structure(calls, anomaly, aligned, page_row, echo, echoed)
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
@@ -133,6 +145,22 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         dtype=np.float32,
     )
     return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
+
+
+def _fold_addresses(calls: Calls, statistics: Floats, over_time: Floats) -> tuple[Floats, Floats]:
+    """What an address shows counts for the service behind it, in place; how much each is one: twice (S,)."""
+    echo, echoed = np.zeros(len(statistics)), np.zeros(len(statistics))
+    if over_time.any():
+        felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(statistics), -1)
+        known_inside = (statistics[:, _INSIDE, 0] > 0).any(axis=1)
+        for address, behind, alike in echoes(calls, felt, known_inside):
+            echo[address] = alike
+            echoed[behind] = max(echoed[behind], alike)
+            if alike > _SAME:
+                statistics[behind] = np.maximum(statistics[behind], statistics[address])
+                over_time[behind] = np.maximum(over_time[behind], over_time[address])
+                statistics[address], over_time[address] = 0.0, 0.0
+    return echo, echoed
 
 
 def _alert_columns(

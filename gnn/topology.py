@@ -53,7 +53,9 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
     return Calls(np.stack(np.divmod(pairs, max(len(index), 1))), len(index))
 
 
-def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None, felt: Floats) -> Floats:
+def structure(
+    calls: Calls, anomaly: Floats, paged: Floats, page: int | None, echo: Floats, echoed: Floats
+) -> Floats:
     """The graph columns of `gnn.features`, in its order: (S, 15).
 
     Args:
@@ -61,7 +63,7 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None, fe
         anomaly: (S,) how abnormal each service is.
         paged: (S,) the same on the kind of metric that paged.
         page: row of the paging service.
-        felt: (S, N) what its callers feel of each service over time, for `echoes`.
+        echo, echoed: (S,) how much each is an address, or is shown by one.
     """
     services = calls.services
     caller, callee = calls.edge_index
@@ -77,7 +79,6 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None, fe
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
     rank = personalised_pagerank(calls, anomaly)
-    echo, echoed = echoes(calls, felt, n_callers, n_callees)
     columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
@@ -88,31 +89,34 @@ def structure(calls: Calls, anomaly: Floats, paged: Floats, page: int | None, fe
     return columns.T
 
 
-def echoes(calls: Calls, felt: Floats, n_callers: Floats, n_callees: Floats) -> tuple[Floats, Floats]:
-    """How alike an address and the service behind it move, a cosine: for the address, for the service.
+def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> list[tuple[int, int, float]]:
+    """Addresses, the services behind them, and how alike the two move (a cosine).
 
-    What a caller measures of a remote host shows up as a service of its own: one caller, no callees, and in
-    step with another callee of the same caller that has more of either.
+    What a caller measures of a remote host shows up as a service of its own: one caller, no callees, nothing
+    known of its inside, and in step with another callee of the same caller that has more of these.
+
+    Args:
+        calls: the call graph.
+        felt: (S, N) what callers feel of each service over time.
+        known_inside: (S,) whose own resources or logs are measured.
     """
-    echo, echoed = np.zeros(calls.services), np.zeros(calls.services)
-    norm = np.sqrt((felt**2).sum(axis=1))
     caller, callee = calls.edge_index
-    lonely = (n_callers == 1) & (n_callees == 0)
+    n_callers = np.bincount(callee, minlength=calls.services)
+    n_callees = np.bincount(caller, minlength=calls.services)
+    norm = np.sqrt((felt**2).sum(axis=1))
+    lonely = (n_callers == 1) & (n_callees == 0) & ~known_inside
     moved = norm > _ECHO_LEAST
+    found = []
     for place in np.flatnonzero((lonely & moved)[callee]).tolist():
-        address = callee[place]
-        first, last = (
-            np.searchsorted(caller, caller[place], "left"),
-            np.searchsorted(caller, caller[place], "right"),
-        )
+        address = int(callee[place])
+        first, last = (int(np.searchsorted(caller, caller[place], side)) for side in ("left", "right"))
         siblings = callee[first:last]
         siblings = siblings[moved[siblings] & ~lonely[siblings]]
         if len(siblings):
             alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
             best = int(alike.argmax())
-            echo[address] = alike[best]
-            echoed[siblings[best]] = max(echoed[siblings[best]], alike[best])
-    return echo, echoed
+            found.append((address, int(siblings[best]), float(alike[best])))
+    return found
 
 
 def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
