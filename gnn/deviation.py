@@ -247,9 +247,10 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
     out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
-    out[..., _GONE] = np.where(
-        n_past > 0, np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0), 0.0
-    )
+    missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
+    # Who was silent for as long before is not missed.
+    missing *= 1.0 - np.minimum(_longest_gap(past) / now.shape[2], 1.0)
+    out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
     return out
 
 

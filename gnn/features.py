@@ -152,7 +152,7 @@ def _fold_addresses(calls: Calls, statistics: Floats, over_time: Floats) -> tupl
     echo, echoed = np.zeros(len(statistics)), np.zeros(len(statistics))
     if over_time.any():
         felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(statistics), -1)
-        known_inside = (statistics[:, _INSIDE, 0] > 0).any(axis=1)
+        known_inside = np.asarray((statistics[:, _INSIDE, 0] > 0).any(axis=1))
         for address, behind, alike in echoes(calls, felt, known_inside):
             echo[address] = alike
             echoed[behind] = max(echoed[behind], alike)
