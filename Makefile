@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,9 @@ types: $(READY)  ## mypy, strict
 check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
+SEED := 1
 # The ranker and its graph-free control learn from the same episodes and worlds, with the same settings.
-LEARN := --episodes-from build/episodes --simulate 9000 --seed 1 --epochs 8 --batch 48
+LEARN := --episodes-from build/episodes --simulate 14000 --seed $(SEED) --epochs 6 --batch 48
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes
@@ -49,6 +50,11 @@ hardness: $(READY)  ## how far nets and plain scorers get on the default hard wo
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/hardness.py > build/hardness.json
 	cp build/hardness.json checkpoints/results/hardness.json
+
+deletion: $(READY)  ## whether the ranker goes by the evidence that it names: taken away against random evidence
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/deletion.py $(INCIDENTS) > build/deletion.json
+	cp build/deletion.json checkpoints/results/deletion.json
 
 # Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds

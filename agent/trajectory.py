@@ -203,6 +203,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     return {
         "ranker": ranking.ranker,
         "unsure": ranking.unsure,
+        "unsure_below": ranking.unsure_below,
         "incident_probability": ranking.incident_probability,
         "candidates": [
             {

@@ -35,6 +35,7 @@ class Channel(StrEnum):
     DISK_IO = "disk_io"  # reads, writes, system calls
     RESTARTS = "restarts"
     LOGS = "logs"  # unusual or error lines
+    LOG_SHIFT = "log_shift"  # how unlike the usual its log lines are
     DEPLOY_AGE = "deploy_age"  # seconds since the last deployment
     CONFIG_AGE = "config_age"  # seconds since the last configuration change
     UPTIME = "uptime"  # seconds since the process started
@@ -49,6 +50,8 @@ class Rule(BaseModel):
     channel: Channel | Literal[""]
     inverted: bool = False
     scale: float = 1.0
+    per: str = ""
+    floor: float = 0.0
 
 
 class _RuleFile(BaseModel):
@@ -64,6 +67,8 @@ class Meaning:
     channel: Channel
     inverted: bool
     scale: float
+    per: str = ""  # name of the metric that it is a count out of, where both are measured
+    floor: float = 0.0  # smallest difference worth a mention, in our unit; 0: as the channel has it
 
 
 class ChannelMap:
@@ -91,7 +96,9 @@ class ChannelMap:
     def _look_up(self, name: str) -> Meaning | None:
         for rule in self._rules:
             if any(re.search(pattern.pattern, name, re.IGNORECASE) for pattern in rule.patterns):
-                return Meaning(rule.channel, rule.inverted, rule.scale) if rule.channel else None
+                if not rule.channel:
+                    return None
+                return Meaning(rule.channel, rule.inverted, rule.scale, rule.per, rule.floor)
         self._unmapped.add(name)
         return None
 

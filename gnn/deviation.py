@@ -4,6 +4,7 @@ Shapes: M metrics, S services, T incident points, T0 baseline points, C channels
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +26,9 @@ SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.ME
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
+_IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
+_IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
+
 STATISTICS = (
     "has",  # 1 where the channel is measured at all
     "up",  # largest deviation in the bad direction, asinh of robust z
@@ -37,9 +41,11 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
+    "beyond",  # how far it rises above all that its baseline ever was, asinh of robust z
+    "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
 )
 K = len(STATISTICS)
-_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE = range(1, K)
+_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, _ = range(1, K)
 
 _MAD_TO_SIGMA = 1.4826
 # Among three services the spread is luck; smaller differences than this are never many sigmas.
@@ -54,6 +60,7 @@ class Stack:
     incident: Floats  # (M, S, T), NaN where missing
     baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
     channel: npt.NDArray[np.int64]  # (M,)
+    floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
@@ -63,37 +70,67 @@ def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
 
 def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
     """As `stack`, for any rows of metrics (services or calls)."""
-    by_metric: dict[str, list[tuple[int, Series]]] = {}
-    length = length0 = 0
+    by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
         for name, series in row.items():
-            by_metric.setdefault(name, []).append((index, series))
-            length, length0 = max(length, len(series.incident)), max(length0, len(series.baseline))
+            places, found = by_metric[name]
+            places.append(index)
+            found.append(series)
+    now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
+    past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
+    length = max((max(map(len, group)) for group in now_of.values()), default=0)
+    length0 = max((max(map(len, group)) for group in past_of.values()), default=0)
     known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
     known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
     now = np.full((len(known), len(rows), length), np.nan)
     past = np.full((len(known), len(rows), length0), np.nan)
     for m, (meaning, name) in enumerate(known):
-        for s, series in by_metric[name]:
-            if len(series.incident):
-                now[m, s, length - len(series.incident) :] = series.incident
-            if len(series.baseline):
-                past[m, s, length0 - len(series.baseline) :] = series.baseline
+        places = by_metric[name][0]
+        # An incident is counted from its start, its past back from there.
+        _align(now[m], places, now_of[name], from_start=True)
+        _align(past[m], places, past_of[name], from_start=False)
         if meaning.scale != 1.0:
             now[m] *= meaning.scale
             past[m] *= meaning.scale
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
+        if meaning.per:
+            for s, series in zip(*by_metric[name], strict=True):
+                if (whole := rows[s].get(meaning.per)) is not None:
+                    now[m, s] = _share(series.incident, whole.incident)
+                    past[m, s] = _share(series.baseline, whole.baseline)
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
-    return Stack(now, past, channel)
+    return Stack(now, past, channel, np.array([meaning.floor for meaning, _ in known]))
+
+
+def _share(count: Floats, whole: Floats) -> float:
+    """What share of `whole` the counts are over all points; three more of the whole calm what is rare."""
+    if not np.isfinite(count).any():
+        return np.nan
+    return float(np.nansum(count) / (np.nansum(whole) + 3.0))
+
+
+def _align(block: Floats, places: Sequence[int], series: Sequence[Floats], from_start: bool) -> None:
+    """Writes series into the rows `places` of `block` (S, T), in place; all start, or all end, together."""
+    length = block.shape[1]
+    if not length:
+        return
+    lengths = np.fromiter(map(len, series), dtype=np.int64, count=len(series))
+    points = np.concatenate(series)
+    if (lengths == length).all():
+        block[places] = points.reshape(-1, length)
+        return
+    ends = np.cumsum(lengths)
+    first = np.repeat(lengths - ends if from_start else length - ends, lengths)
+    block[np.repeat(places, lengths), first + np.arange(len(points))] = points
 
 
 class Deviations(NamedTuple):
     """What `stack` says once compared: zero where nothing is measured."""
 
-    statistics: Floats  # (S, C, K)
-    over_time: Floats  # (S, C, T) mean asinh z of the channel's metrics; zero without a baseline
+    statistics: Floats  # (S, C, K); "timing" is left at zero
+    over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
 
 
 def deviations(block: Stack) -> Deviations:
@@ -107,28 +144,41 @@ def deviations(block: Stack) -> Deviations:
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
-        z = _over_time(block)  # (M, S, T)
+        usual = _usual(block)
+        z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         each = _metric_statistics(block, z)  # (M, S, K)
+        if usual is not None:
+            each[..., _BEYOND] = _beyond(block, usual)
     if z is not None:
         known = np.isfinite(z)
-        total = np.add.reduceat(np.where(known, z, 0.0), starts, axis=0)
-        mean = total / np.maximum(np.add.reduceat(known, starts, axis=0), 1)  # (C', S, T)
-        over_time[:, channels] = mean.transpose(1, 0, 2)
+        loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
+        over_time[:, channels] = np.where(np.isfinite(loudest), loudest, 0.0).transpose(1, 0, 2)
     measured = each[..., :1] > 0
     signed = np.where(measured, each, 0.0)
     count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
     mean = np.add.reduceat(signed, starts, axis=0) / np.maximum(count, 1)
     highest = np.maximum.reduceat(np.where(measured, each, -np.inf), starts, axis=0)
     merged = mean
-    for statistic in (_UP, _DOWN, _ONSET, _LEVEL):
+    for statistic in (_UP, _DOWN, _ONSET, _LEVEL, _BEYOND):
         merged[..., statistic] = highest[..., statistic]
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
     return Deviations(out, over_time)
 
 
-def _over_time(block: Stack) -> Floats | None:
-    """asinh of the robust z of every point against its own baseline: (M, S, T); None without any baseline."""
+class _Usual(NamedTuple):
+    """What each metric of each service usually is."""
+
+    center: Floats  # (M, S, 1)
+    spread: Floats  # (M, S, 1)
+
+    def deviation_of(self, points: Floats) -> Floats:
+        """asinh of the robust z of every point: (M, S, T)."""
+        return np.asarray(np.arcsinh((points - self.center) / self.spread))
+
+
+def _usual(block: Stack) -> _Usual | None:
+    """From each metric's own baseline; None without any baseline."""
     past = block.baseline
     if past.shape[2] == 0:
         return None
@@ -136,28 +186,33 @@ def _over_time(block: Stack) -> Floats | None:
     spread = _MAD_TO_SIGMA * _nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
     least = 0.05 * np.abs(np.nan_to_num(center)) + _floor(block)[..., None]
-    spread = np.maximum(np.nan_to_num(spread), least)
-    return np.asarray(np.arcsinh((block.incident - center) / spread))
+    return _Usual(center, np.maximum(np.nan_to_num(spread), least))
+
+
+def _beyond(block: Stack, usual: _Usual) -> Floats:
+    """How far the highest point is above the highest of the baseline: (M, S)."""
+    highest = np.nanmax(block.incident, axis=2) - np.nanmax(block.baseline, axis=2)
+    return np.asarray(np.arcsinh(np.maximum(np.nan_to_num(highest / usual.spread[..., 0]), 0.0)))
 
 
 def _floor(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = np.nan_to_num(_nanmedian(flat, axis=1))
-    return np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)[:, None]
+    usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
+    return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    of_a_whole = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])
-    return np.asarray(of_a_whole & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
+    return np.asarray(_IS_SHARE[block.channel] & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
     is_share = _is_share(block)[:, None]
-    is_age = np.isin(block.channel, [CHANNEL_INDEX[c] for c in AGES])[:, None]
+    is_age = _IS_AGE[block.channel][:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
     n_now = there.sum(axis=2)
@@ -177,7 +232,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     if z is None:
         out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
-        amounts = np.isin(block.channel, [CHANNEL_INDEX[c] for c in SHARES])[:, None] & ~is_share
+        amounts = _IS_SHARE[block.channel][:, None] & ~is_share
         return np.where(amounts[..., None], 0.0, out)
 
     comparable = (n_now > 0) & (n_past > 0)
@@ -192,8 +247,20 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
     out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
-    out[..., _GONE] = np.where(n_past > 0, n_past / past.shape[2] - n_now / now.shape[2], 0.0)
+    missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
+    # Who was silent for as long before is not missed.
+    missing *= 1.0 - np.minimum(_longest_gap(past) / now.shape[2], 1.0)
+    out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
     return out
+
+
+def _longest_gap(points: Floats) -> npt.NDArray[np.int64]:
+    """The most points in a row that are missing, before the first one that is there none: (M, S)."""
+    there = np.isfinite(points)
+    position = np.arange(points.shape[2])
+    seen = np.maximum.accumulate(np.where(there, position, -1), axis=2)
+    gap = np.where(seen >= 0, position - seen, 0)
+    return np.asarray(gap.max(axis=2, initial=0))
 
 
 def _carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:

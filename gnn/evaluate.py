@@ -14,7 +14,7 @@ from data.episodes import Episode, is_recording, read_episodes
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels
-from gnn.metrics import CaseScore, reliability, risk_coverage, score, summarise
+from gnn.metrics import CaseScore, abstention, interval, reliability, risk_coverage, score, summarise
 from gnn.ranker import Ranker
 
 _SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported together
@@ -46,6 +46,8 @@ class Scored:
     case: Case
     score: CaseScore
     seconds: float
+    unsure: bool = False
+    unsure_below: float | None = None  # as the ranker states it; None when it never is unsure
 
 
 def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Source, ...]:
@@ -112,7 +114,7 @@ def score_cases(
         ranking = ranker.rank(hidden)
         seconds = time.perf_counter() - started
         result = score(ranking, len(case.incident.services), case.incident.root_causes)
-        scored.append(Scored(case, result, seconds))
+        scored.append(Scored(case, result, seconds, ranking.unsure, ranking.unsure_below))
         on_case()
     return tuple(scored)
 
@@ -138,6 +140,7 @@ def result_of(
         "by_services": _grouped(scored, lambda case: _size(len(case.incident.services)), seed),
         "reliability": [bar._asdict() for bar in reliability(confidence, correct)],
         "risk_coverage": [point._asdict() for point in risk_coverage(confidence, correct)],
+        "abstention": _abstention(scored, seed),
         "ms_per_ranking": statistics.median(milliseconds) if milliseconds else None,
     }
 
@@ -172,6 +175,24 @@ def _measures(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
         **{name: _or_null(value) for name, value in figures.items()},
         "chance": {f"ac@{k}": _or_null(summary.chance[k - 1]) for k in (1, 3, 5)},
         "ci95": {name: [_or_null(bound) for bound in bounds] for name, bounds in summary.ci95.items()},
+    }
+
+
+def _abstention(scored: Sequence[Scored], seed: int) -> dict[str, Any] | None:
+    """Coverage and risk at the confidence that the ranker itself states; None when it never is unsure."""
+    stated = next((s.unsure_below for s in scored if s.unsure_below is not None), None)
+    if stated is None:
+        return None
+    found = abstention([s.unsure for s in scored], [s.score.ac[0] for s in scored])
+    sure = [s for s in scored if not s.unsure]
+    bounds = interval([1.0 - s.score.ac[0] for s in sure], [s.case.cluster for s in sure], seed=seed)
+    return {
+        "unsure_below": stated,
+        "answered": found.answered,
+        "coverage": _or_null(found.coverage),
+        "risk": _or_null(found.risk),
+        "risk_unsure": _or_null(found.risk_unsure),
+        "ci95": {"risk": [_or_null(bound) for bound in bounds]},
     }
 
 

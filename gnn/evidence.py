@@ -1,13 +1,16 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
+
+import numpy as np
 
 from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
+from gnn.pieces import Piece
 
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
@@ -17,45 +20,50 @@ _CHANGED = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
+_MEASURED = frozenset(Channel) - AGES
 _FELT = frozenset({Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL})
+_UNWEIGHED: Mapping[Piece, float] = {}
 
 
 class _Deviation(NamedTuple):
+    weight: float
     strength: float
     sentence: str
 
 
 def explain(
-    incident: Incident, services: Sequence[str], channel_map: ChannelMap
+    incident: Incident,
+    services: Sequence[str],
+    channel_map: ChannelMap,
+    weights: Mapping[Piece, float] = _UNWEIGHED,
 ) -> dict[str, tuple[str, ...]]:
     """For each of `services` its evidence, strongest first, at most four sentences each.
 
     Metrics are compared with their own baseline where there is one, else with their first point and with the
-    same metric of the other services.
+    same metric of the other services. Where there are several points, a sentence says since which.
+
+    Args:
+        weights: what the ranker goes by; metrics of a channel with more weight come first.
     """
-    witness = _Witness(incident, channel_map)
+    witness = _Witness(incident, channel_map, weights)
     return {service: witness.evidence(service) for service in services}
 
 
 class _Witness:
     """Reads one incident; what several sentences need is looked up once."""
 
-    def __init__(self, incident: Incident, channel_map: ChannelMap) -> None:
-        self._incident, self._channel_map = incident, channel_map
-        self._callers: dict[str, list[str]] = {}
-        for caller, callees in incident.call_graph.items():
-            for callee in callees:
-                if callee != caller:
-                    self._callers.setdefault(callee, []).append(caller)
+    def __init__(self, incident: Incident, channel_map: ChannelMap, weights: Mapping[Piece, float]) -> None:
+        self._incident, self._channel_map, self._weights = incident, channel_map, weights
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
     def evidence(self, service: str) -> tuple[str, ...]:
         """The sentences about one service."""
-        deviations = sorted(self._deviations(service, frozenset(Channel) - AGES), reverse=True)
+        deviations = sorted(self._deviations(service, _MEASURED), reverse=True)
         sentences = [deviation.sentence for deviation in deviations[:2]]
         sentences += self._changes(service) + self._alerts(service)
-        callers = self._callers.get(service, [])
+        graph = self._incident.call_graph
+        callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
         hurt = [name for name in callers if self._is_hurt(name)]
         if hurt:
             also = f"{len(hurt)} of {len(callers)} callers are degraded too"
@@ -69,34 +77,58 @@ class _Witness:
         for name, series in self._incident.telemetry.get(service, {}).items():
             meaning = self._channel_map(name)
             if meaning is not None and meaning.channel in channels:
-                deviation = self._deviation(name, series, meaning.channel)
-                if deviation is not None and deviation.strength >= _NOTABLE:
-                    found.append(deviation)
+                weight = self._weights.get(Piece("channel", service, meaning.channel), 0.0)
+                strength, sentence = self._deviation(name, series, meaning.channel)
+                if strength >= _NOTABLE:
+                    found.append(_Deviation(weight, strength, sentence))
         return found
 
-    def _deviation(self, name: str, series: Series, channel: Channel) -> _Deviation | None:
+    def _deviation(self, name: str, series: Series, channel: Channel) -> tuple[float, str]:
+        """How strongly a metric deviates and, where that is notable, the sentence about it."""
         now, past = _known(series.incident), _known(series.baseline)
         if not now:
-            return _Deviation(_NOTABLE, f"{name} is no longer reported") if past else None
+            return (_NOTABLE, f"{name} is no longer reported") if past else (0.0, "")
         if len(past) >= 3:
             center, spread = _center_and_spread(past, channel)
             worst = max(now, key=lambda value: abs(value - center))
             z = abs(worst - center) / spread
+            if z < _NOTABLE:
+                return z, ""
+            # Only points on the side of the worst one count.
+            far = math.copysign(_NOTABLE * spread, worst - center)
+            since = self._since(series, lambda value: (value - center) / far >= 1.0)
             change = f"{name} went from {center:.3g} to {worst:.3g}"
-            return _Deviation(z, f"{change} ({min(z, 999):.0f} deviations)")
+            return z, f"{change} ({min(z, 999):.0f} deviations){since}"
         first, last = now[0], now[-1]
-        if abs(last - first) > 0.2 * abs(first) + 1e-3:
+        least = 0.2 * abs(first) + 1e-3
+        if abs(last - first) > least:
             z = abs(last - first) / (0.1 * abs(first) + 1e-3)
-            return _Deviation(z, f"{name} went from {first:.3g} to {last:.3g} in {len(now) - 1} ticks")
+            since = self._since(series, lambda value: abs(value - first) > least)
+            return z, f"{name} went from {first:.3g} to {last:.3g} in {len(now) - 1} ticks{since}"
         center, spread = self._peers(name, channel)
         z = (last - center) / spread
-        return _Deviation(z, f"{name} is {last:.3g} where its peers have {center:.3g}")
+        if z < _NOTABLE:
+            return z, ""
+        since = self._since(series, lambda value: (value - center) / spread >= _NOTABLE)
+        return z, f"{name} is {last:.3g} where its peers have {center:.3g}{since}"
+
+    def _since(self, series: Series, deviates: Callable[[float], bool]) -> str:
+        """Since which point a metric deviates, in words; nothing where there is only one point."""
+        points = series.incident.tolist()
+        onset = next((index for index, value in enumerate(points) if deviates(value)), None)
+        if len(points) < 2 or onset is None:
+            return ""
+        seen = self._incident.observations
+        if len(seen) != len(points):
+            return f", since point {onset + 1} of {len(points)}"
+        # The past before the first observation is not known.
+        return f", since tick {seen[onset].sim_tick}" + (" or before" if onset == 0 else "")
 
     def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
         """Center and spread of the latest value of a metric among all services that have it."""
         if name not in self._usual:
             rows = (metrics.get(name) for metrics in self._incident.telemetry.values())
-            latest = [points[-1] for row in rows if row is not None and (points := _known(row.incident))]
+            latest = [last for row in rows if row and not math.isnan(last := _latest(row.incident))]
             self._usual[name] = _center_and_spread(latest, channel)
         return self._usual[name]
 
@@ -129,9 +161,17 @@ def _known(points: Floats) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
+def _latest(points: Floats) -> float:
+    """The last point that is not missing; NaN when all are."""
+    last = points.item(-1) if len(points) else math.nan
+    return next(reversed(_known(points)), math.nan) if math.isnan(last) else last
+
+
 def _center_and_spread(points: Sequence[float], channel: Channel) -> tuple[float, float]:
-    center = median(points)
-    mad = 1.4826 * median(abs(value - center) for value in points)
+    # Both are exact; the one is quick for a handful of points, the other for thousands.
+    middle = median if len(points) < 200 else np.median
+    center = float(middle(points))
+    mad = 1.4826 * float(middle([abs(value - center) for value in points]))
     return center, max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
 
 

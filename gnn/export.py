@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gnn.features import CALL_FEATURES, SERVICE_FEATURES
 from gnn.model import RootCauseNet
+from gnn.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
 OUTPUTS = ("root", "family", "incident")
@@ -25,8 +26,7 @@ class _OneGraph(nn.Module):
     def forward(
         self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        graph_of = torch.zeros(x.shape[0], dtype=torch.long)
-        scores = self.net(x, mode, edge_index, edge_attr, graph_of, 1)
+        scores = self.net(x, mode, edge_index, edge_attr, None, 1)
         return scores.root, scores.family, scores.incident
 
 
@@ -58,7 +58,7 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
     finally:
         quiet.setLevel(level)
     assert program is not None
-    onnx.save(_anonymous(program.model_proto), path)
+    onnx.save(_anonymous(scatter_rows(program.model_proto)), path)
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:

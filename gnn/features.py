@@ -12,12 +12,12 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Page
 from gnn.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
-from gnn.topology import Calls, calls_of, structure
+from gnn.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
@@ -25,11 +25,29 @@ CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 # Three situations are different inputs, not one with zeros.
 MODES = ("baselined", "snapshot", "alerts")
 
-_UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
+_UP, _DOWN, _PEER, _TIMING = (STATISTICS.index(name) for name in ("up", "down", "peer", "timing"))
+# On a list of alerts these hold how rare a channel's alerts are, in the bad and the good direction, and the
+# service's share of them.
+_RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
 _ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
-_SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs")
+_SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
+_FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
+_INSIDE = [
+    CHANNEL_INDEX[channel]
+    for channel in (
+        Channel.CPU,
+        Channel.MEMORY,
+        Channel.SATURATION,
+        Channel.RESTARTS,
+        Channel.LOGS,
+        Channel.UPTIME,
+    )
+]
+_SAME = 0.9  # cosine above which an address and a service are taken for one
+_ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL)]
+_SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
     "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
@@ -37,6 +55,7 @@ _SUMMARY_COLUMNS = (
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
+    "echo", "echoed",
 )  # fmt: skip
 _CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
 
@@ -74,20 +93,29 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     block = stack(incident, channel_map)
     statistics, over_time = deviations(block)
     index = {name: i for i, name in enumerate(incident.services)}
-    alerts = _alert_columns(incident, index, statistics, channel_map)
     has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
     mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
+    alerts, surprise = _alert_columns(incident, index, statistics, channel_map, mode)
 
     calls = calls_of(incident, index)
+    echo, echoed = _fold_addresses(calls, statistics, over_time)
     edge_attr = _call_columns(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     page = incident.page
     page_row = index.get(page.service) if page else None
-    kind = _paged_channels(page)
-    paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].mean(axis=1)  # (S, T)
-    aligned, contrast = _aligned(paged, page_row) if mode == 0 else (worst, np.zeros_like(worst))
+    kind = _paged_channels(page, np.asarray(statistics[..., 0].any(axis=0)))
+    aligned, contrast = worst, np.zeros_like(worst)
+    if mode == 0:
+        paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
+        rhythm = _rhythm(paged, page_row)
+        aligned = np.maximum(paged @ rhythm, 0.0)
+        offset = rhythm - 1.0 / max(len(rhythm), 1)
+        contrast = paged @ offset
+        statistics[..., _TIMING] = over_time @ offset
+    elif mode == 2:
+        aligned = surprise
     silent = (statistics[:, :, 0] == 0).all(axis=1).astype(float)
-    summary = np.column_stack(
+    summary = np.array(
         [
             *(f(values) for values in (anomaly, worst, aligned) for f in (np.asarray, _rank, _lead)),
             contrast,
@@ -100,55 +128,108 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
             np.log1p(block.incident.shape[2]) / 3,
             page is not None,
             page is not None and Channel.ERROR not in kind,
-            page is not None and Channel.LATENCY_MID not in kind,
+            page is not None and kind == (Channel.ERROR,),
         ],
         dtype=float,
     )
-    graph = structure(calls, anomaly, aligned, page_row)
-    x = np.hstack(
+    graph = structure(calls, anomaly, aligned, page_row, echo, echoed)
+    x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
             alerts,
-            summary,
+            summary.T,
             np.broadcast_to(context, (len(index), len(context))),
             graph,
-        ]
+        ],
+        axis=1,
+        dtype=np.float32,
     )
-    return Graph(x.astype(np.float32), mode, calls.edge_index, edge_attr.astype(np.float32))
+    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
+
+
+def _fold_addresses(calls: Calls, statistics: Floats, over_time: Floats) -> tuple[Floats, Floats]:
+    """What an address shows counts for the service behind it, in place; how much each is one: twice (S,)."""
+    echo, echoed = np.zeros(len(statistics)), np.zeros(len(statistics))
+    if over_time.any():
+        felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(statistics), -1)
+        known_inside = np.asarray((statistics[:, _INSIDE, 0] > 0).any(axis=1))
+        for address, behind, alike in echoes(calls, felt, known_inside):
+            echo[address] = alike
+            echoed[behind] = max(echoed[behind], alike)
+            if alike > _SAME:
+                statistics[behind] = np.maximum(statistics[behind], statistics[address])
+                over_time[behind] = np.maximum(over_time[behind], over_time[address])
+                statistics[address], over_time[address] = 0.0, 0.0
+    return echo, echoed
 
 
 def _alert_columns(
-    incident: Incident, index: dict[str, int], statistics: Floats, channel_map: ChannelMap
-) -> Floats:
-    """Counts alert events into `statistics`, in place, as deviations; returns columns about them: (S, 4)."""
+    incident: Incident, index: dict[str, int], statistics: Floats, channel_map: ChannelMap, mode: int
+) -> tuple[Floats, Floats]:
+    """Counts alert events into `statistics`, in place, as deviations; returns columns about them.
+
+    What few services show says more than what all show: like the words of a text, an alert weighs
+    log(S / holders) (inverse document frequency; Sparck Jones, 1972), divided by log S.
+
+    Returns:
+        (S, 4) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
+    """
     columns = np.zeros((len(index), len(_ALERT_COLUMNS)))
     if not incident.alerts:
-        return columns
-    counts = np.zeros((len(index), len(CHANNELS), 2))  # bad direction, good direction
+        return columns, np.zeros(len(index))
+    counts = np.zeros((2, len(index), len(CHANNELS)))  # bad direction, good direction
+    rare = np.zeros_like(counts)
+    rarest = np.zeros_like(counts)
     holders: dict[tuple[str, str, str | None], set[str]] = {}
     kinds: dict[str, set[str]] = {}
     for alert in incident.alerts:
-        holders.setdefault((alert.kind, alert.name, alert.direction), set()).add(alert.service)
+        holders.setdefault(_sort_of(alert), set()).add(alert.service)
+    weight = {
+        sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
+        for sort, who in holders.items()
+    }
+    weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
     for alert in incident.alerts:
         row = index.get(alert.service)
         if row is None:
             continue
+        sort = _sort_of(alert)
         columns[row, 0] += 1
-        columns[row, 2] += len(holders[(alert.kind, alert.name, alert.direction)]) == 1
+        columns[row, 2] += len(holders[sort]) == 1
         kinds.setdefault(alert.service, set()).add(alert.kind)
+        first = (alert.service, sort) not in weighed
+        weighed.add((alert.service, sort))
         for channel, where, good in _alert_meaning(alert, row, index, channel_map):
-            counts[where, CHANNEL_INDEX[channel], int(good)] += 1
+            at = int(good), where, CHANNEL_INDEX[channel]
+            counts[at] += 1
+            if first and where == row:
+                rare[at] += weight[sort]
+                rarest[at] = max(rarest[at], weight[sort])
     columns[:, 1] = columns[:, 0] / max(columns[:, 0].sum(), 1.0)
     columns[:, 3] = [len(kinds.get(name, ())) / 3 for name in index]
     columns[:, (0, 2)] = np.log1p(columns[:, (0, 2)])
+    seen = counts.any(axis=(0, 1))
+    share = counts[0] / np.maximum(counts[0].sum(axis=0), 1.0)
     counts = np.log1p(counts)
-    seen = counts.any(axis=(0, 2))
     statistics[:, seen, 0] = 1.0
-    statistics[..., _UP] = np.maximum(statistics[..., _UP], counts[..., 0])
-    statistics[..., _DOWN] = np.maximum(statistics[..., _DOWN], counts[..., 1])
-    change = counts[..., 0] - counts[..., 1]
+    statistics[..., _UP] = np.maximum(statistics[..., _UP], counts[0])
+    statistics[..., _DOWN] = np.maximum(statistics[..., _DOWN], counts[1])
+    change = counts[0] - counts[1]
     statistics[..., _PEER] += np.where(seen, change - np.mean(change, axis=0, keepdims=True), 0.0)
-    return columns
+    if mode == 2:
+        statistics[..., _RARE_BAD], statistics[..., _RARE_GOOD] = np.log1p(rare)
+        statistics[..., _SHARE] = share
+    return columns, rarest.sum(axis=(0, 2))
+
+
+def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
+    """What makes two alerts alike: a metric's name and direction, how a call failed, that a log spoke up."""
+    if alert.kind == "metric":
+        return alert.kind, alert.name, alert.direction
+    if alert.kind == "trace":
+        where = "self" if alert.caller == alert.service else "callee"
+        return alert.kind, where, "slow" if alert.direction == "PD" else "failed"
+    return alert.kind, "", None
 
 
 def _alert_meaning(
@@ -172,37 +253,38 @@ def _alert_meaning(
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
     """How abnormal each service is, summed over the bad channels and at worst: twice (S,)."""
     strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
-    shown = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]]
-    felt = strength[:, [CHANNEL_INDEX[Channel(name)] for name in _FELT]]
-    summed = alerts[:, 0] if mode == 2 else shown.sum(axis=1)
-    return summed, felt.max(axis=1, initial=0.0)
+    summed = alerts[:, 0] if mode == 2 else strength[:, _SHOWN_INDEX].sum(axis=1)
+    return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
-def _paged_channels(page: Page | None) -> tuple[Channel, ...]:
-    """The channels of the kind of metric that paged; errors and typical latency when that is not known."""
+def _paged_channels(page: Page | None, measured: npt.NDArray[np.bool_]) -> tuple[Channel, ...]:
+    """The channels of the kind of metric that paged; errors and latency when that is not known.
+
+    Args:
+        page: what paged.
+        measured: (C,) which channels the system has; tail latency stands in for the typical one.
+    """
     metric = (page.metric or "").lower() if page else ""
     if any(word in metric for word in ("avail", "err", "success", "5xx")):
         return (Channel.ERROR,)
+    middle = Channel.LATENCY_MID, Channel.LATENCY_TAIL
+    latency = middle[:1] if measured[CHANNEL_INDEX[Channel.LATENCY_MID]] else middle[1:]
     if any(word in metric for word in ("lat", "dur", "time")):
-        return (Channel.LATENCY_MID,)
-    return (Channel.ERROR, Channel.LATENCY_MID)
+        return latency
+    return (Channel.ERROR, *middle)
 
 
-def _aligned(paged: Floats, page: int | None) -> tuple[Floats, Floats]:
-    """Deviation while the paging service deviates, and how much more that is than at other times: twice (S,).
+def _rhythm(paged: Floats, page: int | None) -> Floats:
+    """How much each point in time counts: as much as the paging service deviates at it, else everybody: (T,).
 
     Args:
         paged: (S, T) deviation over time on the kind of metric that paged.
-        page: row of the paging service; without one every point counts the same.
+        page: row of the paging service; without one the whole system sets the rhythm.
     """
-    services, ticks = paged.shape
-    if not ticks:
-        return np.zeros(services), np.zeros(services)
-    weight = np.maximum(paged[page], 0.0) if page is not None else np.ones(ticks)
-    weight = weight / weight.sum() if weight.sum() > 0 else np.full(ticks, 1.0 / ticks)
-    aligned = paged @ weight
-    rest = (1.0 - weight) / max(ticks - 1, 1)
-    return np.maximum(aligned, 0.0), aligned - paged @ rest
+    ticks = paged.shape[1]
+    weight = np.maximum(paged[page] if page is not None else paged, 0.0)
+    weight = weight if page is not None else weight.sum(axis=0)
+    return weight / weight.sum() if weight.sum() > 0 else np.full(ticks, 1.0 / max(ticks, 1))
 
 
 def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:

@@ -13,13 +13,21 @@ from data.channels import ChannelMap
 from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
+from data.simulator.generate import topology_key
+from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of
 from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
-from gnn.train import Epoch, TrainConfig, dev_ac1, score_examples, train
+from gnn.train import Epoch, Rating, TrainConfig, rate, score_examples, train
+from gnn.workers import ALONE, Workers
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from gnn.model import RootCauseNet
+
+    Scores = Sequence[npt.NDArray[np.float32]]
 
 _WINDOWS = 5  # windows of an episode that are learnt from: after its first, second … fifth observation
 _DEV_SHARE = 0.15
@@ -37,6 +45,7 @@ class FitJob:
     """One training job; sources may be mixed.
 
     The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
+    With `init` and a handful of labels, each of them is held out once (`gnn.adapt`).
     """
 
     config: TrainConfig
@@ -48,7 +57,10 @@ class FitJob:
     init: Path | None = None
     channel_map: ChannelMap | None = None
     git: str | None = None
+    on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
     on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+    workers: Workers = ALONE  # the processes that run this job together
+    state: Path | None = None  # where each epoch is kept, to go on from after an interruption
 
 
 def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
@@ -68,9 +80,15 @@ def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
             )
 
 
+def group_of(incident_id: str) -> str:
+    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
+    whole = incident_id.split("@")[0]
+    return topology_key(whole) or whole
+
+
 def is_dev(incident_id: str) -> bool:
-    """Whether an incident is held out for selection: by its id, an episode's windows on the same side."""
-    return zlib.crc32(incident_id.split("@")[0].encode()) % 1000 < 1000 * _DEV_SHARE
+    """Whether an incident is held out for selection: by its group, so never some steps of an episode."""
+    return zlib.crc32(group_of(incident_id).encode()) % 1000 < 1000 * _DEV_SHARE
 
 
 def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
@@ -79,50 +97,71 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     Raises:
         TrainingError: no labelled example in any source.
         CheckpointError: `job.init` cannot be used.
+        ResumeError: `job.state` is of another job.
+        SettingsError: this machine lacks the device or the precision.
     """
     init, init_card = load(job.init) if job.init else (None, None)
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
     examples: list[Example] = []
-    held_out: list[Example] = []
+    ids: list[str] = []
     for incident in itertools.chain(windows_of(job.episodes), job.incidents, job.simulated):
-        side = held_out if is_dev(incident.incident_id) else examples
-        side.extend(examples_of([incident], job.channel_map))
-    if not any(example.is_root.any() for example in examples):
+        for example in examples_of([incident], job.channel_map):
+            examples.append(example)
+            ids.append(incident.incident_id)
+            job.on_examples(len(examples))
+    rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
+    dev = list(examples_of(job.dev_incidents, job.channel_map))
+    few = init is not None and len(rooted) <= FEW and not dev
+    held_out = [] if few else [e for e, name in zip(examples, ids, strict=True) if is_dev(name)]
+    learnt = examples if few else [e for e, name in zip(examples, ids, strict=True) if not is_dev(name)]
+    if not any(example.is_root.any() for example in learnt):
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
     if init is None and not config.model.families:
-        shape = config.model.model_copy(update={"families": _families(examples)})
+        shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
-    dev = list(examples_of(job.dev_incidents, job.channel_map)) or held_out
 
-    net = train(config, examples, dev, init, job.on_epoch)
-    unseen = [*held_out, *dev] if job.dev_incidents else dev
-    before = dev_ac1(init, dev) if init is not None else math.nan
+    before = Rating(math.nan, math.nan)
+    metrics: dict[str, float | int | None] = {}
+    if init is not None and few:
+        adapted = adapt(config, learnt, [group_of(name) for name in ids], init, job.on_epoch)
+        net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
+        dev, before, after = unseen, adapted.before, adapted.after
+        metrics["adapted"] = adapted.step
+    else:
+        unseen, dev = [*held_out, *dev], dev or held_out
+        net = train(config, learnt, dev, init, job.on_epoch, job.workers, job.state)
+        scores, after = score_examples(net, unseen), rate(net, dev)
+        before = rate(init, dev) if init is not None else before
     card = card_for(
         config.model,
         training=config.model_dump(mode="json", exclude={"model"}),
-        trained_on=dict(sorted(Counter(example.source for example in examples).items())),
+        trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
         metrics={
             "dev_n": sum(bool(example.is_root.any()) for example in dev),
-            "dev_ac@1": _rounded(dev_ac1(net, dev)),
-            "dev_ac@1_before": _rounded(before),
+            "dev_ac@1": _rounded(after.ac1),
+            "dev_ac@1_before": _rounded(before.ac1),
+            **metrics,
         },
-        temperature=_temperatures(net, unseen, init_card),
+        temperature=_temperatures(scores, unseen, init_card),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         git=job.git,
     )
-    save(net, card, job.out)
+    if job.workers.leads:
+        save(net, card, job.out)
+        if job.state is not None:
+            job.state.unlink(missing_ok=True)
     return card, net
 
 
-def _temperatures(net: "RootCauseNet", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
+def _temperatures(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
     """Fitted on `unseen`; with too few of them, as after a handful of labels, those of the start are kept."""
     if init is not None and sum(bool(example.is_root.any()) for example in unseen) < LEAST:
         return init.temperature
-    return fit_temperatures(score_examples(net, unseen), unseen)
+    return fit_temperatures(scores, unseen)
 
 
 def _families(examples: Sequence[Example]) -> tuple[str, ...]:

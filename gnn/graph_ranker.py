@@ -51,6 +51,15 @@ class GraphRanker:
         """Where the weights came from."""
         return self._card
 
+    @property
+    def channel_map(self) -> ChannelMap:
+        """How metric names are read."""
+        return self._channel_map
+
+    def scores(self, incident: Incident) -> Floats:
+        """The score of each service, in the incident's order, and nothing else: (S,)."""
+        return self._network(featurize(incident, self._channel_map))[0]
+
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
@@ -61,18 +70,21 @@ class GraphRanker:
         probability = _softmax(root / self._card.temperature.get(MODES[graph.mode], 1.0))
         first = [incident.services[i] for i in order[:_EXPLAINED]]
         evidence = explain(incident, first, self._channel_map)
+        names = (incident.services[i] for i in order.tolist())
         candidates = tuple(
-            Candidate(name, float(root[i]), float(probability[i]), evidence.get(name, ()))
-            for i in order
-            for name in (incident.services[i],)
+            Candidate(name, score, chance, evidence.get(name, ()))
+            for name, score, chance in zip(
+                names, root[order].tolist(), probability[order].tolist(), strict=True
+            )
         )
-        likely = _softmax(family[order[0]]) if self._families else ()
+        likely = _softmax(family[order[0]]).tolist() if self._families else ()
         return Ranking(
             candidates,
             self._name,
             unsure=bool(probability[order[0]] < self._card.unsure_below),
+            unsure_below=self._card.unsure_below,
             incident_probability=float(1.0 / (1.0 + np.exp(-is_incident[0]))),
-            families={name: float(p) for name, p in zip(self._families, likely, strict=True)},
+            families=dict(zip(self._families, likely, strict=True)),
         )
 
 
@@ -91,6 +103,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # A plan of memory for every size of graph ever seen is worth little and held for good.
+    options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
@@ -107,7 +121,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
 
 def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
-    """The network with fresh weights: what the architecture alone is worth."""
+    """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
     from gnn.checkpoint import card_for
@@ -117,14 +131,13 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
     net = RootCauseNet(config).eval()
 
     def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
-        services = torch.zeros(len(graph.x), dtype=torch.long)
         with torch.no_grad():
             scores = net(
                 torch.from_numpy(graph.x),
                 torch.tensor([graph.mode]),
                 torch.from_numpy(graph.edge_index),
                 torch.from_numpy(graph.edge_attr),
-                services,
+                None,
                 1,
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()

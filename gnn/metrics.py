@@ -137,6 +137,23 @@ def risk_coverage(confidence: Sequence[float], correct: Sequence[float]) -> tupl
     return tuple(points)
 
 
+class Abstention(NamedTuple):
+    """What a ranker's own "unsure" costs and saves."""
+
+    answered: int  # cases in which it was not unsure
+    coverage: float  # their share of all; NaN without any case
+    risk: float  # share of the answered that are wrong; NaN when nothing was answered
+    risk_unsure: float  # share of the others in which its best guess is wrong; NaN when it never was unsure
+
+
+def abstention(unsure: Sequence[bool], correct: Sequence[float]) -> Abstention:
+    """Counts right and wrong apart for where the ranker was sure and unsure; a NaN is left out."""
+    pairs = [(u, 1.0 - c) for u, c in zip(unsure, correct, strict=True) if not math.isnan(c)]
+    sure = [wrong for u, wrong in pairs if not u]
+    coverage = len(sure) / len(pairs) if pairs else math.nan
+    return Abstention(len(sure), coverage, _mean(sure), _mean([wrong for u, wrong in pairs if u]))
+
+
 def interval(
     values: Sequence[float], clusters: Sequence[object] | None = None, *, seed: int = 0, resamples: int = 2000
 ) -> tuple[float, float]:

@@ -71,26 +71,42 @@ class RootCauseNet(nn.Module):
         self.scale.copy_(1.0 / spread.clamp(min=0.05))
 
     def forward(
-        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, graphs: int
+        self,
+        x: Tensor,
+        mode: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        batch: Tensor | None,
+        graphs: int,
     ) -> Scores:
         """Scores a batch.
 
         Args:
             x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
-            batch: (S,) the graph of each service. graphs: B.
+            batch: (S,) the graph of each service; None: all are of the only one. graphs: B.
         """
-        x = x * (self.visible * self.scale)
-        own_mode = mode[batch]  # (S,)
-        slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
-        h = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)  # (S, H)
+        h = self._encoded(x, mode, batch)
         for layer in self.layers:
             h = layer(h, edge_index, edge_attr, batch, graphs)
         h = self.norm(h)
         peers = global_mean_pool(h, batch, graphs)  # (B, H)
         loudest = global_max_pool(h, batch, graphs)  # (B, H)
-        root = self.root(torch.cat([h, h - peers[batch]], dim=1)).squeeze(1)  # (S,)
+        root = self.root(torch.cat([h, h - _each(peers, batch, h)], dim=1)).squeeze(1)  # (S,)
         incident = self.incident(torch.cat([peers, loudest], dim=1)).squeeze(1)  # (B,)
         return Scores(root, self.family(h), incident)
+
+    def _encoded(self, x: Tensor, mode: Tensor, batch: Tensor | None) -> Tensor:
+        """(S, F) → (S, H), each service through the slot of its graph's mode."""
+        seen = self.visible * self.scale
+        if batch is None:  # the other slots of a single graph are zero: they are never made
+            weight = self.encode.weight.view(-1, len(MODES), x.shape[1])[:, mode[0]] * seen  # (H, F)
+            own: Tensor = nn.functional.linear(x, weight, self.encode.bias) + self.mode(mode)
+            return own
+        x = x * seen
+        own_mode = mode[batch]  # (S,)
+        slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
+        encoded: Tensor = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)
+        return encoded
 
 
 class _Layer(nn.Module):
@@ -109,9 +125,11 @@ class _Layer(nn.Module):
             nn.Linear(2 * hidden, hidden),
         )
 
-    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor, graphs: int) -> Tensor:
+    def forward(
+        self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor | None, graphs: int
+    ) -> Tensor:
         n = self.norm(h)
-        parts = [n, global_mean_pool(n, batch, graphs)[batch]]
+        parts = [n, _each(global_mean_pool(n, batch, graphs), batch, n)]
         if self.from_callees is not None and self.from_callers is not None:
             parts.append(self.from_callees(n, edge_index.flip(0), edge_attr))
             parts.append(self.from_callers(n, edge_index, edge_attr))
@@ -159,6 +177,11 @@ def _convolution(config: ModelConfig) -> nn.Module | None:
         conv = GATv2Conv(hidden, hidden // 4, heads=4, edge_dim=len(CALL_FEATURES), add_self_loops=False)
         return _PlainConv(conv, takes_calls=True)
     return _EdgeConv(hidden) if config.convolution == "edge" else None
+
+
+def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:
+    """What is known of each graph, (B, H), told to each of its services, (S, H)."""
+    return pooled.expand_as(like) if batch is None else pooled[batch]
 
 
 def _head(width: int, out: int) -> nn.Sequential:

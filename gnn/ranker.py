@@ -27,6 +27,8 @@ class Ranking:
     ranker: str
     # The ranker is not confident enough to name one; its order is still its best guess.
     unsure: bool = False
+    # The probability of the first candidate below which the ranker is unsure; None when it never is.
+    unsure_below: float | None = None
     # Chance that this is an incident at all; None when the ranker makes no such claim.
     incident_probability: float | None = None
     # Chance of each fault family for the first candidate; for reports, never shown to an agent.

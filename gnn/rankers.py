@@ -62,12 +62,19 @@ def make_ranker(name: str, checkpoint: Path | None = None, seed: int = 0) -> Ran
 
 
 def _graph(folder: Path, name: str) -> Ranker:
+    """The network, or as "mlp" the same without messages and without any column that knows the calls.
+
+    A control that sees no graph shows what the graph is worth: Errica et al., "A Fair Comparison of Graph
+    Neural Networks for Graph Classification", ICLR 2020; for faults in microservices Gao et al. (DiagMLP),
+    ICWS 2025.
+    """
     from gnn.graph_ranker import load_ranker
 
     return load_ranker(folder, name)
 
 
 def _untrained(folder: Path, seed: int) -> Ranker:
+    """The network's shape with fresh weights, which may already tell nodes apart: Kipf and Welling, 2017."""
     from data.observation import parse
     from gnn.checkpoint import CARD, read_card
     from gnn.graph_ranker import untrained_ranker

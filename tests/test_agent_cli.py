@@ -230,6 +230,24 @@ def test_one_case_in_suspects_out(form: str, capsys: pytest.CaptureFixture[str],
     assert ranking["candidates"] and f"1. {ranking['candidates'][0]['service']}" in capsys.readouterr().out
 
 
+def test_rank_says_what_the_network_goes_by(capsys: pytest.CaptureFixture[str], nowhere: Path) -> None:
+    rates = {"api": 0.2, "db": 0.9, "cache": 0.01}
+    services = {name: {"http_server_error_rate": rate} for name, rate in rates.items()}
+    case = {"services": services, "dependency_graph": {"api": ["db", "cache"]}}
+    (nowhere / "case.json").write_text(json.dumps(case))
+    assert answer(["rank", "case.json", "--attribute", "--top", "1", "--json", "out.json"]) == 0
+    out, found = capsys.readouterr().out, json.loads((nowhere / "out.json").read_text())
+    first = found["candidates"][0]["service"]
+    assert set(found["attribution"]) == {first} and "weighs for it: " in out
+    parts = found["attribution"][first]["parts"]
+    assert sum(part["share"] for part in parts if part["contribution"] > 0) == pytest.approx(1.0)
+    assert f"{parts[0]['words']} {parts[0]['share']:.0%}" in out
+    assert answer(["rank", "case.json", "--json", "out.json", "--quiet"]) == 0
+    assert "attribution" not in json.loads((nowhere / "out.json").read_text())
+    assert answer(["rank", "case.json", "--attribute", "--ranker", "zscore"]) == 2
+    assert "choose gnn" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", '{"a": 1}', '{"services": 3}', "[1, 2]"])
 def test_a_case_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixture[str], nowhere: Path) -> None:
     (nowhere / "case.json").write_text(text)

@@ -103,3 +103,17 @@ def test_ctrl_c_ends_the_question(tmp_path: Path) -> None:
     assert terminal.status == 130
     assert "[END] success=false steps=0" in terminal.shown and "--resume r" in terminal.shown
     assert "Traceback" not in terminal.shown
+
+
+def test_a_training_moves_a_bar_and_says_how_to_go_on(tmp_path: Path) -> None:
+    options = ("--simulate", "24", "--epochs", "2000", "--hidden", "8", "--layers", "1", "--device", "cpu")
+    terminal = Terminal(tmp_path, "train", *options, "--out", "r")
+    interrupted = False
+    for shown in terminal.read():
+        if not interrupted and re.search(r"[1-9]\d*/2000", _CODES.sub("", shown)):
+            terminal.interrupt()
+            interrupted = True
+    assert interrupted and terminal.status == 130
+    plain = _CODES.sub("", terminal.shown)
+    assert "AC@1 on held-out" in plain and "firewatch train --resume r" in plain
+    assert "Traceback" not in plain

@@ -88,6 +88,16 @@ def test_what_plays_and_ranks_never_loads_torch() -> None:
     assert not loaded & {"torch", "torch_geometric", "openai"}
 
 
+def test_ranking_one_observation_loads_neither_torch_nor_scipy() -> None:
+    loaded = loaded_by(
+        "from data.incident import Incident; from data.observation import Observation, Service\n"
+        "from gnn.rankers import make_ranker\n"
+        "seen = Observation(services={'a': Service(), 'b': Service()}, call_graph={'a': ('b',)})\n"
+        "make_ranker('gnn').rank(Incident.from_observations([seen]))"
+    )
+    assert not loaded & {"torch", "torch_geometric", "scipy", "networkx", "onnx"}
+
+
 def test_importing_every_module_prints_nothing() -> None:
     names = [".".join(m.with_suffix("").parts).removesuffix(".__init__") for m in MODULES]
     wanted = [name for name in names if not name.endswith("__main__")]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from data.observation import Action
 from data.simulator.scenario import Script, set_up
 from data.simulator.world import Episode
@@ -20,9 +22,11 @@ CALM: dict[str, object] = {
     "blind_root": 0.0,
     "missing_elsewhere": 0.0,
     "blind_elsewhere": 0.0,
+    "unmonitored": 0.0,
     "stale": 0.0,
     "silent": 0.0,
     "load_shift": 0.0,
+    "seasonality": 0.0,
     "lying_logs": 0.0,
 }
 
@@ -94,13 +98,29 @@ def test_lying_logs_order_the_reader_about() -> None:
 
 
 def test_load_shifts_without_a_fault() -> None:
-    shifted = [seed for seed in range(10) if _episode(seed, load_shift=1.0).setup.load[0] != 1.0]
+    shifted = [seed for seed in range(10) if _episode(seed, load_shift=1.0).setup.load.shift != 1.0]
     assert len(shifted) == 10
     episode = _episode(8, load_shift=1.0)
-    while episode.age <= episode.setup.load[1]:
+    while episode.age <= episode.setup.load.since:
         episode.step(WAIT)
     entries = episode.setup.topology.entries
     assert not (episode.state.traffic[entries] == 1.0).any()
+
+
+def test_usual_traffic_swings_without_a_fault_and_changes_nothing_else() -> None:
+    for seed in range(6):
+        calm, busy = _episode(seed), _episode(seed, seasonality=0.3)
+        setup, load = busy.setup, busy.setup.load
+        assert calm.setup.load.at(7) == 1.0 and 0.15 <= load.swing <= 0.3
+        assert len({load.at(tick) for tick in range(20)}) == 20
+        assert setup.topology.names == calm.setup.topology.names
+        healthy = setup.topology.entries.copy()
+        healthy[[fault.service for fault in setup.faults]] = False
+        for _ in range(12):
+            calm.step(WAIT)
+            busy.step(WAIT)
+            there = load.at(busy.age)
+            np.testing.assert_allclose(busy.state.traffic[healthy], there * calm.state.traffic[healthy])
 
 
 def test_victims_can_be_louder_than_the_culprit() -> None:
@@ -132,6 +152,22 @@ def test_being_unmeasured_betrays_nobody() -> None:
         guilty += len(unmeasured & _roots(episode))
         total += len(unmeasured)
     assert guilty > 20 and guilty / total < 0.35
+
+
+def test_a_shared_dependency_that_nobody_monitors_can_be_the_culprit() -> None:
+    names = ("api-gateway", "user-service", "auth-service", "session-service", "cache", "db-proxy")
+    dials = {**CALM, "unmonitored": 1.0, "services": (7, 7)}
+    for seed in range(5):
+        episode = Episode(set_up("hard", seed, None, Script(names, {"cache": "split_brain"}, dials)))
+        topology = episode.setup.topology
+        callers = topology.callers[topology.callees == topology.names.index("cache")]
+        assert len(callers) >= 2
+        for _ in range(8):
+            services = episode.step(WAIT)["observation"]["services"]
+        assert services["cache"]["status"] == services["db-proxy"]["status"] == "unknown"
+        assert services["user-service"]["status"] != "unknown"
+        worse = episode.state.error_rate[callers] - episode.setup.fleet.error_rate[callers]
+        assert worse.max() > 0.05
 
 
 def test_an_unmeasured_culprit_shows_at_its_callers() -> None:

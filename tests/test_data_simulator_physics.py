@@ -1,5 +1,7 @@
 """Propagation: laws of the physics, and one set of numbers for the environment and the batch generator."""
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from data.simulator.generate import run
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.running import RunningFault, drives, hidden_shares
 from data.simulator.scenario import healthy_fleet, set_up
-from data.simulator.topology import KINDS, Topology, from_calls, generate, replicate, union
+from data.simulator.topology import KINDS, Topology, from_calls, generate, union
+from data.simulator.variants import replicate
 from data.simulator.world import Episode
 
 
@@ -64,6 +67,33 @@ def test_states_stay_within_their_ranges(family: str) -> None:
             assert (state.latency_s > 0.0).all() and (state.traffic >= 0.0).all()
 
 
+def test_callers_swallow_retry_and_give_up_waiting() -> None:
+    plain = replace(_chain(2), fallbacks=np.zeros(1), retries=np.zeros(1), breakers=np.zeros(1, dtype=bool))
+
+    def last(family: str, **changes: list[float]) -> State:
+        arrays = {name: np.array(values) for name, values in changes.items()}
+        topology = replace(plain, **arrays)  # type: ignore[arg-type]
+        return _states(topology, [RunningFault(FAMILIES[family], 1)], 24)[-1]
+
+    passed_on = last("bad_deploy", fallbacks=[0.0])
+    assert last("bad_deploy", fallbacks=[1.0]).client_error[0] == 0.0 < passed_on.client_error[0]
+    assert last("bad_deploy", retries=[2.0]).traffic[1] > 1.5 * passed_on.traffic[1]
+    for patience_s in (1.0, 2.0):
+        waiting = last("network_partition", timeouts_s=[patience_s])
+        assert waiting.client_latency_s[0] == pytest.approx(patience_s)
+    twice = last("network_partition", timeouts_s=[1.0], retries=[1.0])
+    assert twice.client_latency_s[0] == pytest.approx(2.0)
+
+
+def test_a_full_pool_refuses_and_its_caller_fails_with_it() -> None:
+    deadlock = RunningFault(FAMILIES["thread_deadlock"], 1, strength=np.eye(len(Drive))[Drive.SATURATION])
+    plain = replace(_chain(2), fallbacks=np.zeros(1))
+    first, *_, last = _states(plain, [deadlock], 20)
+    assert first.saturation[1] < 0.9 < last.saturation[1]
+    assert last.error_rate[1] > first.error_rate[1] + 0.1
+    assert last.error_rate[0] > first.error_rate[0] + 0.1
+
+
 def test_nothing_happens_without_a_fault() -> None:
     topology = generate(np.random.default_rng(3), 30)
     states = _states(topology, [])
@@ -90,6 +120,10 @@ def test_permuting_the_services_permutes_the_states() -> None:
         timeouts_s=topology.timeouts_s[calls],
         retries=topology.retries[calls],
         fallbacks=topology.fallbacks[calls],
+        lags_minutes=topology.lags_minutes[calls],
+        breakers=topology.breakers[calls],
+        groups=topology.groups[order],
+        failovers=topology.failovers[order],
     )
     moved_fleet = Fleet(**{name: getattr(fleet, name)[order] for name in Fleet.__dataclass_fields__})
     here = run(topology, fleet, [RunningFault(FAMILIES["slow_query"], 7)], 0.5, 15)
@@ -125,8 +159,7 @@ def test_environment_and_generator_agree_to_the_last_digit() -> None:
     ]
     demand = np.ones((ticks, int(offsets[-1])))
     for setup, offset, size in zip(setups, offsets, sizes, strict=False):
-        factor, since = setup.load
-        demand[since - 1 if since else 0 :, offset : offset + size] = factor
+        demand[:, offset : offset + size] = [[setup.load.at(tick)] for tick in range(1, ticks + 1)]
     batch = run(whole, fleet, faults, 0.5, ticks, demand)
     for setup, offset, size in zip(setups, offsets, sizes, strict=False):
         episode = Episode(setup)

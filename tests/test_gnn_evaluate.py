@@ -1,9 +1,12 @@
 """Evaluation results: their shape, what is scored, what is hidden, and what recorded traffic gives."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from agent.report.calibration import calibration_section
+from agent.report.results import RankerResult
 from data.episodes import Episode, EpisodeStore
 from data.incident import Incident
 from data.observation import parse
@@ -99,6 +102,27 @@ def test_the_observations_of_one_episode_are_no_independent_evidence():
     few = [case for seed in range(4) for case in episode_cases(episode(seed, "ab"[seed % 2]))]
     low, high = result_of("x", "first", None, score_cases(AlwaysFirst(), few))["ci95"]["ac@1"]
     assert high - low > 0.8  # four episodes, not twelve cases
+
+
+class SureOf(AlwaysFirst):
+    """As the other, but unsure about large systems, at a confidence that it states."""
+
+    def rank(self, incident):
+        unsure = len(incident.services) > 3
+        return replace(super().rank(incident), unsure=unsure, unsure_below=0.6)
+
+
+def test_coverage_and_risk_are_those_at_the_stated_confidence():
+    cases = [incident("1", "a"), incident("2", "b"), incident("3", "b", "abcd"), incident("4", None)]
+    rankers = [(SureOf(), None), (AlwaysFirst(), None)]
+    results = evaluate(rankers, [incident_source("x", cases), incident_source("none", [])])
+    sure, never, nothing, _ = (result["abstention"] for result in results)
+    assert (sure["unsure_below"], sure["answered"], sure["coverage"]) == (0.6, 2, pytest.approx(2 / 3))
+    assert (sure["risk"], sure["risk_unsure"], sure["ci95"]["risk"]) == (0.5, 1.0, [0.0, 1.0])
+    assert never is None and nothing is None  # no confidence is stated, nothing was ranked
+    report = calibration_section([RankerResult.model_validate(results[0])])
+    assert [cell.text for cell in report.table.rows[0]][2:5] == ["0.60", "2", "0.67"]
+    assert calibration_section([RankerResult.model_validate(results[1])]).table is None
 
 
 def test_nothing_scored_is_null_not_zero():

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.generate import SimulationConfig, simulate
+from gnn.deviation import stack
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.topology import calls_of
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
 
@@ -125,3 +128,116 @@ def test_the_page_gives_weight_to_what_happened_at_the_same_time() -> None:
     contrast = featurize(incident).x[:, COLUMN["contrast"]]
     assert contrast[1] > 2.0
     assert abs(contrast[2]) < 0.5
+
+
+def test_incidents_of_any_length_start_together_and_pasts_end_together() -> None:
+    telemetry = {
+        "long": {"cpu": Series(np.array([0.1, 0.2, 0.3]), np.array([0.4]))},
+        "short": {"cpu": Series(np.array([0.5])), "unheard_of_metric": Series(np.ones(9))},
+        "none": {"cpu": Series(np.empty(0), np.array([0.6, 0.7]))},
+    }
+    block = stack(
+        Incident("lengths", ("short", "absent", "none", "long"), {}, telemetry), default_channel_map()
+    )
+    now, past = block.incident[0], block.baseline[0]
+    assert len(block.channel) == 1
+    assert np.array_equal(now[0, :1], [0.5]) and np.isnan(now[0, 1:]).all()
+    assert np.array_equal(now[3, :3], [0.1, 0.2, 0.3])
+    assert np.isnan(now[1:3]).all()
+    assert np.array_equal(past[2, -2:], [0.6, 0.7]) and np.array_equal(past[3, -1:], [0.4])
+    assert np.isnan(past[:2]).all() and np.isnan(past[3, :-1]).all()
+
+
+def test_calls_are_each_told_once_in_order_and_only_among_the_services() -> None:
+    graph = {"c": ["a", "b", "a", "c"], "a": ["b", "stranger"], "stranger": ["a"], "b": []}
+    incident = Incident("calls", ("a", "b", "c"), graph)
+    index = {name: row for row, name in enumerate(incident.services)}
+    assert calls_of(incident, index).edge_index.T.tolist() == [[0, 1], [2, 0], [2, 1]]
+    for nobody in (Incident("calm", ("a",), {"a": []}), Incident("lone", ("a",), {"a": ["a", "b"]})):
+        assert calls_of(nobody, {"a": 0}).edge_index.shape == (2, 0)
+
+
+def test_a_hundred_thousand_services_are_no_special_case() -> None:
+    services = 100_000
+    rng = np.random.default_rng(0)
+    names = tuple(f"s{row}" for row in range(services))
+    latency = np.concatenate([[9.0], 0.1 + 0.01 * rng.random(services - 1)])
+    telemetry = {
+        name: {"latency_p99_s": Series(points)}
+        for name, points in zip(names, latency.reshape(-1, 1), strict=True)
+    }
+    callees = rng.integers(0, services, (services, 3)).tolist()
+    graph = {name: [names[row] for row in rows] for name, rows in zip(names, callees, strict=True)}
+    told = featurize(Incident("huge", names, graph, telemetry))
+    distinct = {(row, callee) for row, rows in enumerate(callees) for callee in rows if callee != row}
+    assert told.x.shape == (services, len(SERVICE_FEATURES))
+    assert np.isfinite(told.x).all()
+    assert told.x[:, COLUMN["latency_tail.peer"]].argmax() == 0
+    assert set(zip(*told.edge_index.tolist(), strict=True)) == distinct
+    assert told.edge_index.shape == (2, len(distinct))
+
+
+def test_an_alert_weighs_more_the_fewer_services_show_it() -> None:
+    alerts = [AlertEvent(name, "metric", "cpu_usage", "up") for name in "abcd"]
+    alerts.append(AlertEvent("b", "metric", "mem_usage", "up"))
+    graph = featurize(Incident("rare", tuple("abcdefgh"), {}, alerts=tuple(alerts)))
+    cpu, memory = (graph.x[:, SERVICE_FEATURES.index(f"{name}.mean")] for name in ("cpu", "memory"))
+    assert memory[1] == pytest.approx(np.log1p(1.0))  # the only one of eight
+    assert cpu[0] == pytest.approx(np.log1p(np.log(2) / np.log(8)))  # one of four of eight
+    assert not cpu[4:].any()
+
+
+def test_timing_tells_what_moves_with_the_page_from_what_was_moved_before() -> None:
+    calm = np.full(12, 0.1)
+    moved = {"page": [0.1, 0.1, 0.9, 0.9], "culprit": [0.1, 0.1, 0.9, 0.9], "old": [0.9, 0.9, 0.9, 0.9]}
+    telemetry = {name: {"latency_p50": Series(np.array(points), calm)} for name, points in moved.items()}
+    graph = featurize(
+        Incident(
+            "timing", tuple(moved), {"page": ["culprit", "old"]}, telemetry, page=Page("page", "latency")
+        )
+    )
+    timing = graph.x[:, SERVICE_FEATURES.index("latency_mid.timing")]
+    assert timing[1] > 0.5 and timing[2] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_an_address_shows_counts_for_the_service_behind_it() -> None:
+    calm, slow = np.full(12, 0.1), np.array([0.1, 0.5, 0.9])
+    telemetry = {
+        "web": {"latency_p50": Series(slow, calm)},
+        "shop": {"latency_p50": Series(slow / 2, calm)},
+        "shop.example": {"latency_p50": Series(slow, calm)},
+        "store": {"latency_p50": Series(np.full(3, 0.1), calm)},
+    }
+    graph = {"web": ["shop", "shop.example"], "shop": ["store"]}
+    x = featurize(Incident("address", tuple(telemetry), graph, telemetry)).x
+    up, echo, echoed = (x[:, SERVICE_FEATURES.index(name)] for name in ("latency_mid.up", "echo", "echoed"))
+    assert up[1] == up[0] and up[2] == 0.0
+    assert echo.argmax() == 2 and echoed.argmax() == 1
+    telemetry["shop.example"]["cpu"] = Series(np.ones(3), np.ones(12))  # known inside: no mere address
+    x = featurize(Incident("address", tuple(telemetry), graph, telemetry)).x
+    assert x[2, SERVICE_FEATURES.index("latency_mid.up")] > 0.0
+
+
+def test_who_was_silent_for_as_long_before_is_not_missed() -> None:
+    gaps = np.array([1.0, 1.0, np.nan, np.nan, np.nan, 1.0, 1.0, 1.0])
+    gone = np.full(3, np.nan)
+    telemetry = {
+        "sleeper": {"latency_p50": Series(gone, gaps)},
+        "lost": {"latency_p50": Series(gone, np.ones(8))},
+    }
+    x = featurize(Incident("gone", tuple(telemetry), {}, telemetry)).x
+    assert x[:, SERVICE_FEATURES.index("latency_mid.gone")].tolist() == [0.0, 1.0]
+
+
+def test_error_lines_are_a_share_of_all_lines() -> None:
+    busy = {
+        "log_err_count": Series(np.full(4, 10.0), np.ones(4)),
+        "log_count": Series(np.full(4, 100.0), np.full(4, 10.0)),
+    }
+    failing = {
+        "log_err_count": Series(np.full(4, 5.0), np.ones(4)),
+        "log_count": Series(np.full(4, 10.0), np.full(4, 10.0)),
+    }
+    x = featurize(Incident("lines", ("busy", "failing"), {}, {"busy": busy, "failing": failing})).x
+    up = x[:, SERVICE_FEATURES.index("logs.up")]
+    assert up[1] > up[0] + 1.0

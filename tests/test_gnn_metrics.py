@@ -7,6 +7,7 @@ import random
 import pytest
 
 from gnn.metrics import (
+    abstention,
     expected_calibration_error,
     interval,
     reliability,
@@ -101,6 +102,14 @@ def test_summaries_carry_the_calibration_of_the_first_candidate():
 def test_risk_falls_with_coverage_when_confidence_means_something():
     points = risk_coverage([0.9, 0.8, 0.8, 0.1, math.nan], [1, 1, 0, 0, 1])
     assert [tuple(point) for point in points] == [(0.9, 0.25, 0.0), (0.8, 0.75, 1 / 3), (0.1, 1.0, 0.5)]
+
+
+def test_being_unsure_costs_coverage_and_saves_mistakes():
+    unsure, correct = [False, False, True, True, True, False], [1, 0.5, 0, 1, 0, math.nan]
+    assert abstention(unsure, correct) == (2, 0.4, 0.25, pytest.approx(2 / 3))
+    answered, coverage, risk, risk_unsure = abstention([True], [1.0])
+    assert (answered, coverage, risk_unsure) == (0, 0.0, 0.0) and math.isnan(risk)
+    assert math.isnan(abstention([], []).coverage) and math.isnan(abstention([False], [1.0]).risk_unsure)
 
 
 def test_intervals_hold_the_mean_and_widen_with_clusters():

@@ -58,12 +58,18 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line itself says what this parameter is."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the results as JSON to this file, or '-' for stdout."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
-Seed = Annotated[int, typer.Option(help="Everything random comes from it: same seed, same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random comes from it: same seed, same result.")]
 
 Env = Annotated[
     str | None,

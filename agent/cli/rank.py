@@ -16,6 +16,13 @@ def rank(
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
     top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
+    attribute: Annotated[
+        bool,
+        typer.Option(
+            "--attribute",
+            help="Also say what the network goes by: the share of each piece of evidence in its lead.",
+        ),
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Ask the model for a short diagnosis.")] = False,
     seed: o.Seed = 0,
     json: o.Json = None,
@@ -25,17 +32,23 @@ def rank(
 
     [dim]Example:[/dim] firewatch rank observation.json --top 3
     """
+    from agent.attributing import attributed, attribution_record
     from agent.case import read_case
     from agent.cli.console import is_stdout, write_json
     from agent.cli.sources import text_of
-    from agent.diagnosis import diagnosis
+    from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.trajectory import ranking_record
     from gnn.rankers import make_ranker
 
     incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
-    ranking = make_ranker(ranker.value, checkpoint, seed).rank(incident)
-    words = diagnosis(incident, ranking, top)
+    maker = make_ranker(ranker.value, checkpoint, seed)
+    ranking, found = maker.rank(incident), NOT_ATTRIBUTED
+    if attribute:
+        ranking, found = attributed(maker, incident, ranking, top, seed)
+    words = diagnosis(incident, ranking, top, found)
     record = {"incident": incident.incident_id, **ranking_record(ranking)}
+    if attribute:
+        record["attribution"] = attribution_record(found)
     if explain:
         from agent.cli import explaining
         from agent.cli.interrupt import run_interruptible

@@ -83,11 +83,6 @@ def run(
     folder = None
     if resume:
         folder = RunFolder.resume(resume)
-        given = {name for name in context.params if _was_given(context, name)}
+        given = {name for name in context.params if o.was_given(context, name)}
         check_same(config, folder, given, out)
     return run_interruptible(play(config, folder, out, settings, json, quiet, pace if watch else None))
-
-
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -55,6 +55,7 @@ def score_rankers(
     if not quiet and not is_stdout(json):
         wide_console().print(text_table(_HEADINGS, map(_row, results)))
         _show_ticks(results)
+        _show_abstention(results)
     config = {
         "episodes_from": [str(path) for path in episodes_from or ()],
         "incidents": [str(path) for path in incidents or ()],
@@ -108,6 +109,22 @@ def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
     ]
     if rows:
         headings = ("source", "ranker", *(f"AC@1 / AC@3 at {tick}" for tick in _TICKS))
+        wide_console().print(text_table(headings, rows))
+
+
+def _show_abstention(results: Sequence[Mapping[str, Any]]) -> None:
+    """How often rankers answer at the confidence that they state, and how often they are wrong then."""
+    rows = [
+        (
+            result["source"],
+            result["ranker"],
+            *(_figure(own[name]) for name in ("unsure_below", "coverage", "risk", "risk_unsure")),
+        )
+        for result in results
+        if (own := result["abstention"])
+    ]
+    if rows:
+        headings = ("source", "ranker", "unsure below", "coverage", "wrong when sure", "wrong when unsure")
         wide_console().print(text_table(headings, rows))
 
 

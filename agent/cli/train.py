@@ -19,7 +19,17 @@ class Convolution(StrEnum):
     DEGREE = "degree"
 
 
+class Precision(StrEnum):
+    """How exactly the forward pass is computed."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
 def train(
+    context: typer.Context,
     episodes_from: o.EpisodesFrom = None,
     incidents: o.Incidents = None,
     simulate: o.Simulate = 0,
@@ -35,9 +45,23 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Own rules that give metric names a meaning.")
     ] = None,
     out: o.Out = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the examples.")] = 30,
-    batch: Annotated[int, typer.Option(min=1, help="Graphs a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 2e-3,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Go on in this folder after the last epoch that was finished there."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the examples. Default: 30.")] = None,
+    patience: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Stop after N epochs without a better one. 0: never.")
+    ] = 0,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Graphs a step. Default: 32, with --init 8.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-6, help="Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005."),
+    ] = None,
     convolution: Annotated[
         Convolution,
         typer.Option(
@@ -46,47 +70,55 @@ def train(
     ] = Convolution.EDGE,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden width.")] = 64,
     layers: Annotated[int, typer.Option(min=0, help="Rounds of message passing.")] = 3,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Of hidden values.")] = 0.1,
+    channel_dropout: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Of whole channels, so that no metric is relied on.")
+    ] = 0.15,
     device: o.DeviceOption = o.Device.AUTO,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: half where there is CUDA, full on the CPU.")
+    ] = Precision.AUTO,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each epoch's figures for TensorBoard here.")
+    ] = None,
     seed: o.Seed = 0,
     json: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
+    With [bold]--init[/bold] and up to 100 labelled incidents every one is held aside in turn; on these the
+    result is never worse than the start. Several processes or machines: put
+    [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
+
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
-    from agent.cli.console import note, write_json
-    from agent.cli.playing import new_folder
-    from agent.cli.sources import channel_map, episodes_of, incidents_of, simulated
-    from agent.provenance import git_revision
-    from gnn.fit import FitJob, fit
-    from gnn.model import ModelConfig
-    from gnn.train import Epoch, TrainConfig
+    from agent.cli.training import TrainRequest, train_ranker
 
-    def show(epoch: Epoch) -> None:
-        note(f"epoch {epoch.number}: loss {epoch.loss:.4f}, AC@1 on held-out {epoch.dev_ac1:.3f}", quiet)
+    def whole(paths: list[Path] | None) -> tuple[Path, ...]:
+        return tuple(path.absolute() for path in paths or ())
 
-    folder = out or new_folder("trained")
-    job = FitJob(
-        config=TrainConfig(
-            model=ModelConfig(convolution=convolution.value, hidden=hidden, layers=layers),
-            epochs=epochs,
-            batch_graphs=batch,
-            learning_rate=learning_rate,
-            seed=seed,
-            device=device.value,
-        ),
-        out=folder,
-        episodes=episodes_of(episodes_from, labels),
-        incidents=incidents_of(incidents),
-        simulated=simulated(simulate, seed),
-        dev_incidents=incidents_of(dev_incidents),
-        init=init,
-        channel_map=channel_map(rules),
-        git=git_revision(),
-        on_epoch=show,
+    asked = TrainRequest(
+        episodes_from=whole(episodes_from),
+        incidents=whole(incidents),
+        simulate=simulate,
+        dev_incidents=whole(dev_incidents),
+        labels=labels and labels.absolute(),
+        init=init and init.absolute(),
+        rules=rules and rules.absolute(),
+        epochs=epochs,
+        patience=patience,
+        batch=batch,
+        learning_rate=learning_rate,
+        convolution=convolution.value,
+        hidden=hidden,
+        layers=layers,
+        dropout=dropout,
+        channel_dropout=channel_dropout,
+        device=device.value,
+        precision=precision.value,
+        tensorboard=tensorboard and tensorboard.absolute(),
+        seed=seed,
     )
-    card, _ = fit(job)
-    note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
-    write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
-    return 0
+    given = {name for name in context.params if o.was_given(context, name)}
+    return train_ranker(asked, given, out, resume, json, quiet)

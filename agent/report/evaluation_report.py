@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.report import charts
+from agent.report.calibration import calibration_section
 from agent.report.document import (
     Chart,
     Report,
@@ -56,14 +57,7 @@ def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
         Section("Rankers", (_READING,), (_measures_chart(results),), _measures_table(results)),
         Section("By kind of case", table=_groups_table(results)),
         Section("By observation", charts=_tick_chart(results)),
-        Section(
-            "Calibration",
-            (
-                "A probability is honest when suspects that claim 70 % are right 7 times in 10: a line on "
-                "the diagonal. The second plot shows what answering only the more confident cases saves.",
-            ),
-            _calibration_charts(results),
-        ),
+        calibration_section(results),
     ]
     return tuple(section for section in sections if section.charts or section.table)
 
@@ -230,45 +224,6 @@ def _tick_chart(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
     )
     axes = ("observation", "observation"), ("value", "AC@1")
     return (charts.lines(rows, *axes, {"source": "source "}, description),) if rows else ()
-
-
-def _calibration_charts(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
-    claimed = [
-        {
-            "name": r.ranker,
-            "source": label_of(r.source),
-            "n": bar.n,
-            "claimed": bar.confidence,
-            "right": bar.accuracy,
-        }
-        for r in results
-        for bar in r.reliability
-    ]
-    answered = [
-        {"name": r.ranker, "source": label_of(r.source), "coverage": point.coverage, "risk": point.risk}
-        for r in results
-        for point in r.risk_coverage
-    ]
-    if not claimed:
-        return ()
-    choice = {"source": "source "}
-    return (
-        charts.lines(
-            claimed,
-            ("claimed", "claimed probability"),
-            ("right", "share that was right"),
-            choice,
-            "Claimed against observed: on the dashed line a claim is honest, below it too bold.",
-            diagonal=True,
-        ),
-        charts.lines(
-            answered,
-            ("coverage", "share of cases answered, most confident first"),
-            ("risk", "share of the answers that are wrong"),
-            choice,
-            "Wrong answers when only the most confident share of cases is answered.",
-        ),
-    )
 
 
 def _groups(result: RankerResult) -> Mapping[str, Measures]:

@@ -110,6 +110,17 @@ class Risk(_Shown):
     risk: float
 
 
+class Abstaining(_Shown):
+    """What the ranker's own "unsure" costs and saves."""
+
+    unsure_below: float
+    answered: int = 0
+    coverage: float | None = None
+    risk: float | None = None
+    risk_unsure: float | None = None
+    ci95: dict[str, Bounds] = Field(default_factory=dict)
+
+
 class RankerResult(Measures):
     """What one ranker made of one source."""
 
@@ -122,6 +133,7 @@ class RankerResult(Measures):
     by_services: dict[str, Measures] = Field(default_factory=dict)
     reliability: tuple[Reliability, ...] = ()
     risk_coverage: tuple[Risk, ...] = ()
+    abstention: Abstaining | None = None
     ms_per_ranking: float | None = None
 
 

@@ -78,10 +78,53 @@ def incidents_of(
     start = 0
     for number, world in enumerate(worlds):
         span = slice(start, start + len(world.topology.names))
-        own = {signal: signals[signal][:, span].T[world.views] for signal in wanted}  # (S, T0 + T)
+        own = _as_shown(rng, {signal: signals[signal][:, span].T for signal in wanted}, world.views)
         incidents.append(_incident(rng, f"{name}-{number}", window, world, own, hidden[span], gaps))
         start = span.stop
     return incidents
+
+
+# The percentile that shows to some of the callers what another shows to all of them.
+_FURTHER_OUT = {
+    "latency_mean": "latency_p90",
+    "latency_p50": "latency_p90",
+    "latency_p90": "latency_p99",
+    "latency_p95": "latency_p99",
+}
+
+
+def _as_shown(
+    rng: np.random.Generator, signals: dict[str, Floats], views: npt.NDArray[np.int64]
+) -> dict[str, Floats]:
+    """What each node shows: its own signals or, for an address, those of the service behind it, from afar.
+
+    From afar calls take a little longer, and only one caller's calls are counted.  {signal: (S, T0 + T)}
+    """
+    address = views != np.arange(len(views))
+    if not address.any():
+        return signals
+    own = {name: values[views] for name, values in signals.items()}
+    # Whose calls are hit sees it in the median already, while all callers together see it in the tail.
+    hit = (address & (rng.random(len(views)) < 0.6))[:, None]
+    for name, tail in _FURTHER_OUT.items():
+        if name in own and tail in own:
+            own[name] = np.where(hit, signals[tail][views], own[name])
+    # … and harder: the calls of others do not dilute it.
+    harder = np.where(hit[:, 0], np.exp(rng.uniform(0.0, 1.5, len(views))), 1.0)[:, None]
+    farther, fewer = rng.uniform(1.0, 1.6, len(views)), rng.uniform(0.2, 1.0, len(views))
+    for name, values in own.items():
+        blur = np.exp(rng.normal(0.0, 0.06, values.shape))
+        if name.startswith("latency"):
+            usual = np.nanmin(np.where(np.isnan(values), np.inf, values), axis=1, keepdims=True)
+            values = usual + harder * (values - usual)
+        factor = farther[:, None] if name.startswith("latency") else 1.0
+        factor = fewer[:, None] if name == "traffic" else factor
+        own[name] = np.where(address[:, None], values * factor * blur, values)
+        if name == "error":
+            own[name] = np.minimum(
+                own[name] * np.where(address, rng.uniform(0.6, 6.0, len(views)), 1.0)[:, None], 1.0
+            )
+    return own
 
 
 def _incident(

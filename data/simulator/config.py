@@ -28,9 +28,11 @@ class WorldConfig:
     blind_root: float = 0.0  # chance that nothing at all is measured at the culprit
     missing_elsewhere: float = 0.0  # share of innocents that lack part of their metrics
     blind_elsewhere: float = 0.0  # share of innocents at which nothing is measured: it betrays nobody
+    unmonitored: float = 0.0  # share of stores, caches, queues and third parties that nobody monitors
     stale: float = 0.0  # share of services whose metrics come a tick or two late
     silent: float = 0.0  # share of services whose metrics stop during the incident
     load_shift: float = 0.0  # chance that traffic changes during the incident for no bad reason
+    seasonality: float = 0.0  # how far the usual traffic swings up and down over time, at most
     lying_logs: float = 0.0  # share of innocents whose logs read like a fault, or order the reader about
 
 
@@ -52,6 +54,7 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         recent_changes=0.2,
         missing_metrics=0.1,
         load_shift=0.2,
+        seasonality=0.05,
         lying_logs=0.2,
     ),
     "hard": WorldConfig(
@@ -72,9 +75,11 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         blind_root=0.2,
         missing_elsewhere=0.2,
         blind_elsewhere=0.1,
+        unmonitored=0.1,
         stale=0.15,
         silent=0.1,
         load_shift=0.4,
+        seasonality=0.2,
         lying_logs=0.4,
     ),
 }

@@ -127,7 +127,7 @@ def _log_alerts(
     blind: npt.NDArray[np.bool_],
 ) -> list[AlertEvent]:
     # Some services write unusual lines all day, whatever happens.
-    background = rng.choice([0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
+    background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
     victims_write = rng.choice([0.0, 0.5, 1.5])
     # Unusual lines at the culprit itself are common, not certain.
     culprit_writes = rng.choice([0.0, 1.0, 3.0])
@@ -138,7 +138,7 @@ def _log_alerts(
             continue
         rate = background[i] + victims_write * ((failing[i] > 0.05) + 0.3 * (slower[i] > 1.0))
         rate += culprit_writes if i in roots else 0.0
-        count = min(int(rng.poisson(rate)), 8)
+        count = min(int(rng.poisson(rate)), 12)
         for pattern in rng.choice(patterns, count, replace=False).tolist():
             events.append(AlertEvent(name, "log", str(pattern)))
     return events

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.simulator.failover import CONVINCED_MINUTES, FAILS_CHECKS
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.generate import run
+from data.simulator.physics import MISSES, PROBES, TOLERANCE, TRIPS
 from data.simulator.running import RunningFault
 from data.simulator.scenario import healthy_fleet
-from data.simulator.topology import from_calls
+from data.simulator.topology import BREAKERS, CACHED, FAILOVER, OUTBOX, from_calls
 
 if TYPE_CHECKING:
     import altair
@@ -148,6 +150,27 @@ def draw(family: str) -> str:
     return f"{vl_convert.vegalite_to_svg(plot.to_dict())}\n<!-- {fingerprint(plot)} -->\n"
 
 
+def travel() -> str:
+    """How every fault reaches others, from the constants of the physics, as Markdown."""
+    (outboxes, *outbox), (caches, *cached), (zones, *moved) = OUTBOX, CACHED, FAILOVER
+    ways = (
+        f"A callee that fails {TOLERANCE:.0%} of its calls or more makes its callers fail in turn, within "
+        "minutes, unless they have a fallback; retries ask it again. Waiting adds up along synchronous "
+        "calls, as far as time-outs allow. A full pool refuses.",
+        f"{BREAKERS:.0%} of calls have a circuit breaker: once {TRIPS:.0%} of the caller's requests fail for "
+        f"that callee's sake, {PROBES:.0%} of the calls are still made, and nobody waits for them.",
+        f"{zones:.0%} of services with a stand-in (a zone twin, another version, further instances) hand "
+        f"{moved[0]:.0%} to {moved[1]:.0%} of their traffic over once they have failed {FAILS_CHECKS:.0%} of "
+        f"requests for {CONVINCED_MINUTES:g} minutes: traffic drops there and rises at the stand-in.",
+        f"What a failing cache does not answer, the store behind it is asked: up to {1 + MISSES:g} times as "
+        "much as usual.",
+        f"{outboxes:.0%} of producers have an outbox that hides a failing queue for {outbox[0]:g} to "
+        f"{outbox[1]:g} minutes; {caches:.0%} of callers with a cache answer from it for {cached[0]:g} to "
+        f"{cached[1]:g} minutes while the store behind it fails.",
+    )
+    return "\n".join(["## How faults travel", "", *(f"- {way}" for way in ways), ""])
+
+
 def document() -> str:
     """The whole file."""
     head = [
@@ -157,7 +180,7 @@ def document() -> str:
         "a fault at pace 1; difficulties run faults one to two times as fast.",
         "",
     ]
-    return "\n".join([*head, *(describe(family) for family in FAMILIES)])
+    return "\n".join([*head, travel(), *(describe(family) for family in FAMILIES)])
 
 
 if __name__ == "__main__":

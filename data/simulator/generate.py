@@ -11,22 +11,16 @@ from data.simulator.assemble import Seen, Window, incidents_of
 from data.simulator.config import SIMPLE_FAMILIES
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.names import ROLES
-from data.simulator.physics import Fleet, Physics, State
+from data.simulator.load import PERIOD_TICKS, wave
+from data.simulator.names import ROLES, stand_ins
+from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
-from data.simulator.topology import (
-    Topology,
-    connect,
-    diluted,
-    from_calls,
-    generate,
-    replicate,
-    union,
-    with_client_views,
-)
+from data.simulator.topology import Topology, connect, from_calls, generate, union
+from data.simulator.variants import diluted, replicate, with_client_views
 
 Floats = npt.NDArray[np.float64]
+_WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
 
 
 @dataclass(frozen=True)
@@ -34,17 +28,20 @@ class SimulationConfig:
     """What is simulated, and how hard it is to read."""
 
     most_services: int = 60  # largest graph; up to 5,000
-    snapshots: float = 0.35  # share of windows without a baseline, in the environment's own vocabulary
-    alerts: float = 0.25  # share of incidents told by alert events only; the rest are baselined series
+    snapshots: float = 0.36  # share of windows without a baseline, in the environment's own vocabulary
+    alerts: float = 0.28  # share of incidents told by alert events only; the rest are baselined series
     healthy: float = 0.06  # share of windows in which nothing is broken
     second_root: float = 0.06  # share with two independent faults
     blind_root: float = 0.12  # chance that nothing is measured at the culprit
     missing_service: float = 0.06  # chance that nothing is measured at an innocent
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
-    client_views: float = 0.2  # share of series in which addresses appear besides the services they lead to
+    client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
+    injected: float = 0.3  # share of faults, outside snapshots, of the kinds that fault injectors set
+    side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
+    drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
     load_shift: float = 0.25  # chance that traffic changes without a fault
-    passing: float = 0.25  # chance that a fault ends by itself within the window
+    passing: float = 0.35  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32
@@ -61,6 +58,7 @@ class Plan:
     faults: tuple[RunningFault, ...]
     dialect: Dialect
     demand: float
+    tolerance: float  # share of failed calls that callers shrug off
 
 
 def run(
@@ -70,9 +68,10 @@ def run(
     minutes: float,
     ticks: int,
     demand: Floats | None = None,  # (ticks, S)
+    tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
 ) -> list[State]:
     """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
-    physics = Physics(topology, fleet)
+    physics = Physics(topology, fleet, tolerance)
     size = len(topology.names)
     hidden = hidden_shares(faults, size)
     states = []
@@ -95,6 +94,14 @@ def simulate(n: int, seed: int = 0, config: SimulationConfig | None = None) -> I
         yield from _chunk(rng, config, worlds, f"sim-{seed}-{chunk}")
         made += worlds
         chunk += 1
+
+
+def topology_key(incident_id: str) -> str | None:
+    """What the ids of simulated incidents on one call graph have in common; None for any other id."""
+    name, _, number = incident_id.rpartition("-")
+    if not name.startswith("sim-") or not number.isdigit():
+        return None
+    return f"{name}-{int(number) // _WORLDS_A_TOPOLOGY}"
 
 
 def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name: str) -> list[Incident]:
@@ -122,15 +129,17 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
         # Some are looked at the moment they begin, others late.
-        patience = 1.5 if window.kind == "snapshot" else 3.0
-        age = min(1.0 + rng.exponential(patience), unseen + window.points - 0.5)
+        youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
+        age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
         fault.minutes = -(unseen + window.points - age) * window.minutes
         if window.kind == "series" and rng.random() < config.passing:
             fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
-    states = run(topology, fleet, faults, window.minutes, unseen + window.points, load)[unseen:]
+    tolerance = np.repeat([plan.tolerance for plan in plans], sizes)
+    ticks = unseen + window.points
+    states = run(topology, fleet, faults, window.minutes, ticks, load, tolerance)[unseen:]
     seen = np.delete(season, slice(window.baseline, window.baseline + unseen), axis=0)
     size = len(topology.names)
     rest = Physics(topology, fleet).step(drives((), size), np.zeros(size), window.minutes)
@@ -157,10 +166,12 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
     plans: list[Plan] = []
     shared: Topology | None = None
     for world in range(worlds):
-        if shared is None or world % 3 == 0:
+        if shared is None or world % _WORLDS_A_TOPOLOGY == 0:
             shared = _topology(rng, config, window)
         topology, views = shared, np.arange(len(shared.names))
-        if window.kind == "series" and rng.random() < config.client_views:
+        dialect = _dialect(rng, window)
+        often = 3.0 if dialect.name == "xray" else 1.0
+        if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
         fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
@@ -169,20 +180,30 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
         wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
-        plant = plants(rng, size, window.minutes, wobble, idle, restless)
+        drifts = window.kind != "snapshot" and rng.random() < config.drifts
+        drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
+        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = _faults(rng, config, topology, views, plant, window)
         _date_changes(rng, plant, faults)
-        dialect = FIREWATCH
-        if window.kind == "series":
-            dialect = (*DIALECTS, FIREWATCH)[int(rng.integers(len(DIALECTS) + 1))]
-        elif window.kind == "alerts":
-            dialect = ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
-        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand))
+        tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
+        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance))
     return plans
+
+
+# Vocabularies that say least or most are read most often.
+_SERIES_DIALECTS = (*DIALECTS, FIREWATCH, *(d for d in DIALECTS if d.name in ("xray", "pods")))
+
+
+def _dialect(rng: np.random.Generator, window: Window) -> Dialect:
+    if window.kind == "series":
+        return _SERIES_DIALECTS[int(rng.integers(len(_SERIES_DIALECTS)))]
+    if window.kind == "alerts":
+        return ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
+    return FIREWATCH
 
 
 def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window) -> Topology:
@@ -191,7 +212,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
         size = int(rng.integers(3, 11))
         names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
         kinds = [ROLES[n].kind for n in names]
-        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting)
+        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting, stand_ins(names))
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)
     if rng.random() < 0.7:
@@ -248,14 +269,52 @@ def _faults(
     pace = (0.5 / window.minutes) ** 0.7
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
-        simple = window.kind == "snapshot" and rng.random() < 0.4
-        known = [FAMILIES[name] for name in SIMPLE_FAMILIES] if simple else list(FAMILIES.values())
+        draw = rng.random()
+        if window.kind == "snapshot" and draw < 0.5:
+            known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
+        elif window.kind != "snapshot" and draw < config.injected:
+            known = [FAMILIES[name] for name in INJECTED]
+        else:
+            known = list(FAMILIES.values())
         fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
         own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
         strength = _strength(rng, window)
-        faults.append(RunningFault(family, service, own_pace, strength))
+        beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
+        faults.append(RunningFault(family, service, own_pace, strength, beside))
     return tuple(faults)
+
+
+# What fault injectors set.
+INJECTED = (
+    "cpu_stress",
+    "memory_stress",
+    "packet_loss",
+    "network_delay",
+    "instance_lost",
+    "uncaught_exception",
+)
+# What a culprit's resources may show besides, whatever its fault: the most of each drive.
+_BESIDE = {
+    Drive.CPU: 0.5,
+    Drive.MEMORY: 0.4,
+    Drive.SATURATION: 0.4,
+    Drive.DISK: 0.3,
+    Drive.NETWORK: 0.2,
+    Drive.SILENCE: 0.95,
+    Drive.RESTARTS: 1.0,
+    Drive.LOGS: 0.8,
+    Drive.CLIENT: 1.0,
+}
+
+
+def _beside(rng: np.random.Generator) -> Floats:
+    """Up to three resources of the culprit that move too: real faults seldom touch one thing.  → (D,)"""
+    beside = np.zeros(DRIVES)
+    for drive in rng.choice(list(_BESIDE), int(rng.integers(1, 4)), replace=False).tolist():
+        beside[drive] = _BESIDE[Drive(drive)] * rng.uniform(0.3, 1.0)
+    beside[Drive.RESTARTS] = float(beside[Drive.RESTARTS] > 0.0)
+    return beside
 
 
 def _strength(rng: np.random.Generator, window: Window) -> Floats:
@@ -263,8 +322,8 @@ def _strength(rng: np.random.Generator, window: Window) -> Floats:
     if window.kind == "snapshot":
         strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
     else:
-        strength = np.exp(rng.normal(-0.4, 0.7) + rng.normal(0.0, 0.8, DRIVES))
-        strength[rng.random(DRIVES) < 0.15] = 0.0
+        strength = np.exp(rng.normal(-0.1, 0.7) + rng.normal(0.0, 0.7, DRIVES))
+        strength[rng.random(DRIVES) < 0.1] = 0.0
         strength[rng.integers(4)] += 0.3
     strength[Drive.RESTARTS] = 1.0
     return strength
@@ -281,10 +340,9 @@ def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[Runni
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
     """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
-    time = np.arange(ticks)[:, None]
+    time = np.arange(ticks, dtype=np.float64)[:, None]
     worlds = len(sizes)
     size = rng.choice([0.0, 0.05, 0.2], worlds)
-    period = rng.uniform(20.0, 300.0, worlds)
+    period = rng.uniform(*PERIOD_TICKS, worlds)
     phase = rng.uniform(0.0, 2.0 * np.pi, worlds)
-    wave = 1.0 + size * np.sin(2.0 * np.pi * time / period + phase)
-    return np.repeat(wave, sizes, axis=1)
+    return np.repeat(wave(size, period, phase, time), sizes, axis=1)

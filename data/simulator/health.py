@@ -28,7 +28,8 @@ def severities(error_rate: Floats, latency_p99_s: Floats, memory: Floats) -> Int
     degraded = (error_rate >= 0.10) | (latency_p99_s >= 0.50)
     critical = (error_rate >= 0.50) | (latency_p99_s >= 2.0)
     down = (error_rate >= 0.90) | (memory >= 0.98)
-    return np.asarray(np.where(down, 3, np.where(critical, 2, degraded)), dtype=np.int64)
+    # Whatever is critical is degraded too.
+    return np.asarray(np.where(down, 3, degraded.astype(np.int64) + critical))
 
 
 def measured_status(own: dict[str, Any]) -> str:

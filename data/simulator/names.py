@@ -13,23 +13,24 @@ class Role:
 
     kind: str = "service"
     calls: tuple[str, ...] = ()
+    stands_in_for: str = ""  # whose work it does too, in another zone or another version
 
 
 _DB = "db-proxy"
 ROLES: dict[str, Role] = {
     "api-gateway": Role("gateway", ("auth-service", "user-service", "search-service")),
-    "api-gateway-az-a": Role("gateway", ("user-service", "auth-service")),
-    "api-gateway-az-b": Role("gateway", ("user-service", "auth-service")),
+    "api-gateway-az-a": Role("gateway", ("user-service", "auth-service"), "api-gateway"),
+    "api-gateway-az-b": Role("gateway", ("user-service", "auth-service"), "api-gateway"),
     "load-balancer": Role("gateway", ("api-gateway", "checkout-service")),
     "auth-service": Role(calls=(_DB, "session-service")),
     "user-service": Role(calls=(_DB, "cache")),
-    "user-service-az-b": Role(calls=(_DB, "cache")),
+    "user-service-az-b": Role(calls=(_DB, "cache"), stands_in_for="user-service"),
     "session-service": Role(calls=("cache",)),
     "checkout-service": Role(calls=("payment-service", "auth-service", "inventory-service")),
-    "checkout-v2-service": Role(calls=("payment-service", "auth-service")),
+    "checkout-v2-service": Role(calls=("payment-service", "auth-service"), stands_in_for="checkout-service"),
     "order-service": Role(calls=("payment-service", "inventory-service", "notification-service")),
     "payment-service": Role(calls=(_DB, "fraud-detection", "payment-provider")),
-    "payment-service-az-b": Role(calls=(_DB,)),
+    "payment-service-az-b": Role(calls=(_DB,), stands_in_for="payment-service"),
     "payment-processor": Role(calls=(_DB, "payment-provider")),
     "payment-provider": Role("external"),
     "fraud-detection": Role(calls=("feature-store",)),
@@ -81,6 +82,16 @@ _SUFFIX = {
     "external": ("provider", "partner", "thirdparty"),
     "sidecar": ("proxy", "envoy", "agent"),
 }
+
+
+def stand_ins(names: Sequence[str]) -> list[int]:
+    """For every well-known service a number, the same for those that can stand in for each other."""
+    numbers: dict[str, int] = {}
+    found = []
+    for number, name in enumerate(names):
+        role = ROLES.get(name)
+        found.append(numbers.setdefault((role.stands_in_for if role else "") or name, number))
+    return found
 
 
 def service_names(rng: np.random.Generator, kinds: Sequence[str]) -> list[str]:

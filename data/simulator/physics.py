@@ -1,8 +1,8 @@
 """The one propagation physics: what faults at some services do to every service, tick by tick.
 
 Failures flow from callee to caller, waiting adds up along synchronous calls, traffic flows from caller to
-callee. The step-by-step environment and the batch generator both run on it; many worlds side by side are one
-larger graph.
+callee, and around what fails where there is a way. The step-by-step environment and the batch generator both
+run on it; many worlds side by side are one larger graph.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.failover import Buffers, Failover
 from data.simulator.faults.base import Drive
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# Callers shrug off a callee that fails fewer calls than this.
-_TOLERANCE = 0.30
+# Callers shrug off a callee that fails fewer calls than this, unless a world says otherwise.
+TOLERANCE = 0.30
 # Share of a callee's pressure that its caller hands on to its own callers.
 _HANDED_ON = 0.4
 # How fast a call to a failing callee takes hold of the caller, and lets go again, a minute.
@@ -28,6 +29,11 @@ _FADE_PER_MINUTE = 0.3
 _LOUDEST = 1.3
 # More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
 _FLOOD = 8.0
+# A breaker opens once so much of the caller's requests fails for this callee's sake, and lets few calls pass.
+TRIPS = 0.4
+PROBES = 0.2
+# Calls of a store on top of the usual, as a share, while the cache before it answers nobody.
+MISSES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +70,16 @@ class State(NamedTuple):
     gc_pause_ms: Floats
     restarts: Floats
     odd_logs: Floats  # unusual lines a request
+    calling_slower_s: Floats  # the part of client_latency_s that is its own way out, not its callees
 
 
 class Physics:
     """Runs one graph forward. `step` is the only thing that changes it."""
 
-    def __init__(self, topology: Topology, fleet: Fleet) -> None:
+    def __init__(self, topology: Topology, fleet: Fleet, tolerance: Floats | float = TOLERANCE) -> None:
         self._topology = topology
         self._fleet = fleet
+        self._tolerance = tolerance  # scalar or (S,)
         self._size = len(topology.names)
         callers = topology.callers
         # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
@@ -84,8 +92,14 @@ class Physics:
         self._ceilings = np.array([patience_s, np.ones(len(callers))])  # (2, E)
         self._gains = np.array([topology.waits, np.full(len(callers), _HANDED_ON)])  # (2, E)
         self._exposed = 1.0 - topology.fallbacks
-        self._demand_share = np.bincount(topology.callees, topology.shares, self._size)
-        self._inner = self._demand_share > 0.0
+        self._failover = Failover(topology.groups, topology.failovers)
+        self._buffers = Buffers(topology.lags_minutes)
+        cached = [topology.kinds[callee] == "cache" for callee in topology.callees]
+        self._behind_cache = topology.behind_cache
+        self._misses = MISSES * topology.shares * cached if self._behind_cache.any() else None  # (E,)
+        usual_demand = np.bincount(topology.callees, topology.shares, self._size)
+        self._inner = usual_demand > 0.0
+        self._usual_demand = np.maximum(usual_demand, 1e-9)
         self._exposure: Floats = np.zeros(len(callers))
         self._flow: Floats = np.ones(self._size)
         self._overload: Floats = np.zeros(self._size)
@@ -96,11 +110,12 @@ class Physics:
         self._timeouts_s[calls] *= factor
         self._ceilings[0, calls] *= factor
 
-    def _spread(self, own: Floats) -> Floats:
+    def _spread(self, own: Floats, tripped: Bools | None) -> Floats:
         """What callers take over from their callees, hop by hop.
 
         Args:
             own: seconds above the usual, and share of failures that counts.  (2, S)
+            tripped: where the caller's circuit breaker is open; None for nowhere.  (E,)
 
         Returns:
             The same with what came from below, the worst callee counting.  (2, S)
@@ -108,9 +123,13 @@ class Physics:
         if not self._has_calls:
             return own
         callees = self._topology.callees
+        gains = self._gains * self._buffers.empty if self._buffers.possible else self._gains
+        if tripped is not None:
+            # Whoever has cut a call off fails at once instead of waiting.
+            gains = np.array([np.where(tripped, 0.0, gains[0]), gains[1]])
         spread = own
         for _ in range(self._topology.depth):
-            calls = np.minimum(spread[:, callees], self._ceilings) * self._gains
+            calls = np.minimum(spread[:, callees], self._ceilings) * gains
             taken = np.zeros_like(own)
             taken[:, self._with_calls] = np.maximum.reduceat(calls, self._starts, axis=1)
             spread = np.array([own[0] + taken[0], np.maximum(own[1], taken[1])])
@@ -130,8 +149,11 @@ class Physics:
         own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
         own_wait = own[Drive.LATENCY] * fleet.latency_scale
 
-        failing = np.where(own_error >= _TOLERANCE, own_error, 0.0)
-        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]))
+        failing = np.where(own_error >= self._tolerance, own_error, 0.0)
+        tripped: Bools | None = topology.breakers & (self._exposure > TRIPS)
+        if not np.any(tripped):
+            tripped = None
+        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]), tripped)
         waits_s = excess - own_wait
 
         late = _unit(excess[callees] / self._timeouts_s - 1.0)
@@ -139,22 +161,40 @@ class Physics:
         if opened is not None:
             pressure = np.where(opened, 0.0, pressure)
         pace = minutes if isinstance(minutes, float) else minutes[topology.callers]
+        if self._buffers.possible:
+            # Slower than twice the usual is reason enough to do without.
+            troubled = (failing[callees] > 0.0) | (excess[callees] > fleet.latency_s[callees])
+            self._buffers.drain(troubled, pace)
+            pressure = np.where(self._buffers.empty, pressure, 0.0)
+        if self._failover.possible:
+            # Health checks ask the service itself, and see no more than its own metrics show.
+            self._failover.check(np.maximum(own_error * (1.0 - hidden), silence), minutes)
+            pressure = pressure * (1.0 - self._failover.moved[callees])
         ceiling = np.minimum(1.0, pressure * _LOUDEST)
         grown = np.minimum(self._exposure + _RISE_PER_MINUTE * pace * pressure, ceiling)
         faded = np.maximum(self._exposure - _FADE_PER_MINUTE * pace, ceiling)
         self._exposure = np.where(self._exposure <= ceiling, grown, faded)
         passed = np.minimum(np.bincount(topology.callers, self._exposure, self._size), 1.0)
 
-        # A request that fails early makes no calls; a failed call with retries is made again.
+        # A failed call with retries is made again; a cut one is not; a cache's misses are asked of the store.
+        frequency = topology.shares * (1.0 + 0.5 * topology.retries * self._exposure)
+        if tripped is not None:
+            frequency = np.where(tripped, PROBES * frequency, frequency)
+        if self._misses is not None:
+            missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
+            more = 1.0 + missed[topology.callers]
+            frequency = np.where(self._behind_cache, frequency * more, frequency)
+        # A request that fails early makes no calls.
         flow = self._flow
         outside = np.ones(self._size) if demand is None else demand
         surge = 1.0 + own[Drive.SURGE]
+        going_on = surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
         for _ in range(2):
-            calling = flow * surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
-            calls = calling[topology.callers] * topology.shares
-            calls = calls * (1.0 + 0.5 * topology.retries * self._exposure)
+            calls = (flow * going_on)[topology.callers] * frequency
             arriving = np.bincount(callees, calls, self._size)
-            flow = np.where(self._inner, arriving / np.maximum(self._demand_share, 1e-9), outside)
+            flow = np.where(self._inner, arriving / self._usual_demand, outside)
+            if self._failover.possible:
+                flow = self._failover.balance(flow)
             flow = np.minimum(flow, _FLOOD)
         self._flow = flow
         traffic = flow * surge * (1.0 - silence)
@@ -165,13 +205,14 @@ class Physics:
         saturation = _unit(0.04 * inflight + own[Drive.SATURATION])
         # Pools that are full refuse: felt from the next tick on.
         self._overload = np.maximum((saturation - 0.9) * 4.0, 0.0)
+        calling_slower_s = own[Drive.CLIENT] * fleet.latency_scale * self._calls_any
         failed = (1.0 - fleet.error_rate) * (1.0 - own_error * seen) * (1.0 - passed)
         return State(
             error_rate=1.0 - failed * (1.0 - 0.5 * self._overload),
             latency_s=fleet.latency_s + slower,
             own_latency_s=0.6 * fleet.latency_s + own_wait * seen,
             client_error=passed,
-            client_latency_s=waits_s + own[Drive.CLIENT] * fleet.latency_scale * self._calls_any,
+            client_latency_s=waits_s + calling_slower_s,
             traffic=traffic,
             cpu=_unit(fleet.cpu * (0.3 + 0.7 * traffic) + own[Drive.CPU]),
             memory=fleet.memory + own[Drive.MEMORY] * (1.0 - fleet.memory),
@@ -183,6 +224,7 @@ class Physics:
             gc_pause_ms=15.0 + own[Drive.GC],
             odd_logs=own[Drive.LOGS],
             restarts=own[Drive.RESTARTS].copy(),
+            calling_slower_s=calling_slower_s,
         )
 
 

@@ -26,6 +26,8 @@ class RunningFault:
     pace: float = 1.0
     # Factors on the drives, for faults that push harder here and softer there; None for the family's own.
     strength: Floats | None = None  # (D,)
+    # Drives besides the family's own, for as long as it runs; None for none.
+    beside: Floats | None = None  # (D,)
     minutes: float = 0.0
     halted: bool = False
     lasts_minutes: float = math.inf  # some faults go as they came
@@ -45,6 +47,8 @@ class RunningFault:
             self.levels[drive] = level
         if self.strength is not None:
             self.levels = np.minimum(self.levels * self.strength, _MOST)
+        if self.beside is not None:
+            self.levels = np.minimum(self.levels + self.beside, _MOST)
 
     def apply(self, remedy: Remedy) -> None:
         """What the remedy does, at once."""

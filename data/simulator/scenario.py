@@ -9,7 +9,8 @@ import numpy as np
 from data.observation import Difficulty
 from data.simulator.config import CONFIGS, WorldConfig
 from data.simulator.faults import FAMILIES, PLAYABLE
-from data.simulator.names import ROLES
+from data.simulator.load import Load, draw
+from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet
 from data.simulator.running import RunningFault
 from data.simulator.topology import Topology, connect, from_calls, generate
@@ -39,7 +40,7 @@ class Setup:
     faults: tuple[RunningFault, ...]
     red_herrings: tuple[int, ...]
     user_facing: tuple[int, ...]
-    load: tuple[float, int]  # traffic changes by this factor from this tick on
+    load: Load  # traffic from outside
     rng: np.random.Generator  # what is left of the seed, for the world's own use
 
 
@@ -88,6 +89,9 @@ def set_up(
         fleet.error_rate[i] = rng.uniform(0.11, 0.25)
         fleet.latency_s[i] = rng.uniform(0.3, 1.2)
     factor = float(rng.choice([0.6, 1.3, 1.6])) if rng.random() < config.load_shift else 1.0
+    since = int(rng.integers(0, 6))
+    # A stream of its own: how traffic swings changes nothing else.
+    swing, period, phase = draw(rng.spawn(1)[0], config.seasonality)
     return Setup(
         config=config,
         topology=topology,
@@ -95,7 +99,7 @@ def set_up(
         faults=faults,
         red_herrings=tuple(sorted(herrings)),
         user_facing=tuple(user_facing),
-        load=(factor, int(rng.integers(0, 6))),
+        load=Load(factor, since, swing, period, phase),
         rng=rng,
     )
 
@@ -107,7 +111,7 @@ def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Scri
         return generate(rng, size, config.waiting)
     names = _choose_services(rng, size, script.services)
     kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
-    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting)
+    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting, stand_ins(names))
 
 
 def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from data.simulator.health import STATUSES, measured_status, severities
 from data.simulator.physics import State
 from data.simulator.running import RunningFault
 from data.simulator.scenario import Setup
+from data.simulator.topology import CALLED_BY_ALL
 
 Floats = npt.NDArray[np.float64]
 _TICK_S = 30
@@ -95,7 +96,10 @@ class Sensors:
             for i, name in enumerate(names)
         ]
         # A stream of its own: how many innocents are unmeasured changes nothing else.
-        unmeasured = (rng.spawn(1)[0].random(size) < config.blind_elsewhere).tolist()
+        blindness = rng.spawn(1)[0]
+        unmeasured = (blindness.random(size) < config.blind_elsewhere).tolist()
+        shared = [kind in CALLED_BY_ALL for kind in setup.topology.kinds]
+        unmonitored = (shared & (blindness.random(size) < config.unmonitored)).tolist()
         self._blind, self._gaps, self._late_ticks, self._silent_from = [], [], [], []
         for i in range(size):
             missing = config.missing_elsewhere if innocent[i] else config.missing_metrics
@@ -106,7 +110,7 @@ class Sensors:
             # Without metrics and without callers it could not be found at all.
             called = bool((setup.topology.callees == i).any())
             hidden = not innocent[i] and called and rng.random() < config.blind_root
-            self._blind.append(hidden or (innocent[i] and unmeasured[i]))
+            self._blind.append(hidden or (innocent[i] and unmeasured[i]) or (called and unmonitored[i]))
             self._late_ticks.append(int(rng.integers(1, 3)) if rng.random() < config.stale else 0)
             self._silent_from.append(int(rng.integers(2, 9)) if rng.random() < config.silent else 10**9)
         self._extras = _extras(setup)

@@ -1,7 +1,7 @@
 """Call graphs: who calls whom, how long they wait, and what kind of service each one is."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,11 +13,19 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
-_CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
+# What many share and nobody owns.
+CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
 # Share of a caller's requests that touch a callee of this kind, and how much of them wait for the answer.
 _SHARE = {"datastore": 0.8, "cache": 0.9, "queue": 0.3, "external": 0.3, "sidecar": 1.0}
 _WAITS = {"queue": 0.0, "cache": 0.8}
 _TIMEOUTS_S = (1.0, 2.0, 2.0, 5.0, 10.0, 30.0)
+# How often, and for how many minutes, callers do without: outboxes before a queue, cached answers of a store.
+OUTBOX = (0.6, 1.0, 4.0)
+CACHED = (0.4, 0.5, 3.0)
+# Share of calls behind a circuit breaker of the caller's own.
+BREAKERS = 0.2
+# How often balancers lead around a failing service that has a stand-in, and with what share of its traffic.
+FAILOVER = (0.7, 0.4, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +41,10 @@ class Topology:
     timeouts_s: Floats  # (E,)
     retries: Floats  # (E,) extra attempts after a failed call
     fallbacks: Floats  # (E,) share of failed calls that the caller hides behind a fallback
+    lags_minutes: Floats  # (E,) how long the caller does without a failing callee before it notices
+    breakers: npt.NDArray[np.bool_]  # (E,) whether a circuit breaker cuts the call off while it keeps failing
+    groups: Ints  # (S,) services with the same number can stand in for each other, as zone twins can
+    failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if there are any
 
     @cached_property
     def call_graph(self) -> dict[str, list[str]]:
@@ -48,6 +60,11 @@ class Topology:
         entry = np.ones(len(self.names), dtype=bool)
         entry[self.callees[self.callers != self.callees]] = False
         return entry
+
+    @cached_property
+    def behind_cache(self) -> npt.NDArray[np.bool_]:
+        """Calls of a store by callers that ask a cache first: it gets what the cache misses.  # (E,)"""
+        return _behind_cache(self.kinds, self.callers, self.callees)
 
     @cached_property
     def depth(self) -> int:
@@ -75,7 +92,24 @@ def union(topologies: Sequence[Topology]) -> Topology:
         timeouts_s=np.concatenate([t.timeouts_s for t in topologies]),
         retries=np.concatenate([t.retries for t in topologies]),
         fallbacks=np.concatenate([t.fallbacks for t in topologies]),
+        lags_minutes=np.concatenate([t.lags_minutes for t in topologies]),
+        breakers=np.concatenate([t.breakers for t in topologies]),
+        groups=np.concatenate([t.groups + o for t, o in zip(topologies, offsets, strict=False)]),
+        failovers=np.concatenate([t.failovers for t in topologies]),
     )
+
+
+def _behind_cache(kinds: Sequence[str], callers: Ints, callees: Ints) -> npt.NDArray[np.bool_]:
+    kind = np.array(kinds)
+    caching = np.zeros(len(kinds), dtype=bool)
+    caching[callers[kind[callees] == "cache"]] = True
+    return np.asarray((kind[callees] == "datastore") & caching[callers])
+
+
+def _sometimes(rng: np.random.Generator, how: tuple[float, float, float], count: int) -> Floats:
+    """0, or with the first number's chance something between the others.  → (count,)"""
+    chance, least, most = how
+    return np.where(rng.random(count) < chance, rng.uniform(least, most, count), 0.0)
 
 
 def from_calls(
@@ -84,12 +118,27 @@ def from_calls(
     calls: Sequence[tuple[int, int]],
     rng: np.random.Generator,
     waiting: float = 1.0,
+    groups: Sequence[int] | None = None,
 ) -> Topology:
-    """Gives every call its rate, patience and retries; `waiting` scales how much callers wait at all."""
+    """Gives every call its rate, patience and retries.
+
+    Args:
+        names: (S,)
+        kinds: (S,)
+        calls: (caller, callee) by position; repeated ones count once.
+        rng: what everything else is drawn from.
+        waiting: scales how much callers wait at all.
+        groups: (S,) services with the same number stand in for each other; nobody for anybody unless given.
+    """
     edges = np.array(sorted(set(calls)), dtype=np.int64).reshape(-1, 2)
     count = len(edges)
     called = [kinds[i] for i in edges[:, 1]]
     spread = rng.uniform(0.5, 1.0, count)
+    # A stream of its own: what softens failures changes nothing else.
+    soft = rng.spawn(1)[0]
+    queues = np.array([kind == "queue" for kind in called], dtype=bool)
+    outboxes = np.where(queues, _sometimes(soft, OUTBOX, count), 0.0)
+    cached = _sometimes(soft, CACHED, count)
     return Topology(
         names=tuple(names),
         kinds=tuple(kinds),
@@ -100,6 +149,10 @@ def from_calls(
         timeouts_s=rng.choice(_TIMEOUTS_S, count),
         retries=rng.choice([0.0, 0.0, 1.0, 2.0], count),
         fallbacks=np.where(rng.random(count) < 0.25, rng.uniform(0.3, 0.9, count), 0.0),
+        lags_minutes=np.where(_behind_cache(kinds, edges[:, 0], edges[:, 1]), cached, outboxes),
+        breakers=soft.random(count) < BREAKERS,
+        groups=np.arange(len(names)) if groups is None else np.asarray(groups, dtype=np.int64),
+        failovers=_sometimes(soft, FAILOVER, len(names)),
     )
 
 
@@ -125,9 +178,9 @@ def connect(names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator
         if not others:
             break
         partner = int(rng.choice(others))
-        leaf = kind in _CALLED_BY_ALL or (kinds[partner] == "gateway" and kind != "gateway")
+        leaf = kind in CALLED_BY_ALL or (kinds[partner] == "gateway" and kind != "gateway")
         call = (partner, i) if leaf else (i, partner)
-        if kinds[call[0]] in _CALLED_BY_ALL and kinds[call[1]] not in _CALLED_BY_ALL:
+        if kinds[call[0]] in CALLED_BY_ALL and kinds[call[1]] not in CALLED_BY_ALL:
             call = (call[1], call[0])
         calls.append(call)
     return calls
@@ -140,9 +193,15 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
     sidecars = int(services * 0.15) if services >= 12 and rng.random() < 0.15 else 0
     gateways = 1 if services < 12 else int(rng.integers(1, 2 + min(6, services // 20)))
     workers = max(1, services - gateways - leaves - sidecars)
+    # A stream of its own: systems in one zone stay as they are.
+    zones = rng.spawn(1)[0]
+    twins = 0
+    if workers >= 4 and zones.random() < 0.25:
+        twins = int(workers * zones.uniform(0.2, 0.45))
+        workers -= twins
     kinds = ["gateway"] * gateways + ["service"] * workers
-    kinds += [str(k) for k in rng.choice(_CALLED_BY_ALL, leaves, p=(0.5, 0.2, 0.15, 0.15))]
-    kinds += ["sidecar"] * (services - len(kinds))
+    kinds += [str(k) for k in rng.choice(CALLED_BY_ALL, leaves, p=(0.5, 0.2, 0.15, 0.15))]
+    kinds += ["sidecar"] * (services - twins - len(kinds))
     names = service_names(rng, kinds)
 
     layers = int(rng.integers(1, 2 + min(5, max(1, workers // 3))))
@@ -167,7 +226,7 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
         users = 1 + int(rng.integers(0, max(2, workers // 3))) if rng.random() < 0.35 else 1
         for user in rng.choice(workers, min(workers, users, 40), replace=False):
             calls.append((gateways + int(user), leaf))
-    for sidecar in range(services - sidecars, services):
+    for sidecar in range(services - twins - sidecars, services - twins):
         calls.append((gateways + int(rng.integers(workers)), sidecar))
     if workers >= 4 and rng.random() < 0.08:  # callers and callees in a ring: callbacks, legacy
         a, b = rng.choice(workers, 2, replace=False)
@@ -175,58 +234,19 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
     for gateway in range(gateways):
         if not any(caller == gateway for caller, _ in calls):
             calls.append((gateway, gateways + int(rng.integers(workers))))
-    return from_calls(names, kinds, [c for c in calls if c[0] != c[1]], rng, waiting)
+    originals = gateways + zones.choice(workers, twins, replace=False)
+    twin_of = {int(original): len(names) + n for n, original in enumerate(originals)}
+    names += [f"{names[original]}-az-b" for original in twin_of]
+    kinds += [kinds[original] for original in twin_of]
+    calls += _in_zone(calls, twin_of)
+    groups = [*range(services - twins), *twin_of]
+    return from_calls(names, kinds, [c for c in calls if c[0] != c[1]], rng, waiting, groups)
 
 
-def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topology:
-    """Callers that need a callee for part of their requests: up to `most` of its failures go unnoticed."""
-    unneeded = most * rng.random(len(topology.callers))
-    return replace(
-        topology,
-        fallbacks=1.0 - (1.0 - topology.fallbacks) * (1.0 - unneeded),
-        waits=topology.waits * (1.0 - 0.8 * unneeded),
-    )
-
-
-def with_client_views(topology: Topology, rng: np.random.Generator, share: float) -> tuple[Topology, Ints]:
-    """Adds nodes that are only another's address: what callers see of a load balancer or remote host.
-
-    Returns:
-        The graph, and for every node the service whose behaviour it shows, itself for real ones.  (S,)
-    """
-    size = len(topology.names)
-    shown = [i for i in range(size) if (topology.callees == i).any() and rng.random() < share]
-    copies = {service: size + n for n, service in enumerate(shown)}
-    seen = np.flatnonzero(np.isin(topology.callees, shown))
-    callers = np.concatenate([topology.callers, topology.callers[seen]])
-    callees = np.concatenate([topology.callees, [copies[int(i)] for i in topology.callees[seen]]])
-    order = np.lexsort((callees, callers))
-    nothing = np.zeros(len(seen))
-    grown = Topology(
-        names=(*topology.names, *(f"{topology.names[i]}_remote" for i in shown)),
-        kinds=(*topology.kinds, *("external" for _ in shown)),
-        callers=callers[order].astype(np.int64),
-        callees=callees[order].astype(np.int64),
-        shares=np.concatenate([topology.shares, nothing + 0.1])[order],
-        waits=np.concatenate([topology.waits, nothing])[order],
-        timeouts_s=np.concatenate([topology.timeouts_s, nothing + 1.0])[order],
-        retries=np.concatenate([topology.retries, nothing])[order],
-        fallbacks=np.concatenate([topology.fallbacks, nothing + 1.0])[order],
-    )
-    return grown, np.array([*range(size), *shown], dtype=np.int64)
-
-
-def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
-    count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
-    first = np.concatenate([[0], np.cumsum(count)])
-    names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]
-    kinds = [k for k, c in zip(topology.kinds, count, strict=True) for _ in range(c)]
-    calls = [
-        (int(first[a]) + i, int(first[b]) + j)
-        for a, b in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True)
-        for i in range(int(count[a]))
-        for j in range(int(count[b]))
-    ]
-    copied = from_calls(names, kinds, calls, rng)
-    return diluted(copied, rng, 1.0 - 0.5 / copies)
+def _in_zone(calls: Sequence[tuple[int, int]], twin_of: Mapping[int, int]) -> list[tuple[int, int]]:
+    """The calls of the twins: within their zone where the callee has a twin too, from outside to both."""
+    copied = []
+    for caller, callee in calls:
+        if caller in twin_of or callee in twin_of:
+            copied.append((twin_of.get(caller, caller), twin_of.get(callee, callee)))
+    return copied

@@ -69,11 +69,12 @@ class Episode:
         was_ailing = {index for index, _, _ in self._ailing}
         mitigated_before = self.ledger.mitigated_at_tick is not None
         self.state = self._advance()
-        self.ledger.impact(self._find_ailing(), self.tick)
+        self._ailing = self._find_ailing()
+        self.ledger.impact(self._ailing, self.tick)
         result = act(self, action)
         if action.action_type in REMEDIATIONS:
             self.state = self._propagate(minutes=0.0)
-        self._ailing = self._find_ailing()
+            self._ailing = self._find_ailing()
         burn = self.burn_rate
         if self.cheap_investigations and action.action_type in INVESTIGATIONS:
             self.cheap_investigations -= 1
@@ -156,9 +157,8 @@ class Episode:
             for index in closed:
                 del self.broken_until[index]
             opened = np.isin(setup.topology.callees, list(self.broken_until))
-        factor, since = setup.load
         size = len(setup.topology.names)
-        demand = np.full(size, factor) if factor != 1.0 and self.age >= since else None
+        demand = np.full(size, setup.load.at(self.age))
         own = drives(setup.faults, size)
         return self.physics.step(own, self._hidden, minutes, demand, opened)
 

@@ -1,4 +1,7 @@
-"""The handcrafted ranker of the original FirewatchEnv agent: severity, blast radius and status in one sum."""
+"""The handcrafted ranker of the original FirewatchEnv agent: severity, blast radius and status in one sum.
+
+Source: that agent's contract, term by term; its recorded rankings are reproduced exactly.
+"""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class RunawayProcess(FaultFamily):
         Symptom(Drive.CPU, jump=0.35, per_minute=0.1, ceiling=0.7),
         Symptom(Drive.MEMORY, jump=0.25, per_minute=0.1, ceiling=0.7),
         Symptom(Drive.LATENCY, jump=0.25, per_minute=0.3, ceiling=3.0),
-        Symptom(Drive.ERROR, per_minute=0.03, ceiling=0.2, after_minutes=1.0),
+        Symptom(Drive.ERROR, per_minute=0.03, ceiling=0.2, after_minutes=2.5),
     )
     remedies = (
         Remedy("restart_service", "halt", "Restarted {service}. The process is gone."),
@@ -167,8 +167,9 @@ class DiskFull(FaultFamily):
     )
     symptoms = (
         Symptom(Drive.DISK, jump=0.3, per_minute=0.2, ceiling=0.62),
-        Symptom(Drive.LATENCY, per_minute=0.4, ceiling=3.0, after_minutes=0.5),
-        Symptom(Drive.ERROR, per_minute=0.25, ceiling=0.9, after_minutes=0.8),
+        Symptom(Drive.LATENCY, per_minute=0.4, ceiling=3.0, after_minutes=1.0),
+        # 0.35 of it was full before: nothing is left after a minute and a half.
+        Symptom(Drive.ERROR, per_minute=0.25, ceiling=0.9, after_minutes=1.5),
         Symptom(Drive.DESCRIPTORS, per_minute=10.0, ceiling=200.0),
     )
     remedies = (

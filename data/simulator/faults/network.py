@@ -73,7 +73,7 @@ class PacketLoss(FaultFamily):
     callees_see = "Traffic from it falls away."
     symptoms = (
         Symptom(Drive.NETWORK, jump=0.25, ceiling=0.25),
-        Symptom(Drive.SILENCE, jump=0.45, ceiling=0.45),
+        Symptom(Drive.SILENCE, jump=0.6, ceiling=0.6),
         Symptom(Drive.LATENCY, jump=0.6, per_minute=0.4, ceiling=4.0),
         Symptom(Drive.ERROR, jump=0.1, per_minute=0.08, ceiling=0.5),
     )
@@ -159,9 +159,11 @@ class InstanceLost(FaultFamily):
         Symptom(Drive.ERROR, jump=0.7, per_minute=0.2, ceiling=1.0),
         Symptom(Drive.RESTARTS, jump=1.0, ceiling=1.0),
         # What starts up again computes, fills memory and opens threads before it serves.
-        Symptom(Drive.CPU, jump=0.25, ceiling=0.25),
-        Symptom(Drive.MEMORY, jump=0.15, ceiling=0.15),
+        Symptom(Drive.CPU, jump=0.3, ceiling=0.3),
+        Symptom(Drive.MEMORY, jump=0.25, ceiling=0.25),
         Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),
+        Symptom(Drive.DISK, jump=0.06, ceiling=0.06),
+        Symptom(Drive.LOGS, jump=0.2, ceiling=0.2),
     )
     hidden = 0.6
     remedies = (

@@ -1,0 +1,186 @@
+"""Trains a ranker: what `train` does once its options are read."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.cli.console import note, write_json
+from agent.cli.playing import new_folder
+from agent.cli.sources import channel_map, episodes_of, incidents_of, simulated
+from agent.cli.training_progress import TensorBoard, TrainingProgress
+from agent.provenance import git_revision
+from data.errors import FirewatchError, SettingsError
+from gnn.adapt import ADAPTING
+from gnn.checkpoint import CARD
+from gnn.fit import FitJob, fit
+from gnn.model import Convolution, ModelConfig
+from gnn.train import Epoch, TrainConfig
+from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
+
+REQUEST, STATE = "training.json", "training.safetensors"
+# What may differ when a training goes on: it decides where and how it runs, not what comes out.
+_FREE = {"device", "tensorboard"}
+_SHAPE = ("convolution", "hidden", "layers", "dropout")
+
+
+class TrainRequest(BaseModel):
+    """The options of one training, kept beside what it writes until it is done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    episodes_from: tuple[Path, ...] = ()
+    incidents: tuple[Path, ...] = ()
+    simulate: int = 0
+    dev_incidents: tuple[Path, ...] = ()
+    labels: Path | None = None
+    init: Path | None = None
+    rules: Path | None = None
+    epochs: int | None = None
+    patience: int = 0
+    batch: int | None = None
+    learning_rate: float | None = None
+    convolution: Convolution = "edge"
+    hidden: int = 64
+    layers: int = 3
+    dropout: float = 0.1
+    channel_dropout: float = 0.15
+    device: str = "auto"
+    precision: Precision = "auto"
+    tensorboard: Path | None = None
+    seed: int = 0
+
+    @property
+    def config(self) -> TrainConfig:
+        """The training that is asked for; what is left open depends on `init`."""
+        fixed = {"epochs": self.epochs, "batch_graphs": self.batch, "learning_rate": self.learning_rate}
+        chosen = {name: value for name, value in fixed.items() if value is not None}
+        return TrainConfig(
+            model=ModelConfig(
+                convolution=self.convolution, hidden=self.hidden, layers=self.layers, dropout=self.dropout
+            ),
+            patience=self.patience,
+            channel_dropout=self.channel_dropout,
+            device=self.device,
+            precision=self.precision,
+            seed=self.seed,
+            **{**(ADAPTING if self.init else {}), **chosen},
+        )
+
+
+def train_ranker(
+    asked: TrainRequest,
+    given: Collection[str],
+    out: Path | None,
+    resume: Path | None,
+    json: Path | None,
+    quiet: bool,
+) -> int:
+    """Trains what was asked for, or goes on in the folder `resume`; returns the exit status.
+
+    Raises:
+        SettingsError: the options contradict each other or the folder.
+    """
+    if resume is not None:
+        if out is not None and out.resolve() != resume.resolve():
+            raise SettingsError(f"--out {out} and --resume {resume} name different folders: leave --out away")
+        if not (resume / REQUEST).exists() and (resume / CARD).exists():
+            note(f"{resume}: this training is done", quiet)
+            return 0
+        asked = _unfinished(resume, asked, given)
+    for name in _SHAPE if asked.init else ():
+        if name in given:
+            raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
+    with workers(asked.device) as together:
+        return _run(asked, resume, out, together, json, quiet or not together.leads)
+
+
+def _run(
+    asked: TrainRequest,
+    resume: Path | None,
+    out: Path | None,
+    together: Workers,
+    json: Path | None,
+    quiet: bool,
+) -> int:
+    config = asked.config
+    pick_precision(config.precision, pick_device(config.device))  # better refused now than after the reading
+    folder = resume or out or new_folder("trained")
+    if resume is None and (folder / STATE).exists():
+        raise SettingsError(
+            f"{folder} holds an interrupted training: use --resume {folder}, or remove {folder / STATE}"
+        )
+    with (
+        TrainingProgress(config.epochs, quiet) as progress,
+        TensorBoard(asked.tensorboard if together.leads else None) as board,
+    ):
+
+        def tell(epoch: Epoch) -> None:
+            progress.epoch_done(epoch)
+            board.epoch_done(epoch)
+
+        job = FitJob(
+            config=config,
+            out=folder,
+            episodes=episodes_of(asked.episodes_from, asked.labels),
+            incidents=incidents_of(asked.incidents),
+            simulated=simulated(asked.simulate, asked.seed),
+            dev_incidents=incidents_of(asked.dev_incidents),
+            init=asked.init,
+            channel_map=channel_map(asked.rules),
+            git=git_revision(),
+            on_examples=progress.examples_read,
+            on_epoch=tell,
+            workers=together,
+            state=folder / STATE,
+        )
+        if together.leads:
+            _keep(folder / REQUEST, asked)
+        try:
+            card, _ = fit(job)
+        except FirewatchError:
+            if resume is None and together.leads:  # nothing was begun that could go on
+                (folder / REQUEST).unlink()
+            raise
+        except KeyboardInterrupt:
+            note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
+            raise
+    if together.leads:
+        (folder / REQUEST).unlink(missing_ok=True)
+        if card.metrics.get("adapted") == 0.0:
+            note("The start is kept: labels held aside do not show that adapting helps", quiet)
+        note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
+        write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
+    return 0
+
+
+def _keep(path: Path, asked: TrainRequest) -> None:
+    """Writes the request, whole or not at all, with paths that mean the same from any folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(asked.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _unfinished(folder: Path, asked: TrainRequest, given: Collection[str]) -> TrainRequest:
+    """The request that was interrupted in `folder`, with those options of now that may differ."""
+    path = folder / REQUEST
+    try:
+        kept = TrainRequest.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{folder}: no interrupted training there ({REQUEST} is missing)") from None
+    except (UnicodeDecodeError, ValidationError):
+        raise SettingsError(f"{path}: damaged – remove it and start again with --out {folder}") from None
+    changed: dict[str, Any] = {}
+    for name in TrainRequest.model_fields:
+        if name not in given or getattr(asked, name) == getattr(kept, name):
+            continue
+        if name not in _FREE:
+            shown = getattr(kept, name)
+            option = name.replace("_", "-")
+            raise SettingsError(
+                f"--{option}: the training in {folder} was started with {shown}; leave it away"
+            )
+        changed[name] = getattr(asked, name)
+    return kept.model_copy(update=changed)

@@ -1,0 +1,116 @@
+"""The evidence of an incident in pieces that a person can name, and the incident without some of them."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+from data.channels import Channel, ChannelMap
+from data.incident import AlertEvent, Incident, Series
+
+Kind = Literal["channel", "alerts", "call", "page"]
+
+
+class Piece(NamedTuple):
+    """One piece of evidence.
+
+    What a trace says of a call belongs to the call, with the call itself; a metric's or a log's alert belongs
+    to its channel beside the series of that channel; what no rule knows is among the service's other alerts.
+    """
+
+    kind: Kind
+    service: str  # of a call: who is called; of the page: who paged
+    detail: str = ""  # the channel, or who calls
+
+    def __str__(self) -> str:
+        if self.kind == "channel":
+            return f"{self.detail} of {self.service}"
+        if self.kind == "call":
+            return f"calls from {self.detail} to {self.service}"
+        return f"other alerts of {self.service}" if self.kind == "alerts" else f"the page of {self.service}"
+
+
+def pieces_of(incident: Incident, channel_map: ChannelMap) -> tuple[Piece, ...]:
+    """All evidence about the services of `incident`, each piece once, in the incident's order."""
+    services = frozenset(incident.services)
+    found = dict.fromkeys(
+        Piece("channel", service, meaning.channel)
+        for service in incident.services
+        for name in incident.telemetry.get(service, {})
+        if (meaning := channel_map(name)) is not None
+    )
+    found.update(
+        dict.fromkeys(
+            piece
+            for alert in incident.alerts
+            if (piece := _piece_of(alert, services, channel_map)).service in services
+        )
+    )
+    found.update(dict.fromkeys(Piece("call", callee, caller) for caller, callee in _calls(incident)))
+    if incident.page is not None and incident.page.service in services:
+        found[Piece("page", incident.page.service)] = None
+    return tuple(found)
+
+
+def without(incident: Incident, removed: Collection[Piece], channel_map: ChannelMap) -> Incident:
+    """The same incident as if nobody had seen the pieces `removed`; its services all stay."""
+    if not removed:
+        return incident
+    gone = frozenset(removed)
+    services = frozenset(incident.services)
+    blind = {piece.service for piece in gone if piece.kind == "channel"}
+    callers = {piece.detail for piece in gone if piece.kind == "call"}
+    return replace(
+        incident,
+        telemetry={
+            service: dict(_kept(service, metrics, gone, channel_map)) if service in blind else metrics
+            for service, metrics in incident.telemetry.items()
+        },
+        alerts=tuple(a for a in incident.alerts if _piece_of(a, services, channel_map) not in gone),
+        call_graph={
+            caller: [callee for callee in callees if Piece("call", callee, caller) not in gone]
+            if caller in callers
+            else callees
+            for caller, callees in incident.call_graph.items()
+        },
+        call_telemetry={
+            (caller, callee): metrics
+            for (caller, callee), metrics in incident.call_telemetry.items()
+            if Piece("call", callee, caller) not in gone
+        },
+        page=None if incident.page and Piece("page", incident.page.service) in gone else incident.page,
+    )
+
+
+def _calls(incident: Incident) -> Iterator[tuple[str, str]]:
+    """(caller, callee) of the call graph and of measured calls; a service that calls itself is no call."""
+    services = frozenset(incident.services)
+    named = ((caller, callee) for caller, callees in incident.call_graph.items() for callee in callees)
+    for caller, callee in (*named, *incident.call_telemetry):
+        if caller != callee and caller in services and callee in services:
+            yield caller, callee
+
+
+def _kept(
+    service: str, metrics: Mapping[str, Series], gone: frozenset[Piece], channel_map: ChannelMap
+) -> Iterable[tuple[str, Series]]:
+    for name, series in metrics.items():
+        meaning = channel_map(name)
+        if meaning is None or Piece("channel", service, meaning.channel) not in gone:
+            yield name, series
+
+
+def _piece_of(alert: AlertEvent, services: frozenset[str], channel_map: ChannelMap) -> Piece:
+    """Where an alert belongs."""
+    if alert.kind == "trace":
+        if alert.caller in services and alert.caller is not None and alert.caller != alert.service:
+            return Piece("call", alert.service, alert.caller)
+        slow = Channel.LATENCY_TAIL if alert.caller != alert.service else Channel.OWN_LATENCY
+        return Piece("channel", alert.service, slow if alert.direction == "PD" else Channel.ERROR)
+    if alert.kind == "log":
+        return Piece("channel", alert.service, Channel.LOGS)
+    meaning = channel_map(alert.name)
+    return (
+        Piece("alerts", alert.service)
+        if meaning is None
+        else Piece("channel", alert.service, meaning.channel)
+    )

@@ -1,0 +1,160 @@
+"""`train` as scripts and people see it: killed and resumed, in two processes, logged, and refused."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from agent.cli import answer
+from agent.cli.training import REQUEST, STATE
+from data.simulator.generate import simulate
+from gnn.graph_ranker import load_ranker
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("train", "--hidden", "8", "--layers", "1", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def started(*command: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {name: value.tobytes() for name, value in load_file(folder / "model.safetensors").items()}
+
+
+def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*SMALL, "--simulate", "24", "--epochs", "60")
+    killed = started("agent", *options, "--out", "killed")
+    while not (nowhere / "killed" / STATE).exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".part"} == {REQUEST, STATE}
+    assert answer([*options, "--out", "killed"]) == 2
+    assert "--resume killed" in capsys.readouterr().err
+    assert answer(["train", "--resume", "killed", "--seed", "3"]) == 2
+    assert capsys.readouterr().err == (
+        "firewatch: --seed: the training in killed was started with 0; leave it away\n"
+    )
+    assert answer(["train", "--resume", "killed"]) == 0
+    first = re.search(r"epoch (\d+):", capsys.readouterr().err)
+    assert first and int(first[1]) > 1
+    assert answer([*options, "--out", "whole", "--quiet"]) == 0
+    assert weights(nowhere / "killed") == weights(nowhere / "whole")
+    assert {path.name for path in (nowhere / "killed").iterdir()} == {
+        path.name for path in (nowhere / "whole").iterdir()
+    }
+    assert answer(["train", "--resume", "killed"]) == 0
+    assert "done" in capsys.readouterr().err
+
+
+# Of these incidents 45 are learnt from: in the last batch of each epoch one of two processes has no share.
+SHARED = (
+    *SMALL,
+    "--simulate",
+    "52",
+    "--epochs",
+    "3",
+    "--batch",
+    "4",
+    "--dropout",
+    "0",
+    "--channel-dropout",
+    "0",
+)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint `one` of a training in one process, its results and its curves."""
+    folder = tmp_path_factory.mktemp("alone")
+    out, results, curves = (str(folder / name) for name in ("one", "one.json", "curves"))
+    options = ("--out", out, "--json", results, "--tensorboard", curves, "--quiet")
+    assert answer([*SHARED, *options]) == 0
+    return folder
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows: name → (epoch, value)."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone: Path) -> None:
+    together = started(
+        *("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "agent", *SHARED, "--out", "two", "--json", "two.json"),
+    )
+    _, err = together.communicate(timeout=120)
+    assert together.returncode == 0, err
+    one, two = (
+        json.loads((at / f"{at_name}.json").read_text()) for at, at_name in ((alone, "one"), (nowhere, "two"))
+    )
+    assert sum(one["trained_on"].values()) % 4 == 1
+    alike = {"checkpoint": "two", "temperature": pytest.approx(one["temperature"], rel=0.01)}
+    assert two == {**one, **alike}
+    ours, theirs = load_ranker(alone / "one"), load_ranker(nowhere / "two")
+    for case in simulate(20, seed=5):
+        expected = {c.service: c.probability for c in ours.rank(case).candidates}
+        found = {c.service: c.probability for c in theirs.rank(case).candidates}
+        assert found == pytest.approx(expected, abs=5e-3)
+    told = [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+)", err, re.MULTILINE)]
+    assert told == pytest.approx([loss for _, loss in curves(alone / "curves")["loss/train"]], abs=1e-3)
+
+
+def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
+    found = curves(alone / "curves")
+    assert set(found) == {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}
+    assert {tuple(epoch for epoch, _ in curve) for curve in found.values()} == {(1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--resume", "absent"], "no interrupted training"),
+        (["--resume", "absent", "--out", "other"], "leave --out away"),
+        (["--simulate", "8", "--precision", "fp16"], "--precision fp16 needs CUDA"),
+        (["--init", "absent", "--simulate", "8"], "--hidden: the checkpoint of --init"),
+        (["--incidents", "absent.jsonl"], "absent.jsonl"),
+        (["--simulate", "8", "--learning-rate", "0"], "--learning-rate"),
+        (["--simulate", "8", "--seed", "-1"], "--seed"),
+        ([], "no incident with a known root cause"),
+    ],
+)
+def test_unusable_options_are_one_clear_line_and_status_2(
+    arguments: list[str], said: str, nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer([*SMALL, *arguments, "--quiet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1 and said in captured.err
+    assert [path for path in nowhere.rglob("*") if path.is_file()] == []
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # how Python knows what is not there
+    assert answer([*SMALL, "--simulate", "8", "--tensorboard", "curves"]) == 2
+    assert "pip install 'firewatch-rca[tensorboard]'" in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""Evidence says the same of a service whatever the number of its peers."""
+
+import numpy as np
+import pytest
+
+from data.channels import default_channel_map
+from data.incident import Incident, Series
+from gnn.evidence import explain
+
+
+def crowd(peers: int) -> Incident:
+    """One service with many errors among `peers` whose errors are evenly spread around 1 %."""
+    usual = np.linspace(0.00999, 0.01001, peers)
+    telemetry = {f"p{i}": {"error_rate": Series(np.array([rate]))} for i, rate in enumerate(usual.tolist())}
+    telemetry["loud"] = {"error_rate": Series(np.array([0.8, np.nan]))}  # its latest point is missing
+    telemetry["mute"] = {"error_rate": Series(np.full(2, np.nan))}
+    graph = {"p0": ("loud", "loud"), "p1": ("loud",), "loud": ("loud", "mute")}
+    return Incident("crowd", tuple(telemetry), graph, telemetry)
+
+
+@pytest.mark.parametrize("peers", [21, 2_001])
+def test_a_service_is_compared_with_all_its_peers(peers: int) -> None:
+    evidence = explain(crowd(peers), ["loud", "mute", "p2"], default_channel_map())
+    (sentence,) = evidence["loud"]
+    assert sentence.startswith("error_rate is 0.8 where its peers have 0.01")
+    assert evidence["mute"] == ("1 of 1 callers are degraded too: loud",)
+    assert evidence["p2"] == ()
+
+
+def test_callers_that_suffer_are_named_once_each() -> None:
+    calm = 0.1 + 0.001 * np.arange(5)
+    slow = {"latency_p99_s": Series(np.array([0.9]), calm)}
+    graph = {"a": ("store", "store"), "b": ("store",), "store": ("store",), "c": ()}
+    incident = Incident("shared", ("a", "b", "c", "store"), graph, {"a": slow, "b": slow, "c": slow})
+    (sentence,) = explain(incident, ["store"], default_channel_map())["store"]
+    assert sentence == "2 of 2 callers are degraded too: a, b"
