@@ -45,30 +45,27 @@ class Vocabulary:
         return {token: index for index, token in enumerate(self.tokens)}
 
     @cached_property
-    def _identity(self) -> dict[str, int]:
-        return {service: index for index, service in enumerate(self.services)}
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.services)
 
     def knows(self, incident: Incident) -> float:
         """The share of the incident's services that belong to the system, 0..1."""
-        known = sum(service in self._identity for service in incident.services)
+        known = sum(service in self._known for service in incident.services)
         return known / len(incident.services) if incident.services else 0.0
 
     def rows(self, incident: Incident) -> tuple[Floats, Floats]:
         """Describes each service, and the incident as a whole, in the system's own words.
 
         Returns:
-            (S, V + 8 + services): tokens, order of the first alerts, which service it is; and (2·V,).
+            (S, V + 8): tokens, order of the first alerts; and (2·V,).
         """
         counted = np.zeros((len(incident.services), len(self.tokens)))
-        identity = np.zeros((len(incident.services), len(self.services)))
-        for row, (service, tokens) in enumerate(zip(incident.services, _tokens(incident), strict=True)):
+        for row, tokens in enumerate(_tokens(incident)):
             for token, value in tokens.items():
                 if (column := self._column.get(token)) is not None:
                     counted[row, column] = value
-            if (own := self._identity.get(service)) is not None:
-                identity[row, own] = 1.0
         whole = np.concatenate([counted.mean(axis=0), counted.max(axis=0)])
-        return np.hstack([counted, _order(incident), identity]), whole
+        return np.hstack([counted, _order(incident)]), whole
 
 
 def _tokens(incident: Incident) -> list[dict[str, float]]:
