@@ -41,8 +41,8 @@ def tiny(convolution: Convolution = "edge", **fields: object) -> TrainConfig:
     return TrainConfig(model=shape, **{"epochs": 3, **fields})
 
 
-def net_of(convolution: Convolution) -> RootCauseNet:
-    torch.manual_seed(0)
+def net_of(convolution: Convolution, seed: int = 0) -> RootCauseNet:
+    torch.manual_seed(seed)
     return RootCauseNet(ModelConfig(convolution=convolution, hidden=16, layers=2)).eval()
 
 
@@ -122,7 +122,9 @@ def test_training_beats_fresh_weights(examples: list[Example]) -> None:
         hits = [e.is_root[s.argmax()] for s, e in zip(scores, held_out, strict=True) if e.is_root.any()]
         return float(np.mean(hits))
 
-    assert right(net) > right(net_of("edge")) + 0.1
+    # A single net with fresh weights may be lucky.
+    fresh = [right(net_of("edge", seed)) for seed in range(8)]
+    assert right(net) > float(np.mean(fresh)) + 0.1
 
 
 def test_adapting_never_ends_worse_on_what_was_held_out(examples: list[Example]) -> None:
