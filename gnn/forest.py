@@ -46,8 +46,19 @@ class Forest:
 
         Raises:
             KeyError: a part is missing.
+            ValueError: the parts do not make a forest.
         """
-        return Forest(**{part.name: arrays[f"{prefix}{part.name}"] for part in fields(Forest)})
+        forest = Forest(**{part.name: arrays[f"{prefix}{part.name}"] for part in fields(Forest)})
+        nodes = len(forest.share)
+        sides = (forest.left, forest.right, forest.column, forest.threshold)
+        pointers = np.concatenate([forest.first, forest.left, forest.right])
+        if any(part.shape != (nodes,) for part in sides) or forest.share.ndim != 2:
+            raise ValueError("its parts are not equally long")
+        if forest.depth.shape != (1,) or forest.depth[0] > nodes:
+            raise ValueError("its depth is wrong")
+        if not len(forest.first) or pointers.min() < 0 or pointers.max() >= nodes or forest.column.min() < 0:
+            raise ValueError("a node points outside")
+        return forest
 
 
 def grow(rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, trees: int) -> Forest:
@@ -61,23 +72,6 @@ def grow(rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, 
         columns: share of the columns that each split chooses from.
         trees: T.
     """
-    forest, _ = _grown(rows, classes, count, seed, columns, trees)
-    return forest
-
-
-def grow_unseen(
-    rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, trees: int
-) -> tuple[Forest, Floats]:
-    """As `grow`, and for each row the shares by those trees that did not learn from it: (N, C)."""
-    forest, model = _grown(rows, classes, count, seed, columns, trees)
-    unseen = np.zeros((len(rows), count))
-    unseen[:, model.classes_] = np.nan_to_num(model.oob_decision_function_)
-    return forest, unseen
-
-
-def _grown(
-    rows: Floats, classes: Ints, count: int, seed: int, columns: float, trees: int
-) -> tuple[Forest, Any]:
     from sklearn.ensemble import ExtraTreesClassifier
 
     model = ExtraTreesClassifier(
@@ -98,7 +92,7 @@ def _grown(
     share[:, model.classes_] = np.concatenate([tree.value[:, 0, :] for tree in parts])
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
     column = np.concatenate([tree.feature for tree in parts])
-    forest = Forest(
+    return Forest(
         first=starts,
         column=np.where(leaf, 0, column).astype(np.int32),
         threshold=np.concatenate([tree.threshold for tree in parts]),
@@ -107,4 +101,3 @@ def _grown(
         share=share,
         depth=np.array([max(tree.max_depth for tree in parts)], dtype=np.int32),
     )
-    return forest, model

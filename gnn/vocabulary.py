@@ -40,6 +40,11 @@ class Vocabulary:
         ordered = sorted(support, key=lambda token: (-support[token], token))[:_MOST]
         return Vocabulary(tuple(t for t in ordered if support[t] >= _SUPPORT), tuple(sorted(services)))
 
+    @property
+    def width(self) -> int:
+        """Columns that describe a service: V + 8."""
+        return len(self.tokens) + 2 * (1 + len(_KINDS))
+
     @cached_property
     def _column(self) -> dict[str, int]:
         return {token: index for index, token in enumerate(self.tokens)}
@@ -109,7 +114,7 @@ def _tokens(incident: Incident) -> list[dict[str, float]]:
 
 
 def _order(incident: Incident) -> Floats:
-    """When each service first alerts, of any kind and of each kind, and its rank in that: (S, 8), 0 is first."""
+    """When each service first alerts, in all and by kind, and its rank in that: (S, 8), 0 is first."""
     first = np.ones((len(incident.services), 1 + len(_KINDS)))
     if incident.alerts:
         row = {service: index for index, service in enumerate(incident.services)}
@@ -137,7 +142,9 @@ def _deviations(incident: Incident) -> dict[str, dict[str, float]]:
     past = _sorted([series.baseline for _, _, series in named])
     now = _sorted([series.incident for _, _, series in named])
     median, level = _median(past), np.abs(_median(past))
-    spread = np.maximum(_MAD_TO_SIGMA * _median(np.sort(np.abs(past - median[:, None]), axis=1)), 0.05 * level)
+    spread = np.maximum(
+        _MAD_TO_SIGMA * _median(np.sort(np.abs(past - median[:, None]), axis=1)), 0.05 * level
+    )
     known = np.isfinite(past)
     mean = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     deviation = np.where(known, past - mean[:, None], 0.0)
