@@ -2,8 +2,8 @@
 
 The network sees only what travels between systems. A forest over one system's vocabulary sees the rest: this
 log line means a failed login, that metric is a noisy one. It tells which fault an incident looks like, and of
-each service whether it would be the root of such a fault. The two opinions are pooled as a weighted sum of log
-probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+each service whether it would be the root of such a fault. The two opinions are pooled as a weighted sum of
+log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
 
 Shapes: S services, K faults.
 """
