@@ -162,7 +162,7 @@ def choose_pool(
 
     found = minimize(loss, [0.5, 0.5], method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2).x.round(4)
     alone, together = rated(np.array([1.0, 0.0])), rated(found)
-    better = together.ac1 >= alone.ac1 and together.loss < alone.loss
+    better = _pool(found).forest > 0 and together.ac1 >= alone.ac1 and together.loss < alone.loss
     return (_pool(found), together) if better else (Pool(), alone)
 
 

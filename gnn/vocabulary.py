@@ -15,6 +15,7 @@ import numpy.typing as npt
 from data.incident import Incident
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _KINDS = ("metric", "trace", "log")
 _SUPPORT = 3  # incidents that a token must occur in to be worth a column
@@ -50,27 +51,30 @@ class Vocabulary:
         return {token: index for index, token in enumerate(self.tokens)}
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.services)
+    def _number(self) -> dict[str, int]:
+        return {service: index for index, service in enumerate(self.services)}
+
+    def numbers(self, incident: Incident) -> Ints:
+        """Which of `services` each service of the incident is, or one more for a stranger: (S,)."""
+        return np.array([self._number.get(name, len(self.services)) for name in incident.services], np.int64)
 
     def knows(self, incident: Incident) -> float:
         """The share of the incident's services that belong to the system, 0..1."""
-        known = sum(service in self._known for service in incident.services)
-        return known / len(incident.services) if incident.services else 0.0
+        return float((self.numbers(incident) < len(self.services)).mean()) if incident.services else 0.0
 
     def rows(self, incident: Incident) -> tuple[Floats, Floats]:
         """Describes each service, and the incident as a whole, in the system's own words.
 
         Returns:
-            (S, V + 8): tokens, order of the first alerts; and (2·V,).
+            (S, V + 8): tokens, order of the first alerts; and the means and maxima of these, (2·V + 16,).
         """
         counted = np.zeros((len(incident.services), len(self.tokens)))
         for row, tokens in enumerate(_tokens(incident)):
             for token, value in tokens.items():
                 if (column := self._column.get(token)) is not None:
                     counted[row, column] = value
-        whole = np.concatenate([counted.mean(axis=0), counted.max(axis=0)])
-        return np.hstack([counted, _order(incident)]), whole
+        rows = np.hstack([counted, _order(incident)])
+        return rows, np.concatenate([rows.mean(axis=0), rows.max(axis=0)])
 
 
 def _tokens(incident: Incident) -> list[dict[str, float]]:
