@@ -5,6 +5,7 @@ Shapes: N rows, F columns, C classes, T trees.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,19 @@ class Forest:
         """The mean share of each class over the trees, (N, C), for rows (N, F)."""
         x = rows.astype(np.float32)  # as the trees were grown
         node = np.broadcast_to(self.first, (len(x), len(self.first)))
-        each = np.arange(len(x))[:, None]
+        start = np.arange(len(x))[:, None] * x.shape[1]  # of each row in the flat block
+        flat = x.ravel()
         for _ in range(int(self.depth[0])):
-            goes_left = x[each, self.column[node]] <= self.threshold[node]
-            node = np.where(goes_left, self.left[node], self.right[node])
-        return np.asarray(self.share[node].mean(axis=1, dtype=float))
+            right = flat.take(start + self.column.take(node)) > self.threshold.take(node)
+            below = self._children.take(2 * node + right)
+            if (below == node).all():
+                break
+            node = below
+        return np.asarray(self.share.take(node, axis=0).mean(axis=1, dtype=float))
+
+    @cached_property
+    def _children(self) -> Ints:
+        return np.stack([self.left, self.right], axis=1).ravel()
 
     def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
         """The parts by name, for a file."""

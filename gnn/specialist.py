@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 FILE = "specialist.safetensors"
 _FORESTS = ("of_service", "of_unusual", "of_incident")
-_TREES = 150
+_TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
 _FLOOR = 1e-3  # no service is ruled out
 _RARE = 0.02  # added to a fault's share before dividing by it
