@@ -48,13 +48,17 @@ def examples_of(incidents: Iterable[Incident], channel_map: ChannelMap | None = 
     An incident whose roots are not among its services cannot be learnt from and is left out; one without any
     root is an example of health.
     """
-    for incident in incidents:
+    for incident in filter(has_example, incidents):
         roots = set(incident.root_causes)
         is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
-        if not len(is_root) or (roots and not is_root.any()):
-            continue
         graph = featurize(incident, channel_map)
         yield Example(graph, is_root, incident.fault, incident.system)
+
+
+def has_example(incident: Incident) -> bool:
+    """Whether an incident can be learnt from: it has services, and its roots, if any, are among them."""
+    roots = set(incident.root_causes)
+    return bool(incident.services) and (not roots or not roots.isdisjoint(incident.services))
 
 
 def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:

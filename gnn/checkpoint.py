@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from data.errors import FirewatchError, SchemaError
 from data.observation import parse
 from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
+from gnn.specialist import FILE, Pool, Specialist, save_specialist
 
 if TYPE_CHECKING:
     from gnn.model import ModelConfig, RootCauseNet
@@ -39,11 +40,13 @@ class Card(BaseModel):
     temperature: dict[str, float] = {}
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = 0.0
+    # How much the network and the forest that knows one system count; without such a forest None.
+    pool: Pool | None = None
     git: str | None = None
 
 
-def save(net: "RootCauseNet", card: Card, folder: Path) -> None:
-    """Writes weights, export and card; an existing checkpoint in `folder` is replaced."""
+def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist | None = None) -> None:
+    """Writes weights, export, specialist and card; an existing checkpoint in `folder` is replaced."""
     from safetensors.torch import save_file
 
     from gnn.export import export_onnx
@@ -51,6 +54,10 @@ def save(net: "RootCauseNet", card: Card, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / WEIGHTS)
     export_onnx(net, folder / EXPORT)
+    if specialist is None:
+        (folder / FILE).unlink(missing_ok=True)
+    else:
+        save_specialist(specialist, folder)
     text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 

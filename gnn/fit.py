@@ -18,7 +18,9 @@ from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of
 from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
-from gnn.train import Epoch, Rating, TrainConfig, rate, score_examples, train
+from gnn.features import MODES
+from gnn.own_system import MANY, Labels, specialise, unseen_scores
+from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
 from gnn.workers import ALONE, Workers
 
 if TYPE_CHECKING:
@@ -114,8 +116,12 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
     dev = list(examples_of(job.dev_incidents, job.channel_map))
     few = init is not None and len(rooted) <= FEW and not dev
-    held_out = [] if few else [e for e, name in zip(examples, ids, strict=True) if is_dev(name)]
-    learnt = examples if few else [e for e, name in zip(examples, ids, strict=True) if not is_dev(name)]
+    labels = Labels.of(job.incidents, examples, [group_of(name) for name in ids])
+    in_turn = init is None and not dev and labels is not None and len(examples) <= MANY
+    held_out = [] if few or in_turn else [e for e, name in zip(examples, ids, strict=True) if is_dev(name)]
+    learnt = (
+        examples if not held_out else [e for e, name in zip(examples, ids, strict=True) if not is_dev(name)]
+    )
     if not any(example.is_root.any() for example in learnt):
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
@@ -131,11 +137,22 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
         dev, before, after = unseen, adapted.before, adapted.after
         metrics["adapted"] = adapted.step
+    elif in_turn and labels is not None:
+        net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
+        unseen, scores = unseen_scores(config, labels, job.workers)
+        dev, after = unseen, rate_scores(scores, unseen)
     else:
         unseen, dev = [*held_out, *dev], dev or held_out
         net = train(config, learnt, dev, init, job.on_epoch, job.workers, job.state)
         scores, after = score_examples(net, unseen), rate(net, dev)
         before = rate(init, dev) if init is not None else before
+    temperature = _temperatures(scores, unseen, init_card)
+    specialised = None
+    if labels is not None:
+        logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
+        specialised = specialise(labels.apart(held_out), unseen, logits, config.seed)
+    if specialised is not None:
+        after = specialised.unseen
     card = card_for(
         config.model,
         training=config.model_dump(mode="json", exclude={"model"}),
@@ -146,12 +163,13 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1_before": _rounded(before.ac1),
             **metrics,
         },
-        temperature=_temperatures(scores, unseen, init_card),
+        temperature=temperature,
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
+        pool=specialised.specialist.pool if specialised else None,
         git=job.git,
     )
     if job.workers.leads:
-        save(net, card, job.out)
+        save(net, card, job.out, specialised.specialist if specialised else None)
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, net

@@ -13,6 +13,7 @@ from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
 from gnn.evidence import explain
 from gnn.features import MODES, Graph, featurize
 from gnn.ranker import Candidate, Ranking
+from gnn.specialist import Specialist, load_specialist
 
 if TYPE_CHECKING:
     from gnn.model import ModelConfig
@@ -32,13 +33,20 @@ class GraphRanker:
         card: the checkpoint's card, for temperatures and families.
         name: how results are reported.
         channel_map: how metric names are read; the default rules when None.
+        specialist: what the labels of one system taught beside the network.
     """
 
     def __init__(
-        self, network: Network, card: Card, name: str = "gnn", channel_map: ChannelMap | None = None
+        self,
+        network: Network,
+        card: Card,
+        name: str = "gnn",
+        channel_map: ChannelMap | None = None,
+        specialist: Specialist | None = None,
     ) -> None:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
+        self._specialist = specialist
         self._families = tuple(card.model.get("families", ()))
 
     @property
@@ -58,7 +66,14 @@ class GraphRanker:
 
     def scores(self, incident: Incident) -> Floats:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
-        return self._network(featurize(incident, self._channel_map))[0]
+        graph = featurize(incident, self._channel_map)
+        root = self._network(graph)[0]
+        return self._logits(root, incident, graph).astype(np.float32) if self._specialist else root
+
+    def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
+        """Calibrated: their softmax means what it says; with a specialist, of both opinions."""
+        logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
+        return self._specialist.blend(logits, incident, graph) if self._specialist else logits
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
@@ -66,8 +81,11 @@ class GraphRanker:
             return Ranking((), self._name)
         graph = featurize(incident, self._channel_map)
         root, family, is_incident = self._network(graph)
+        logits = self._logits(root, incident, graph)
+        if self._specialist:
+            root = logits.astype(np.float32)
         order = np.argsort(-root, kind="stable")
-        probability = _softmax(root / self._card.temperature.get(MODES[graph.mode], 1.0))
+        probability = _softmax(logits)
         first = [incident.services[i] for i in order[:_EXPLAINED]]
         evidence = explain(incident, first, self._channel_map)
         names = (incident.services[i] for i in order.tolist())
@@ -117,7 +135,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
         root, family, incident = session.run(None, inputs)
         return root, family, incident
 
-    return GraphRanker(network, card, name, channel_map)
+    specialist = load_specialist(folder, card.pool) if card.pool else None
+    return GraphRanker(network, card, name, channel_map, specialist)
 
 
 def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
@@ -145,6 +164,6 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
     return GraphRanker(network, card_for(config), "untrained")
 
 
-def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
+def _softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     weight = np.exp(np.asarray(logits, dtype=np.float64) - float(np.max(logits)))
     return np.asarray(weight / weight.sum())

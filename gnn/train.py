@@ -168,7 +168,7 @@ def rate(net: RootCauseNet, examples: Sequence[Example], workers: Workers = ALON
     return Rating(hits / len(rooted), loss / len(rooted)) if rooted else Rating(math.nan, math.nan)
 
 
-def rate_scores(scores: Sequence[Floats], examples: Sequence[Example]) -> Rating:
+def rate_scores(scores: Sequence[npt.NDArray[np.floating]], examples: Sequence[Example]) -> Rating:
     """AC@1 and loss of root scores, an (S,) array an example; every example has a root."""
     if not examples:
         return Rating(math.nan, math.nan)
@@ -184,13 +184,13 @@ def dev_ac1(net: RootCauseNet, examples: Sequence[Example]) -> float:
     return rate(net, examples).ac1
 
 
-def _first_is_root(score: Floats, is_root: npt.NDArray[np.bool_]) -> float:
+def _first_is_root(score: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
     """The chance, over the order of ties, that the first service is a root cause."""
     first = score == score.max()
     return float((first & is_root).sum() / first.sum())
 
 
-def _surprise(score: Floats, is_root: npt.NDArray[np.bool_]) -> float:
+def _surprise(score: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
     """How little of the softmax is on the root causes: its negative logarithm."""
     shifted = score.astype(float) - score.max()
     return float(np.log(np.exp(shifted).sum()) - np.log(np.exp(shifted[is_root]).sum()))

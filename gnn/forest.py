@@ -1,0 +1,112 @@
+"""A forest of decision trees as plain arrays: grown by scikit-learn, read without it.
+
+Shapes: N rows, F columns, C classes, T trees.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """All nodes of all trees side by side; a leaf is its own child."""
+
+    first: Ints  # (T,) the top node of each tree
+    column: Ints  # (nodes,)
+    threshold: Floats  # (nodes,) up to it left, above it right
+    left: Ints  # (nodes,)
+    right: Ints  # (nodes,)
+    share: npt.NDArray[np.float32]  # (nodes, C) share of each class among what fell into the node
+    depth: Ints  # (1,) of the deepest tree
+
+    def predict(self, rows: Floats) -> Floats:
+        """The mean share of each class over the trees, (N, C), for rows (N, F)."""
+        x = rows.astype(np.float32)  # as the trees were grown
+        node = np.broadcast_to(self.first, (len(x), len(self.first)))
+        start = np.arange(len(x))[:, None] * x.shape[1]  # of each row in the flat block
+        flat = x.ravel()
+        for _ in range(int(self.depth[0])):
+            right = flat.take(start + self.column.take(node)) > self.threshold.take(node)
+            below = self._children.take(2 * node + right)
+            if (below == node).all():
+                break
+            node = below
+        return np.asarray(self.share.take(node, axis=0).mean(axis=1, dtype=float))
+
+    @cached_property
+    def _children(self) -> Ints:
+        return np.stack([self.left, self.right], axis=1).ravel()
+
+    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
+        """The parts by name, for a file."""
+        return {f"{prefix}{part.name}": getattr(self, part.name) for part in fields(self)}
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> "Forest":
+        """What `arrays` wrote.
+
+        Raises:
+            KeyError: a part is missing.
+            ValueError: the parts do not make a forest.
+        """
+        forest = Forest(**{part.name: arrays[f"{prefix}{part.name}"] for part in fields(Forest)})
+        nodes = len(forest.share)
+        sides = (forest.left, forest.right, forest.column, forest.threshold)
+        pointers = np.concatenate([forest.first, forest.left, forest.right])
+        if any(part.shape != (nodes,) for part in sides) or forest.share.ndim != 2:
+            raise ValueError("its parts are not equally long")
+        if forest.depth.shape != (1,) or forest.depth[0] > nodes:
+            raise ValueError("its depth is wrong")
+        if not len(forest.first) or pointers.min() < 0 or pointers.max() >= nodes or forest.column.min() < 0:
+            raise ValueError("a node points outside")
+        return forest
+
+
+def grow(rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, trees: int) -> Forest:
+    """Grows extremely randomised trees (Geurts et al., "Extremely randomized trees", Machine Learning 2006).
+
+    Args:
+        rows: (N, F).
+        classes: (N,) below `count`; a class without rows gets share 0.
+        count: C.
+        seed: same seed, same trees.
+        columns: share of the columns that each split chooses from.
+        trees: T.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    model = ExtraTreesClassifier(
+        n_estimators=trees, min_samples_leaf=2, max_features=columns, bootstrap=True, random_state=seed
+    ).fit(rows, classes)
+    parts = [estimator.tree_ for estimator in model.estimators_]
+    sizes = [tree.node_count for tree in parts]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
+    own = [np.arange(size) + start for size, start in zip(sizes, starts, strict=True)]
+    leaf = np.concatenate([tree.children_left < 0 for tree in parts])
+    node = np.concatenate(own)
+
+    def children(side: str) -> Ints:
+        shifted = [getattr(tree, side) + start for tree, start in zip(parts, starts, strict=True)]
+        return np.where(leaf, node, np.concatenate(shifted)).astype(np.int32)
+
+    share = np.zeros((len(node), count), dtype=np.float32)
+    share[:, model.classes_] = np.concatenate([tree.value[:, 0, :] for tree in parts])
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
+    column = np.concatenate([tree.feature for tree in parts])
+    return Forest(
+        first=starts,
+        column=np.where(leaf, 0, column).astype(np.int32),
+        threshold=np.concatenate([tree.threshold for tree in parts]),
+        left=children("children_left"),
+        right=children("children_right"),
+        share=share,
+        depth=np.array([max(tree.max_depth for tree in parts)], dtype=np.int32),
+    )

@@ -1,0 +1,171 @@
+"""Training on the labels of one system: what network and forest say of incidents that neither has seen."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from data.incident import Incident
+from gnn.batch import Example, has_example
+from gnn.specialist import Floats, Pool, Specialist, grow_specialist, log_softmax, pooled
+from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
+from gnn.workers import ALONE, Workers
+
+Scores = npt.NDArray[np.float32]
+
+FOLDS = 5
+MANY = 400  # labelled incidents above which a fixed share is held out: each fold would cost a whole training
+_LEAST = 10  # labelled incidents below which there is nothing to choose a pool by
+_ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
+_MOST = 4.0  # a weight in the pool
+_PULL = 1.0  # towards even weights, in nats; fades as cases are added
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled incidents of one system and their examples, side by side."""
+
+    incidents: tuple[Incident, ...]
+    examples: tuple[Example, ...]
+    folds: tuple[int, ...]  # of the same number: learnt from, or held aside, together
+
+    @staticmethod
+    def of(
+        incidents: Sequence[Incident], examples: Sequence[Example], groups: Sequence[str]
+    ) -> "Labels | None":
+        """The labels in folds that keep groups whole; None if they are too few or not of one system.
+
+        Args:
+            incidents: all that was learnt from; None, too, if anything else was.
+            examples: of them; an incident without an example is passed over.
+            groups: of each example.
+        """
+        usable = [incident for incident in incidents if has_example(incident)]
+        rooted = [incident for incident in usable if incident.root_causes]
+        roots = {service for incident in rooted for service in incident.root_causes}
+        enough = len(set(groups)) >= _LEAST and len(rooted) >= _LEAST and len(roots) >= _ROOTS
+        if len(usable) != len(examples) or not enough or not _one_system(usable):
+            return None
+        order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+        return Labels(tuple(usable), tuple(examples), tuple(order[group] % FOLDS for group in groups))
+
+    def apart(self, held_out: Sequence[Example]) -> "Labels":
+        """The same labels, those that were held out as the one fold held aside; without any as they are."""
+        aside = {id(example) for example in held_out}
+        if not aside:
+            return self
+        return replace(self, folds=tuple(int(id(example) in aside) for example in self.examples))
+
+
+def _one_system(incidents: Sequence[Incident]) -> bool:
+    """Whether the incidents share their services: on average half of each are in most incidents."""
+    counts = Counter(service for incident in incidents for service in incident.services)
+    common = {service for service, count in counts.items() if count >= len(incidents) / 2}
+    shares = [sum(name in common for name in i.services) / len(i.services) for i in incidents if i.services]
+    return len({incident.system for incident in incidents}) == 1 and sum(shares) >= len(shares) / 2
+
+
+def unseen_scores(
+    config: TrainConfig, labels: Labels, workers: Workers = ALONE
+) -> tuple[list[Example], list[Scores]]:
+    """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
+
+    Without a root in the other folds there is no such network and no such scores.
+    """
+    unseen: list[Example] = []
+    scores: list[Scores] = []
+    for aside, seen in _splits(labels.folds):
+        learnt = [labels.examples[number] for number in seen]
+        its = [labels.examples[number] for number in aside if labels.examples[number].is_root.any()]
+        if its and any(example.is_root.any() for example in learnt):
+            unseen += its
+            scores += score_examples(train(config, learnt, workers=workers), its)
+    return unseen, scores
+
+
+class Specialised(NamedTuple):
+    """A specialist and what spoke for it."""
+
+    specialist: Specialist
+    unseen: Rating  # of what it and the network say together of incidents that neither had seen
+
+
+def specialise(
+    labels: Labels, unseen: Sequence[Example], logits: Sequence[npt.NDArray[np.floating]], seed: int
+) -> Specialised | None:
+    """A specialist that is heard as far as it helps on incidents that it had not seen; None if it does not.
+
+    Args:
+        labels: of one system.
+        unseen: examples that the network had not seen; those that are not of `labels` are passed over.
+        logits: the network's, calibrated, an (S,) array an example.
+        seed: same seed, same forest.
+    """
+    its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
+    network: list[Floats] = []
+    forest: list[Floats] = []
+    judged: list[Example] = []
+    for aside, seen in _splits(labels.folds):
+        numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
+        if numbers and any(labels.incidents[number].root_causes for number in seen):
+            grown = _grown(labels, seen, seed)
+            for number in numbers:
+                example = labels.examples[number]
+                judged.append(example)
+                network.append(log_softmax(its_logits[id(example)]))
+                forest.append(np.log(grown.chances(labels.incidents[number], example.graph)))
+    if len(judged) < _LEAST:
+        return None
+    pool, rating = choose_pool(network, forest, judged)
+    if not pool.forest:
+        return None
+    return Specialised(_grown(labels, range(len(labels.examples)), seed).heard(pool), rating)
+
+
+def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """For each fold the numbers in it, and those outside."""
+    for fold in sorted(set(folds)):
+        yield (
+            [number for number, its in enumerate(folds) if its == fold],
+            [number for number, its in enumerate(folds) if its != fold],
+        )
+
+
+def _grown(labels: Labels, numbers: Sequence[int], seed: int) -> Specialist:
+    incidents = [labels.incidents[number] for number in numbers]
+    return grow_specialist(incidents, [labels.examples[number].graph for number in numbers], seed)
+
+
+def choose_pool(
+    network: Sequence[Floats], forest: Sequence[Floats], examples: Sequence[Example]
+) -> tuple[Pool, Rating]:
+    """The weights that make the root causes of unseen examples likeliest, and how well they do.
+
+    The network alone if the two together rank or foretell them worse.
+
+    Args:
+        network: its log-probabilities (S,) of each example.
+        forest: likewise.
+        examples: each with a root.
+    """
+
+    def rated(weights: npt.NDArray[np.float64]) -> Rating:
+        pool = _pool(weights)
+        return rate_scores([pooled(n, f, pool) for n, f in zip(network, forest, strict=True)], examples)
+
+    def loss(weights: npt.NDArray[np.float64]) -> float:
+        return rated(weights).loss + _PULL * float(((weights - 0.5) ** 2).sum()) / len(examples)
+
+    found = minimize(loss, [0.5, 0.5], method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2).x.round(4)
+    alone, together = rated(np.array([1.0, 0.0])), rated(found)
+    better = _pool(found).forest > 0 and together.ac1 >= alone.ac1 and together.loss < alone.loss
+    return (_pool(found), together) if better else (Pool(), alone)
+
+
+def _pool(weights: npt.NDArray[np.float64]) -> Pool:
+    network, forest = weights.tolist()
+    return Pool(network=network, forest=forest)

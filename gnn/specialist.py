@@ -1,0 +1,222 @@
+"""What one system's own labels teach: which of its names speak for a root cause, asked of a forest.
+
+The network sees only what travels between systems. A forest over one system's vocabulary sees the rest: this
+log line means a failed login, that metric is a noisy one. It tells which fault an incident looks like, and of
+each service whether it would be the root of such a fault. The two opinions are pooled as a weighted sum of
+log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+
+Shapes: S services, K faults.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+
+from data.errors import FirewatchError
+from data.incident import Incident
+from gnn.features import SERVICE_FEATURES, Graph
+from gnn.forest import Forest, grow
+from gnn.vocabulary import Vocabulary
+
+Floats = npt.NDArray[np.float64]
+
+FILE = "specialist.safetensors"
+_FORESTS = ("of_service", "of_unusual", "of_incident")
+_TREES = 100
+_COLUMNS = 0.2  # share of the columns that a split chooses from
+_FLOOR = 1e-3  # no service is ruled out
+_RARE = 0.02  # added to a fault's share before dividing by it
+_FEW = 3  # labels of a fault below which it is not told from others
+_OTHER = ""
+_HOME = 0.5  # share of known services from which an incident is of the system
+
+
+class SpecialistError(FirewatchError):
+    """A specialist's file that is missing, damaged, or made for other features."""
+
+
+class Pool(BaseModel):
+    """How much each opinion counts; what fits best on incidents that neither had seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    network: NonNegativeFloat = 1.0
+    forest: NonNegativeFloat = 0.0
+
+
+_ALONE = Pool()
+
+
+@dataclass(frozen=True, eq=False)
+class Specialist:
+    """A forest that knows one system, and how much it is heard."""
+
+    vocabulary: Vocabulary
+    faults: Floats  # (K,) share of each fault among the labels
+    usual: Floats  # (services + 1, V + 8) what each service says on average; last, what any does
+    of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
+    of_unusual: Forest  # likewise, told also how what the service says differs from what is usual for it
+    of_incident: Forest  # class k: it is fault k
+    pool: Pool = _ALONE
+
+    def chances(self, incident: Incident, graph: Graph) -> Floats:
+        """How likely each service is the root by the system's own words: (S,), of sum 1."""
+        rows, whole = self.vocabulary.rows(incident)
+        fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
+        plain, unusual = _described(rows, graph, self.usual[self.vocabulary.numbers(incident)])
+        of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
+        of_unusual = self.of_unusual.predict(unusual)[:, 1:] @ fault + _FLOOR
+        chance = np.sqrt(of_plain / of_plain.sum() * of_unusual / of_unusual.sum())
+        return np.asarray(chance / chance.sum())
+
+    def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
+        """The pooled log-probabilities, up to a constant: (S,).
+
+        An incident of another system keeps the network's own.
+
+        Args:
+            logits: the network's, calibrated: (S,).
+            incident: what is ranked.
+            graph: its features.
+        """
+        own = log_softmax(logits)
+        if not self.pool.forest or self.vocabulary.knows(incident) < _HOME:
+            return own
+        return pooled(own, np.log(self.chances(incident, graph)), self.pool)
+
+    def heard(self, pool: Pool) -> "Specialist":
+        """The same with another say."""
+        return replace(self, pool=pool)
+
+
+def pooled(network: Floats, forest: Floats, pool: Pool) -> Floats:
+    """One opinion out of two log-probabilities (S,)."""
+    return np.asarray(pool.network * network + pool.forest * forest)
+
+
+def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int) -> Specialist:
+    """Learns from labelled incidents of one system; it is not heard until a pool is chosen.
+
+    Args:
+        incidents: at least one with a root among its services.
+        graphs: their features.
+        seed: same seed, same forest.
+    """
+    vocabulary = Vocabulary.of(incidents)
+    names = _faults(incidents)
+    described = [vocabulary.rows(incident) for incident in incidents]
+    usual = _usual(vocabulary, incidents, [rows for rows, _ in described])
+    plain: list[Floats] = []
+    unusual: list[Floats] = []
+    wholes: list[Floats] = []
+    roots: list[int] = []
+    faults: list[int] = []
+    for incident, graph, (rows, whole) in zip(incidents, graphs, described, strict=True):
+        for columns, kept in zip(
+            _described(rows, graph, usual[vocabulary.numbers(incident)]), (plain, unusual), strict=True
+        ):
+            kept.append(columns)
+        its = names.index(incident.fault if incident.fault in names else _OTHER)
+        roots += [1 + its if service in incident.root_causes else 0 for service in incident.services]
+        if incident.root_causes:
+            wholes.append(whole[None])
+            faults.append(its)
+    return Specialist(
+        vocabulary,
+        np.bincount(faults, minlength=len(names)) / len(faults),
+        usual,
+        of_service=_forest(plain, roots, 1 + len(names), seed),
+        of_unusual=_forest(unusual, roots, 1 + len(names), seed),
+        of_incident=_forest(wholes, faults, len(names), seed),
+    )
+
+
+def _faults(incidents: Sequence[Incident]) -> list[str]:
+    """The faults seen often enough to be told apart, and a name for the others."""
+    counts = Counter(incident.fault for incident in incidents if incident.root_causes)
+    return [*sorted(name for name, count in counts.items() if count >= _FEW and name != _OTHER), _OTHER]
+
+
+def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence[Floats]) -> Floats:
+    """The mean row (services + 1, V + 8) of each service; the mean of all for a stranger."""
+    which = np.concatenate([vocabulary.numbers(incident) for incident in incidents])
+    stacked = np.vstack(rows)
+    total = np.zeros((len(vocabulary.services) + 1, stacked.shape[1]))
+    np.add.at(total, which, stacked)
+    total[-1] = stacked.sum(axis=0)
+    counts = np.bincount(which, minlength=len(total))
+    counts[-1] = len(stacked)
+    return np.asarray(total / np.maximum(counts, 1)[:, None])
+
+
+def _described(rows: Floats, graph: Graph, usual: Floats) -> tuple[Floats, Floats]:
+    """Columns of each service (S, ·): its words and the network's features; the same and what is unusual."""
+    plain = np.hstack([rows, graph.x])
+    return plain, np.hstack([plain, rows - usual])
+
+
+def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:
+    of = np.array(classes, dtype=np.int32)
+    return grow(np.vstack(rows), of, count, seed, columns=_COLUMNS, trees=_TREES)
+
+
+def save_specialist(specialist: Specialist, folder: Path) -> None:
+    """Writes the forests as tensors and the names as text beside them; the pool belongs into the card."""
+    from safetensors.numpy import save_file
+
+    arrays = {"faults": specialist.faults, "usual": specialist.usual}
+    for prefix in _FORESTS:
+        arrays |= getattr(specialist, prefix).arrays(f"{prefix}.")
+    names = {"tokens": specialist.vocabulary.tokens, "services": specialist.vocabulary.services}
+    metadata = {name: json.dumps(value, ensure_ascii=False) for name, value in names.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    save_file(contiguous, folder / FILE, metadata)
+
+
+def load_specialist(folder: Path, pool: Pool) -> Specialist:
+    """Reads what `save_specialist` wrote.
+
+    Raises:
+        SpecialistError: no such file, a damaged one, or one made for other features.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = {name: tuple(map(str, json.loads(metadata[name]))) for name in ("tokens", "services")}
+        forests = {prefix: Forest.from_arrays(arrays, f"{prefix}.") for prefix in _FORESTS}
+        specialist = Specialist(Vocabulary(**names), arrays["faults"], arrays["usual"], pool=pool, **forests)
+        _check(specialist)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SpecialistError(f"{path}: {reason} – train it again with 'firewatch train'") from None
+    return specialist
+
+
+def _check(it: Specialist) -> None:
+    own = it.vocabulary.width
+    plain = own + len(SERVICE_FEATURES)
+    for forest, width in ((it.of_service, plain), (it.of_unusual, plain + own), (it.of_incident, 2 * own)):
+        if forest.column.max() >= width:
+            raise ValueError("its names and columns do not fit, or are not those of this code")
+    classes = [forest.share.shape[1] for forest in (it.of_service, it.of_unusual, it.of_incident)]
+    count = len(it.faults)
+    if classes != [1 + count, 1 + count, count] or it.faults.ndim != 1:
+        raise ValueError("its faults do not fit")
+    if it.usual.shape != (len(it.vocabulary.services) + 1, own):
+        raise ValueError("its services do not fit")
+
+
+def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
+    """Log-probabilities (S,) of logits (S,)."""
+    shifted = np.asarray(logits, dtype=float) - float(np.max(logits))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
