@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# One thread a process, here and in the processes that tests start: sums in the same order give the same bytes.
+# One thread a process, here and in those that tests start: sums in the same order give the same bytes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
