@@ -1,11 +1,15 @@
 """Fixtures that every test module may use."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+# One thread a process, here and in those that tests start: sums in the same order give the same bytes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 RawServer = Callable[[Conversation], AbstractAsyncContextManager[int]]

@@ -83,3 +83,27 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
         lying_logs=0.4,
     ),
 }
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """What is simulated, and how hard it is to read."""
+
+    most_services: int = 60  # largest graph; up to 5,000
+    snapshots: float = 0.36  # share of windows without a baseline, in the environment's own vocabulary
+    alerts: float = 0.28  # share of incidents told by alert events only; the rest are baselined series
+    healthy: float = 0.06  # share of windows in which nothing is broken
+    second_root: float = 0.06  # share with two independent faults
+    blind_root: float = 0.12  # chance that nothing is measured at the culprit
+    missing_service: float = 0.06  # chance that nothing is measured at an innocent
+    missing_metric: float = 0.15  # chance that a service lacks a metric that others have
+    missing_point: float = 0.3  # chance that a window has holes
+    client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
+    injected: float = 0.3  # share of faults, outside snapshots, of the kinds that fault injectors set
+    side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
+    drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
+    load_shift: float = 0.25  # chance that traffic changes without a fault
+    passing: float = 0.35  # chance that a fault ends by itself within the window
+    paged: float = 0.6  # chance that it is known what paged
+    call_telemetry: float = 0.25  # chance that calls are measured one by one
+    worlds_at_once: int = 32

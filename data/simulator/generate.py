@@ -8,43 +8,19 @@ import numpy.typing as npt
 
 from data.incident import Incident
 from data.simulator.assemble import Seen, Window, incidents_of
-from data.simulator.config import SIMPLE_FAMILIES
+from data.simulator.config import SimulationConfig
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
-from data.simulator.faults import FAMILIES, Drive
+from data.simulator.draws import faults_of
 from data.simulator.load import PERIOD_TICKS, wave
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
-from data.simulator.running import DRIVES, RunningFault, drives, hidden_shares
+from data.simulator.running import RunningFault, drives, hidden_shares
 from data.simulator.signals import Plant, join, plants
 from data.simulator.topology import Topology, connect, from_calls, generate, union
 from data.simulator.variants import diluted, replicate, with_client_views
 
 Floats = npt.NDArray[np.float64]
 _WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
-
-
-@dataclass(frozen=True)
-class SimulationConfig:
-    """What is simulated, and how hard it is to read."""
-
-    most_services: int = 60  # largest graph; up to 5,000
-    snapshots: float = 0.36  # share of windows without a baseline, in the environment's own vocabulary
-    alerts: float = 0.28  # share of incidents told by alert events only; the rest are baselined series
-    healthy: float = 0.06  # share of windows in which nothing is broken
-    second_root: float = 0.06  # share with two independent faults
-    blind_root: float = 0.12  # chance that nothing is measured at the culprit
-    missing_service: float = 0.06  # chance that nothing is measured at an innocent
-    missing_metric: float = 0.15  # chance that a service lacks a metric that others have
-    missing_point: float = 0.3  # chance that a window has holes
-    client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
-    injected: float = 0.3  # share of faults, outside snapshots, of the kinds that fault injectors set
-    side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
-    drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
-    load_shift: float = 0.25  # chance that traffic changes without a fault
-    passing: float = 0.35  # chance that a fault ends by itself within the window
-    paged: float = 0.6  # chance that it is known what paged
-    call_telemetry: float = 0.25  # chance that calls are measured one by one
-    worlds_at_once: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +161,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
-        faults = _faults(rng, config, topology, views, plant, window)
+        faults = faults_of(rng, config, topology, views, plant, window)
         _date_changes(rng, plant, faults)
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
@@ -247,86 +223,6 @@ def _fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> F
 def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
     names = Fleet.__dataclass_fields__
     return Fleet(**{name: np.concatenate([getattr(fleet, name) for fleet in fleets]) for name in names})
-
-
-def _faults(
-    rng: np.random.Generator,
-    config: SimulationConfig,
-    topology: Topology,
-    views: npt.NDArray[np.int64],
-    plant: Plant,
-    window: Window,
-) -> tuple[RunningFault, ...]:
-    if rng.random() < config.healthy:
-        return ()
-    size = len(topology.names)
-    asked = plant.requests_per_s * 60.0 * window.minutes
-    busy = np.flatnonzero((asked > 5.0) & (views == np.arange(size)))
-    if len(busy) == 0:
-        return ()
-    count = 2 if rng.random() < config.second_root and size >= 6 else 1
-    # Slow sampling sees slow faults; most faults show within a few points.
-    pace = (0.5 / window.minutes) ** 0.7
-    faults = []
-    for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
-        draw = rng.random()
-        if window.kind == "snapshot" and draw < 0.5:
-            known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
-        elif window.kind != "snapshot" and draw < config.injected:
-            known = [FAMILIES[name] for name in INJECTED]
-        else:
-            known = list(FAMILIES.values())
-        fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
-        family = fits[int(rng.integers(len(fits)))]
-        own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
-        strength = _strength(rng, window)
-        beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
-        faults.append(RunningFault(family, service, own_pace, strength, beside))
-    return tuple(faults)
-
-
-# What fault injectors set.
-INJECTED = (
-    "cpu_stress",
-    "memory_stress",
-    "packet_loss",
-    "network_delay",
-    "instance_lost",
-    "uncaught_exception",
-)
-# What a culprit's resources may show besides, whatever its fault: the most of each drive.
-_BESIDE = {
-    Drive.CPU: 0.5,
-    Drive.MEMORY: 0.4,
-    Drive.SATURATION: 0.4,
-    Drive.DISK: 0.3,
-    Drive.NETWORK: 0.2,
-    Drive.SILENCE: 0.95,
-    Drive.RESTARTS: 1.0,
-    Drive.LOGS: 0.8,
-    Drive.CLIENT: 1.0,
-}
-
-
-def _beside(rng: np.random.Generator) -> Floats:
-    """Up to three resources of the culprit that move too: real faults seldom touch one thing.  → (D,)"""
-    beside = np.zeros(DRIVES)
-    for drive in rng.choice(list(_BESIDE), int(rng.integers(1, 4)), replace=False).tolist():
-        beside[drive] = _BESIDE[Drive(drive)] * rng.uniform(0.3, 1.0)
-    beside[Drive.RESTARTS] = float(beside[Drive.RESTARTS] > 0.0)
-    return beside
-
-
-def _strength(rng: np.random.Generator, window: Window) -> Floats:
-    """How hard a fault pushes: from hardly felt to overwhelming, and unevenly.  → (D,)"""
-    if window.kind == "snapshot":
-        strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
-    else:
-        strength = np.exp(rng.normal(-0.1, 0.7) + rng.normal(0.0, 0.7, DRIVES))
-        strength[rng.random(DRIVES) < 0.1] = 0.0
-        strength[rng.integers(4)] += 0.3
-    strength[Drive.RESTARTS] = 1.0
-    return strength
 
 
 def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:

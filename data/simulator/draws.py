@@ -1,0 +1,96 @@
+"""Which faults strike a simulated world, how hard, and what else moves at the culprit.
+
+Shapes: S services, D drives.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.assemble import Window
+from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
+from data.simulator.faults import FAMILIES, Drive
+from data.simulator.running import DRIVES, RunningFault
+from data.simulator.signals import Plant
+from data.simulator.topology import Topology
+
+Floats = npt.NDArray[np.float64]
+
+# What fault injectors set.
+INJECTED = (
+    "cpu_stress",
+    "memory_stress",
+    "packet_loss",
+    "network_delay",
+    "instance_lost",
+    "uncaught_exception",
+)
+# What a culprit's resources may show besides, whatever its fault: the most of each drive.
+_BESIDE = {
+    Drive.CPU: 0.5,
+    Drive.MEMORY: 0.4,
+    Drive.SATURATION: 0.4,
+    Drive.DISK: 0.3,
+    Drive.NETWORK: 0.2,
+    Drive.SILENCE: 0.95,
+    Drive.RESTARTS: 1.0,
+    Drive.LOGS: 0.8,
+    Drive.CLIENT: 1.0,
+}
+
+
+def faults_of(
+    rng: np.random.Generator,
+    config: SimulationConfig,
+    topology: Topology,
+    views: npt.NDArray[np.int64],
+    plant: Plant,
+    window: Window,
+) -> tuple[RunningFault, ...]:
+    """Draws what strikes one world: nothing, a fault, now and then two."""
+    if rng.random() < config.healthy:
+        return ()
+    size = len(topology.names)
+    asked = plant.requests_per_s * 60.0 * window.minutes
+    busy = np.flatnonzero((asked > 5.0) & (views == np.arange(size)))
+    if len(busy) == 0:
+        return ()
+    count = 2 if rng.random() < config.second_root and size >= 6 else 1
+    # Slow sampling sees slow faults; most faults show within a few points.
+    pace = (0.5 / window.minutes) ** 0.7
+    faults = []
+    for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
+        draw = rng.random()
+        if window.kind == "snapshot" and draw < 0.5:
+            known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
+        elif window.kind != "snapshot" and draw < config.injected:
+            known = [FAMILIES[name] for name in INJECTED]
+        else:
+            known = list(FAMILIES.values())
+        fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
+        family = fits[int(rng.integers(len(fits)))]
+        own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
+        strength = _strength(rng, window)
+        beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
+        faults.append(RunningFault(family, service, own_pace, strength, beside))
+    return tuple(faults)
+
+
+def _beside(rng: np.random.Generator) -> Floats:
+    """Up to three resources of the culprit that move too: real faults seldom touch one thing.  → (D,)"""
+    beside = np.zeros(DRIVES)
+    for drive in rng.choice(list(_BESIDE), int(rng.integers(1, 4)), replace=False).tolist():
+        beside[drive] = _BESIDE[Drive(drive)] * rng.uniform(0.3, 1.0)
+    beside[Drive.RESTARTS] = float(beside[Drive.RESTARTS] > 0.0)
+    return beside
+
+
+def _strength(rng: np.random.Generator, window: Window) -> Floats:
+    """How hard a fault pushes: from hardly felt to overwhelming, and unevenly.  → (D,)"""
+    if window.kind == "snapshot":
+        strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
+    else:
+        strength = np.exp(rng.normal(-0.1, 0.7) + rng.normal(0.0, 0.7, DRIVES))
+        strength[rng.random(DRIVES) < 0.1] = 0.0
+        strength[rng.integers(4)] += 0.3
+    strength[Drive.RESTARTS] = 1.0
+    return strength
