@@ -21,7 +21,7 @@ run: $(READY)  ## play the three smoke tasks on the embedded environment: GNN ra
 	$(BIN)/firewatch run --test-run --env embedded --ranker gnn --policy rules
 
 test: $(READY)  ## the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: $(READY)  ## style and formatting
 	$(BIN)/ruff check .
