@@ -83,6 +83,8 @@ ifdef INCIDENTS
 	cp build/ablation-incidents/ablation.json checkpoints/results/incidents.json
 	$(BIN)/python tests/adaptation.py $(INCIDENTS) > build/adaptation.json
 	cp build/adaptation.json checkpoints/results/adaptation.json
+	$(BIN)/python tests/adaptation.py $(INCIDENTS) --cross-validate > build/trained.json
+	cp build/trained.json checkpoints/results/trained.json
 endif
 	$(BIN)/python -m agent.showcase
 
