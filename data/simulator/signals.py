@@ -40,7 +40,6 @@ SPREAD = {
     "log_errors": 0.5,
     "log_lines": 0.3,
     "log_shift": 0.2,
-    "odd_logs": 0.3,
     "deploy_age": 0.0,
     "config_age": 0.0,
     "uptime": 0.0,
@@ -244,7 +243,6 @@ def read(
         "uptime": up_s,
         "log_errors": requests * (loud * (error + client_error) + logged * as_errors) * 10.0,
         "log_lines": (requests + 0.1) * 15.0,
-        "odd_logs": 0.2 * loud * (error + client_error) + logged,
         "log_shift": 5.0 * (1.0 - np.exp(-3.0 * (0.1 * loud * (error + client_error) + logged * as_novelty))),
     }
     # A percentile of few requests jumps about.
