@@ -231,6 +231,8 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     )
     if z is None:
         out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
+        share = is_share & (n_now > 0)
+        out[..., _BEYOND] = np.where(share, _beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
         amounts = _IS_SHARE[block.channel][:, None] & ~is_share
         return np.where(amounts[..., None], 0.0, out)
@@ -279,6 +281,16 @@ def _among_peers(values: Floats) -> Floats:
     center = _nanmedian(values, axis=1, keepdims=True)
     spread = _MAD_TO_SIGMA * _nanmedian(np.abs(values - center), axis=1, keepdims=True)
     return np.nan_to_num(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
+
+
+def _beyond_peers(values: Floats) -> Floats:
+    """How far each share is above the highest of the others, or below it, asinh of twentieths: (M, S)."""
+    if values.shape[1] < 2:
+        return np.zeros_like(values)
+    known = np.where(np.isfinite(values), values, -np.inf)
+    second, best = np.partition(known, -2, axis=1)[:, -2:].T[..., None]
+    other = np.where(known == best, second, best)
+    return np.asarray(np.nan_to_num(np.arcsinh(20.0 * (known - other)), posinf=0.0, neginf=0.0))
 
 
 def _nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:

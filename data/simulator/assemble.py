@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
-from data.simulator.events import Measured, alert_events
+from data.simulator.events import LATENCIES, Measured, alert_events
 from data.simulator.physics import Fleet, State
 from data.simulator.running import RunningFault
-from data.simulator.signals import Plant, read
+from data.simulator.signals import SHARES, Plant, read
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
@@ -70,15 +70,19 @@ def incidents_of(
     gaps: Gaps,
 ) -> list[Incident]:
     """Splits one run of many worlds into an incident each."""
+    spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
     wanted = sorted(
-        {metric.signal for world in worlds for metric in world.dialect.metrics} | {"error", "latency_p99"}
+        {metric.signal for world in worlds for metric in world.dialect.metrics}
+        | {"error", "latency_p99"}
+        | spans
     )
     signals = read(rng, states, rest, fleet, plant, season, window.minutes, wanted)
     incidents = []
     start = 0
     for number, world in enumerate(worlds):
         span = slice(start, start + len(world.topology.names))
-        own = _as_shown(rng, {signal: signals[signal][:, span].T for signal in wanted}, world.views)
+        own = {signal: signals[signal][:, span].T for signal in wanted}
+        own = _as_shown(rng, own, world.views, hidden[span])
         incidents.append(_incident(rng, f"{name}-{number}", window, world, own, hidden[span], gaps))
         start = span.stop
     return incidents
@@ -94,11 +98,12 @@ _FURTHER_OUT = {
 
 
 def _as_shown(
-    rng: np.random.Generator, signals: dict[str, Floats], views: npt.NDArray[np.int64]
+    rng: np.random.Generator, signals: dict[str, Floats], views: npt.NDArray[np.int64], hidden: Floats
 ) -> dict[str, Floats]:
     """What each node shows: its own signals or, for an address, those of the service behind it, from afar.
 
-    From afar calls take a little longer, and only one caller's calls are counted.  {signal: (S, T0 + T)}
+    From afar calls take a little longer, only one caller's calls are counted, and trouble that the service
+    itself does not see (`hidden`, a share (S,)) is seen.  {signal: (S, T0 + T)}
     """
     address = views != np.arange(len(views))
     if not address.any():
@@ -110,8 +115,10 @@ def _as_shown(
         if name in own and tail in own:
             own[name] = np.where(hit, signals[tail][views], own[name])
     # … and harder: the calls of others do not dilute it.
-    harder = np.where(hit[:, 0], np.exp(rng.uniform(0.0, 1.5, len(views))), 1.0)[:, None]
+    harder = np.where(hit[:, 0], np.exp(rng.uniform(0.0, 1.5, len(views))), 1.0)
+    harder = (np.where(address, harder / (1.0 - hidden[views]), harder))[:, None]
     farther, fewer = rng.uniform(1.0, 1.6, len(views)), rng.uniform(0.2, 1.0, len(views))
+    fewer /= np.maximum(np.bincount(views[address], minlength=len(views))[views], 1)
     for name, values in own.items():
         blur = np.exp(rng.normal(0.0, 0.06, values.shape))
         if name.startswith("latency"):
@@ -119,11 +126,11 @@ def _as_shown(
             values = usual + harder * (values - usual)
         factor = farther[:, None] if name.startswith("latency") else 1.0
         factor = fewer[:, None] if name == "traffic" else factor
-        own[name] = np.where(address[:, None], values * factor * blur, values)
         if name == "error":
-            own[name] = np.minimum(
-                own[name] * np.where(address, rng.uniform(0.6, 6.0, len(views)), 1.0)[:, None], 1.0
-            )
+            factor = rng.uniform(0.6, 6.0, len(views))[:, None] / (1.0 - hidden[views])[:, None]
+        seen = values * factor * blur
+        seen = np.minimum(seen, 1.0) if name in SHARES else seen
+        own[name] = np.where(address[:, None], seen, values)
     return own
 
 
@@ -147,12 +154,12 @@ def _incident(
     telemetry: dict[str, dict[str, Series]] = {}
     alerts: tuple[AlertEvent, ...] = ()
     if window.kind == "alerts":
-        alerts = alert_events(rng, topology, measured, signals, window.baseline, roots, blind)
+        alerts = alert_events(rng, topology, measured, signals, window.baseline, roots, blind, hidden)
     else:
         telemetry = _telemetry(topology, measured, window.baseline)
     calls = {}
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
-        calls = _call_telemetry(rng, window, topology, signals, hidden, faults)
+        calls = _call_telemetry(rng, window, topology, signals, hidden)
     page = (
         _page(rng, window, topology, signals)
         if window.kind == "series" and rng.random() < gaps.paged
@@ -220,18 +227,16 @@ def _call_telemetry(
     topology: Topology,
     signals: dict[str, Floats],
     hidden: Floats,
-    faults: Sequence[RunningFault],
 ) -> dict[tuple[str, str], dict[str, Series]]:
     """Each call as its caller measures it: what a mesh or traces give."""
     split = window.baseline
     calls = {}
-    unseen_error = np.zeros(len(topology.names))
-    for fault in faults:
-        unseen_error[fault.service] = hidden[fault.service] * float(fault.levels[0])
     for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
         latency = signals["latency_p99"][callee] * rng.uniform(0.95, 1.1)
         error = signals["error"][callee].copy()
-        error[split:] = np.minimum(error[split:] + unseen_error[callee], 1.0)
+        usual = float(error[:split].mean()) if split else 0.0
+        more = (error[split:] - usual) * hidden[callee] / (1.0 - hidden[callee])
+        error[split:] = np.minimum(error[split:] + np.maximum(more, 0.0), 1.0)
         pair = (topology.names[caller], topology.names[callee])
         calls[pair] = {
             "latency_p99": Series(latency[split:], latency[:split]),

@@ -68,7 +68,9 @@ def faults_of(
             known = list(FAMILIES.values())
         fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
-        own_pace = pace * float(np.exp(rng.normal(0.1, 0.7)))
+        # The environment's own faults run one to two times as fast as the slowest.
+        middle, spread = (0.35, 0.35) if window.kind == "snapshot" else (0.1, 0.7)
+        own_pace = pace * float(np.exp(rng.normal(middle, spread)))
         strength = _strength(rng, window)
         beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
         faults.append(RunningFault(family, service, own_pace, strength, beside))

@@ -10,6 +10,8 @@ from data.incident import AlertEvent
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
+# What a system's tracing goes by when it calls a span slow.
+LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
 
 
@@ -30,21 +32,35 @@ def alert_events(
     baseline: int,
     roots: Sequence[int],
     blind: npt.NDArray[np.bool_],
+    hidden: Floats,
 ) -> tuple[AlertEvent, ...]:
-    """Everything that would have alerted, in no order that means anything."""
+    """Everything that would have alerted, in no order that means anything.
+
+    Args:
+        rng: what is drawn from.
+        topology: of the system.
+        measured: every metric.
+        signals: {signal: (S, T0 + T)}
+        baseline: T0.
+        roots: the culprits.
+        blind: (S,) at which nothing is measured.
+        hidden: (S,) share of each service's own trouble that only its callers see.
+    """
     events = _metric_alerts(rng, topology, measured, baseline)
-    slower, failing = _changes(signals, baseline)
+    slower, failing = _changes(signals, baseline, str(rng.choice(LATENCIES)))
+    inside = np.where(blind, 0.0, _changes(signals, baseline, "own_latency")[0])
     if rng.random() < 0.85:
-        events += _trace_alerts(rng, topology, slower, failing)
+        seen = 1.0 - hidden
+        events += _trace_alerts(rng, topology, slower / seen, failing / seen, inside)
     if rng.random() < 0.7:
         events += _log_alerts(rng, topology, slower, failing, roots, blind)
     order = rng.permutation(len(events))
     return tuple(events[i] for i in order.tolist())
 
 
-def _changes(signals: Mapping[str, Floats], baseline: int) -> tuple[Floats, Floats]:
+def _changes(signals: Mapping[str, Floats], baseline: int, which: str) -> tuple[Floats, Floats]:
     """Relative slow-down and rise of the error rate of every service.  → (S,), (S,)"""
-    latency, error = np.nan_to_num(signals["latency_p99"]), signals["error"]
+    latency, error = np.nan_to_num(signals[which]), signals["error"]
     usual = latency[:, :baseline].mean(axis=1) + 1e-9
     slower = latency[:, baseline:].max(axis=1) / usual - 1.0
     failing = error[:, baseline:].max(axis=1) - error[:, :baseline].mean(axis=1)
@@ -78,13 +94,13 @@ def _metric_alerts(
 
 
 def _trace_alerts(
-    rng: np.random.Generator, topology: Topology, slower: Floats, failing: Floats
+    rng: np.random.Generator, topology: Topology, slower: Floats, failing: Floats, inside: Floats
 ) -> list[AlertEvent]:
     """Slow and failed spans, at callee, caller or both: as a system's tracing happens to report."""
     names = topology.names
     failed = str(rng.choice(["500", "ERROR", "400"]))
     slow_at, fail_at = rng.uniform(0.3, 2.0), rng.uniform(0.02, 0.15)
-    client_spans, inner_spans = rng.random() < 0.6, rng.random() < 0.5
+    client_spans, inner_spans = rng.random() < 0.6, rng.random() < 0.7
     # A callee that is cut off or killed reports no failed span; often only its callers do.
     callee_reports, caller_reports = rng.choice([0.0, 0.2, 0.9]), rng.choice([0.2, 0.9])
     false_alarms = rng.choice([0.0, 0.02, 0.1, 0.2])
@@ -107,8 +123,8 @@ def _trace_alerts(
                 if rng.random() < caller_reports:
                     events.append(AlertEvent(by, "trace", operation, failed, by))
     if inner_spans:
-        for service in np.flatnonzero(slower > slow_at).tolist():
-            if rng.random() < 0.7:
+        for service in np.flatnonzero(inside > slow_at).tolist():
+            if rng.random() < 0.8:
                 events.append(AlertEvent(names[service], "trace", "inner", "PD", names[service]))
     for entry in np.flatnonzero(topology.entries).tolist():
         if slower[entry] > slow_at:
@@ -130,7 +146,7 @@ def _log_alerts(
     background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
     victims_write = rng.choice([0.0, 0.5, 1.5])
     # Unusual lines at the culprit itself are common, not certain.
-    culprit_writes = rng.choice([0.0, 1.0, 3.0])
+    culprit_writes = rng.choice([0.0, 1.5, 4.0])
     patterns = rng.integers(1, 80, 24)
     events = []
     for i, name in enumerate(topology.names):

@@ -35,6 +35,7 @@ class Plan:
     dialect: Dialect
     demand: float
     tolerance: float  # share of failed calls that callers shrug off
+    think_s: float  # seconds between two requests of a user who waits for the answer; infinite: nobody waits
 
 
 def run(
@@ -45,9 +46,10 @@ def run(
     ticks: int,
     demand: Floats | None = None,  # (ticks, S)
     tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
+    think_s: Floats | float = np.inf,  # scalar or (S,)
 ) -> list[State]:
     """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
-    physics = Physics(topology, fleet, tolerance)
+    physics = Physics(topology, fleet, tolerance, think_s)
     size = len(topology.names)
     hidden = hidden_shares(faults, size)
     states = []
@@ -84,7 +86,8 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     """Worlds that share the shape of their window."""
     draw = rng.random()
     if draw < config.snapshots:
-        window = Window("snapshot", baseline=0, points=int(rng.integers(1, 6)), minutes=0.5)
+        points = 1 if rng.random() < config.first_looks else int(rng.integers(1, 6))
+        window = Window("snapshot", baseline=0, points=points, minutes=0.5)
     else:
         window = Window(
             kind="alerts" if draw < config.snapshots + config.alerts else "series",
@@ -107,6 +110,10 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         # Some are looked at the moment they begin, others late.
         youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
         age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
+        if window.kind == "snapshot" and rng.random() < config.watched:
+            age = float(window.points)
+        elif window.kind == "alerts":
+            age = min(window.points * float(rng.uniform(0.6, 1.2)), unseen + window.points - 0.5)
         fault.minutes = -(unseen + window.points - age) * window.minutes
         if window.kind == "series" and rng.random() < config.passing:
             fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
@@ -115,7 +122,8 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     load = season[window.baseline :] * shift
     tolerance = np.repeat([plan.tolerance for plan in plans], sizes)
     ticks = unseen + window.points
-    states = run(topology, fleet, faults, window.minutes, ticks, load, tolerance)[unseen:]
+    think_s = np.repeat([plan.think_s for plan in plans], sizes)
+    states = run(topology, fleet, faults, window.minutes, ticks, load, tolerance, think_s)[unseen:]
     seen = np.delete(season, slice(window.baseline, window.baseline + unseen), axis=0)
     size = len(topology.names)
     rest = Physics(topology, fleet).step(drives((), size), np.zeros(size), window.minutes)
@@ -155,7 +163,8 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
-        wobble = 0.0 if exact else float(rng.uniform(0.2, 2.0))
+        # Alerts go by minutes of readings at once, which are steadier than one.
+        wobble = 0.0 if exact else float(rng.uniform(0.1, 1.2 if window.kind == "alerts" else 2.0))
         drifts = window.kind != "snapshot" and rng.random() < config.drifts
         drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
         plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
@@ -166,7 +175,10 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
         tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
-        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance))
+        think_s = np.inf
+        if window.kind == "series" and rng.random() < config.closed:
+            think_s = float(np.median(fleet.latency_s) * np.exp(rng.uniform(0.0, 4.0)))
+        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance, think_s))
     return plans
 
 

@@ -76,10 +76,18 @@ class State(NamedTuple):
 class Physics:
     """Runs one graph forward. `step` is the only thing that changes it."""
 
-    def __init__(self, topology: Topology, fleet: Fleet, tolerance: Floats | float = TOLERANCE) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        fleet: Fleet,
+        tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
+        think_s: Floats | float = np.inf,  # scalar or (S,)
+    ) -> None:
         self._topology = topology
         self._fleet = fleet
-        self._tolerance = tolerance  # scalar or (S,)
+        self._tolerance = tolerance
+        self._think_s = np.broadcast_to(np.asarray(think_s, dtype=np.float64), len(topology.names))
+        self._closed = bool(np.isfinite(self._think_s).any())
         self._size = len(topology.names)
         callers = topology.callers
         # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
@@ -135,6 +143,17 @@ class Physics:
             spread = np.array([own[0] + taken[0], np.maximum(own[1], taken[1])])
         return spread
 
+    def _held_up(self, excess: Floats, outside: Floats, frequency: Floats) -> tuple[Floats, Floats]:
+        """Load from outside and calls, once everybody waits for an answer before asking again.
+
+        A closed system (Schroeder et al., "Open versus closed", NSDI 2006): who asks every `think_s` seconds
+        asks less often by as much as the answers are late.
+        """
+        wait_s, _ = self._ceilings
+        late_s = np.minimum(excess[self._topology.callees], wait_s) * self._topology.waits
+        think_s = self._think_s[self._topology.callers]
+        return outside / (1.0 + excess / self._think_s), frequency / (1.0 + late_s / think_s)
+
     def step(
         self,
         own: Floats,  # (D, S) drives of the faults
@@ -189,6 +208,8 @@ class Physics:
         outside = np.ones(self._size) if demand is None else demand
         surge = 1.0 + own[Drive.SURGE]
         going_on = surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
+        if self._closed:
+            outside, frequency = self._held_up(excess, outside, frequency)
         for _ in range(2):
             calls = (flow * going_on)[topology.callers] * frequency
             arriving = np.bincount(callees, calls, self._size)

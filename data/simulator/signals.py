@@ -31,8 +31,8 @@ SPREAD = {
     "active": 0.15,
     "descriptors": 0.05,
     "disk": 0.003,
-    "net_in": 0.15,
-    "net_out": 0.15,
+    "net_in": 0.1,
+    "net_out": 0.1,
     "net_fault": 0.4,
     "disk_io": 0.25,
     "gc": 0.15,
@@ -44,6 +44,7 @@ SPREAD = {
     "config_age": 0.0,
     "uptime": 0.0,
 }
+SHARES = ("error", "client_error", "memory", "saturation", "disk", "cpu")
 # Signals that exist only where requests are served.
 _NEEDS_REQUESTS = (
     "latency_mean",
@@ -221,7 +222,7 @@ def read(
         "latency_p99": base_s + slower,
         "own_latency": series("own_latency_s") * plant.median_share,
         "client_error": client_error,
-        "client_latency": 0.4 * base_s + calling + waits * plant.common,
+        "client_latency": 0.4 * base_s + calling + waits * plant.common * np.maximum(share, 0.1),
         "traffic": requests,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
@@ -232,8 +233,8 @@ def read(
         "active": series("active_requests") * np.where(plant.requests_per_s > 0.0, 1.0, 0.02),
         "descriptors": series("descriptors"),
         "disk": series("disk"),
-        "net_in": 900.0 * (requests + 0.3),
-        "net_out": 2500.0 * (requests * (1.0 - 0.6 * error) + 0.2),
+        "net_in": 900.0 * (requests + 0.3) * (1.0 + 2.0 * series("network")),
+        "net_out": 2500.0 * (requests * (1.0 - 0.6 * np.minimum(error, 1.0)) + 0.2),
         "net_fault": series("network"),
         "disk_io": 40.0 * (0.2 + requests) * (1.0 + 4.0 * np.maximum(series("disk") - 0.35, 0.0)),
         "gc": series("gc_pause_ms"),
@@ -266,7 +267,7 @@ def read(
             noisy[before:] *= plant.client_drift if name == "client_latency" else plant.drift
         if name.startswith("latency") and plant.blips.any():
             noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
-        if name in ("error", "client_error", "memory", "saturation", "disk", "cpu"):
+        if name in SHARES:
             noisy = np.minimum(noisy, 1.0)
         if name in _NEEDS_REQUESTS:
             noisy = np.where(unserved, np.nan, noisy)

@@ -68,14 +68,16 @@ class Topology:
 
     @cached_property
     def depth(self) -> int:
-        """Hops after which nothing new is reached, at most 8: what lies deeper hardly matters."""
-        reached = self.entries.copy()
+        """Calls of the longest chain, at most 8: what comes from further away hardly matters."""
+        calls = self.callers != self.callees
+        callers, callees = self.callers[calls], self.callees[calls]
+        before = np.zeros(len(self.names), dtype=np.int64)
         for hops in range(8):
-            nxt = reached.copy()
-            nxt[self.callees[reached[self.callers]]] = True
-            if bool((nxt == reached).all()):
+            after = before.copy()
+            np.maximum.at(after, callees, before[callers] + 1)
+            if np.array_equal(after, before):
                 return max(1, hops)
-            reached = nxt
+            before = after
         return 8
 
 

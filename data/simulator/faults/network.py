@@ -75,6 +75,7 @@ class PacketLoss(FaultFamily):
         Symptom(Drive.NETWORK, jump=0.25, ceiling=0.25),
         Symptom(Drive.SILENCE, jump=0.6, ceiling=0.6),
         Symptom(Drive.LATENCY, jump=0.6, per_minute=0.4, ceiling=4.0),
+        Symptom(Drive.CLIENT, jump=0.6, per_minute=0.4, ceiling=4.0),
         Symptom(Drive.ERROR, jump=0.1, per_minute=0.08, ceiling=0.5),
     )
     hidden = 0.6
@@ -104,7 +105,7 @@ class NetworkDelay(FaultFamily):
         Symptom(Drive.CLIENT, jump=1.0, per_minute=0.3, ceiling=3.0),
         Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),
     )
-    hidden = 0.4
+    hidden = 0.6
     remedies = (
         Remedy("traffic_shift", "halt", "Traffic takes the short path to {service} again."),
         Remedy("extend_timeout", "ease", "Callers of {service} wait longer before they give up.", left=0.7),
