@@ -21,10 +21,11 @@ _FOLLOWED = (
     Channel.NETWORK_FAULT, Channel.RESTARTS, Channel.LOGS, Channel.LOG_SHIFT,
 )  # fmt: skip
 COURSE_CHANNELS: tuple[int, ...] = tuple(CHANNEL_INDEX[channel] for channel in _FOLLOWED)
-# After the channels: when the page, or the whole system, deviates, and where there are points at all –
-# against the own past, or against the first observation where there is no past.
+# After the channels: how much each point counts, of mean 1, by what the page, or the whole system, shows at
+# it; and where there are points at all – against the own past, or without one against the first point.
 COURSE_ROWS: tuple[str, ...] = (*_FOLLOWED, "rhythm", "against_past", "against_first")
-_RHYTHM = len(_FOLLOWED)
+RHYTHM = len(_FOLLOWED)
+THERE = (RHYTHM + 1, RHYTHM + 2)
 
 
 def course_of(block: Stack, over_time: Floats, rhythm: Floats | None) -> npt.NDArray[np.float32]:
@@ -33,7 +34,7 @@ def course_of(block: Stack, over_time: Floats, rhythm: Floats | None) -> npt.NDA
     Args:
         block: what is measured.
         over_time: (S, C, T) asinh of robust z against the own past; not read without a `rhythm`.
-        rhythm: (T,) how much each point counts, of sum 1; None where nothing has a past.
+        rhythm: (T,) how much each point counts, of sum 1 (`gnn.features`); None where nothing has a past.
     """
     services, ticks = block.incident.shape[1:]
     out = np.zeros((services, len(COURSE_ROWS), POINTS), dtype=np.float32)
@@ -41,10 +42,10 @@ def course_of(block: Stack, over_time: Floats, rhythm: Floats | None) -> npt.NDA
         return out
     known = min(ticks, POINTS)
     channels = over_time if rhythm is not None else _since_first(block)
-    out[:, :_RHYTHM, :known] = shortened(channels[:, COURSE_CHANNELS])
+    out[:, :RHYTHM, :known] = shortened(channels[:, COURSE_CHANNELS])
     if rhythm is not None:
-        out[:, _RHYTHM, :known] = shortened(rhythm * ticks)
-    out[:, _RHYTHM + (1 if rhythm is not None else 2), :known] = 1.0
+        out[:, RHYTHM, :known] = shortened(rhythm * ticks)
+    out[:, THERE[rhythm is None], :known] = 1.0
     return out
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
-from gnn.course import COURSE_ROWS, POINTS
+from gnn.course import COURSE_ROWS, RHYTHM, THERE
 from gnn.features import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
@@ -128,19 +128,27 @@ class RootCauseNet(nn.Module):
 
 
 class _Follow(nn.Module):
-    """The temporal encoder: what all channels of a service do together over neighbouring points, and when."""
+    """The temporal encoder: what the channels of a service do together over neighbouring points.
+
+    What the convolution finds is told as its mean, how much more of it there is while the page deviates, and
+    its maximum; no point in time has weights of its own.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
         self.conv = nn.Conv1d(len(COURSE_ROWS), hidden // 2, kernel_size=3, padding=1)
-        self.out = nn.Linear(hidden // 2 * POINTS, hidden)
+        self.out = nn.Linear(3 * (hidden // 2), hidden)
 
     def forward(self, course: Tensor) -> Tensor:
         """(S, R, P) → (S, H)."""
-        seen = nn.functional.gelu(self.conv(course * self.scale[:, None]))  # (S, H / 2, P)
-        told: Tensor = self.out(seen.flatten(1))
+        there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
+        points = there.sum(dim=2).clamp(min=1)  # (S, 1)
+        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, H / 2, P)
+        mean = found.sum(dim=2) / points
+        paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
+        told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
         return told
 
 
