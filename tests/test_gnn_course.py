@@ -179,7 +179,7 @@ def test_a_network_without_is_as_it_would_be_if_there_were_none(examples: list[E
     for one, other in zip(*(score_examples(without, e) for e in (blind, examples[:8])), strict=True):
         assert np.array_equal(one, other)
     kept, card = load(ROOT / "checkpoints" / "ranker")
-    assert "temporal" in card.model or not kept.config.course
+    assert card.model.get("temporal", "none") == kept.config.temporal
 
 
 def test_a_checkpoint_that_follows_time_ranks_as_its_network(tmp_path: Path, worlds: list[Incident]) -> None:
