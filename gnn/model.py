@@ -138,14 +138,15 @@ class _Follow(nn.Module):
         super().__init__()
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
-        self.conv = nn.Conv1d(len(COURSE_ROWS), hidden // 2, kernel_size=3, padding=1)
-        self.out = nn.Linear(3 * (hidden // 2), hidden)
+        width = max(hidden // 2, 1)  # W
+        self.conv = nn.Conv1d(len(COURSE_ROWS), width, kernel_size=3, padding=1)
+        self.out = nn.Linear(3 * width, hidden)
 
     def forward(self, course: Tensor) -> Tensor:
         """(S, R, P) → (S, H)."""
         there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
         points = there.sum(dim=2).clamp(min=1)  # (S, 1)
-        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, H / 2, P)
+        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, W, P)
         mean = found.sum(dim=2) / points
         paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
         told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
