@@ -185,7 +185,7 @@ def _usual(block: Stack) -> _Usual | None:
     center = _nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = _MAD_TO_SIGMA * _nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
-    least = 0.05 * np.abs(np.nan_to_num(center)) + _floor(block)[..., None]
+    least = 0.05 * np.abs(np.nan_to_num(center)) + floor_of(block)[..., None]
     return _Usual(center, np.maximum(np.nan_to_num(spread), least))
 
 
@@ -195,7 +195,7 @@ def _beyond(block: Stack, usual: _Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(np.nan_to_num(highest / usual.spread[..., 0]), 0.0)))
 
 
-def _floor(block: Stack) -> Floats:
+def floor_of(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = np.nan_to_num(_nanmedian(flat, axis=1))
@@ -219,10 +219,10 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     n_past = np.isfinite(past).sum(axis=2)
     out[..., 0] = (n_now > 0) | (n_past > 0)
 
-    filled = _carry_forward(now, there)
+    filled = carry_forward(now, there)
     first, last = filled[..., 0], filled[..., -1]
     level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
-    floor = _floor(block)
+    floor = floor_of(block)
 
     out[..., _GROWTH] = np.arcsinh(np.nan_to_num((last - first) / (np.abs(first) + 5 * floor)))
     recency = 1.0 / (1.0 + np.maximum(last, 0.0) / _AGE_HALF_S)
@@ -241,7 +241,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
     out[..., _DOWN] = np.where(comparable, np.maximum(-np.nanmin(z, axis=2), 0.0), 0.0)
     out[..., _MEAN] = np.where(comparable, np.nanmean(z, axis=2), 0.0)
-    out[..., _LAST] = np.where(comparable, np.nan_to_num(_carry_forward(z, there)[..., -1]), 0.0)
+    out[..., _LAST] = np.where(comparable, np.nan_to_num(carry_forward(z, there)[..., -1]), 0.0)
     exceeds = np.abs(np.nan_to_num(z)) > _FIVE_SIGMA
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
@@ -265,7 +265,7 @@ def _longest_gap(points: Floats) -> npt.NDArray[np.int64]:
     return np.asarray(gap.max(axis=2, initial=0))
 
 
-def _carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
+def carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
     """`now` with gaps filled by the last value before, and leading gaps by the first value after."""
     if there.all() or now.shape[2] == 1:
         return now

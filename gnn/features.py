@@ -11,6 +11,7 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident, Page
 from gnn.alerts import ALERT_COLUMNS, alert_columns
+from gnn.course import course_of
 from gnn.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
 from gnn.topology import Calls, calls_of, echoes, structure
 
@@ -76,14 +77,16 @@ class Graph(NamedTuple):
     mode: int  # index into MODES
     edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
+    course: npt.NDArray[np.float32] | None = None  # (S, R, P) as `gnn.course` has it; None: not asked for
 
 
-def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
+def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
     Args:
         incident: at least the services; everything else may be missing.
         channel_map: how metric names are read; the default rules when None.
+        course: whether the network follows the channels over time.
     """
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
@@ -101,6 +104,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     page_row = index.get(page.service) if page else None
     kind = _paged_channels(page, np.asarray(statistics[..., 0].any(axis=0)))
     aligned, contrast = worst, np.zeros_like(worst)
+    rhythm = None
     if mode == 0:
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
         rhythm = _rhythm(paged, page_row)
@@ -140,7 +144,8 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
         axis=1,
         dtype=np.float32,
     )
-    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
+    followed = course_of(block, over_time, rhythm) if course else None
+    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
 
 
 def _fold_addresses(calls: Calls, statistics: Floats, over_time: Floats) -> tuple[Floats, Floats]:

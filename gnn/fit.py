@@ -109,12 +109,12 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     examples: list[Example] = []
     ids: list[str] = []
     for incident in itertools.chain(windows_of(job.episodes), job.incidents, job.simulated):
-        for example in examples_of([incident], job.channel_map):
+        for example in examples_of([incident], job.channel_map, config.model.course):
             examples.append(example)
             ids.append(incident.incident_id)
             job.on_examples(len(examples))
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
-    dev = list(examples_of(job.dev_incidents, job.channel_map))
+    dev = list(examples_of(job.dev_incidents, job.channel_map, config.model.course))
     few = init is not None and len(rooted) <= FEW and not dev
     labels = Labels.of(job.incidents, examples, [group_of(name) for name in ids])
     in_turn = init is None and not dev and labels is not None and len(examples) <= MANY

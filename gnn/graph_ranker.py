@@ -48,6 +48,7 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._specialist = specialist
         self._families = tuple(card.model.get("families", ()))
+        self._course = card.model.get("temporal", "none") != "none"
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class GraphRanker:
 
     def scores(self, incident: Incident) -> Floats:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
-        graph = featurize(incident, self._channel_map)
+        graph = featurize(incident, self._channel_map, self._course)
         root = self._network(graph)[0]
         return self._logits(root, incident, graph).astype(np.float32) if self._specialist else root
 
@@ -79,7 +80,7 @@ class GraphRanker:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
             return Ranking((), self._name)
-        graph = featurize(incident, self._channel_map)
+        graph = featurize(incident, self._channel_map, self._course)
         root, family, is_incident = self._network(graph)
         logits = self._logits(root, incident, graph)
         if self._specialist:
@@ -132,6 +133,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
+        if graph.course is not None:
+            inputs["course"] = graph.course
         root, family, incident = session.run(None, inputs)
         return root, family, incident
 
@@ -158,6 +161,7 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
+                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
+from gnn.course import COURSE_ROWS, RHYTHM, THERE
 from gnn.features import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
+Temporal = Literal["none", "conv"]
 
 
 class ModelConfig(BaseModel):
@@ -27,7 +29,15 @@ class ModelConfig(BaseModel):
     hidden: int = Field(64, gt=0, description="hidden width")
     layers: int = Field(3, ge=0, description="rounds of message passing")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
+    temporal: Temporal = Field(
+        "none", description="what follows the channels over time; 'none': statistics alone tell of it"
+    )
     families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
+
+    @property
+    def course(self) -> bool:
+        """Whether graphs need a course."""
+        return self.temporal != "none"
 
 
 class Scores(NamedTuple):
@@ -63,12 +73,14 @@ class RootCauseNet(nn.Module):
         self.root = _head(2 * hidden, 1)
         self.family = _head(hidden, max(len(config.families), 1))
         self.incident = _head(2 * hidden, 1)
+        # Last: the other weights start as they do without.
+        self.follow = _Follow(hidden) if config.course else None
 
-    def adjust_to(self, x: Tensor) -> None:
-        """Sets the scale of every column from the services to learn from, (S, F)."""
-        known = x != 0
-        spread = torch.sqrt((x**2).sum(0) / known.sum(0).clamp(min=1))  # root mean square where measured
-        self.scale.copy_(1.0 / spread.clamp(min=0.05))
+    def adjust_to(self, x: Tensor, course: Tensor | None = None) -> None:
+        """Sets the scale of every column from the services to learn from, (S, F) and (S, R, P)."""
+        self.scale.copy_(_scale_of(x))
+        if self.follow is not None and course is not None:
+            self.follow.scale.copy_(_scale_of(course.transpose(1, 2).flatten(0, 1)))
 
     def forward(
         self,
@@ -78,14 +90,20 @@ class RootCauseNet(nn.Module):
         edge_attr: Tensor,
         batch: Tensor | None,
         graphs: int,
+        course: Tensor | None = None,
     ) -> Scores:
         """Scores a batch.
 
         Args:
             x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
             batch: (S,) the graph of each service; None: all are of the only one. graphs: B.
+            course: (S, R, P), read by a network with a temporal encoder only, which needs it.
         """
         h = self._encoded(x, mode, batch)
+        if self.follow is not None:
+            if course is None:
+                raise ValueError("this network follows channels over time: make the graphs with course=True")
+            h = h + self.follow(course)
         for layer in self.layers:
             h = layer(h, edge_index, edge_attr, batch, graphs)
         h = self.norm(h)
@@ -107,6 +125,32 @@ class RootCauseNet(nn.Module):
         slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
         encoded: Tensor = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)
         return encoded
+
+
+class _Follow(nn.Module):
+    """The temporal encoder: what the channels of a service do together over neighbouring points.
+
+    What the convolution finds is told as its mean, how much more of it there is while the page deviates, and
+    its maximum; no point in time has weights of its own.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
+        width = max(hidden // 2, 1)  # W
+        self.conv = nn.Conv1d(len(COURSE_ROWS), width, kernel_size=3, padding=1)
+        self.out = nn.Linear(3 * width, hidden)
+
+    def forward(self, course: Tensor) -> Tensor:
+        """(S, R, P) → (S, H)."""
+        there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
+        points = there.sum(dim=2).clamp(min=1)  # (S, 1)
+        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, W, P)
+        mean = found.sum(dim=2) / points
+        paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
+        told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
+        return told
 
 
 class _Layer(nn.Module):
@@ -182,6 +226,13 @@ def _convolution(config: ModelConfig) -> nn.Module | None:
 def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:
     """What is known of each graph, (B, H), told to each of its services, (S, H)."""
     return pooled.expand_as(like) if batch is None else pooled[batch]
+
+
+def _scale_of(columns: Tensor) -> Tensor:
+    """What brings each column of (N, F) to a root mean square of 1 where it is measured: (F,)."""
+    known = columns != 0
+    spread = torch.sqrt((columns**2).sum(0) / known.sum(0).clamp(min=1))
+    return 1.0 / spread.clamp(min=0.05)
 
 
 def _head(width: int, out: int) -> nn.Sequential:

@@ -41,8 +41,8 @@ def fingerprint(examples: Sequence[Example], dev: Sequence[Example], init: RootC
         digest.update(f"{len(part)} examples\0".encode())
         for graph, is_root, fault, _ in part:
             digest.update(f"{graph.mode} {fault} {graph.x.shape}\0".encode())
-            for array in (graph.x, graph.edge_index, graph.edge_attr, is_root):
-                digest.update(array.tobytes())
+            for array in (graph.x, graph.edge_index, graph.edge_attr, is_root, graph.course):
+                digest.update(array.tobytes() if array is not None else b"")
     for tensor in init.state_dict().values() if init is not None else ():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()

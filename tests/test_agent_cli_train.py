@@ -42,7 +42,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = (*SMALL, "--simulate", "24", "--epochs", "60")
+    options = (*SMALL, "--temporal", "conv", "--simulate", "24", "--epochs", "60")
     killed = started("agent", *options, "--out", "killed")
     while not (nowhere / "killed" / STATE).exists():
         assert killed.poll() is None
@@ -61,6 +61,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert first and int(first[1]) > 1
     assert answer([*options, "--out", "whole", "--quiet"]) == 0
     assert weights(nowhere / "killed") == weights(nowhere / "whole")
+    assert load_ranker(nowhere / "killed").card.model["temporal"] == "conv"
     assert {path.name for path in (nowhere / "killed").iterdir()} == {
         path.name for path in (nowhere / "whole").iterdir()
     }

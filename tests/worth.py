@@ -22,7 +22,7 @@ from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, examples_of
 from gnn.features import SERVICE_FEATURES
 from gnn.metrics import CaseScore, score
-from gnn.model import Convolution, ModelConfig
+from gnn.model import Convolution, ModelConfig, Temporal
 from gnn.ranker import Candidate, Ranking
 from gnn.train import TrainConfig, score_examples, train
 
@@ -31,6 +31,7 @@ WORLDS, EPOCHS = 6000, 5
 TEST_SEED, TEST_WORLDS = 1_000_003, 600
 
 CLASSICAL = ("traversal", "traversal_lead", "pagerank", "pagerank_lead")
+TIMING = ("timing", "contrast", "onset")
 NEIGHBOURS = ("callee_anomaly", "caller_anomaly", "excess_over_callees")
 
 
@@ -42,6 +43,7 @@ class Arm:
     convolution: Convolution = "sage"
     without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
     simulator: dict[str, float] = field(default_factory=dict)
+    temporal: Temporal = "none"
 
 
 ARMS = (
@@ -50,8 +52,10 @@ ARMS = (
     Arm("degrees only", "degree"),
     Arm("attention (GATv2)", "gatv2"),
     Arm("call features", "edge"),
+    Arm("temporal encoder", temporal="conv"),
+    Arm("temporal encoder, no timing", without=TIMING, temporal="conv"),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
-    Arm("no timing", without=("timing", "contrast", "onset")),
+    Arm("no timing", without=TIMING),
     Arm("no own past's range", without=("beyond", "gone")),
     Arm("no peers", without=("peer", "anomaly_rank", "worst_rank", "aligned_rank")),
     Arm("no addresses in worlds", simulator={"client_views": 0.0}),
@@ -79,7 +83,7 @@ def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one net on each test set."""
-    model = ModelConfig(convolution=arm.convolution)
+    model = ModelConfig(convolution=arm.convolution, temporal=arm.temporal)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
     net = train(config, hide(examples, arm.without))
     found = {}
@@ -113,10 +117,10 @@ def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
     for file in sorted(Path(folder).glob("*.jsonl.gz")) if folder else ():
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
-    plain = list(examples_of(simulate(WORLDS, seed)))
+    plain = list(examples_of(simulate(WORLDS, seed), course=True))
     for arm in ARMS:
         config = replace(SimulationConfig(), **arm.simulator)
-        examples = list(examples_of(simulate(WORLDS, seed, config))) if arm.simulator else plain
+        examples = list(examples_of(simulate(WORLDS, seed, config), course=True)) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
             rows.append({"arm": arm.name, "seed": seed, "source": source, "n": len(tests[source]), **found})
         print(f"seed {seed}: {arm.name}", file=sys.stderr, flush=True)
@@ -124,7 +128,7 @@ def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
 
 
 def _rooted(incidents: Any) -> list[Example]:
-    return [example for example in examples_of(incidents) if example.is_root.any()]
+    return [example for example in examples_of(incidents, course=True) if example.is_root.any()]
 
 
 def main(folder: str | None) -> None:

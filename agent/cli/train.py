@@ -19,6 +19,13 @@ class Convolution(StrEnum):
     DEGREE = "degree"
 
 
+class Temporal(StrEnum):
+    """How the network follows channels over time."""
+
+    NONE = "none"
+    CONV = "conv"
+
+
 class Precision(StrEnum):
     """How exactly the forward pass is computed."""
 
@@ -68,6 +75,9 @@ def train(
             help="Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
         ),
     ] = Convolution.EDGE,
+    temporal: Annotated[
+        Temporal, typer.Option(help="Follow channels over time; 'none': statistics alone tell of it.")
+    ] = Temporal.NONE,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden width.")] = 64,
     layers: Annotated[int, typer.Option(min=0, help="Rounds of message passing.")] = 3,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Of hidden values.")] = 0.1,
@@ -112,6 +122,7 @@ def train(
         batch=batch,
         learning_rate=learning_rate,
         convolution=convolution.value,
+        temporal=temporal.value,
         hidden=hidden,
         layers=layers,
         dropout=dropout,

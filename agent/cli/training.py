@@ -15,14 +15,14 @@ from data.errors import FirewatchError, SettingsError
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD
 from gnn.fit import FitJob, fit
-from gnn.model import Convolution, ModelConfig
+from gnn.model import Convolution, ModelConfig, Temporal
 from gnn.train import Epoch, TrainConfig
 from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
 
 REQUEST, STATE = "training.json", "training.safetensors"
 # What may differ when a training goes on: it decides where and how it runs, not what comes out.
 _FREE = {"device", "tensorboard"}
-_SHAPE = ("convolution", "hidden", "layers", "dropout")
+_SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
 
 
 class TrainRequest(BaseModel):
@@ -42,6 +42,7 @@ class TrainRequest(BaseModel):
     batch: int | None = None
     learning_rate: float | None = None
     convolution: Convolution = "edge"
+    temporal: Temporal = "none"
     hidden: int = 64
     layers: int = 3
     dropout: float = 0.1
@@ -58,7 +59,11 @@ class TrainRequest(BaseModel):
         chosen = {name: value for name, value in fixed.items() if value is not None}
         return TrainConfig(
             model=ModelConfig(
-                convolution=self.convolution, hidden=self.hidden, layers=self.layers, dropout=self.dropout
+                convolution=self.convolution,
+                temporal=self.temporal,
+                hidden=self.hidden,
+                layers=self.layers,
+                dropout=self.dropout,
             ),
             patience=self.patience,
             channel_dropout=self.channel_dropout,
