@@ -154,7 +154,7 @@ def _incident(
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
         calls = _call_telemetry(rng, window, topology, signals, hidden, faults)
     page = (
-        _page(rng, window, topology, signals)
+        page_of(rng, window, topology, signals)
         if window.kind == "series" and rng.random() < gaps.paged
         else None
     )
@@ -240,7 +240,7 @@ def _call_telemetry(
     return calls
 
 
-def _page(
+def page_of(
     rng: np.random.Generator, window: Window, topology: Topology, signals: dict[str, Floats]
 ) -> Page | None:
     """The service at the edge of the graph that is worst off, and which kind of metric says so."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -160,7 +161,14 @@ def join(parts: Sequence[Plant]) -> Plant:
     return Plant(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def read(
+class Truth(NamedTuple):
+    """The signals of a run before any instrument reads them."""
+
+    signals: dict[str, Floats]  # {signal: (T0 + T, S)}
+    unserved: npt.NDArray[np.bool_]  # (T0 + T, S) next to nobody was served
+
+
+def truth(
     rng: np.random.Generator,
     states: Sequence[State],  # T ticks
     rest: State,  # at rest, for the baseline
@@ -168,9 +176,8 @@ def read(
     plant: Plant,
     season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
     minutes: float,  # between two readings
-    wanted: Sequence[str],
-) -> dict[str, Floats]:
-    """The wanted signals over baseline and incident.  → {signal: (T0 + T, S)}"""
+) -> Truth:
+    """All signals over baseline and incident as they are; of chance, only who asks and what is logged."""
     before = len(season) - len(states)
 
     def series(name: str) -> Floats:
@@ -212,7 +219,7 @@ def read(
     share95 = np.where(plant.rare, 4.0 * share, np.minimum(share + 0.6, 1.0))
     logged = series("odd_logs")
     as_errors, as_novelty = _logging(rng, len(share))
-    truth = {
+    signals = {
         "error": error,
         "latency_mean": base_s * (0.2 + 0.7 * plant.median_share) + slowed(np.maximum(share, 0.1)),
         "latency_p50": base_s * plant.median_share + slowed(share),
@@ -245,11 +252,28 @@ def read(
         "log_lines": (requests + 0.1) * 15.0,
         "log_shift": 5.0 * (1.0 - np.exp(-3.0 * (0.1 * loud * (error + client_error) + logged * as_novelty))),
     }
+    return Truth(signals, unserved)
+
+
+def read(
+    rng: np.random.Generator,
+    states: Sequence[State],  # T ticks
+    rest: State,  # at rest, for the baseline
+    fleet: Fleet,
+    plant: Plant,
+    season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
+    minutes: float,  # between two readings
+    wanted: Sequence[str],
+) -> dict[str, Floats]:
+    """The wanted signals over baseline and incident.  → {signal: (T0 + T, S)}"""
+    before = len(season) - len(states)
+    true, unserved = truth(rng, states, rest, fleet, plant, season, minutes)
+    seconds = 60.0 * minutes
     # A percentile of few requests jumps about.
     few_requests = np.minimum(np.sqrt(1.0 + 20.0 / (plant.requests_per_s * seconds + 0.5)), 4.0)
     signals = {}
     for name in wanted:
-        values = truth[name]
+        values = true[name]
         if not SPREAD[name]:
             signals[name] = values
             continue
