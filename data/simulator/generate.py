@@ -145,7 +145,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
-        fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
+        fleet = draw_fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
@@ -193,7 +193,8 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
     return topology
 
 
-def _fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
+def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
+    """What one world's services are like in health."""
     if like_the_environment:
         latency = rng.uniform(0.05, 0.15, size)
         scale = np.ones(size)

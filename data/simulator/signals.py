@@ -46,7 +46,7 @@ SPREAD = {
     "uptime": 0.0,
 }
 # Signals that exist only where requests are served.
-_NEEDS_REQUESTS = (
+NEEDS_REQUESTS = (
     "latency_mean",
     "latency_p50",
     "latency_p90",
@@ -278,7 +278,7 @@ def read(
             signals[name] = values
             continue
         sigma = SPREAD[name] * plant.wobble
-        if name in _NEEDS_REQUESTS:
+        if name in NEEDS_REQUESTS:
             sigma = sigma * few_requests
         noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
         moved = rng.random(len(sigma)) < plant.restless
@@ -286,13 +286,13 @@ def read(
             noisy[before:] *= np.where(moved, np.exp(3.0 * sigma * rng.standard_normal(len(sigma))), 1.0)
         if name == "log_shift":
             noisy = noisy + _calm_shift(rng, before, len(states), len(sigma))
-        if name in _NEEDS_REQUESTS:
+        if name in NEEDS_REQUESTS:
             noisy[before:] *= plant.client_drift if name == "client_latency" else plant.drift
         if name.startswith("latency") and plant.blips.any():
             noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
         if name in ("error", "client_error", "memory", "saturation", "disk", "cpu"):
             noisy = np.minimum(noisy, 1.0)
-        if name in _NEEDS_REQUESTS:
+        if name in NEEDS_REQUESTS:
             noisy = np.where(unserved, np.nan, noisy)
         elif name == "error":
             noisy = np.where(unserved & plant.idle_fails, 1.0, noisy)
