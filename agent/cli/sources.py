@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.channels import ChannelMap, read_rules
 from data.episodes import Episode, read_episodes
-from data.errors import SchemaError
+from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels, read_labels
@@ -32,6 +32,26 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     from data.simulator.generate import simulate
 
     return simulate(number, seed)
+
+
+def overlaid(paths: Sequence[Path], number: int, seed: int, rules: ChannelMap | None) -> Iterable[Incident]:
+    """Simulated faults on the systems whose healthy windows the files hold.
+
+    Raises:
+        SettingsError: there is no healthy series in them that the rules know.
+    """
+    if not paths:
+        return ()
+    from data.simulator.healthy import healthy_windows
+    from data.simulator.overlay import overlay
+
+    windows = healthy_windows(incidents_of(paths), rules)
+    if not windows:
+        raise SettingsError(
+            f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "
+            "with a baseline, or --rules FILE that gives their metric names a meaning"
+        )
+    return overlay(windows, number, seed, rules)
 
 
 def channel_map(rules: Path | None) -> ChannelMap | None:

@@ -11,8 +11,9 @@ from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
 from data.simulator.events import Measured, alert_events
 from data.simulator.physics import Fleet, State
+from data.simulator.plant import Plant
 from data.simulator.running import RunningFault
-from data.simulator.signals import Plant, read
+from data.simulator.signals import read
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from data.simulator.assemble import Window
 from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
 from data.simulator.faults import FAMILIES, Drive
+from data.simulator.plant import Plant
 from data.simulator.running import DRIVES, RunningFault
-from data.simulator.signals import Plant
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]

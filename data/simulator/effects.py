@@ -61,7 +61,7 @@ class Effect:
         kind: what its values are like.
         calm: its signal at rest.  (S,)
         now: its signal during the incident, NaN where it vanishes.  (T, S)
-        loudness: for what is counted, how many large everyday values a full signal is worth, 0..1 of the most.
+        loudness: for what is counted, how many large everyday values a full signal is worth: 0 one … 1 most.
     """
 
     def __init__(self, meaning: Meaning, kind: Kind, calm: Floats, now: Floats, loudness: float) -> None:
@@ -80,25 +80,27 @@ class Effect:
         ticks = ((np.arange(len(points)) + 0.5) * len(self._now) / max(len(points), 1)).astype(np.int64)
         now, calm = self._now[ticks, service], float(self._calm[service])
         channel, scale, worse_is_less = self._meaning.channel, self._meaning.scale, self._meaning.inverted
-        if channel in _AGES:
-            return np.minimum(points, now / scale)
         moved = now - calm
-        if not moved.any():
-            return points
-        if channel in _ADDED:
-            return points + moved / scale
-        if self.per:
-            return points + np.clip(moved, 0.0, 1.0) * (whole if whole is not None else self._unit)
-        if channel in _SHARES and self._kind.is_share:
+        if channel in _AGES:
+            changed = np.minimum(points, now / scale)
+        elif not moved.any():
+            changed = points
+        elif channel in _ADDED:
+            changed = points + moved / scale
+        elif self.per:
+            changed = points + np.clip(moved, 0.0, 1.0) * (self._unit if whole is None else whole)
+        elif channel in _SHARES and self._kind.is_share:
             # 0..1 and worse upwards, whichever way the metric itself counts.
             usual = 1.0 - scale * points if worse_is_less else scale * points
             worse = np.clip(usual + moved, np.minimum(usual, 0.0), np.maximum(usual, 1.0)) - usual
-            return points + (-worse if worse_is_less else worse) / scale
-        if worse_is_less:  # free memory, instances that are ready
-            return points * (1.0 - now) / max(1.0 - calm, 1e-3)
-        if channel in _COUNTED:
-            return points + np.maximum(moved, 0.0) * self._unit
-        return points * (now / calm) if calm > 0.0 else points
+            changed = points + (-worse if worse_is_less else worse) / scale
+        elif worse_is_less:  # free memory, instances that are ready
+            changed = points * (1.0 - now) / max(1.0 - calm, 1e-3)
+        elif channel in _COUNTED:
+            changed = points + np.maximum(moved, 0.0) * self._unit
+        else:
+            changed = points * (now / calm) if calm > 0.0 else points
+        return np.asarray(changed)
 
 
 def moves(signals: Mapping[str, Floats], unserved: npt.NDArray[np.bool_]) -> dict[str, Floats]:

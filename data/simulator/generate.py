@@ -14,8 +14,8 @@ from data.simulator.draws import date, date_changes, faults_of
 from data.simulator.load import PERIOD_TICKS, wave
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
+from data.simulator.plant import Plant, join, plants
 from data.simulator.running import RunningFault, drives, hidden_shares
-from data.simulator.signals import Plant, join, plants
 from data.simulator.topology import Topology, connect, from_calls, generate, union
 from data.simulator.variants import diluted, replicate, with_client_views
 

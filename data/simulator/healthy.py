@@ -107,7 +107,7 @@ def _kinds(rows: Sequence[Rows], means: ChannelMap) -> dict[str, Kind]:
 def _levels(
     telemetry: Sequence[Rows], means: ChannelMap, channels: Sequence[Channel], among: set[str] | None = None
 ) -> Floats:
-    """The usual value, in our unit, of the most widespread metric of the first channel that has one.  → (S,)"""
+    """The usual value, in our unit, of the first channel's most widespread metric.  → (S,)"""
     counts: defaultdict[Channel, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in telemetry:
         for name in row:
@@ -120,9 +120,7 @@ def _levels(
             best = max(sorted(names), key=lambda name: names[name])
             meaning = means(best)
             scale = meaning.scale if meaning else 1.0
-            return np.array(
-                [scale * np.nanmedian(row[best]) if best in row else np.nan for row in telemetry]
-            )
+            return np.array([scale * np.nanmedian(row[best]) if best in row else np.nan for row in telemetry])
     return np.full(len(telemetry), np.nan)
 
 
@@ -144,7 +142,7 @@ class Cut:
         return Cut(start / longest, (start + past) / longest, (start + past + points) / longest, points)
 
     def of(self, points: int) -> tuple[int, int, int]:
-        """Start, split and end in a series of so many points: something on both sides of the split if >= 2."""
+        """Start, split and end in a series of so many points: something on both sides if it has two."""
         end = min(max(round(self.end * points), 2), points)
         split = min(max(round(self.split * points), 1), end - 1)
         return min(round(self.start * points), max(split - 1, 0)), max(split, 0), end

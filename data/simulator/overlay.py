@@ -19,8 +19,9 @@ from data.simulator.effects import Effect, moves, signal_of
 from data.simulator.generate import draw_fleet, run
 from data.simulator.healthy import Cut, HealthyWindow, Rows
 from data.simulator.physics import TOLERANCE, Fleet, Physics
+from data.simulator.plant import plants
 from data.simulator.running import RunningFault, drives, hidden_shares
-from data.simulator.signals import plants, truth
+from data.simulator.signals import truth
 from data.simulator.topology import CALLED_BY_ALL, Topology, from_calls
 from data.simulator.variants import diluted
 
@@ -177,7 +178,11 @@ class _Calm:
     ) -> "_Calm":
         system = window.incident.system
         others = [other for other in windows if other is not window and other.incident.system == system]
-        pick, rather, when = int(rng.integers(max(len(others), 1))), rng.random() < _ANOTHER_TIME, rng.random()
+        pick, rather, when = (
+            int(rng.integers(max(len(others), 1))),
+            rng.random() < _ANOTHER_TIME,
+            rng.random(),
+        )
         another = others[pick] if others else None
         services = another.incident.services if another else ()
         return _Calm(cut, another, {name: i for i, name in enumerate(services)}, rather, float(when))
@@ -202,7 +207,8 @@ def _laid_over(
     rng: np.random.Generator, struck: _Struck, window: HealthyWindow, calm: _Calm, means: ChannelMap
 ) -> tuple[list[dict[str, Series]], dict[tuple[str, str], dict[str, Series]]]:
     """The telemetry of services and calls, changed as the fault changes what they read."""
-    effects, of_calls = {}, {}
+    effects: dict[str, Effect] = {}
+    of_calls: dict[str, Effect] = {}
     for name in sorted(window.kinds):
         loudness = float(rng.random())
         if (meaning := means(name)) is not None:
