@@ -137,7 +137,6 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
 
     before = Rating(math.nan, math.nan)
     metrics: dict[str, float | int | None] = {}
-    kept = False
     if init is not None and job.overlaid:
         elsewhere = {id(e) for e, name in zip(examples, ids, strict=True) if topology_key(name)}
         own, others = _split(learnt, elsewhere)
@@ -145,8 +144,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         rehearsed = rehearse(
             config, own, others, dev, others_aside, init, job.on_epoch, job.workers, job.state
         )
-        net, scores, unseen = rehearsed.net, rehearsed.scores, [*dev, *others_aside]
-        before, after, kept = rehearsed.before, rehearsed.after, not rehearsed.step
+        net, before, after = rehearsed.net, rehearsed.before, rehearsed.after
+        # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
+        unseen, scores = [], []
         metrics["adapted"] = rehearsed.step
     elif init is not None and few:
         adapted = adapt(config, learnt, [group_of(name) for name in ids], init, job.on_epoch)
@@ -162,7 +162,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         net = train(config, learnt, dev, init, job.on_epoch, job.workers, job.state)
         scores, after = score_examples(net, unseen), rate(net, dev)
         before = rate(init, dev) if init is not None else before
-    temperature = init_card.temperature if init_card and kept else _temperatures(scores, unseen, init_card)
+    temperature = _temperatures(scores, unseen, init_card)
     specialised = None
     if labels is not None:
         logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
@@ -197,7 +197,7 @@ def _split(examples: Sequence[Example], apart: Collection[int]) -> tuple[list[Ex
 
 
 def _temperatures(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
-    """Fitted on `unseen`; with too few of them, as after a handful of labels, those of the start are kept."""
+    """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(bool(example.is_root.any()) for example in unseen) < LEAST:
         return init.temperature
     return fit_temperatures(scores, unseen)

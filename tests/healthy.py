@@ -1,7 +1,7 @@
 """What healthy windows of a system are worth without any label: zero-shot, and adapted to its own past.
 
-Usage: python tests/healthy.py FOLDER > build/healthy.json – FOLDER holds incident files; those without a past are
-passed over. Adapted twice: to the past of the incidents that are scored, and each half to that of the other.
+Usage: python tests/healthy.py FOLDER > build/healthy.json – FOLDER holds incident files; those without
+a past are passed over. Adapted to the past of the scored incidents, and each half to that of the other half.
 """
 
 import json
@@ -17,15 +17,13 @@ from bench_machine import machine
 from agent.provenance import git_revision
 from data.incident import Incident
 from data.incidents import read_incidents
-from data.simulator.generate import simulate
 from data.simulator.healthy import HealthyWindow, healthy_windows
-from data.simulator.overlay import overlay
 from gnn.evaluate import evaluate, incident_source
 from gnn.fit import FitJob, fit
 from gnn.graph_ranker import load_ranker
 from gnn.ranker import Ranker
 from gnn.rankers import make_ranker, shipped
-from gnn.rehearsal import REHEARSING, WORLDS
+from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
 from gnn.train import TrainConfig
 
 SEEDS = (1, 2)
@@ -34,13 +32,14 @@ KEPT = ("ac@1", "ac@3", "ac@5", "mrr", "ece")
 
 def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]:
     """The shipped ranker after `firewatch train --healthy`, and how far it went."""
+    own, others = worlds_of(windows, WORLDS, seed)
     with tempfile.TemporaryDirectory() as folder:
         card, _ = fit(
             FitJob(
                 config=TrainConfig(seed=seed, **REHEARSING),
                 out=Path(folder),
-                overlaid=overlay(windows, WORLDS, seed),
-                simulated=simulate(WORLDS, seed),
+                overlaid=own,
+                simulated=others,
                 init=shipped("ranker"),
             )
         )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.channels import ChannelMap, read_rules
 from data.episodes import Episode, read_episodes
@@ -12,6 +13,9 @@ from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels, read_labels
+
+if TYPE_CHECKING:
+    from data.simulator.healthy import HealthyWindow
 
 
 def episodes_of(paths: Sequence[Path] | None, labels: Path | None) -> tuple[Episode, ...]:
@@ -34,16 +38,13 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     return simulate(number, seed)
 
 
-def overlaid(paths: Sequence[Path], number: int, seed: int, rules: ChannelMap | None) -> Iterable[Incident]:
-    """Simulated faults on the systems whose healthy windows the files hold.
+def healthy_of(paths: Sequence[Path], rules: ChannelMap | None) -> "tuple[HealthyWindow, ...]":
+    """The healthy windows of a system from all files and folders.
 
     Raises:
         SettingsError: there is no healthy series in them that the rules know.
     """
-    if not paths:
-        return ()
     from data.simulator.healthy import healthy_windows
-    from data.simulator.overlay import overlay
 
     windows = healthy_windows(incidents_of(paths), rules)
     if not windows:
@@ -51,7 +52,7 @@ def overlaid(paths: Sequence[Path], number: int, seed: int, rules: ChannelMap | 
             f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "
             "with a baseline, or --rules FILE that gives their metric names a meaning"
         )
-    return overlay(windows, number, seed, rules)
+    return windows
 
 
 def channel_map(rules: Path | None) -> ChannelMap | None:

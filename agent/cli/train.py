@@ -42,7 +42,7 @@ def train(
         typer.Option(
             metavar="PATH",
             help="Your system in health, no labels: baselines, and all points of incidents without a root. "
-            "1000 faults are simulated on it; --simulate N makes them N.",
+            "1000 faults are simulated on it, or N with --simulate N.",
         ),
     ] = None,
     labels: o.Labels = None,

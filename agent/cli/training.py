@@ -1,6 +1,6 @@
 """Trains a ranker: what `train` does once its options are read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cli.console import note, write_json
 from agent.cli.playing import new_folder
-from agent.cli.sources import channel_map, episodes_of, incidents_of, overlaid, simulated
+from agent.cli.sources import channel_map, episodes_of, healthy_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
+from data.incident import Incident
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD
 from gnn.fit import FitJob, fit
 from gnn.model import Convolution, ModelConfig
-from gnn.rehearsal import REHEARSING, WORLDS
+from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
 from gnn.train import Epoch, TrainConfig
 from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
 
@@ -117,7 +118,6 @@ def _run(
 ) -> int:
     config = asked.config
     pick_precision(config.precision, pick_device(config.device))  # better refused now than after the reading
-    worlds = asked.simulate or (WORLDS if asked.healthy else 0)
     folder = resume or out or new_folder("trained")
     if resume is None and (folder / STATE).exists():
         raise SettingsError(
@@ -133,13 +133,18 @@ def _run(
             board.epoch_done(epoch)
 
         rules = channel_map(asked.rules)
+        own: Iterable[Incident] = ()
+        others = simulated(asked.simulate, asked.seed)
+        if asked.healthy:
+            windows = healthy_of(asked.healthy, rules)
+            own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
         job = FitJob(
             config=config,
             out=folder,
             episodes=episodes_of(asked.episodes_from, asked.labels),
             incidents=incidents_of(asked.incidents),
-            simulated=simulated(worlds, asked.seed),
-            overlaid=overlaid(asked.healthy, worlds, asked.seed, rules),
+            simulated=others,
+            overlaid=own,
             dev_incidents=incidents_of(asked.dev_incidents),
             init=asked.init,
             channel_map=rules,
