@@ -87,44 +87,30 @@ def test_the_system_is_itself(windows: tuple[HealthyWindow, ...]) -> None:
 def test_without_strength_nothing_changes_and_what_is_missing_stays_missing(
     windows: tuple[HealthyWindow, ...],
 ) -> None:
-    for still, struck in zip(
-        overlay(windows, 40, 3, config=ALWAYS, strength=0.0),
-        overlay(windows, 40, 3, config=ALWAYS),
-        strict=True,
-    ):
+    moved = set()
+    calm = overlay(windows, 40, 3, config=ALWAYS, strength=0.0)
+    for still, struck in zip(calm, overlay(windows, 40, 3, config=ALWAYS), strict=True):
         assert still.root_causes == struck.root_causes
-        moved = 0
-        for name, metrics in still.telemetry.items():
-            own = windows[0].telemetry[GRAPH_INDEX[name]], windows[1].telemetry[GRAPH_INDEX[name]]
-            for metric, series in metrics.items():
-                measured = np.concatenate([row[metric] for row in own])
-                seen = series.incident[np.isfinite(series.incident)]
-                assert (
-                    np.abs(seen[:, None] - measured[np.isfinite(measured)])
-                    .min(axis=1, initial=1)
-                    .max(initial=0)
-                    < 1e-9 * METRICS[metric]
-                )
+        for number, name in enumerate(still.services):
+            for metric, series in still.telemetry[name].items():
+                measured = np.concatenate([window.telemetry[number][metric] for window in windows])
+                present = series.incident[np.isfinite(series.incident)]
+                distance = np.abs(present[:, None] - measured[np.isfinite(measured)]).min(axis=1)
+                assert (distance < 1e-9 * METRICS[metric]).all()
                 changed = struck.telemetry[name][metric]
                 np.testing.assert_array_equal(changed.baseline, series.baseline)
                 assert np.isnan(changed.incident[np.isnan(series.incident)]).all()
-                moved += not np.array_equal(changed.incident, series.incident, equal_nan=True)
-                if metric in ("flux_compensation", "log_count"):
-                    np.testing.assert_array_equal(changed.incident, series.incident)
-        assert moved
-
-
-GRAPH_INDEX = {name: number for number, name in enumerate(GRAPH)}
+                if not np.array_equal(changed.incident, series.incident, equal_nan=True):
+                    assert metric not in ("flux_compensation", "log_count")
+                    moved.add(struck.incident_id)
+    assert len(moved) > 30
 
 
 def test_only_what_the_fault_moves_is_moved(windows: tuple[HealthyWindow, ...]) -> None:
     """Nobody calls `lone` and it calls nobody: its fault is its own, and nobody else's is felt there."""
     quiet = replace(ALWAYS, second_root=0.0)
-    for still, struck in zip(
-        overlay(windows, 60, 5, config=quiet, strength=0.0),
-        overlay(windows, 60, 5, config=quiet),
-        strict=True,
-    ):
+    calm = overlay(windows, 60, 5, config=quiet, strength=0.0)
+    for still, struck in zip(calm, overlay(windows, 60, 5, config=quiet), strict=True):
         (root,) = struck.root_causes
         for name, metrics in struck.telemetry.items():
             same = all(
@@ -177,7 +163,7 @@ def test_calls_are_struck_with_their_callee() -> None:
         lone = incident.call_telemetry["shop", "lone"]["latency_p99"].incident
         if incident.root_causes != ("lone",):
             np.testing.assert_allclose(lone, 0.2)
-    slower = [np.nanmax(i.call_telemetry["shop", "cart"]["latency_p99"].incident) > 0.3 for i in drawn]
+    slower = [(i.call_telemetry["shop", "cart"]["latency_p99"].incident > 0.3).any() for i in drawn]
     assert any(slower)
 
 

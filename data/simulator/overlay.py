@@ -57,8 +57,9 @@ def overlay(
         rng = np.random.default_rng(np.random.SeedSequence([seed, number]))
         window = windows[int(rng.integers(len(windows)))]
         cut = Cut.draw(rng, window.longest)
+        calm = _Calm.draw(rng, windows, window, cut)
         struck = _strike(rng, config, window, cut.points, strength)
-        telemetry, calls = _laid_over(rng, struck, window, _Calm.draw(rng, windows, window, cut), means)
+        telemetry, calls = _laid_over(rng, struck, window, calm, means)
         yield Incident(
             incident_id=f"overlay-{seed}-{number}",
             services=window.incident.services,
