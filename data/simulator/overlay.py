@@ -227,7 +227,8 @@ def _laid_over(
             past, now = part
             if effect := known.get(name):
                 whole = parts.get(effect.per)
-                now = effect(service, now, whole[1] if whole else None)
+                counted = whole[1] if whole is not None and len(whole[1]) == len(now) else None
+                now = effect(service, now, counted)
             changed[name] = Series(now, past)
         return changed
 
