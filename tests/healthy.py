@@ -1,7 +1,8 @@
 """What healthy windows of a system are worth without any label: zero-shot, and adapted to its own past.
 
-Usage: python tests/healthy.py FOLDER > checkpoints/results/healthy.json – FOLDER holds incident files; those without
-a past are passed over. Adapted to the past of the scored incidents, and each half to that of the other half.
+Usage: python tests/healthy.py FOLDER > checkpoints/results/healthy.json – see `make healthy`. FOLDER holds
+incident files; those without a past are passed over. Adapted to the past of the scored incidents, and each
+half of them to that of the other half.
 """
 
 import json
