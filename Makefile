@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion worth seeds ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion worth healthy seeds ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,11 @@ worth: $(READY)  ## what columns, edges and ingredients of the simulator are wor
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/worth.py $(INCIDENTS) > build/worth.json
 	cp build/worth.json checkpoints/results/worth.json
+
+healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/healthy.py $(INCIDENTS) > build/healthy.json
+	cp build/healthy.json checkpoints/results/healthy.json
 
 seeds: $(READY)  ## the shipped recipe from three seeds on real incidents; after 'make checkpoint', needs INCIDENTS=folder
 	for seed in 1 2 3; do \

@@ -16,7 +16,7 @@ FEW = 100  # labelled groups up to which every one is held aside in turn; above,
 _FOLDS = 5
 # How far to go from the start to the network that fits the labels. What lies between two fine-tuned networks
 # forgets less: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
-_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _CAUTIOUS = (
     10  # examples below which half of the way is what helps on average, and three quarters from there on
 )
@@ -59,7 +59,7 @@ def adapt(
     order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     folds = [order[group] % _FOLDS for group in groups]
     held_out: list[Example] = []
-    scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in _STEPS]
+    scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in STEPS]
     for fold in sorted(set(folds)) if len(order) > 1 else ():
         seen = [example for example, its in zip(examples, folds, strict=True) if its != fold]
         aside = [e for e, its in zip(examples, folds, strict=True) if its == fold and e.is_root.any()]
@@ -67,7 +67,7 @@ def adapt(
             continue
         fitted = train(config, seen, init=init)
         held_out += aside
-        for step, found in zip(_STEPS, scores, strict=True):
+        for step, found in zip(STEPS, scores, strict=True):
             found += score_examples(between(init, fitted, step), aside)
     if not held_out:
         nothing = rate_scores([], [])
@@ -75,8 +75,8 @@ def adapt(
     ratings = [rate_scores(found, held_out) for found in scores]
     best = _choose([rating.ac1 for rating in ratings], len(held_out))
     fitted = train(config, examples, init=init, on_epoch=on_epoch) if best else init
-    net = between(init, fitted, _STEPS[best])
-    return Adapted(net, _STEPS[best], held_out, scores[best], ratings[0], ratings[best])
+    net = between(init, fitted, STEPS[best])
+    return Adapted(net, STEPS[best], held_out, scores[best], ratings[0], ratings[best])
 
 
 def _choose(ac1: Sequence[float], cases: int) -> int:
@@ -89,7 +89,7 @@ def _choose(ac1: Sequence[float], cases: int) -> int:
     best = max(ac1)
     enough = max(ac1[0], best - math.sqrt(best * (1 - best) / cases))
     fit = [number for number, found in enumerate(ac1) if found >= enough]
-    return min(fit, key=lambda number: abs(_STEPS[number] - wanted))
+    return min(fit, key=lambda number: abs(STEPS[number] - wanted))
 
 
 def between(start: RootCauseNet, end: RootCauseNet, step: float) -> RootCauseNet:

@@ -4,8 +4,8 @@ import itertools
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
 from gnn.features import MODES
 from gnn.own_system import MANY, Labels, specialise, unseen_scores
+from gnn.rehearsal import rehearse
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
 from gnn.workers import ALONE, Workers
 
@@ -47,7 +48,8 @@ class FitJob:
     """One training job; sources may be mixed.
 
     The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
-    With `init` and a handful of labels, each of them is held out once (`gnn.adapt`).
+    With `init` and a handful of labels, each of them is held out once (`gnn.adapt`). With `init` and
+    `overlaid` the only other source is `simulated`, and both are needed (`gnn.rehearsal`).
     """
 
     config: TrainConfig
@@ -55,6 +57,7 @@ class FitJob:
     episodes: Sequence[Episode] = ()
     incidents: Sequence[Incident] = ()
     simulated: Iterable[Incident] = ()
+    overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
     channel_map: ChannelMap | None = None
@@ -108,14 +111,16 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config = config.model_copy(update={"model": init.config})
     examples: list[Example] = []
     ids: list[str] = []
-    for incident in itertools.chain(windows_of(job.episodes), job.incidents, job.simulated):
+    # The card shall not say that real incidents of the system were learnt from.
+    overlaid = (replace(incident, system=f"{incident.system}, simulated faults") for incident in job.overlaid)
+    for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
         for example in examples_of([incident], job.channel_map, config.model.course):
             examples.append(example)
             ids.append(incident.incident_id)
             job.on_examples(len(examples))
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
     dev = list(examples_of(job.dev_incidents, job.channel_map, config.model.course))
-    few = init is not None and len(rooted) <= FEW and not dev
+    few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
     labels = Labels.of(job.incidents, examples, [group_of(name) for name in ids])
     in_turn = init is None and not dev and labels is not None and len(examples) <= MANY
     held_out = [] if few or in_turn else [e for e, name in zip(examples, ids, strict=True) if is_dev(name)]
@@ -132,7 +137,18 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
 
     before = Rating(math.nan, math.nan)
     metrics: dict[str, float | int | None] = {}
-    if init is not None and few:
+    if init is not None and job.overlaid:
+        elsewhere = {id(e) for e, name in zip(examples, ids, strict=True) if topology_key(name)}
+        own, others = _split(learnt, elsewhere)
+        dev, others_aside = _split(held_out, elsewhere)
+        rehearsed = rehearse(
+            config, own, others, dev, others_aside, init, job.on_epoch, job.workers, job.state
+        )
+        net, before, after = rehearsed.net, rehearsed.before, rehearsed.after
+        # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
+        unseen, scores = [], []
+        metrics["adapted"] = rehearsed.step
+    elif init is not None and few:
         adapted = adapt(config, learnt, [group_of(name) for name in ids], init, job.on_epoch)
         net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
         dev, before, after = unseen, adapted.before, adapted.after
@@ -175,8 +191,13 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     return card, net
 
 
+def _split(examples: Sequence[Example], apart: Collection[int]) -> tuple[list[Example], list[Example]]:
+    """Those whose identity is not in `apart`, and those whose is."""
+    return [e for e in examples if id(e) not in apart], [e for e in examples if id(e) in apart]
+
+
 def _temperatures(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
-    """Fitted on `unseen`; with too few of them, as after a handful of labels, those of the start are kept."""
+    """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(bool(example.is_root.any()) for example in unseen) < LEAST:
         return init.temperature
     return fit_temperatures(scores, unseen)

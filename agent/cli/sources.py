@@ -5,13 +5,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.channels import ChannelMap, read_rules
 from data.episodes import Episode, read_episodes
-from data.errors import SchemaError
+from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels, read_labels
+
+if TYPE_CHECKING:
+    from data.simulator.healthy import HealthyWindow
 
 
 def episodes_of(paths: Sequence[Path] | None, labels: Path | None) -> tuple[Episode, ...]:
@@ -32,6 +36,23 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     from data.simulator.generate import simulate
 
     return simulate(number, seed)
+
+
+def healthy_of(paths: Sequence[Path], rules: ChannelMap | None) -> "tuple[HealthyWindow, ...]":
+    """The healthy windows of a system from all files and folders.
+
+    Raises:
+        SettingsError: there is no healthy series in them that the rules know.
+    """
+    from data.simulator.healthy import healthy_windows
+
+    windows = healthy_windows(incidents_of(paths), rules)
+    if not windows:
+        raise SettingsError(
+            f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "
+            "with a baseline, or --rules FILE that gives their metric names a meaning"
+        )
+    return windows
 
 
 def channel_map(rules: Path | None) -> ChannelMap | None:

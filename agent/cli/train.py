@@ -44,6 +44,14 @@ def train(
         list[Path] | None,
         typer.Option(metavar="PATH", help="Incidents that decide which epoch is kept; never trained on."),
     ] = None,
+    healthy: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Your system in health, no labels: baselines, and all points of incidents without a root. "
+            "1000 faults are simulated on it, or N with --simulate N.",
+        ),
+    ] = None,
     labels: o.Labels = None,
     init: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Start from this checkpoint: adapt it to your system.")
@@ -58,16 +66,21 @@ def train(
             metavar="DIR", help="Go on in this folder after the last epoch that was finished there."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the examples. Default: 30.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the examples. Default: 30, with --healthy 4.")
+    ] = None,
     patience: Annotated[
         int, typer.Option(min=0, metavar="N", help="Stop after N epochs without a better one. 0: never.")
     ] = 0,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Graphs a step. Default: 32, with --init 8.")
+        int | None, typer.Option(min=1, help="Graphs a step. Default: 32, with --init 8, with --healthy 32.")
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(min=1e-6, help="Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005."),
+        typer.Option(
+            min=1e-6,
+            help="Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005, with --healthy 0.0003.",
+        ),
     ] = None,
     convolution: Annotated[
         Convolution,
@@ -99,8 +112,10 @@ def train(
 
     With [bold]--init[/bold] and up to 100 labelled incidents every one is held aside in turn; on these the
     result is never worse than the start. From 10 labelled incidents of one system on, its own names are
-    learnt by heart, too, and count as far as they help on incidents held aside. Several processes or
-    machines: put [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
+    learnt by heart, too, and count as far as they help on incidents held aside. With [bold]--healthy[/bold]
+    no label is needed: on simulated faults held aside, of your system and of other worlds, the result is
+    never worse than the start. Several processes or machines: put
+    [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
@@ -114,6 +129,7 @@ def train(
         incidents=whole(incidents),
         simulate=simulate,
         dev_incidents=whole(dev_incidents),
+        healthy=whole(healthy),
         labels=labels and labels.absolute(),
         init=init and init.absolute(),
         rules=rules and rules.absolute(),

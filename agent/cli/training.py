@@ -1,6 +1,6 @@
 """Trains a ranker: what `train` does once its options are read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cli.console import note, write_json
 from agent.cli.playing import new_folder
-from agent.cli.sources import channel_map, episodes_of, incidents_of, simulated
+from agent.cli.sources import channel_map, episodes_of, healthy_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
+from data.incident import Incident
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD
 from gnn.fit import FitJob, fit
 from gnn.model import Convolution, ModelConfig, Temporal
+from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
 from gnn.train import Epoch, TrainConfig
 from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
 
@@ -34,6 +36,7 @@ class TrainRequest(BaseModel):
     incidents: tuple[Path, ...] = ()
     simulate: int = 0
     dev_incidents: tuple[Path, ...] = ()
+    healthy: tuple[Path, ...] = ()
     labels: Path | None = None
     init: Path | None = None
     rules: Path | None = None
@@ -70,8 +73,15 @@ class TrainRequest(BaseModel):
             device=self.device,
             precision=self.precision,
             seed=self.seed,
-            **{**(ADAPTING if self.init else {}), **chosen},
+            **{**self._suited, **chosen},
         )
+
+    @property
+    def _suited(self) -> dict[str, Any]:
+        """What suits the start better than the defaults of a training from nothing."""
+        if self.healthy:
+            return REHEARSING
+        return ADAPTING if self.init else {}
 
 
 def train_ranker(
@@ -97,6 +107,8 @@ def train_ranker(
     for name in _SHAPE if asked.init else ():
         if name in given:
             raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
+    if asked.healthy:
+        _refuse_beside_healthy(asked)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -125,15 +137,22 @@ def _run(
             progress.epoch_done(epoch)
             board.epoch_done(epoch)
 
+        rules = channel_map(asked.rules)
+        own: Iterable[Incident] = ()
+        others = simulated(asked.simulate, asked.seed)
+        if asked.healthy:
+            windows = healthy_of(asked.healthy, rules)
+            own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
         job = FitJob(
             config=config,
             out=folder,
             episodes=episodes_of(asked.episodes_from, asked.labels),
             incidents=incidents_of(asked.incidents),
-            simulated=simulated(asked.simulate, asked.seed),
+            simulated=others,
+            overlaid=own,
             dev_incidents=incidents_of(asked.dev_incidents),
             init=asked.init,
-            channel_map=channel_map(asked.rules),
+            channel_map=rules,
             git=git_revision(),
             on_examples=progress.examples_read,
             on_epoch=tell,
@@ -154,10 +173,22 @@ def _run(
     if together.leads:
         (folder / REQUEST).unlink(missing_ok=True)
         if card.metrics.get("adapted") == 0.0:
-            note("The start is kept: labels held aside do not show that adapting helps", quiet)
+            note("The start is kept: what was held aside does not show that adapting helps", quiet)
         note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
         write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
     return 0
+
+
+def _refuse_beside_healthy(asked: TrainRequest) -> None:
+    """Only one thing is learnt at a time: what a system is like in health, or what its labels say."""
+    if asked.init is None:
+        raise SettingsError("--healthy adapts a checkpoint: name one with --init")
+    for name in ("episodes_from", "incidents", "dev_incidents"):
+        if getattr(asked, name):
+            option = name.replace("_", "-")
+            raise SettingsError(
+                f"--{option}: not together with --healthy; adapt first, then train with --init on the result"
+            )
 
 
 def _keep(path: Path, asked: TrainRequest) -> None:

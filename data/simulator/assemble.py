@@ -11,8 +11,9 @@ from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.dialects import Dialect
 from data.simulator.events import LATENCIES, Measured, alert_events
 from data.simulator.physics import Fleet, State
+from data.simulator.plant import Plant
 from data.simulator.running import RunningFault
-from data.simulator.signals import SHARES, Plant, read
+from data.simulator.signals import SHARES, read
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
@@ -161,7 +162,7 @@ def _incident(
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
         calls = _call_telemetry(rng, window, topology, signals, hidden)
     page = (
-        _page(rng, window, topology, signals)
+        page_of(rng, window, topology, signals)
         if window.kind == "series" and rng.random() < gaps.paged
         else None
     )
@@ -245,7 +246,7 @@ def _call_telemetry(
     return calls
 
 
-def _page(
+def page_of(
     rng: np.random.Generator, window: Window, topology: Topology, signals: dict[str, Floats]
 ) -> Page | None:
     """The service at the edge of the graph that is worst off, and which kind of metric says so."""

@@ -90,8 +90,8 @@ class SimulationConfig:
     """What is simulated, and how hard it is to read."""
 
     most_services: int = 60  # largest graph; up to 5,000
-    snapshots: float = 0.40  # share of windows without a baseline, in the environment's own vocabulary
-    alerts: float = 0.28  # share of incidents told by alert events only; the rest are baselined series
+    snapshots: float = 0.5  # share of windows without a baseline, in the environment's own vocabulary
+    alerts: float = 0.25  # share of incidents told by alert events only; the rest are baselined series
     first_looks: float = 0.6  # share of windows without a baseline that are cut to their first observation
     watched: float = 0.6  # chance, in these windows, that the fault begins with the first observation
     healthy: float = 0.06  # share of windows in which nothing is broken
@@ -105,7 +105,7 @@ class SimulationConfig:
     side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
     drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
     load_shift: float = 0.25  # chance that traffic changes without a fault
-    closed: float = 0.5  # share of systems that are measured as series whose users wait for an answer before they ask again
+    closed: float = 0.5  # share of measured systems whose users wait for an answer before they ask again
     passing: float = 0.35  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
     call_telemetry: float = 0.25  # chance that calls are measured one by one

@@ -1,7 +1,9 @@
-"""Which faults strike a simulated world, how hard, and what else moves at the culprit.
+"""Which faults strike a simulated world, when, how hard, and what else moves at the culprit.
 
 Shapes: S services, D drives.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +11,8 @@ import numpy.typing as npt
 from data.simulator.assemble import Window
 from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
 from data.simulator.faults import FAMILIES, Drive
+from data.simulator.plant import Plant
 from data.simulator.running import DRIVES, RunningFault
-from data.simulator.signals import Plant
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
@@ -75,6 +77,31 @@ def faults_of(
         beside = _beside(rng) if window.kind != "snapshot" and rng.random() < config.side_effects else None
         faults.append(RunningFault(family, service, own_pace, strength, beside))
     return tuple(faults)
+
+
+def date(
+    rng: np.random.Generator, config: SimulationConfig, fault: RunningFault, window: Window, unseen: int
+) -> None:
+    """Draws when a fault begins, and whether it passes; `unseen` points go by before the window's first."""
+    # Some are looked at the moment they begin, others late.
+    youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
+    age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
+    if window.kind == "snapshot" and rng.random() < config.watched:
+        age = float(window.points)
+    elif window.kind == "alerts":
+        age = min(window.points * float(rng.uniform(0.6, 1.2)), unseen + window.points - 0.5)
+    fault.minutes = -(unseen + window.points - age) * window.minutes
+    if window.kind == "series" and rng.random() < config.passing:
+        fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
+
+
+def date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
+    """A fault that came with a change leaves a fresh one behind."""
+    for fault in faults:
+        if fault.family.change == "deploy":
+            plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
+        elif fault.family.change == "config":
+            plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 
 def _beside(rng: np.random.Generator) -> Floats:

@@ -10,12 +10,12 @@ from data.incident import Incident
 from data.simulator.assemble import Seen, Window, incidents_of
 from data.simulator.config import SimulationConfig
 from data.simulator.dialects import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
-from data.simulator.draws import faults_of
+from data.simulator.draws import date, date_changes, faults_of
 from data.simulator.load import PERIOD_TICKS, wave
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
+from data.simulator.plant import Plant, join, plants
 from data.simulator.running import RunningFault, drives, hidden_shares
-from data.simulator.signals import Plant, join, plants
 from data.simulator.topology import Topology, connect, from_calls, generate, union
 from data.simulator.variants import diluted, replicate, with_client_views
 
@@ -107,16 +107,7 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
             faults.append(fault)
     unseen = int(rng.integers(1, 9)) if window.kind == "snapshot" else int(rng.integers(0, 3))
     for fault in faults:
-        # Some are looked at the moment they begin, others late.
-        youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
-        age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
-        if window.kind == "snapshot" and rng.random() < config.watched:
-            age = float(window.points)
-        elif window.kind == "alerts":
-            age = min(window.points * float(rng.uniform(0.6, 1.2)), unseen + window.points - 0.5)
-        fault.minutes = -(unseen + window.points - age) * window.minutes
-        if window.kind == "series" and rng.random() < config.passing:
-            fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
+        date(rng, config, fault, window, unseen)
     season = _season(rng, sizes, window.baseline + unseen + window.points)
     shift = np.repeat([plan.demand for plan in plans], sizes)
     load = season[window.baseline :] * shift
@@ -158,7 +149,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
-        fleet = _fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
+        fleet = draw_fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
@@ -171,7 +162,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = faults_of(rng, config, topology, views, plant, window)
-        _date_changes(rng, plant, faults)
+        date_changes(rng, plant, faults)
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
         tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
@@ -210,7 +201,8 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
     return topology
 
 
-def _fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
+def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
+    """What one world's services are like in health."""
     if like_the_environment:
         latency = rng.uniform(0.05, 0.15, size)
         scale = np.ones(size)
@@ -235,15 +227,6 @@ def _fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> F
 def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
     names = Fleet.__dataclass_fields__
     return Fleet(**{name: np.concatenate([getattr(fleet, name) for fleet in fleets]) for name in names})
-
-
-def _date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
-    """A fault that came with a change leaves a fresh one behind."""
-    for fault in faults:
-        if fault.family.change == "deploy":
-            plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
-        elif fault.family.change == "config":
-            plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:

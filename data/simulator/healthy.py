@@ -1,0 +1,148 @@
+"""Windows in which a real system was healthy: its series, what is usual in them, and cuts into past and now.
+
+Shapes: S services, L points of a series.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel, ChannelMap, default_channel_map
+from data.incident import Incident, Series
+
+Floats = npt.NDArray[np.float64]
+Rows = Mapping[str, Floats]  # {metric: (L,)}, NaN where missing
+
+_PASTS, _MOST = (6, 10, 20, 30, 30, 60), 10  # points of a past, and most points of an incident: as simulated
+_SHARE_AT_MOST = 2.0  # what goes beyond is no share of a whole: bytes, millicores, counts
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the values of one metric are like over the whole system."""
+
+    is_share: bool  # of a whole, 0..1 in our unit
+    typical: float  # a large everyday value, in its own unit, above 0
+
+
+@dataclass(frozen=True, eq=False)
+class HealthyWindow:
+    """One window of a system in health."""
+
+    incident: Incident  # where it comes from: services, call graph and system; nothing else of it is read
+    telemetry: tuple[Rows, ...]  # (S,)
+    calls: Mapping[tuple[str, str], Rows]  # (caller, callee)
+    kinds: Mapping[str, Kind]
+    latency: Floats  # (S,) usual, 1 for the median service; NaN where it is not measured
+    cpu: Floats  # (S,) usual share; NaN where it is not measured as one
+    memory: Floats  # (S,) likewise
+    idle: npt.NDArray[np.bool_]  # (S,) measured, and asked by nobody most of the time
+    longest: int  # points of its longest series
+
+
+def healthy_windows(
+    incidents: Iterable[Incident], channel_map: ChannelMap | None = None
+) -> tuple[HealthyWindow, ...]:
+    """The healthy part of each incident: what came before it, and all of it where nothing was broken.
+
+    Incidents without two healthy points in a row of any known metric are left out.
+    """
+    means = channel_map or default_channel_map()
+    found = (_window(incident, means) for incident in incidents)
+    return tuple(window for window in found if window is not None)
+
+
+def _window(incident: Incident, means: ChannelMap) -> HealthyWindow | None:
+    whole = not incident.root_causes
+
+    def points(metrics: Mapping[str, Series]) -> dict[str, Floats]:
+        own = {
+            name: np.concatenate([series.baseline, series.incident]) if whole else series.baseline
+            for name, series in metrics.items()
+        }
+        return {name: values for name, values in own.items() if np.isfinite(values).any()}
+
+    telemetry = tuple(points(incident.telemetry.get(name, {})) for name in incident.services)
+    known = [values for row in telemetry for name, values in row.items() if means(name) is not None]
+    longest = max(map(len, known), default=0)
+    if longest < 2:
+        return None
+    calls = {pair: points(metrics) for pair, metrics in incident.call_telemetry.items()}
+    latency = _levels(telemetry, means, (Channel.LATENCY_TAIL, Channel.LATENCY_MID))
+    middle = np.nanmedian(latency) if np.isfinite(latency).any() else 1.0
+    kinds = _kinds((*telemetry, *calls.values()), means)
+    shares = {name for name, kind in kinds.items() if kind.is_share}
+    traffic = _levels(telemetry, means, (Channel.TRAFFIC,))
+    return HealthyWindow(
+        incident=incident,
+        telemetry=telemetry,
+        calls=calls,
+        kinds=kinds,
+        latency=latency / middle if middle > 0.0 else np.full(len(latency), np.nan),
+        cpu=_levels(telemetry, means, (Channel.CPU,), shares),
+        memory=_levels(telemetry, means, (Channel.MEMORY,), shares),
+        idle=traffic <= 0.0,
+        longest=longest,
+    )
+
+
+def _kinds(rows: Sequence[Rows], means: ChannelMap) -> dict[str, Kind]:
+    everywhere: defaultdict[str, list[Floats]] = defaultdict(list)
+    for row in rows:
+        for name, values in row.items():
+            everywhere[name].append(values[np.isfinite(values)])
+    kinds = {}
+    for name, parts in everywhere.items():
+        values = np.abs(np.concatenate(parts))
+        meaning = means(name)
+        scale = meaning.scale if meaning else 1.0
+        typical = float(np.quantile(values, 0.95))
+        kinds[name] = Kind(bool(values.max() * scale <= _SHARE_AT_MOST), typical if typical > 0.0 else 1.0)
+    return kinds
+
+
+def _levels(
+    telemetry: Sequence[Rows], means: ChannelMap, channels: Sequence[Channel], among: set[str] | None = None
+) -> Floats:
+    """The usual value, in our unit, of the first channel's most widespread metric.  → (S,)"""
+    counts: defaultdict[Channel, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in telemetry:
+        for name in row:
+            meaning = means(name)
+            usable = meaning is not None and not meaning.inverted and (among is None or name in among)
+            if usable and meaning is not None and meaning.channel in channels:
+                counts[meaning.channel][name] += 1
+    for channel in channels:
+        if names := counts[channel]:
+            best = max(sorted(names), key=lambda name: names[name])
+            meaning = means(best)
+            scale = meaning.scale if meaning else 1.0
+            return np.array([scale * np.nanmedian(row[best]) if best in row else np.nan for row in telemetry])
+    return np.full(len(telemetry), np.nan)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stretch of a window and where its past ends, as shares of the window, whatever a series' pace."""
+
+    start: float
+    split: float
+    end: float
+    points: int  # of the incident, in the longest series
+
+    @staticmethod
+    def draw(rng: np.random.Generator, longest: int) -> "Cut":
+        """A past and an incident of lengths as they occur, in a window of `longest` points, at least 2."""
+        points = min(int(rng.integers(1, _MOST + 1)), max(1, longest // 3))
+        past = min(int(rng.choice(_PASTS)), longest - points)
+        start = int(rng.integers(longest - past - points + 1))
+        return Cut(start / longest, (start + past) / longest, (start + past + points) / longest, points)
+
+    def of(self, points: int) -> tuple[int, int, int]:
+        """Start, split and end in a series of so many points: something on both sides if it has two."""
+        end = min(max(round(self.end * points), 2), points)
+        split = min(max(round(self.split * points), 1), end - 1)
+        return min(round(self.start * points), max(split - 1, 0)), max(split, 0), end

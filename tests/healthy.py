@@ -1,0 +1,90 @@
+"""What healthy windows of a system are worth without any label: zero-shot, and adapted to its own past.
+
+Usage: python tests/healthy.py FOLDER > checkpoints/results/healthy.json – see `make healthy`. FOLDER holds
+incident files; those without a past are passed over. Adapted to the past of the scored incidents, and each
+half of them to that of the other half.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_machine import machine
+
+from agent.provenance import git_revision
+from data.incident import Incident
+from data.incidents import read_incidents
+from data.simulator.healthy import HealthyWindow, healthy_windows
+from gnn.evaluate import evaluate, incident_source
+from gnn.fit import FitJob, fit
+from gnn.graph_ranker import load_ranker
+from gnn.ranker import Ranker
+from gnn.rankers import make_ranker, shipped
+from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
+from gnn.train import TrainConfig
+
+SEEDS = (1, 2)
+KEPT = ("ac@1", "ac@3", "ac@5", "mrr", "ece")
+
+
+def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]:
+    """The shipped ranker after `firewatch train --healthy`, and how far it went."""
+    own, others = worlds_of(windows, WORLDS, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        card, _ = fit(
+            FitJob(
+                config=TrainConfig(seed=seed, **REHEARSING),
+                out=Path(folder),
+                overlaid=own,
+                simulated=others,
+                init=shipped("ranker"),
+            )
+        )
+        return load_ranker(Path(folder), "adapted"), float(card.metrics["adapted"] or 0.0)
+
+
+def measured(pairs: Sequence[tuple[Ranker, Sequence[Incident]]]) -> dict[str, float]:
+    """Means over all incidents, each scored by the ranker beside it."""
+    found = [evaluate([(ranker, None)], [incident_source("", cases)])[0] for ranker, cases in pairs]
+    total = sum(each["n"] for each in found)
+    return {key: round(sum(each["n"] * each[key] for each in found) / total, 4) for key in KEPT}
+
+
+def rows(name: str, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
+    """Before, and for each seed after adapting to the same past and to another one."""
+    found = [{"source": name, "ranker": "gnn", **measured([(make_ranker("gnn"), incidents)])}]
+    halves = incidents[0::2], incidents[1::2]
+    for seed in SEEDS:
+        same, step = adapted(healthy_windows(incidents), seed)
+        learnt = [adapted(healthy_windows(half), seed) for half in halves]
+        apart = [(ranker, cases) for (ranker, _), cases in zip(learnt, reversed(halves), strict=True)]
+        own: dict[str, Any] = {"ranker": "healthy windows", "steps": [step]}
+        other = {"ranker": "healthy windows of the other half", "steps": [step for _, step in learnt]}
+        found.append({"source": name, "seed": seed, **own, **measured([(same, incidents)])})
+        found.append({"source": name, "seed": seed, **other, **measured(apart)})
+    return found
+
+
+def main(folder: Path) -> None:
+    started = time.perf_counter()
+    results: list[dict[str, Any]] = []
+    for file in sorted(folder.glob("*.jsonl.gz")):
+        incidents = read_incidents(file)
+        if len(healthy_windows(incidents)) == len(incidents):
+            results += [{**row, "n": len(incidents)} for row in rows(file.name.split(".")[0], incidents)]
+    config = {
+        "rehearsing": REHEARSING,
+        "worlds": WORLDS,
+        "command": "python tests/healthy.py FOLDER",
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - started),
+    }
+    print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
