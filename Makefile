@@ -35,8 +35,10 @@ check: $(READY)  ## the environment contract against the embedded environment
 
 # Of three seeds the one that ranks real development incidents best; `make seeds` shows the others.
 SEED := 2
-# The ranker and its graph-free control learn from the same episodes and worlds, with the same settings.
-LEARN := --episodes-from build/episodes --simulate 14000 --seed $(SEED) --epochs 6 --batch 48
+# The ranker and its graph-free control learn from the same episodes and worlds, with the same settings. Real
+# incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
+LEARN := --episodes-from build/episodes --simulate 16000 --seed $(SEED) --epochs 5 --batch 48 \
+	$(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes

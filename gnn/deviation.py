@@ -27,6 +27,7 @@ AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
+_IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
 
 STATISTICS = (
@@ -230,8 +231,11 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
         is_age, np.nan_to_num(recency), np.where(is_share, np.clip(np.nan_to_num(last), 0, 2), 0)
     )
     if z is None:
-        out[..., _PEER] = _among_peers(np.log1p(np.abs(last) / (5 * floor)) * np.sign(last))
         share = is_share & (n_now > 0)
+        # How full something is compares in steps, how often something fails in ratios.
+        steps = is_share & _IS_FILL[block.channel][:, None]
+        ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
+        out[..., _PEER] = _among_peers(np.where(steps, 10.0 * last, ratios))
         out[..., _BEYOND] = np.where(share, _beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
         amounts = _IS_SHARE[block.channel][:, None] & ~is_share
