@@ -14,9 +14,10 @@ from data.simulator.draws import faults_of
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.generate import run, simulate
 from data.simulator.physics import Fleet, Physics, State
+from data.simulator.plant import Plant, plants
 from data.simulator.running import DRIVES, RunningFault, drives
 from data.simulator.scenario import healthy_fleet
-from data.simulator.signals import SPREAD, Plant, plants, read
+from data.simulator.signals import SPREAD, read
 from data.simulator.topology import Topology, generate
 from data.simulator.variants import with_client_views
 
@@ -104,7 +105,8 @@ SHOWS = {
 
 @pytest.mark.parametrize("dial", DIALS)
 def test_a_dial_says_the_same_with_the_same_seed_and_at_0_removes_what_it_is_for(dial: str) -> None:
-    first, again, without = (_simulated(32, **{dial: at}) for at in (1.0, 1.0, 0.0))
+    lone = {"snapshots": 1.0} if dial in ("first_looks", "watched") else {}
+    first, again, without = (_simulated(32, **lone, **{dial: at}) for at in (1.0, 1.0, 0.0))
     assert pickle.dumps(first) == pickle.dumps(again) != pickle.dumps(without)
     if shows := SHOWS.get(dial):
         assert sum(map(shows, first)) > 3 > 0 == sum(map(shows, without))
@@ -154,6 +156,7 @@ def test_an_address_shows_one_service_to_one_caller_and_changes_neither() -> Non
 def test_addresses_follow_the_service_behind_them_and_are_never_to_blame() -> None:
     changes, traffic = [], []
     for incident in _simulated(250, client_views=1.0):
+        shares: dict[str, float] = {}
         real = [name for name in incident.services if not name.endswith("_remote")]
         assert set(incident.root_causes) <= set(real)
         for address in sorted(set(incident.services) - set(real)):
@@ -161,10 +164,11 @@ def test_addresses_follow_the_service_behind_them_and_are_never_to_blame() -> No
             trio = address, behind, next(name for name in real if name != behind)
             changes.append([_change(incident, name, "latency_p99") for name in trio])
             asked, of_all, _ = (_series(incident, name, "traffic").baseline.sum() for name in trio)
-            traffic += [asked / of_all] if of_all > 0.0 else []
+            shares[behind] = shares.get(behind, 0.0) + (asked / of_all if of_all > 0.0 else np.nan)
+        traffic += [share for share in shares.values() if np.isfinite(share)]
     alike = np.corrcoef([row for row in changes if not np.isnan(row).any()], rowvar=False)
     assert alike[0, 1] > 0.9 > 0.5 > alike[0, 2]
-    assert min(traffic) > 0.1 and max(traffic) < 1.15  # of the whole, but for errors of reading
+    assert min(traffic) > 0.1 and max(traffic) < 1.15  # together, of the whole, but for errors of reading
 
 
 def test_a_drift_is_there_from_the_first_point_of_the_incident_to_the_last_and_not_before() -> None:
@@ -247,3 +251,15 @@ def test_nothing_is_measured_at_a_blind_culprit_that_somebody_calls(kind: str) -
         called = {r for r in roots if any(r in to and by not in graph[r] for by, to in graph.items())}
         assert _unmeasured(incident) <= roots and not any(incident.telemetry.get(r) for r in called)
         assert all(alert.kind == "trace" for alert in incident.alerts if alert.service in called)
+
+
+def test_users_who_wait_for_an_answer_ask_less_of_what_is_slow_and_never_more() -> None:
+    for service in range(SIZE):
+        topology = generate(np.random.default_rng(service), SIZE)
+        runs = [
+            run(topology, _fleet(SIZE), (RunningFault(FAMILIES["slow_query"], service),), 0.5, 12, think_s=s)
+            for s in (np.inf, 10.0, 0.5)
+        ]
+        open_, patient, hasty = (np.array([state.traffic for state in states]) for states in runs)
+        assert (hasty <= patient + 1e-9).all() and (patient <= open_ + 1e-9).all()
+        assert hasty[-1, service] < open_[-1, service]
