@@ -254,12 +254,14 @@ def test_nothing_is_measured_at_a_blind_culprit_that_somebody_calls(kind: str) -
 
 
 def test_users_who_wait_for_an_answer_ask_less_of_what_is_slow_and_never_more() -> None:
+    held_up = 0
     for service in range(SIZE):
         topology = generate(np.random.default_rng(service), SIZE)
         runs = [
-            run(topology, _fleet(SIZE), (RunningFault(FAMILIES["slow_query"], service),), 0.5, 12, think_s=s)
+            run(topology, _fleet(SIZE), (RunningFault(FAMILIES["gray_failure"], service),), 0.5, 12, think_s=s)
             for s in (np.inf, 10.0, 0.5)
         ]
         open_, patient, hasty = (np.array([state.traffic for state in states]) for states in runs)
         assert (hasty <= patient + 1e-9).all() and (patient <= open_ + 1e-9).all()
-        assert hasty[-1, service] < open_[-1, service]
+        held_up += hasty[-1, service] < open_[-1, service] - 0.01
+    assert held_up > SIZE / 2  # but for what is called without waiting
