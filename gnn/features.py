@@ -18,7 +18,7 @@ from gnn.topology import Calls, calls_of, echoes, structure
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
