@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data.channels import Channel
-from gnn.deviation import CHANNEL_INDEX, CHANNELS, Stack, carry_forward, floor_of
+from gnn.deviation import CHANNEL_INDEX, CHANNELS, Stack, floor_of
+from gnn.robust import carry_forward
 
 Floats = npt.NDArray[np.float64]
 

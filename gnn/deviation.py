@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
+from gnn.robust import MAD_TO_SIGMA, among_peers, beyond_peers, carry_forward, longest_gap, nanmedian
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,15 +43,12 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
-    "beyond",  # how far it rises above all that its baseline ever was, asinh of robust z
+    "beyond",  # how far it rises above all that its baseline ever was, or a share without one above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
 )
 K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, _ = range(1, K)
 
-_MAD_TO_SIGMA = 1.4826
-# Among three services the spread is luck; smaller differences than this are never many sigmas.
-_LEAST_SPREAD = 0.3
 _FIVE_SIGMA = float(np.arcsinh(5.0))
 
 
@@ -183,8 +181,8 @@ def _usual(block: Stack) -> _Usual | None:
     past = block.baseline
     if past.shape[2] == 0:
         return None
-    center = _nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
-    spread = _MAD_TO_SIGMA * _nanmedian(np.abs(past - center), axis=2, keepdims=True)
+    center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
+    spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
     least = 0.05 * np.abs(np.nan_to_num(center)) + floor_of(block)[..., None]
     return _Usual(center, np.maximum(np.nan_to_num(spread), least))
@@ -199,7 +197,7 @@ def _beyond(block: Stack, usual: _Usual) -> Floats:
 def floor_of(block: Stack) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
-    typical = np.nan_to_num(_nanmedian(flat, axis=1))
+    typical = np.nan_to_num(nanmedian(flat, axis=1))
     usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
@@ -235,8 +233,8 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
         # How full something is compares in steps, how often something fails in ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
-        out[..., _PEER] = _among_peers(np.where(steps, 10.0 * last, ratios))
-        out[..., _BEYOND] = np.where(share, _beyond_peers(last), 0.0)
+        out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios))
+        out[..., _BEYOND] = np.where(share, beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
         amounts = _IS_SHARE[block.channel][:, None] & ~is_share
         return np.where(amounts[..., None], 0.0, out)
@@ -249,61 +247,12 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     exceeds = np.abs(np.nan_to_num(z)) > _FIVE_SIGMA
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
-    center = _nanmedian(past, axis=2)  # (M, S)
+    center = nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
-    out[..., _PEER] = _among_peers(np.where(comparable, out[..., _MEAN], np.nan))
+    out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
     # Who was silent for as long before is not missed.
-    missing *= 1.0 - np.minimum(_longest_gap(past) / now.shape[2], 1.0)
+    missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
     out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
     return out
-
-
-def _longest_gap(points: Floats) -> npt.NDArray[np.int64]:
-    """The most points in a row that are missing, before the first one that is there none: (M, S)."""
-    there = np.isfinite(points)
-    position = np.arange(points.shape[2])
-    seen = np.maximum.accumulate(np.where(there, position, -1), axis=2)
-    gap = np.where(seen >= 0, position - seen, 0)
-    return np.asarray(gap.max(axis=2, initial=0))
-
-
-def carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
-    """`now` with gaps filled by the last value before, and leading gaps by the first value after."""
-    if there.all() or now.shape[2] == 1:
-        return now
-    index = np.where(there, np.arange(now.shape[2]), 0)
-    np.maximum.accumulate(index, axis=2, out=index)
-    filled = np.take_along_axis(now, index, axis=2)
-    first = np.take_along_axis(now, there.argmax(axis=2)[..., None], axis=2)
-    return np.where(np.isfinite(filled), filled, first)
-
-
-def _among_peers(values: Floats) -> Floats:
-    """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
-    center = _nanmedian(values, axis=1, keepdims=True)
-    spread = _MAD_TO_SIGMA * _nanmedian(np.abs(values - center), axis=1, keepdims=True)
-    return np.nan_to_num(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
-
-
-def _beyond_peers(values: Floats) -> Floats:
-    """How far each share is above the highest of the others, or below it, asinh of twentieths: (M, S)."""
-    if values.shape[1] < 2:
-        return np.zeros_like(values)
-    known = np.where(np.isfinite(values), values, -np.inf)
-    second, best = np.partition(known, -2, axis=1)[:, -2:].T[..., None]
-    other = np.where(known == best, second, best)
-    return np.asarray(np.nan_to_num(np.arcsinh(20.0 * (known - other)), posinf=0.0, neginf=0.0))
-
-
-def _nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:
-    """`np.nanmedian` along one axis, many times faster on the small blocks of a small graph."""
-    ordered = np.sort(values, axis=axis)  # NaN last
-    count = np.isfinite(ordered).sum(axis=axis, keepdims=True)
-    lower, upper = np.maximum(count - 1, 0) // 2, count // 2
-    upper = np.minimum(upper, np.maximum(count - 1, 0))
-    low = np.take_along_axis(ordered, lower, axis=axis)
-    high = np.take_along_axis(ordered, upper, axis=axis)
-    median = np.where(count > 0, 0.5 * (low + high), np.nan)
-    return median if keepdims else np.squeeze(median, axis=axis)

@@ -258,7 +258,9 @@ def test_users_who_wait_for_an_answer_ask_less_of_what_is_slow_and_never_more() 
     for service in range(SIZE):
         topology = generate(np.random.default_rng(service), SIZE)
         runs = [
-            run(topology, _fleet(SIZE), (RunningFault(FAMILIES["gray_failure"], service),), 0.5, 12, think_s=s)
+            run(
+                topology, _fleet(SIZE), (RunningFault(FAMILIES["gray_failure"], service),), 0.5, 12, think_s=s
+            )
             for s in (np.inf, 10.0, 0.5)
         ]
         open_, patient, hasty = (np.array([state.traffic for state in states]) for states in runs)
