@@ -55,17 +55,27 @@ def measured(pairs: Sequence[tuple[Ranker, Sequence[Incident]]]) -> dict[str, fl
 
 
 def rows(name: str, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
-    """Before, and for each seed after adapting to the same past and to another one."""
-    found = [{"source": name, "ranker": "gnn", **measured([(make_ranker("gnn"), incidents)])}]
+    """Before, and after adapting to the same past and to another one: means of the seeds."""
     halves = incidents[0::2], incidents[1::2]
+    figures: dict[str, list[dict[str, float]]] = {}
+    steps: dict[str, list[float]] = {}
     for seed in SEEDS:
         same, step = adapted(healthy_windows(incidents), seed)
         learnt = [adapted(healthy_windows(half), seed) for half in halves]
         apart = [(ranker, cases) for (ranker, _), cases in zip(learnt, reversed(halves), strict=True)]
-        own: dict[str, Any] = {"ranker": "healthy windows", "steps": [step]}
-        other = {"ranker": "healthy windows of the other half", "steps": [step for _, step in learnt]}
-        found.append({"source": name, "seed": seed, **own, **measured([(same, incidents)])})
-        found.append({"source": name, "seed": seed, **other, **measured(apart)})
+        for ranker, pairs, far in (
+            ("healthy windows", [(same, incidents)], [step]),
+            ("healthy windows of the other half", apart, [step for _, step in learnt]),
+        ):
+            figures.setdefault(ranker, []).append(measured(pairs))
+            steps.setdefault(ranker, []).extend(far)
+    found = [{"source": name, "ranker": "gnn", **measured([(make_ranker("gnn"), incidents)])}]
+    for ranker, of_seeds in figures.items():
+        means = {key: round(sum(one[key] for one in of_seeds) / len(of_seeds), 4) for key in KEPT}
+        by_seed = {str(seed): one["ac@1"] for seed, one in zip(SEEDS, of_seeds, strict=True)}
+        found.append(
+            {"source": name, "ranker": ranker, **means, "ac@1_by_seed": by_seed, "steps": steps[ranker]}
+        )
     return found
 
 

@@ -28,7 +28,8 @@ def chain(**jumps: float) -> Incident:
 
 def incidents() -> list[Incident]:
     """Some of every kind of evidence."""
-    return [i for i in simulate(96, seed=3, config=SimulationConfig(most_services=12)) if i.services]
+    worlds = list(simulate(400, seed=3, config=SimulationConfig(most_services=12)))
+    return [incident for incident in worlds[::4] if incident.services]
 
 
 def test_the_simulation_shows_every_mode() -> None:
@@ -241,3 +242,15 @@ def test_error_lines_are_a_share_of_all_lines() -> None:
     x = featurize(Incident("lines", ("busy", "failing"), {}, {"busy": busy, "failing": failing})).x
     up = x[:, SERVICE_FEATURES.index("logs.up")]
     assert up[1] > up[0] + 1.0
+
+
+def test_without_a_past_who_is_fuller_than_all_others_stands_out_in_steps_not_in_ratios() -> None:
+    full = {"front": 0.3, "mid": 0.35, "store": 0.5}
+    telemetry = {name: {"memory_utilization": Series(np.array([level]))} for name, level in full.items()}
+    row = dict(zip(full, featurize(Incident("full", tuple(full), {}, telemetry)).x, strict=True))
+    beyond, peer = COLUMN["memory.beyond"], COLUMN["memory.peer"]
+    assert row["store"][beyond] == pytest.approx(np.arcsinh(20 * 0.15), abs=1e-4)
+    assert row["mid"][beyond] == pytest.approx(-row["store"][beyond], abs=1e-4)
+    assert row["store"][peer] > 1.0 > row["mid"][peer] == 0.0
+    alone = featurize(Incident("alone", ("store",), {}, {"store": telemetry["store"]}))
+    assert alone.x[0, beyond] == 0.0

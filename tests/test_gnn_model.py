@@ -151,6 +151,14 @@ def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:
     assert all(1.5 < t < 2.6 for t in fit_temperatures(scores, cases).values())
 
 
+def test_a_small_system_has_as_much_say_about_temperatures_as_a_large_one(examples: list[Example]) -> None:
+    case = Example(examples[0].graph, np.eye(4, dtype=np.float32)[0], "", "large")
+    sure, wrong = np.array([3, 0, 0, 0], np.float32), np.array([0, 3, 0, 0], np.float32)
+    few = [case._replace(source="small")] * 2
+    one, other = (fit_temperatures([sure] * n + [wrong] * 2, [case] * n + few)["alerts"] for n in (40, 400))
+    assert one == pytest.approx(other, rel=1e-3) and one > 1.0
+
+
 def job(folder: Path, worlds: list[Incident], **fields: object) -> FitJob:
     return FitJob(tiny("sage"), folder, incidents=worlds, **fields)  # type: ignore[arg-type]
 
