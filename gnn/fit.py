@@ -112,7 +112,10 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     examples: list[Example] = []
     ids: list[str] = []
     # The card shall not say that real incidents of the system were learnt from.
-    overlaid = (replace(incident, system=f"{incident.system}, simulated faults") for incident in job.overlaid)
+    overlaid = (
+        replace(incident, system=f"{incident.system or 'own system'}, simulated faults")
+        for incident in job.overlaid
+    )
     for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
         for example in examples_of([incident], job.channel_map, config.model.course):
             examples.append(example)
@@ -140,6 +143,10 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     if init is not None and job.overlaid:
         elsewhere = {id(e) for e, name in zip(examples, ids, strict=True) if topology_key(name)}
         own, others = _split(learnt, elsewhere)
+        if not any(example.is_root.any() for example in own):
+            raise TrainingError(
+                "no service of the healthy windows is ever asked: a fault would not show anywhere"
+            )
         dev, others_aside = _split(held_out, elsewhere)
         rehearsed = rehearse(
             config, own, others, dev, others_aside, init, job.on_epoch, job.workers, job.state

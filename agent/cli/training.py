@@ -183,7 +183,7 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
     """Only one thing is learnt at a time: what a system is like in health, or what its labels say."""
     if asked.init is None:
         raise SettingsError("--healthy adapts a checkpoint: name one with --init")
-    for name in ("episodes_from", "incidents", "dev_incidents"):
+    for name in ("episodes_from", "incidents", "dev_incidents", "labels", "patience"):
         if getattr(asked, name):
             option = name.replace("_", "-")
             raise SettingsError(

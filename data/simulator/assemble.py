@@ -229,15 +229,18 @@ def _call_telemetry(
     signals: dict[str, Floats],
     hidden: Floats,
 ) -> dict[tuple[str, str], dict[str, Series]]:
-    """Each call as its caller measures it: what a mesh or traces give."""
+    """Each call as its caller measures it, by a mesh or by traces, with what the callee does not see."""
     split = window.baseline
     calls = {}
+
+    def seen(values: Floats, callee: int) -> Floats:
+        usual = np.nanmean(values[:split]) if np.isfinite(values[:split]).any() else 0.0
+        more = np.maximum(values[split:] - usual, 0.0) * hidden[callee] / (1.0 - hidden[callee])
+        return np.concatenate([values[:split], values[split:] + more])
+
     for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
-        latency = signals["latency_p99"][callee] * rng.uniform(0.95, 1.1)
-        error = signals["error"][callee].copy()
-        usual = float(error[:split].mean()) if split else 0.0
-        more = (error[split:] - usual) * hidden[callee] / (1.0 - hidden[callee])
-        error[split:] = np.minimum(error[split:] + np.maximum(more, 0.0), 1.0)
+        latency = seen(signals["latency_p99"][callee], callee) * rng.uniform(0.95, 1.1)
+        error = np.minimum(seen(signals["error"][callee], callee), 1.0)
         pair = (topology.names[caller], topology.names[callee])
         calls[pair] = {
             "latency_p99": Series(latency[split:], latency[:split]),

@@ -88,7 +88,8 @@ class Effect:
         elif channel in _ADDED:
             changed = points + moved / scale
         elif self.per:
-            changed = points + np.clip(moved, 0.0, 1.0) * (self._unit if whole is None else whole)
+            of = self._unit if whole is None else np.where(np.isfinite(whole), whole, self._unit)
+            changed = points + np.clip(moved, 0.0, 1.0) * of
         elif channel in _SHARES and self._kind.is_share:
             # 0..1 and worse upwards, whichever way the metric itself counts.
             usual = 1.0 - scale * points if worse_is_less else scale * points

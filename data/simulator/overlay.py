@@ -118,11 +118,14 @@ def _strike(
     true, unserved = truth(rng, states, rest, fleet, plant, np.ones((1 + points, size)), shape.minutes)
     signals = moves(true, unserved)
     hidden = hidden_shares(faults, size)
-    error = signals["error"].copy()
-    error[1:] = np.minimum(error[0] + (error[1:] - error[0]) / (1.0 - hidden), 1.0)
+    of_calls = dict(signals)
+    for name in ("error", *(name for name in signals if name.startswith("latency"))):
+        usual = signals[name][0]
+        of_calls[name] = usual + (signals[name] - usual) / (1.0 - hidden)
+    of_calls["error"] = np.minimum(of_calls["error"], 1.0)
     shown = {name: signals[name].T for name in ("error", "latency_p99")}
     page = page_of(rng, shape, topology, shown) if rng.random() < config.paged else None
-    return _Struck(faults, signals, {**signals, "error": error}, page)
+    return _Struck(faults, signals, of_calls, page)
 
 
 def _topology(rng: np.random.Generator, window: HealthyWindow) -> Topology:

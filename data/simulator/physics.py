@@ -81,7 +81,7 @@ class Physics:
         topology: Topology,
         fleet: Fleet,
         tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
-        think_s: Floats | float = np.inf,  # scalar or (S,)
+        think_s: Floats | float = np.inf,  # scalar or (S,): a user's pause after an answer
     ) -> None:
         self._topology = topology
         self._fleet = fleet
@@ -143,17 +143,6 @@ class Physics:
             spread = np.array([own[0] + taken[0], np.maximum(own[1], taken[1])])
         return spread
 
-    def _held_up(self, excess: Floats, outside: Floats, frequency: Floats) -> tuple[Floats, Floats]:
-        """Load from outside and calls, once everybody waits for an answer before asking again.
-
-        A closed system (Schroeder et al., "Open versus closed", NSDI 2006): who asks every `think_s` seconds
-        asks less often by as much as the answers are late.
-        """
-        wait_s, _ = self._ceilings
-        late_s = np.minimum(excess[self._topology.callees], wait_s) * self._topology.waits
-        think_s = self._think_s[self._topology.callers]
-        return outside / (1.0 + excess / self._think_s), frequency / (1.0 + late_s / think_s)
-
     def step(
         self,
         own: Floats,  # (D, S) drives of the faults
@@ -209,7 +198,9 @@ class Physics:
         surge = 1.0 + own[Drive.SURGE]
         going_on = surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
         if self._closed:
-            outside, frequency = self._held_up(excess, outside, frequency)
+            # Who asks again after an answer and a pause asks less often the later answers come
+            # (Schroeder et al., "Open versus closed: a cautionary tale", NSDI 2006).
+            outside = outside / (1.0 + excess / self._think_s)
         for _ in range(2):
             calls = (flow * going_on)[topology.callers] * frequency
             arriving = np.bincount(callees, calls, self._size)
