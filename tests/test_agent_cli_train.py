@@ -194,6 +194,8 @@ def test_an_interrupted_adaptation_to_health_goes_on_with_the_same_windows(
     [
         (["--init", "{one}", "--healthy", "absent.jsonl"], "absent.jsonl"),
         (["--init", "{one}", "--healthy", "alerts.jsonl"], "no known metric with two healthy points"),
+        (["--init", "{one}", "--healthy", "idle.jsonl", "--simulate", "20"], "is ever asked"),
+        (["--init", "{one}", "--healthy", "windows.jsonl", "--patience", "2"], "--patience: not"),
         (["--healthy", "windows.jsonl"], "name one with --init"),
         (
             ["--init", "{one}", "--healthy", "windows.jsonl", "--incidents", "windows.jsonl"],
@@ -211,6 +213,10 @@ def test_unusable_windows_are_one_clear_line_and_status_2(
 ) -> None:
     bare = {"incident_id": "a", "call_graph": {"shop": []}, "telemetry": {}}
     (nowhere / "alerts.jsonl").write_text(json.dumps(bare) + "\n", encoding="utf-8")
+    window = json.loads(healthy.read_text(encoding="utf-8"))
+    unasked = {**window["telemetry"]["db"], "requests_Sum": {"baseline": [0.0] * 10, "incident": [None]}}
+    window["telemetry"] = dict.fromkeys(window["call_graph"], unasked)
+    (nowhere / "idle.jsonl").write_text(json.dumps(window) + "\n", encoding="utf-8")
     given = [argument.format(one=alone / "one") for argument in arguments]
     assert answer(["train", "--device", "cpu", *given, "--quiet", "--out", "out"]) == 2
     captured = capsys.readouterr()

@@ -1,7 +1,8 @@
 """What each part of the ranker is worth: nets without some columns, some edges or some of the simulator.
 
 Usage: python tests/worth.py [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
-A quarter of the shipped worlds, no episodes, three seeds an arm; every arm of a seed learns from worlds of the same seed.
+A quarter of the shipped worlds and no episodes, three seeds an arm; every arm of a seed learns from the same
+worlds.
 """
 
 import json

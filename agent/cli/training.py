@@ -187,7 +187,7 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
         if getattr(asked, name):
             option = name.replace("_", "-")
             raise SettingsError(
-                f"--{option}: not together with --healthy; adapt first, then train with --init on the result"
+                f"--{option}: not together with --healthy; train with --init on its result afterwards"
             )
 
 
