@@ -17,7 +17,7 @@ from data.simulator.physics import Fleet, Physics, State
 from data.simulator.plant import Plant, plants
 from data.simulator.running import DRIVES, RunningFault, drives
 from data.simulator.scenario import healthy_fleet
-from data.simulator.signals import SPREAD, read
+from data.simulator.signals import SPREAD, read, truth
 from data.simulator.topology import Topology, generate
 from data.simulator.variants import with_client_views
 
@@ -78,7 +78,7 @@ def _read(plant: Plant, family: str = "slow_query", before: int = 20) -> dict[st
     states = run(topology, fleet, [RunningFault(FAMILIES[family], SIZE - 1)], 1.0, WINDOW.points)
     rest = Physics(topology, fleet).step(drives((), SIZE), np.zeros(SIZE), 1.0)
     rng, season = np.random.default_rng(3), np.ones((before + WINDOW.points, SIZE))
-    return read(rng, states, rest, fleet, plant, season, 1.0, list(SPREAD))
+    return read(rng, truth(rng, states, rest, fleet, plant, season, 1.0), plant, before, 1.0, list(SPREAD))
 
 
 def _drawn(seed: int, plant: Plant, window: Window = WINDOW, **dials: float) -> tuple[RunningFault, ...]:

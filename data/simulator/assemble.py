@@ -12,8 +12,8 @@ from data.simulator.dialects import Dialect
 from data.simulator.events import LATENCIES, Measured, alert_events
 from data.simulator.physics import Fleet, State
 from data.simulator.plant import Plant
-from data.simulator.running import RunningFault
-from data.simulator.signals import SHARES, read
+from data.simulator.running import RunningFault, as_callers_see
+from data.simulator.signals import SHARES, read, truth
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
@@ -77,7 +77,8 @@ def incidents_of(
         | {"error", "latency_p99"}
         | spans
     )
-    signals = read(rng, states, rest, fleet, plant, season, window.minutes, wanted)
+    true = truth(rng, states, rest, fleet, plant, season, window.minutes)
+    signals = read(rng, true, plant, window.baseline, window.minutes, wanted)
     incidents = []
     start = 0
     for number, world in enumerate(worlds):
@@ -117,7 +118,7 @@ def _as_shown(
             own[name] = np.where(hit, signals[tail][views], own[name])
     # … and harder: the calls of others do not dilute it.
     harder = np.where(hit[:, 0], np.exp(rng.uniform(0.0, 1.5, len(views))), 1.0)
-    harder = (np.where(address, harder / (1.0 - hidden[views]), harder))[:, None]
+    harder = np.where(address, harder / (1.0 - hidden[views]), harder)[:, None]
     farther, fewer = rng.uniform(1.0, 1.6, len(views)), rng.uniform(0.2, 1.0, len(views))
     fewer /= np.maximum(np.bincount(views[address], minlength=len(views))[views], 1)
     for name, values in own.items():
@@ -234,9 +235,8 @@ def _call_telemetry(
     calls = {}
 
     def seen(values: Floats, callee: int) -> Floats:
-        usual = np.nanmean(values[:split]) if np.isfinite(values[:split]).any() else 0.0
-        more = np.maximum(values[split:] - usual, 0.0) * hidden[callee] / (1.0 - hidden[callee])
-        return np.concatenate([values[:split], values[split:] + more])
+        usual = float(np.nanmean(values[:split])) if np.isfinite(values[:split]).any() else 0.0
+        return np.concatenate([values[:split], as_callers_see(values[split:], usual, hidden[callee])])
 
     for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
         latency = seen(signals["latency_p99"][callee], callee) * rng.uniform(0.95, 1.1)

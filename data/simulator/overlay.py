@@ -20,7 +20,7 @@ from data.simulator.generate import draw_fleet, run
 from data.simulator.healthy import Cut, HealthyWindow, Rows
 from data.simulator.physics import TOLERANCE, Fleet, Physics
 from data.simulator.plant import plants
-from data.simulator.running import RunningFault, drives, hidden_shares
+from data.simulator.running import RunningFault, as_callers_see, drives, hidden_shares
 from data.simulator.signals import truth
 from data.simulator.topology import CALLED_BY_ALL, Topology, from_calls
 from data.simulator.variants import diluted
@@ -120,8 +120,7 @@ def _strike(
     hidden = hidden_shares(faults, size)
     of_calls = dict(signals)
     for name in ("error", *(name for name in signals if name.startswith("latency"))):
-        usual = signals[name][0]
-        of_calls[name] = usual + (signals[name] - usual) / (1.0 - hidden)
+        of_calls[name] = as_callers_see(signals[name], signals[name][0], hidden)
     of_calls["error"] = np.minimum(of_calls["error"], 1.0)
     shown = {name: signals[name].T for name in ("error", "latency_p99")}
     page = page_of(rng, shape, topology, shown) if rng.random() < config.paged else None

@@ -78,3 +78,8 @@ def hidden_shares(faults: Iterable[RunningFault], services: int) -> Floats:
     for fault in faults:
         hidden[fault.service] = fault.family.hidden
     return hidden
+
+
+def as_callers_see(values: Floats, usual: Floats | float, hidden: Floats | float) -> Floats:
+    """What callers measure where a service itself shows `values`, a share of all above `usual` hidden."""
+    return values + np.maximum(values - usual, 0.0) * hidden / (1.0 - hidden)

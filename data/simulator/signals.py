@@ -176,17 +176,14 @@ def truth(
 
 def read(
     rng: np.random.Generator,
-    states: Sequence[State],  # T ticks
-    rest: State,  # at rest, for the baseline
-    fleet: Fleet,
+    of: Truth,
     plant: Plant,
-    season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
+    before: int,  # T0
     minutes: float,  # between two readings
     wanted: Sequence[str],
 ) -> dict[str, Floats]:
-    """The wanted signals over baseline and incident.  → {signal: (T0 + T, S)}"""
-    before = len(season) - len(states)
-    true, unserved = truth(rng, states, rest, fleet, plant, season, minutes)
+    """The wanted signals as instruments read them.  → {signal: (T0 + T, S)}"""
+    true, unserved = of
     seconds = 60.0 * minutes
     # A percentile of few requests jumps about.
     few_requests = np.minimum(np.sqrt(1.0 + 20.0 / (plant.requests_per_s * seconds + 0.5)), 4.0)
@@ -204,7 +201,7 @@ def read(
         if before and moved.any():
             noisy[before:] *= np.where(moved, np.exp(3.0 * sigma * rng.standard_normal(len(sigma))), 1.0)
         if name == "log_shift":
-            noisy = noisy + _calm_shift(rng, before, len(states), len(sigma))
+            noisy = noisy + _calm_shift(rng, before, len(values) - before, len(sigma))
         if name in NEEDS_REQUESTS:
             noisy[before:] *= plant.client_drift if name == "client_latency" else plant.drift
         if name.startswith("latency") and plant.blips.any():
