@@ -45,9 +45,10 @@ STATISTICS = (
     "gone",  # share of points that vanished against the baseline
     "beyond",  # how far it rises above all that its baseline ever was, or a share without one above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
+    "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
 )
 K = len(STATISTICS)
-_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, _ = range(1, K)
+_UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, *_ = range(1, K)
 
 _FIVE_SIGMA = float(np.arcsinh(5.0))
 

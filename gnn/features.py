@@ -14,11 +14,12 @@ from gnn.alerts import ALERT_COLUMNS, alert_columns
 from gnn.course import course_of
 from gnn.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
 from gnn.topology import Calls, calls_of, echoes, structure
+from gnn.twins import twins
 
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 3
+FEATURE_VERSION = 4
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
@@ -26,7 +27,9 @@ CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 # Three situations are different inputs, not one with zeros.
 MODES = ("baselined", "snapshot", "alerts")
 
-_UP, _DOWN, _PEER, _TIMING = (STATISTICS.index(name) for name in ("up", "down", "peer", "timing"))
+_HAS, _UP, _DOWN, _PEER, _TIMING, _TWIN = (
+    STATISTICS.index(name) for name in ("has", "up", "down", "peer", "timing", "twin")
+)
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
@@ -52,7 +55,7 @@ _SUMMARY_COLUMNS = (
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
-    "echo", "echoed",
+    "echo", "echoed", "twin_alike", "twin_excess",
 )  # fmt: skip
 _CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
 
@@ -64,7 +67,9 @@ SERVICE_FEATURES: tuple[str, ...] = (
     *_GRAPH_COLUMNS,
 )
 # The columns that know the call graph: a graph-free control must not see them.
-GRAPH_FEATURES: tuple[int, ...] = tuple(SERVICE_FEATURES.index(name) for name in _GRAPH_COLUMNS)
+GRAPH_FEATURES: tuple[int, ...] = tuple(
+    SERVICE_FEATURES.index(name) for name in (*_GRAPH_COLUMNS, *(f"{channel}.twin" for channel in CHANNELS))
+)
 # How many call a service and how many it calls: all that the degree-only control sees of the graph.
 DEGREE_FEATURES: tuple[int, ...] = GRAPH_FEATURES[:4]
 CALL_FEATURES = ("has", "slow", "failing", "quiet")
@@ -112,9 +117,14 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
-    elif mode == 2:
+    twin_columns = np.zeros((len(index), 2))
+    if mode == 2:
         aligned = surprise
-    silent = (statistics[:, :, 0] == 0).all(axis=1).astype(float)
+        twin = twins(calls)
+        change = statistics[..., _UP] - statistics[..., _DOWN]
+        statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
+        twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
+    silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
     summary = np.array(
         [
             *(f(values) for values in (anomaly, worst, aligned) for f in (np.asarray, _rank, _lead)),
@@ -132,7 +142,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         ],
         dtype=float,
     )
-    graph = structure(calls, anomaly, aligned, page_row, echo, echoed)
+    graph = np.hstack([structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns])
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),

@@ -56,7 +56,7 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
 def structure(
     calls: Calls, anomaly: Floats, paged: Floats, page: int | None, echo: Floats, echoed: Floats
 ) -> Floats:
-    """The graph columns of `gnn.features`, in its order: (S, 15).
+    """The first graph columns of `gnn.features`, in its order: (S, 15).
 
     Args:
         calls: the call graph.

@@ -15,7 +15,7 @@ from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, collate, drop_channels, examples_of
 from gnn.calibration import fit_temperatures
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load
-from gnn.features import DEGREE_FEATURES, GRAPH_FEATURES, SERVICE_FEATURES, featurize
+from gnn.features import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
 from gnn.fit import FitJob, TrainingError, fit, is_dev, windows_of
 from gnn.graph_ranker import load_ranker
 from gnn.losses import listwise_loss, log_softmax_per_graph
@@ -98,9 +98,9 @@ def test_the_loss_is_a_probability_over_each_graph(examples: list[Example]) -> N
 def test_hidden_channels_are_whole_and_the_rest_stays(examples: list[Example]) -> None:
     batch = collate(examples[:8])
     hidden = drop_channels(batch, 0.5, torch.Generator().manual_seed(0))
-    width = len(SERVICE_FEATURES)
+    channels, statistics = CHANNEL_BLOCK
     assert ((hidden.x == batch.x) | (hidden.x == 0)).all()
-    assert (hidden.x[:, width - len(GRAPH_FEATURES) :] == batch.x[:, width - len(GRAPH_FEATURES) :]).all()
+    assert (hidden.x[:, channels * statistics :] == batch.x[:, channels * statistics :]).all()
     assert (hidden.x != batch.x).any()
 
 
