@@ -21,6 +21,13 @@ class Example(NamedTuple):
     is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
     fault: str  # name of the fault family, "" when unknown
     source: str  # what a split keeps together and a batch keeps in balance
+    taught: npt.NDArray[np.float32] | None = None  # (S,) of sum 1: what teachers say; None: nobody was asked
+
+    @property
+    def target(self) -> npt.NDArray[np.float32]:
+        """How suspect each service shall be found: as taught, else all of it at the roots: (S,)."""
+        roots = max(float(self.is_root.sum()), 1.0)
+        return (self.is_root / roots).astype(np.float32) if self.taught is None else self.taught
 
 
 class Batch(NamedTuple):
@@ -33,6 +40,7 @@ class Batch(NamedTuple):
     graph_of: Tensor  # (S,)
     graphs: int
     is_root: Tensor  # (S,)
+    target: Tensor  # (S,) of sum 1 in each graph, 0 in a healthy one
     family: Tensor  # (B,) index of the fault family, -1 when unknown
     course: Tensor | None = None  # (S, R, P); None: the examples were made without
 
@@ -86,6 +94,7 @@ def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
         graph_of=torch.from_numpy(np.repeat(np.arange(len(graphs)), sizes)),
         graphs=len(graphs),
         is_root=torch.from_numpy(np.concatenate([example.is_root for example in examples])),
+        target=torch.from_numpy(np.concatenate([example.target for example in examples])),
         family=torch.tensor([family_index.get(example.fault, -1) for example in examples]),
         course=torch.from_numpy(np.concatenate(courses)) if courses else None,
     )

@@ -18,6 +18,7 @@ from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of
 from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
+from gnn.distil import taught
 from gnn.features import MODES
 from gnn.own_system import MANY, Labels, specialise, unseen_scores
 from gnn.rehearsal import rehearse
@@ -60,6 +61,7 @@ class FitJob:
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
+    teachers: Sequence[Path] = ()  # checkpoints whose opinion is learnt in the place of the labels
     channel_map: ChannelMap | None = None
     git: str | None = None
     on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
@@ -101,14 +103,16 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
 
     Raises:
         TrainingError: no labelled example in any source.
-        CheckpointError: `job.init` cannot be used.
+        CheckpointError: `job.init` or one of `job.teachers` cannot be used.
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
     init, init_card = load(job.init) if job.init else (None, None)
+    teachers = [load(teacher)[0] for teacher in job.teachers]
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
+    course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
     examples: list[Example] = []
     ids: list[str] = []
     # The card shall not say that real incidents of the system were learnt from.
@@ -117,12 +121,12 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         for incident in job.overlaid
     )
     for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
-        for example in examples_of([incident], job.channel_map, config.model.course):
+        for example in examples_of([incident], job.channel_map, course):
             examples.append(example)
             ids.append(incident.incident_id)
             job.on_examples(len(examples))
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
-    dev = list(examples_of(job.dev_incidents, job.channel_map, config.model.course))
+    dev = list(examples_of(job.dev_incidents, job.channel_map, course))
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
     labels = Labels.of(job.incidents, examples, [group_of(name) for name in ids])
     in_turn = init is None and not dev and labels is not None and len(examples) <= MANY
@@ -134,6 +138,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
+    if teachers:
+        learnt = taught(learnt, teachers)
     if init is None and not config.model.families:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
@@ -178,7 +184,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         after = specialised.unseen
     card = card_for(
         config.model,
-        training=config.model_dump(mode="json", exclude={"model"}),
+        training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
         metrics={
             "dev_n": sum(bool(example.is_root.any()) for example in dev),

@@ -44,7 +44,7 @@ def log_softmax_per_graph(score: Tensor, graph_of: Tensor, graphs: int) -> Tenso
 
 
 def listwise_loss(score: Tensor, batch: Batch, rooted: int | None = None) -> Tensor:
-    """ListNet's top-one cross-entropy (Cao et al., ICML 2007); roots share the mass, health counts 0.
+    """ListNet's top-one cross-entropy (Cao et al., ICML 2007) with each graph's target; health counts 0.
 
     Args:
         score: (S,).
@@ -52,10 +52,13 @@ def listwise_loss(score: Tensor, batch: Batch, rooted: int | None = None) -> Ten
         rooted: by how many to divide; default: the graphs of this batch that have a root.
     """
     log_p = log_softmax_per_graph(score, batch.graph_of, batch.graphs)  # (S,)
-    roots = torch.zeros(batch.graphs, device=score.device).index_add(0, batch.graph_of, batch.is_root)  # (B,)
-    target = batch.is_root / roots.clamp(min=1)[batch.graph_of]
-    divisor = int((roots > 0).sum()) if rooted is None else rooted
-    return -(target * log_p).sum() / max(divisor, 1)
+    divisor = int(_has_root(batch).sum()) if rooted is None else rooted
+    return -(batch.target * log_p).sum() / max(divisor, 1)
+
+
+def _has_root(batch: Batch) -> Tensor:
+    """Which graphs have a root cause: (B,)."""
+    return torch.zeros(batch.graphs, device=batch.x.device).index_add(0, batch.graph_of, batch.is_root) > 0
 
 
 def total_loss(
@@ -70,10 +73,7 @@ def total_loss(
         family_weight: of the fault family's loss.
         incident_weight: of the is-it-an-incident loss.
     """
-    has_root = (
-        torch.zeros(batch.graphs, device=batch.x.device).index_add(0, batch.graph_of, batch.is_root) > 0
-    )
-    incident = F.binary_cross_entropy_with_logits(scores.incident, has_root.float(), reduction="sum")
+    incident = F.binary_cross_entropy_with_logits(scores.incident, _has_root(batch).float(), reduction="sum")
     # Also without any named root: every process must take part in every weight's gradient.
     at_root = (batch.is_root > 0) & (batch.family[batch.graph_of] >= 0)
     family = F.cross_entropy(scores.family[at_root], batch.family[batch.graph_of][at_root], reduction="sum")

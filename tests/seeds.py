@@ -17,8 +17,15 @@ from gnn.graph_ranker import load_ranker
 KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "mrr", "ece", "ci95")
 
 
+def name_of(checkpoint: Path) -> str:
+    """Which seed it is, and whether it learnt from the labels or from others."""
+    training = read_card(checkpoint).training
+    how = f"taught by {training['teachers']}" if training["teachers"] else "alone"
+    return f"seed {training['seed']}, {how}"
+
+
 def main(folder: Path, checkpoints: list[Path]) -> None:
-    rankers = [(load_ranker(path, f"seed {read_card(path).training['seed']}"), None) for path in checkpoints]
+    rankers = [(load_ranker(path, name_of(path)), None) for path in checkpoints]
     sources = [source for file in sorted(folder.glob("*.jsonl.gz")) for source in incident_sources(file)]
     measured = evaluate(rankers, sources)
     results = [{key: each[key] for key in KEPT} for each in measured]

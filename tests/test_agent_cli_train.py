@@ -127,6 +127,14 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
     assert told == pytest.approx([loss for _, loss in curves(alone / "curves")["loss/train"]], abs=1e-3)
 
 
+def test_a_ranker_learns_from_rankers(nowhere: Path, alone: Path) -> None:
+    teacher = ("--teacher", str(alone / "one"))
+    options = (*SMALL, "--simulate", "30", *teacher, *teacher, "--quiet", "--out", "pupil")
+    assert answer([*options, "--json", "pupil.json"]) == 0
+    assert json.loads((nowhere / "pupil.json").read_text(encoding="utf-8"))["training"]["teachers"] == 2
+    assert load_ranker(nowhere / "pupil").rank(next(simulate(1, seed=5))).candidates
+
+
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
     found = curves(alone / "curves")
     assert set(found) == {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}
@@ -232,6 +240,8 @@ def test_unusable_windows_are_one_clear_line_and_status_2(
         (["--resume", "absent", "--out", "other"], "leave --out away"),
         (["--simulate", "8", "--precision", "fp16"], "--precision fp16 needs CUDA"),
         (["--init", "absent", "--simulate", "8"], "--hidden: the checkpoint of --init"),
+        (["--teacher", "absent", "--simulate", "8"], "absent: no checkpoint"),
+        (["--teacher", "absent", "--incidents", "absent.jsonl"], "--incidents: not together with --teacher"),
         (["--incidents", "absent.jsonl"], "absent.jsonl"),
         (["--simulate", "8", "--learning-rate", "0"], "--learning-rate"),
         (["--simulate", "8", "--seed", "-1"], "--seed"),

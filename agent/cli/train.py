@@ -56,6 +56,13 @@ def train(
     init: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Start from this checkpoint: adapt it to your system.")
     ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Learn what this checkpoint says of episodes and worlds, not labels; of several the mean.",
+        ),
+    ] = None,
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Own rules that give metric names a meaning.")
     ] = None,
@@ -114,7 +121,8 @@ def train(
     result is never worse than the start. From 10 labelled incidents of one system on, its own names are
     learnt by heart, too, and count as far as they help on incidents held aside. With [bold]--healthy[/bold]
     no label is needed: on simulated faults held aside, of your system and of other worlds, the result is
-    never worse than the start. Several processes or machines: put
+    never worse than the start. [bold]--teacher[/bold], named several times, makes one ranker of several.
+    Several processes or machines: put
     [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
@@ -132,6 +140,7 @@ def train(
         healthy=whole(healthy),
         labels=labels and labels.absolute(),
         init=init and init.absolute(),
+        teacher=whole(teacher),
         rules=rules and rules.absolute(),
         epochs=epochs,
         patience=patience,

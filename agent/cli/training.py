@@ -39,6 +39,7 @@ class TrainRequest(BaseModel):
     healthy: tuple[Path, ...] = ()
     labels: Path | None = None
     init: Path | None = None
+    teacher: tuple[Path, ...] = ()
     rules: Path | None = None
     epochs: int | None = None
     patience: int = 0
@@ -109,6 +110,8 @@ def train_ranker(
             raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
     if asked.healthy:
         _refuse_beside_healthy(asked)
+    if asked.teacher:
+        _refuse_beside_teachers(asked)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -152,6 +155,7 @@ def _run(
             overlaid=own,
             dev_incidents=incidents_of(asked.dev_incidents),
             init=asked.init,
+            teachers=asked.teacher,
             channel_map=rules,
             git=git_revision(),
             on_examples=progress.examples_read,
@@ -188,6 +192,15 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
             option = name.replace("_", "-")
             raise SettingsError(
                 f"--{option}: not together with --healthy; train with --init on its result afterwards"
+            )
+
+
+def _refuse_beside_teachers(asked: TrainRequest) -> None:
+    """What teachers say is learnt from nothing, and of what no label of a system can be in."""
+    for name in ("incidents", "init", "healthy"):
+        if getattr(asked, name):
+            raise SettingsError(
+                f"--{name}: not together with --teacher; train with --init on its result afterwards"
             )
 
 

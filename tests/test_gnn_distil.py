@@ -1,0 +1,73 @@
+"""Learning from several rankers: what they say together is what is learnt."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.simulator.generate import SimulationConfig, simulate
+from gnn.batch import Example, collate, examples_of
+from gnn.distil import taught
+from gnn.losses import listwise_loss
+from gnn.model import ModelConfig, RootCauseNet
+from gnn.train import TrainConfig, score_examples, train
+
+SMALL = SimulationConfig(most_services=8)
+TINY = ModelConfig(hidden=16, layers=1)
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return list(examples_of(simulate(120, seed=21, config=SMALL)))
+
+
+@pytest.fixture(scope="module")
+def teachers(examples: list[Example]) -> list[RootCauseNet]:
+    return [train(TrainConfig(model=TINY, epochs=3, seed=seed), examples) for seed in (1, 2)]
+
+
+def shares(scores: np.ndarray) -> np.ndarray:
+    odds = np.exp(scores - scores.max())
+    return np.asarray(odds / odds.sum())
+
+
+def distance(net: RootCauseNet, examples: list[Example]) -> float:
+    """The mean total variation between what the net says and what it was taught."""
+    said = [shares(scores) for scores in score_examples(net, examples)]
+    return float(np.mean([np.abs(s - e.target).sum() / 2 for s, e in zip(said, examples, strict=True)]))
+
+
+def test_the_target_is_the_mean_of_the_teachers(
+    examples: list[Example], teachers: list[RootCauseNet]
+) -> None:
+    both = [score_examples(teacher, examples) for teacher in teachers]
+    for example, one, other in zip(taught(examples, teachers), *both, strict=True):
+        if example.is_root.any():
+            mean = (shares(one) + shares(other)) / 2
+            assert example.target.sum() == pytest.approx(1.0, abs=1e-5)
+            assert np.abs(example.target - mean).max() < 0.05
+
+
+def test_labels_stay_labels(examples: list[Example], teachers: list[RootCauseNet]) -> None:
+    for before, after in zip(examples, taught(examples, teachers), strict=True):
+        assert np.array_equal(before.is_root, after.is_root)
+        if not before.is_root.any():
+            assert after.taught is None
+            assert not after.target.any()
+
+
+def test_the_loss_is_least_where_the_scores_say_what_the_teachers_say(
+    examples: list[Example], teachers: list[RootCauseNet]
+) -> None:
+    batch = collate([e for e in taught(examples, teachers) if e.is_root.any()][:8])
+    agreeing = torch.log(batch.target.clamp(min=1e-6))
+    sure = torch.where(batch.is_root > 0, 50.0, 0.0)
+    assert listwise_loss(agreeing, batch) < listwise_loss(sure, batch)
+    assert listwise_loss(agreeing, batch) < listwise_loss(torch.zeros_like(agreeing), batch)
+
+
+def test_a_pupil_says_what_its_teachers_say(examples: list[Example], teachers: list[RootCauseNet]) -> None:
+    lessons = [example for example in taught(examples, teachers) if example.is_root.any()]
+    config = TrainConfig(model=TINY, epochs=6, seed=3)
+    pupil = train(config, lessons)
+    stranger = train(config, [example._replace(taught=None) for example in lessons])
+    assert distance(pupil, lessons) < distance(stranger, lessons)
