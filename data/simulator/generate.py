@@ -149,7 +149,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
-        fleet = draw_fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.85)
+        fleet = draw_fleet(rng, size, like_the_environment=window.kind == "snapshot" and rng.random() < 0.97)
         idle = float(rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])) if window.kind == "series" else 0.0
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
