@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion worth healthy seeds ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion worth healthy seeds transfer ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,11 @@ healthy: $(READY)  ## what a system's healthy windows are worth to the ranker wi
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/healthy.py $(INCIDENTS) > build/healthy.json
 	cp build/healthy.json checkpoints/results/healthy.json
+
+transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/transfer.py $(INCIDENTS) > build/transfer.json
+	cp build/transfer.json checkpoints/results/transfer.json
 
 STUDENTS := $(addprefix build/students/sage-,6 7 8)
 seeds: $(READY)  ## the shipped recipe from other seeds on real incidents; after 'make checkpoint', needs INCIDENTS=folder

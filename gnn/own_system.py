@@ -22,6 +22,7 @@ MANY = 400  # labelled incidents above which a fixed share is held out: each fol
 _LEAST = 10  # labelled incidents below which there is nothing to choose a pool by
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
 _MOST = 4.0  # a weight in the pool
+_PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
 _PULL = 1.0  # towards even weights, in nats; fades as cases are added
 
 
@@ -145,7 +146,8 @@ def choose_pool(
 ) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
-    The network alone if the two together rank or foretell them worse.
+    If these rank or foretell the examples worse than the network alone, only a part of the way to them is
+    gone, and none if no part is free of harm.
 
     Args:
         network: its log-probabilities (S,) of each example.
@@ -160,10 +162,15 @@ def choose_pool(
     def loss(weights: npt.NDArray[np.float64]) -> float:
         return rated(weights).loss + _PULL * float(((weights - 0.5) ** 2).sum()) / len(examples)
 
-    found = minimize(loss, [0.5, 0.5], method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2).x.round(4)
-    alone, together = rated(np.array([1.0, 0.0])), rated(found)
-    better = _pool(found).forest > 0 and together.ac1 >= alone.ac1 and together.loss < alone.loss
-    return (_pool(found), together) if better else (Pool(), alone)
+    found = minimize(loss, [0.5, 0.5], method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2).x
+    start = np.array([1.0, 0.0])
+    alone = rated(start)
+    for part in _PARTS:
+        weights = (start + part * (found - start)).round(4)
+        together = rated(weights)
+        if _pool(weights).forest > 0 and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+            return _pool(weights), together
+    return Pool(), alone
 
 
 def _pool(weights: npt.NDArray[np.float64]) -> Pool:

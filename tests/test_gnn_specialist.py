@@ -200,6 +200,21 @@ def test_a_forest_is_heard_as_far_as_it_knows_better() -> None:
     assert choose_pool(right, wrong, examples)[0] == Pool()
 
 
+def test_a_forest_that_harms_when_heard_fully_is_heard_a_little() -> None:
+    examples = cases(20)
+    roots = [int(example.is_root.argmax()) for example in examples]
+    network, forest = np.zeros((20, 6)), np.zeros((20, 6))
+    for number, root in enumerate(roots):
+        rival, other = (root + 1) % 6, (root + 2) % 6
+        if number < 3:  # what the network knows, the forest does not
+            network[number, root], forest[number, root] = 2.0, -3.0
+        else:  # the forest brings the root nearer to the first place, and somebody else into it
+            network[number, rival], forest[number, root], forest[number, other] = 6.0, 2.0, 2.5
+    heard, rating = choose_pool([log_softmax(n) for n in network], [log_softmax(f) for f in forest], examples)
+    assert 0.0 < heard.forest < 1.0 and 0.0 < heard.network < 1.0
+    assert rating.ac1 == 3 / 20
+
+
 def test_a_forest_read_as_arrays_says_what_scikit_learn_says() -> None:
     from sklearn.ensemble import ExtraTreesClassifier
 

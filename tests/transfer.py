@@ -1,0 +1,76 @@
+"""What the labels of other systems are worth: each set ranked by networks that learnt from all other sets.
+
+Usage: python tests/transfer.py FOLDER > checkpoints/results/transfer.json – FOLDER holds incident files.
+Beside the shipped ranker, which learnt from simulation alone: how much other systems can tell of one.
+"""
+
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_machine import machine
+
+from agent.provenance import git_revision
+from data.incidents import read_incidents
+from gnn.evaluate import evaluate, incident_source
+from gnn.fit import FitJob, fit
+from gnn.graph_ranker import load_ranker
+from gnn.model import ModelConfig
+from gnn.train import TrainConfig
+
+SEEDS = (1, 2, 3)
+SHOWN = ("ac@1", "ac@3")
+
+
+def of_set(job: tuple[str, str]) -> list[dict[str, Any]]:
+    """Accuracy on one set of the networks of each seed that learnt from the other sets."""
+    import torch
+
+    torch.set_num_threads(1)
+    folder, left_out = job
+    files = sorted(Path(folder).glob("*.jsonl.gz"))
+    others = [incident for file in files if file.name != left_out for incident in read_incidents(file)]
+    asked = read_incidents(Path(folder) / left_out)
+    rows = []
+    for seed in SEEDS:
+        config = TrainConfig(model=ModelConfig(convolution="sage"), seed=seed, device="cpu")
+        with tempfile.TemporaryDirectory() as out:
+            fit(FitJob(config=config, out=Path(out), incidents=others))
+            ranker = load_ranker(Path(out), "others")
+        (found,) = evaluate([(ranker, None)], [incident_source(left_out, asked)])
+        rows.append({key: found[key] for key in (*SHOWN, "n")})
+    return rows
+
+
+def main(folder: str) -> None:
+    started = time.perf_counter()
+    names = [file.name for file in sorted(Path(folder).glob("*.jsonl.gz"))]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        found = pool.map(of_set, [(folder, name) for name in names], chunksize=1)
+    results = [
+        {
+            "source": name.removesuffix(".jsonl.gz"),
+            "ranker": "labels of the other systems",
+            "n": rows[0]["n"],
+            **{key: round(float(np.mean([row[key] for row in rows])), 4) for key in SHOWN},
+            **{f"{key}_of_seeds": [round(row[key], 4) for row in rows] for key in SHOWN},
+        }
+        for name, rows in zip(names, found, strict=True)
+    ]
+    config = {
+        "training": "as `firewatch train --incidents` on all other files, GraphSAGE",
+        "seeds": SEEDS,
+        "command": "make transfer INCIDENTS=FOLDER",
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - started),
+    }
+    print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
