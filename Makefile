@@ -34,7 +34,8 @@ check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
 # Five networks learn from the labels; the shipped one learns from new worlds what these five say together. Its
-# seed is the one of five that ranks real development incidents best; `make seeds` shows the others.
+# seed is the one of five that ranks real development incidents and recorded traffic best; `make seeds` shows the
+# others.
 # The ranker (sage) and its graph-free control (none) learn from the same episodes and worlds, with the same
 # settings. Real incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
 SEED := 9

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import fields, replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from data.incident import Incident, Series
 from data.simulator.assemble import Window
 from data.simulator.config import SimulationConfig
 from data.simulator.dialects import DIALECTS, FIREWATCH
-from data.simulator.draws import faults_of
+from data.simulator.draws import INJECTED, faults_of
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.generate import run, simulate
 from data.simulator.physics import Fleet, Physics, State
@@ -90,6 +91,12 @@ def _unmeasured(incident: Incident) -> set[str]:
     return {name for name, metrics in incident.telemetry.items() if not metrics}
 
 
+# Dials that act in one kind of window only.
+LONE = {
+    "first_looks": {"snapshots": 1.0},
+    "watched": {"snapshots": 1.0},
+    "injected_alerts": {"snapshots": 0.0, "alerts": 1.0},
+}
 # Dials that a single incident shows; the others have laws of their own below.
 SHOWS = {
     "alerts": lambda i: bool(i.alerts),
@@ -105,11 +112,24 @@ SHOWS = {
 
 @pytest.mark.parametrize("dial", DIALS)
 def test_a_dial_says_the_same_with_the_same_seed_and_at_0_removes_what_it_is_for(dial: str) -> None:
-    lone = {"snapshots": 1.0} if dial in ("first_looks", "watched") else {}
+    lone = LONE.get(dial, {})
     first, again, without = (_simulated(32, **lone, **{dial: at}) for at in (1.0, 1.0, 0.0))
     assert pickle.dumps(first) == pickle.dumps(again) != pickle.dumps(without)
     if shows := SHOWS.get(dial):
         assert sum(map(shows, first)) > 3 > 0 == sum(map(shows, without))
+
+
+def test_the_faults_of_injectors_are_set_where_series_or_alerts_tell_and_never_in_the_environment() -> None:
+    def share(kind: Literal["snapshot", "series", "alerts"], **dials: float) -> float:
+        window = replace(WINDOW, kind=kind)
+        families = [_drawn(seed, _plant(), window, **dials)[0].family.name for seed in range(60)]
+        return float(np.mean([name in INJECTED for name in families]))
+
+    assert share("series", injected=1.0, injected_alerts=0.0) == 1.0
+    assert share("alerts", injected=0.0, injected_alerts=1.0) == 1.0
+    for kind, dials in (("series", {"injected_alerts": 1.0}), ("alerts", {"injected": 1.0})):
+        assert share(kind, **{"injected": 0.0, "injected_alerts": 0.0, **dials}) < 0.5
+    assert share("snapshot", injected=1.0, injected_alerts=1.0) < 0.3
 
 
 @pytest.mark.parametrize("resource", ["cpu", "memory", "disk", "network", "restarts"])
