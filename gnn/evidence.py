@@ -1,7 +1,9 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
@@ -11,6 +13,8 @@ from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
 from gnn.pieces import Piece
+from gnn.topology import calls_of
+from gnn.twins import Twins, twins
 
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
@@ -144,8 +148,24 @@ class _Witness:
 
     def _alerts(self, service: str) -> list[str]:
         names = [alert.name for alert in self._incident.alerts if alert.service == service]
+        if not names:
+            return []
         distinct = list(dict.fromkeys(names))
-        return [f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"] if names else []
+        told = f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"
+        services = self._incident.services
+        beside = [
+            f"{self._alert_counts.get(services[twin], 0)} at {services[twin]}"
+            for twin in self._twins.of(services.index(service))
+        ]
+        return [f"{told}; in the same place of the graph {', '.join(beside[:3])}" if beside else told]
+
+    @cached_property
+    def _alert_counts(self) -> Counter[str]:
+        return Counter(alert.service for alert in self._incident.alerts)
+
+    @cached_property
+    def _twins(self) -> Twins:
+        return twins(calls_of(self._incident, {name: i for i, name in enumerate(self._incident.services)}))
 
     def _is_hurt(self, service: str) -> bool:
         if service not in self._hurt:

@@ -27,6 +27,13 @@ class Twins(NamedTuple):
     weight: "sparse.csr_matrix | None"  # (S, S) rows of sum 1, or 0 without a twin; None: nobody has one
     alike: Floats  # (S,) share of neighbours in common, 0..1; 0 without a twin
 
+    def of(self, service: int) -> list[int]:
+        """The twins of a service, by row."""
+        if self.weight is None:
+            return []
+        start, end = self.weight.indptr[service : service + 2]
+        return sorted(self.weight.indices[start:end].tolist())
+
     def lead(self, values: Floats) -> Floats:
         """How much more each service has than its twins on average, as far as they are alike: (S, N)."""
         if self.weight is None:

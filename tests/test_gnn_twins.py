@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
+from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident
+from gnn.evidence import explain
 from gnn.features import GRAPH_FEATURES, SERVICE_FEATURES, featurize
 from gnn.topology import Calls, calls_of
 from gnn.twins import Twins, twins
@@ -90,6 +92,16 @@ def test_an_alert_that_the_twin_has_too_says_nothing_by_this() -> None:
     assert one[cart + 1, COLUMN["cpu.twin"]] == pytest.approx(-np.log(2))
     assert both[cart, COLUMN["cpu.twin"]] == 0.0
     assert one[cart, COLUMN["twin_excess"]] > both[cart, COLUMN["twin_excess"]] == 0.0
+
+
+def test_the_evidence_says_what_the_twin_shows() -> None:
+    incident = alerting("cart-0", "cart-0", "store-1")
+    told = explain(incident, ["cart-0", "store-0", "store-1"], default_channel_map())
+    assert told["cart-0"][0].endswith(
+        "2 alerts of its own: cpu_usage; in the same place of the graph 0 at cart-1"
+    )
+    assert told["store-1"][0].endswith("; in the same place of the graph 0 at store-0")
+    assert not any("same place" in sentence for sentence in told["store-0"])
 
 
 def test_the_graph_free_control_knows_no_twins() -> None:
