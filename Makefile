@@ -41,25 +41,34 @@ check: $(READY)  ## the environment contract against the embedded environment
 SEED := 9
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
 TEACHERS := 1 2 3 4 5
+STUDENTS := 6 7 8 9 10
+CARD := checkpoint.json
 teachers_of = $(addprefix build/teachers/$(1)-,$(TEACHERS))
+students_of = $(addprefix build/students/$(1)-,$(STUDENTS))
+cards_of = $(addsuffix /$(CARD),$(1))
+need_incidents = $(if $(INCIDENTS),,$(error this target needs INCIDENTS=folder, of incident files))
 kind_of = $(firstword $(subst -, ,$*))
 seed_of = $(lastword $(subst -, ,$*))
 
-build/teachers/%:
+# The card is written last: a folder without is of a training that was interrupted.
+build/teachers/%/$(CARD):
+	rm -rf $(@D)
 	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 16000 --epochs 5 --seed $(seed_of) \
-		--convolution $(kind_of) --out $@
+		--convolution $(kind_of) --out $(@D)
 
-build/students/%:
+build/students/%/$(CARD):
+	rm -rf $(@D)
 	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 20000 --epochs 8 --seed $(seed_of) \
-		--convolution $(kind_of) $(addprefix --teacher ,$(call teachers_of,$(kind_of))) --out $@
+		--convolution $(kind_of) $(addprefix --teacher ,$(call teachers_of,$(kind_of))) --out $(@D)
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes build/teachers build/students
 	$(BIN)/firewatch collect --env embedded --policy explore --episodes 3000 --seed 1 --out build/episodes
-	$(MAKE) --jobs 2 $(foreach kind,sage none,$(call teachers_of,$(kind)))
-	$(MAKE) --jobs 2 build/students/sage-$(SEED) build/students/none-$(SEED)
-	cp build/students/sage-$(SEED)/* checkpoints/ranker/
-	cp build/students/none-$(SEED)/* checkpoints/mlp/
+	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,sage none,$(call teachers_of,$(kind))))
+	$(MAKE) --jobs 2 $(call cards_of,build/students/sage-$(SEED) build/students/none-$(SEED))
+	rm -rf checkpoints/ranker checkpoints/mlp
+	cp -R build/students/sage-$(SEED) checkpoints/ranker
+	cp -R build/students/none-$(SEED) checkpoints/mlp
 
 bench: $(READY)  ## speed of each part, with machine and command
 	@for file in tests/bench_[!m]*.py; do $(BIN)/python $$file || exit 1; done
@@ -85,14 +94,15 @@ healthy: $(READY)  ## what a system's healthy windows are worth to the ranker wi
 	cp build/healthy.json checkpoints/results/healthy.json
 
 transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
+	$(need_incidents)
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/transfer.py $(INCIDENTS) > build/transfer.json
 	cp build/transfer.json checkpoints/results/transfer.json
 
-STUDENTS := $(addprefix build/students/sage-,6 7 8 9 10)
-seeds: $(READY)  ## the shipped recipe from other seeds on real incidents; after 'make checkpoint', needs INCIDENTS=folder
-	$(MAKE) --jobs 2 $(STUDENTS)
-	$(BIN)/python tests/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(STUDENTS) > build/seeds.json
+seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
+	$(need_incidents)
+	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
+	$(BIN)/python tests/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
 	cp build/seeds.json checkpoints/results/seeds.json
 
 # Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.

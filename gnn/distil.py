@@ -1,8 +1,8 @@
 """One network that says what several say together: as right as they are, at the price of one.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. Where seeds disagree the mean
-of several networks is right more often than any one of them, and says how sure one can be; a network that
-learns this instead of the labels learns which incidents cannot be told.
+of several networks is right more often than any one of them; a network that learns this instead of the labels
+learns which incidents cannot be told.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,19 @@ from gnn.batch import Example
 from gnn.model import RootCauseNet
 from gnn.train import score_examples
 
-_FAINT = 0.005  # a suspicion below this is none
+_FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
 
 
 def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> list[Example]:
     """The examples with what the teachers, each with the same say, find suspect.
 
+    Heard are the networks as they were trained: neither their temperatures nor what forests say beside them.
+
     Args:
         examples: those without a root stay as they are.
         teachers: at least one.
     """
-    said = [np.zeros(len(example.is_root)) for example in examples]
+    said = [np.zeros(len(example.is_root)) for example in examples]  # (S,) each
     for teacher in teachers:
         for total, scores in zip(said, score_examples(teacher, examples), strict=True):
             odds = np.exp(scores.astype(float) - float(scores.max()))
@@ -32,5 +34,5 @@ def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> lis
 
 
 def _with(example: Example, share: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Example:
-    share = np.where(share < _FAINT, 0.0, share)
+    share = np.where(share < min(_FAINT, float(share.max())), 0.0, share)
     return example._replace(taught=(share / share.sum()).astype(np.float32))

@@ -1,5 +1,6 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
+import heapq
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -152,12 +153,20 @@ class _Witness:
             return []
         distinct = list(dict.fromkeys(names))
         told = f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"
+        beside = self._beside(service)
+        return [f"{told}; in the same place of the graph {', '.join(beside)}" if beside else told]
+
+    def _beside(self, service: str) -> list[str]:
+        """How many alerts the twins have, on a list of alerts: the three with the most."""
         services = self._incident.services
-        beside = [
-            f"{self._alert_counts.get(services[twin], 0)} at {services[twin]}"
+        if self._incident.telemetry:  # twins say nothing to the ranker there
+            return []
+        counts = [
+            (self._alert_counts.get(services[twin], 0), services[twin])
             for twin in self._twins.of(services.index(service))
         ]
-        return [f"{told}; in the same place of the graph {', '.join(beside[:3])}" if beside else told]
+        most = heapq.nsmallest(3, counts, key=lambda pair: (-pair[0], pair[1]))
+        return [f"{count} at {name}" for count, name in most]
 
     @cached_property
     def _alert_counts(self) -> Counter[str]:

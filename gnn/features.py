@@ -117,11 +117,11 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
-    twin_columns = np.zeros((len(index), 2))
+    twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
         twin = twins(calls)
-        change = statistics[..., _UP] - statistics[..., _DOWN]
+        change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)

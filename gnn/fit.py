@@ -61,7 +61,7 @@ class FitJob:
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
-    teachers: Sequence[Path] = ()  # checkpoints whose opinion is learnt in the place of the labels
+    teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
     channel_map: ChannelMap | None = None
     git: str | None = None
     on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
@@ -102,11 +102,13 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     """Runs the job and writes `job.out`; returns the card and the network.
 
     Raises:
-        TrainingError: no labelled example in any source.
+        TrainingError: no labelled example in any source, or one that teachers do not teach on.
         CheckpointError: `job.init` or one of `job.teachers` cannot be used.
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
+    if job.teachers and (job.init or job.incidents or job.overlaid):
+        raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     init, init_card = load(job.init) if job.init else (None, None)
     teachers = [load(teacher)[0] for teacher in job.teachers]
     config = job.config

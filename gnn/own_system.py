@@ -146,8 +146,8 @@ def choose_pool(
 ) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
-    If these rank or foretell the examples worse than the network alone, only a part of the way to them is
-    gone, and none if no part is free of harm.
+    If these rank or foretell the examples worse than the network alone, it is the largest of `_PARTS` of the
+    way to them that does neither; the network alone if none does.
 
     Args:
         network: its log-probabilities (S,) of each example.

@@ -146,8 +146,8 @@ class StateFile:
                 )
         if facts["data"] != self._data:
             raise ResumeError(
-                f"{self._path}: that training was started on other data – give the same sources, "
-                "or start again in another folder"
+                f"{self._path}: that training was started on other data – give the same sources and "
+                "teachers, or start again in another folder"
             )
 
 

@@ -44,20 +44,20 @@ class Twins(NamedTuple):
 def twins(calls: Calls) -> Twins:
     """The services whose neighbours are most like each service's own, by Jaccard's index.
 
-    Callers and callees count apart, and calls between the two not at all. Of several that are equally alike
-    each is a twin.
+    Callers and callees count apart, and calls between the two not at all. A neighbour that is a hub counts as
+    one that the two do not share. Of several that are equally alike each is a twin.
     """
     nobody = Twins(None, np.zeros(calls.services))
     if not calls.edge_index.size:
         return nobody
-    from scipy import sparse  # only lists of alerts ask, and it takes longer to load than they to rank
+    from scipy import sparse  # only lists of alerts ask, and it takes longer to load than others to rank
 
     out = calls.to_matrix()
     near = sparse.hstack([out, out.T], format="csr")  # (S, 2·S): whom it calls, who calls it
     of = np.asarray(near.sum(axis=1)).ravel()  # (S,)
     few = np.asarray(near.sum(axis=0)).ravel() <= _HUB
-    common = near[:, few]
-    shared = (common @ common.T).tocoo()
+    common = near[:, few]  # (S, ·)
+    shared = (common @ common.T).tocoo()  # (S, S)
     apart = shared.row != shared.col
     row, column, both = shared.row[apart], shared.col[apart], shared.data[apart]
     between = np.asarray((out + out.T).tocsr()[row, column]).ravel() if len(row) else both

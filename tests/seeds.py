@@ -20,7 +20,7 @@ KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "mrr", "ece
 def name_of(checkpoint: Path) -> str:
     """Which seed it is, and whether it learnt from the labels or from others."""
     training = read_card(checkpoint).training
-    how = f"taught by {training['teachers']}" if training["teachers"] else "alone"
+    how = f"taught by {training['teachers']}" if training.get("teachers") else "alone"
     return f"seed {training['seed']}, {how}"
 
 

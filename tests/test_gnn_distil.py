@@ -1,12 +1,16 @@
 """Learning from several rankers: what they say together is what is learnt."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from data.incident import Incident
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, collate, examples_of
 from gnn.distil import taught
+from gnn.fit import FitJob, TrainingError, fit
 from gnn.losses import listwise_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.train import TrainConfig, score_examples, train
@@ -63,6 +67,20 @@ def test_the_loss_is_least_where_the_scores_say_what_the_teachers_say(
     sure = torch.where(batch.is_root > 0, 50.0, 0.0)
     assert listwise_loss(agreeing, batch) < listwise_loss(sure, batch)
     assert listwise_loss(agreeing, batch) < listwise_loss(torch.zeros_like(agreeing), batch)
+
+
+def test_who_suspects_everybody_a_little_teaches_that_and_no_nonsense() -> None:
+    names = tuple(f"s{n}" for n in range(450))
+    large = Incident("large", names, {name: [] for name in names}, root_causes=names[:1])
+    (lesson,) = taught(list(examples_of([large])), [RootCauseNet(TINY)])
+    assert lesson.target == pytest.approx(np.full(450, 1 / 450), abs=1e-4)
+
+
+def test_teachers_teach_from_fresh_weights_and_no_labels_of_a_system(tmp_path: Path) -> None:
+    incidents = list(simulate(12, seed=1, config=SMALL))
+    job = FitJob(TrainConfig(model=TINY), tmp_path, incidents=incidents, teachers=(tmp_path,))
+    with pytest.raises(TrainingError, match="episodes and simulated worlds"):
+        fit(job)
 
 
 def test_a_pupil_says_what_its_teachers_say(examples: list[Example], teachers: list[RootCauseNet]) -> None:

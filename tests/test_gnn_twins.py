@@ -66,6 +66,11 @@ def test_without_common_neighbours_nobody_has_a_twin(calls: dict[str, list[str]]
 def test_a_hub_makes_no_twins() -> None:
     leaves = [f"leaf-{n}" for n in range(100)]
     assert not found({"hub": leaves, **{leaf: [] for leaf in leaves}}).alike.any()
+    # … and counts as a neighbour that replicas do not share.
+    users = {f"user-{n}": ["hub"] for n in range(100)}
+    replicas = {"front": ["a", "b"], "a": ["hub", "c"], "b": ["hub", "c"], "c": []}
+    twin = found({**replicas, "hub": [], **users})
+    assert twin.alike[1:3].tolist() == [0.5, 0.5]
 
 
 def test_the_order_of_the_services_means_nothing() -> None:

@@ -60,7 +60,7 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Learn what this checkpoint says of episodes and worlds, not labels; of several the mean.",
+            help="Suspect as this checkpoint's network does, on episodes and worlds; several: their mean.",
         ),
     ] = None,
     rules: Annotated[

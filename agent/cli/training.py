@@ -108,10 +108,10 @@ def train_ranker(
     for name in _SHAPE if asked.init else ():
         if name in given:
             raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
-    if asked.healthy:
-        _refuse_beside_healthy(asked)
     if asked.teacher:
         _refuse_beside_teachers(asked)
+    if asked.healthy:
+        _refuse_beside_healthy(asked)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -196,7 +196,7 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
 
 
 def _refuse_beside_teachers(asked: TrainRequest) -> None:
-    """What teachers say is learnt from nothing, and of what no label of a system can be in."""
+    """Pupils start from fresh weights and learn from episodes and worlds only."""
     for name in ("incidents", "init", "healthy"):
         if getattr(asked, name):
             raise SettingsError(
