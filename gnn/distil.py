@@ -1,7 +1,7 @@
-"""One network that says what several say together: as right as they are, at the price of one.
+"""One network that says what several say together, at the price of one.
 
-Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. Where seeds disagree the mean
-of several networks is right more often than any one of them; a network that learns this instead of the labels
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. Several networks together are
+right more often than they are on average; a network that learns what they say instead of the labels also
 learns which incidents cannot be told.
 """
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from gnn.batch import Example
 from gnn.model import RootCauseNet
+from gnn.specialist import log_softmax
 from gnn.train import score_examples
 
 _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
@@ -28,8 +29,7 @@ def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> lis
     said = [np.zeros(len(example.is_root)) for example in examples]  # (S,) each
     for teacher in teachers:
         for total, scores in zip(said, score_examples(teacher, examples), strict=True):
-            odds = np.exp(scores.astype(float) - float(scores.max()))
-            total += odds / odds.sum() / len(teachers)
+            total += np.exp(log_softmax(scores)) / len(teachers)
     return [_with(e, share) if e.is_root.any() else e for e, share in zip(examples, said, strict=True)]
 
 

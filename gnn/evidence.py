@@ -162,7 +162,7 @@ class _Witness:
         if self._incident.telemetry:  # twins say nothing to the ranker there
             return []
         counts = [
-            (self._alert_counts.get(services[twin], 0), services[twin])
+            (self._alert_counts[services[twin]], services[twin])
             for twin in self._twins.of(services.index(service))
         ]
         most = heapq.nsmallest(3, counts, key=lambda pair: (-pair[0], pair[1]))

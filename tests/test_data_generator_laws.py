@@ -119,7 +119,7 @@ def test_a_dial_says_the_same_with_the_same_seed_and_at_0_removes_what_it_is_for
         assert sum(map(shows, first)) > 3 > 0 == sum(map(shows, without))
 
 
-def test_the_faults_of_injectors_are_set_where_series_or_alerts_tell_and_never_in_the_environment() -> None:
+def test_each_dial_sets_the_faults_of_injectors_in_its_own_kind_of_window_only() -> None:
     def share(kind: Literal["snapshot", "series", "alerts"], **dials: float) -> float:
         window = replace(WINDOW, kind=kind)
         families = [_drawn(seed, _plant(), window, **dials)[0].family.name for seed in range(60)]

@@ -101,7 +101,7 @@ class SimulationConfig:
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
     missing_point: float = 0.3  # chance that a window has holes
     client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
-    injected: float = 0.45  # share of faults, where series tell, of the kinds that fault injectors set
+    injected: float = 0.45  # least share of faults, where series tell, of the kinds that injectors set
     injected_alerts: float = 0.9  # the same where alerts tell
     side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
     drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before

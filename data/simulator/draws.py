@@ -59,7 +59,7 @@ def faults_of(
     count = 2 if rng.random() < config.second_root and size >= 6 else 1
     # Slow sampling sees slow faults; most faults show within a few points.
     pace = (0.5 / window.minutes) ** 0.7
-    # The environment sets no fault of an injector.
+    # In the environment faults of its own come first, and all others are equally rare.
     injected = {"snapshot": 0.0, "series": config.injected, "alerts": config.injected_alerts}[window.kind]
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
