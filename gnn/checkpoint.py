@@ -40,7 +40,7 @@ class Card(BaseModel):
     temperature: dict[str, float] = {}
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = 0.0
-    # How much the network and the forest that knows one system count; without such a forest None.
+    # How much the network and the trees that know one system count; without such trees None.
     pool: Pool | None = None
     git: str | None = None
 

@@ -3,7 +3,7 @@
 Shapes: N rows, F columns, C classes, T trees.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -87,26 +87,35 @@ def grow(rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, 
         n_estimators=trees, min_samples_leaf=2, max_features=columns, bootstrap=True, random_state=seed
     ).fit(rows, classes)
     parts = [estimator.tree_ for estimator in model.estimators_]
-    sizes = [tree.node_count for tree in parts]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
-    own = [np.arange(size) + start for size, start in zip(sizes, starts, strict=True)]
-    leaf = np.concatenate([tree.children_left < 0 for tree in parts])
-    node = np.concatenate(own)
-
-    def children(side: str) -> Ints:
-        shifted = [getattr(tree, side) + start for tree, start in zip(parts, starts, strict=True)]
-        return np.where(leaf, node, np.concatenate(shifted)).astype(np.int32)
-
-    share = np.zeros((len(node), count), dtype=np.float32)
+    share = np.zeros((sum(tree.node_count for tree in parts), count), dtype=np.float32)
     share[:, model.classes_] = np.concatenate([tree.value[:, 0, :] for tree in parts])
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
-    column = np.concatenate([tree.feature for tree in parts])
+    return forest_of(parts, share)
+
+
+def forest_of(trees: Sequence[Any], share: npt.NDArray[np.float32]) -> Forest:
+    """Lays trees side by side.
+
+    Args:
+        trees: T of scikit-learn's, the `tree_` of an estimator.
+        share: (nodes, C) of all nodes of the first, the second … of them.
+    """
+    sizes = [tree.node_count for tree in trees]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
+    node = np.arange(sum(sizes))
+    leaf = np.concatenate([tree.children_left < 0 for tree in trees])
+
+    def children(side: str) -> Ints:
+        shifted = [getattr(tree, side) + start for tree, start in zip(trees, starts, strict=True)]
+        return np.where(leaf, node, np.concatenate(shifted)).astype(np.int32)
+
+    column = np.concatenate([tree.feature for tree in trees])
     return Forest(
         first=starts,
         column=np.where(leaf, 0, column).astype(np.int32),
-        threshold=np.concatenate([tree.threshold for tree in parts]),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
         left=children("children_left"),
         right=children("children_right"),
         share=share,
-        depth=np.array([max(tree.max_depth for tree in parts)], dtype=np.int32),
+        depth=np.array([max(tree.max_depth for tree in trees)], dtype=np.int32),
     )

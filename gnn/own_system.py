@@ -1,4 +1,4 @@
-"""Training on the labels of one system: what network and forest say of incidents that neither has seen."""
+"""Training on the labels of one system: what network and trees say of incidents that none has seen."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from data.incident import Incident
 from gnn.batch import Example, has_example
-from gnn.specialist import Floats, Pool, Specialist, grow_specialist, log_softmax, pooled
+from gnn.specialist import Floats, Opinions, Pool, Specialist, grow_specialist, log_softmax, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.workers import ALONE, Workers
 
@@ -23,7 +23,7 @@ _LEAST = 10  # labelled incidents below which there is nothing to choose a pool 
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
 _MOST = 4.0  # a weight in the pool
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
-_PULL = 1.0  # towards even weights, in nats; fades as cases are added
+_PULL = 3.0  # towards even weights, in nats; fades as cases are added
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,10 @@ def specialise(
         labels: of one system.
         unseen: examples that the network had not seen; those that are not of `labels` are passed over.
         logits: the network's, calibrated, an (S,) array an example.
-        seed: same seed, same forest.
+        seed: same seed, same trees.
     """
     its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
-    network: list[Floats] = []
-    forest: list[Floats] = []
+    opinions: list[Opinions] = []
     judged: list[Example] = []
     for aside, seen in _splits(labels.folds):
         numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
@@ -117,12 +116,12 @@ def specialise(
             for number in numbers:
                 example = labels.examples[number]
                 judged.append(example)
-                network.append(log_softmax(its_logits[id(example)]))
-                forest.append(np.log(grown.chances(labels.incidents[number], example.graph)))
+                network = log_softmax(its_logits[id(example)])
+                opinions.append((network, *grown.opinions(labels.incidents[number], example.graph)))
     if len(judged) < _LEAST:
         return None
-    pool, rating = choose_pool(network, forest, judged)
-    if not pool.forest:
+    pool, rating = choose_pool(opinions, judged)
+    if not any(pool.weights[1:]):
         return None
     return Specialised(_grown(labels, range(len(labels.examples)), seed).heard(pool), rating)
 
@@ -141,38 +140,36 @@ def _grown(labels: Labels, numbers: Sequence[int], seed: int) -> Specialist:
     return grow_specialist(incidents, [labels.examples[number].graph for number in numbers], seed)
 
 
-def choose_pool(
-    network: Sequence[Floats], forest: Sequence[Floats], examples: Sequence[Example]
-) -> tuple[Pool, Rating]:
+def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
     If these rank or foretell the examples worse than the network alone, it is the largest of `_PARTS` of the
     way to them that does neither; the network alone if none does.
 
     Args:
-        network: its log-probabilities (S,) of each example.
-        forest: likewise.
+        opinions: on each example.
         examples: each with a root.
     """
 
-    def rated(weights: npt.NDArray[np.float64]) -> Rating:
+    def rated(weights: Floats) -> Rating:
         pool = _pool(weights)
-        return rate_scores([pooled(n, f, pool) for n, f in zip(network, forest, strict=True)], examples)
+        return rate_scores([pooled(each, pool) for each in opinions], examples)
 
-    def loss(weights: npt.NDArray[np.float64]) -> float:
-        return rated(weights).loss + _PULL * float(((weights - 0.5) ** 2).sum()) / len(examples)
+    def loss(weights: Floats) -> float:
+        return rated(weights).loss + _PULL * float(((weights - even) ** 2).sum()) / len(examples)
 
-    found = minimize(loss, [0.5, 0.5], method="L-BFGS-B", bounds=[(0.0, _MOST)] * 2).x
-    start = np.array([1.0, 0.0])
+    even = np.full(3, 1 / 3)
+    found = minimize(loss, even, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 3).x
+    start = np.array(Pool().weights)
     alone = rated(start)
     for part in _PARTS:
-        weights = (start + part * (found - start)).round(4)
-        together = rated(weights)
-        if _pool(weights).forest > 0 and together.ac1 >= alone.ac1 and together.loss < alone.loss:
-            return _pool(weights), together
+        pool = _pool((start + part * (found - start)).round(4))
+        together = rated(np.array(pool.weights))
+        if any(pool.weights[1:]) and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+            return pool, together
     return Pool(), alone
 
 
-def _pool(weights: npt.NDArray[np.float64]) -> Pool:
-    network, forest = weights.tolist()
-    return Pool(network=network, forest=forest)
+def _pool(weights: Floats) -> Pool:
+    network, forest, boosted = weights.tolist()
+    return Pool(network=network, forest=forest, boosted=boosted)

@@ -1,9 +1,10 @@
-"""What one system's own labels teach: which of its names speak for a root cause, asked of a forest.
+"""What one system's own labels teach: which of its names speak for a root cause, asked of trees.
 
-The network sees only what travels between systems. A forest over one system's vocabulary sees the rest: this
-log line means a failed login, that metric is a noisy one. It tells which fault an incident looks like, and of
-each service whether it would be the root of such a fault. The two opinions are pooled as a weighted sum of
-log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+The network sees only what travels between systems. Trees over one system's vocabulary see the rest: this
+log line means a failed login, that metric is a noisy one. A forest tells which fault an incident looks like,
+and of each service whether it would be the root of such a fault; boosted trees tell who stands out in the
+incident as roots do. The opinions of all are pooled as a weighted sum of log probabilities (Genest and Zidek,
+"Combining Probability Distributions", Statistical Science 1986).
 
 Shapes: S services, K faults.
 """
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat
 
 from data.errors import FirewatchError
 from data.incident import Incident
+from gnn.boosting import boost
 from gnn.features import SERVICE_FEATURES, Graph
 from gnn.forest import Forest, grow
 from gnn.vocabulary import Vocabulary
@@ -27,7 +29,7 @@ from gnn.vocabulary import Vocabulary
 Floats = npt.NDArray[np.float64]
 
 FILE = "specialist.safetensors"
-_FORESTS = ("of_service", "of_unusual", "of_incident")
+_FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 _TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
 _FLOOR = 1e-3  # no service is ruled out
@@ -48,14 +50,21 @@ class Pool(BaseModel):
 
     network: NonNegativeFloat = 1.0
     forest: NonNegativeFloat = 0.0
+    boosted: NonNegativeFloat = 0.0
+
+    @property
+    def weights(self) -> tuple[float, float, float]:
+        """Of the network, the forest and the boosted trees."""
+        return self.network, self.forest, self.boosted
 
 
 _ALONE = Pool()
+Opinions = tuple[Floats, Floats, Floats]  # log-probabilities (S,) of the network, the forest, boosted trees
 
 
 @dataclass(frozen=True, eq=False)
 class Specialist:
-    """A forest that knows one system, and how much it is heard."""
+    """Trees that know one system, and how much they are heard."""
 
     vocabulary: Vocabulary
     faults: Floats  # (K,) share of each fault among the labels
@@ -63,17 +72,22 @@ class Specialist:
     of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
     of_unusual: Forest  # likewise, told also how what the service says differs from what is usual for it
     of_incident: Forest  # class k: it is fault k
+    boosted: Forest  # how much each service stands out as a root
     pool: Pool = _ALONE
 
-    def chances(self, incident: Incident, graph: Graph) -> Floats:
-        """How likely each service is the root by the system's own words: (S,), of sum 1."""
+    def opinions(self, incident: Incident, graph: Graph) -> tuple[Floats, Floats]:
+        """How likely each service is the root by the system's own words: log-probabilities (S,).
+
+        Returns:
+            what the forest says; what the boosted trees say.
+        """
         rows, whole = self.vocabulary.rows(incident)
         fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
         plain, unusual = _described(rows, graph, self.usual[self.vocabulary.numbers(incident)])
         of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
         of_unusual = self.of_unusual.predict(unusual)[:, 1:] @ fault + _FLOOR
         chance = np.sqrt(of_plain / of_plain.sum() * of_unusual / of_unusual.sum())
-        return np.asarray(chance / chance.sum())
+        return np.log(chance / chance.sum()), log_softmax(self.boosted.predict(unusual)[:, 0])
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
         """The pooled log-probabilities, up to a constant: (S,).
@@ -86,18 +100,18 @@ class Specialist:
             graph: its features.
         """
         own = log_softmax(logits)
-        if not self.pool.forest or self.vocabulary.knows(incident) < _HOME:
+        if not any(self.pool.weights[1:]) or self.vocabulary.knows(incident) < _HOME:
             return own
-        return pooled(own, np.log(self.chances(incident, graph)), self.pool)
+        return pooled((own, *self.opinions(incident, graph)), self.pool)
 
     def heard(self, pool: Pool) -> "Specialist":
         """The same with another say."""
         return replace(self, pool=pool)
 
 
-def pooled(network: Floats, forest: Floats, pool: Pool) -> Floats:
-    """One opinion out of two log-probabilities (S,)."""
-    return np.asarray(pool.network * network + pool.forest * forest)
+def pooled(opinions: Opinions, pool: Pool) -> Floats:
+    """One opinion (S,) out of three."""
+    return sum((weight * each for weight, each in zip(pool.weights, opinions, strict=True)), np.zeros(()))
 
 
 def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int) -> Specialist:
@@ -106,7 +120,7 @@ def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed
     Args:
         incidents: at least one with a root among its services.
         graphs: their features.
-        seed: same seed, same forest.
+        seed: same seed, same trees.
     """
     vocabulary = Vocabulary.of(incidents)
     names = _faults(incidents)
@@ -134,7 +148,17 @@ def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed
         of_service=_forest(plain, roots, 1 + len(names), seed),
         of_unusual=_forest(unusual, roots, 1 + len(names), seed),
         of_incident=_forest(wholes, faults, len(names), seed),
+        boosted=_boosted(unusual, incidents, seed),
     )
+
+
+def _boosted(rows: Sequence[Floats], incidents: Sequence[Incident], seed: int) -> Forest:
+    """Learnt from the incidents with a root; `rows` of each incident's services (S, ·)."""
+    is_root = [np.isin(incident.services, incident.root_causes) for incident in incidents]
+    rooted = [number for number, its in enumerate(is_root) if its.any()]
+    target = np.concatenate([is_root[number] / is_root[number].sum() for number in rooted])
+    incident_of = np.repeat(np.arange(len(rooted)), [len(is_root[number]) for number in rooted])
+    return boost(np.vstack([rows[number] for number in rooted]), target, incident_of, seed)
 
 
 def _faults(incidents: Sequence[Incident]) -> list[str]:
@@ -205,12 +229,14 @@ def load_specialist(folder: Path, pool: Pool) -> Specialist:
 def _check(it: Specialist) -> None:
     own = it.vocabulary.width
     plain = own + len(SERVICE_FEATURES)
-    for forest, width in ((it.of_service, plain), (it.of_unusual, plain + own), (it.of_incident, 2 * own)):
-        if forest.column.max() >= width:
+    unusual = plain + own
+    widths = {"of_service": plain, "of_unusual": unusual, "of_incident": 2 * own, "boosted": unusual}
+    for name, width in widths.items():
+        if getattr(it, name).column.max() >= width:
             raise ValueError("its names and columns do not fit, or are not those of this code")
-    classes = [forest.share.shape[1] for forest in (it.of_service, it.of_unusual, it.of_incident)]
+    classes = [getattr(it, name).share.shape[1] for name in _FORESTS]
     count = len(it.faults)
-    if classes != [1 + count, 1 + count, count] or it.faults.ndim != 1:
+    if classes != [1 + count, 1 + count, count, 1] or it.faults.ndim != 1:
         raise ValueError("its faults do not fit")
     if it.usual.shape != (len(it.vocabulary.services) + 1, own):
         raise ValueError("its services do not fit")

@@ -11,6 +11,7 @@ import pytest
 
 from data.incident import AlertEvent, Incident, Series
 from gnn.batch import Example, examples_of
+from gnn.boosting import boost
 from gnn.checkpoint import read_card
 from gnn.features import featurize
 from gnn.fit import FitJob, fit
@@ -20,12 +21,15 @@ from gnn.model import ModelConfig
 from gnn.own_system import Labels, choose_pool
 from gnn.specialist import (
     FILE,
+    Floats,
+    Opinions,
     Pool,
     Specialist,
     SpecialistError,
     grow_specialist,
     load_specialist,
     log_softmax,
+    pooled,
     save_specialist,
 )
 from gnn.train import TrainConfig
@@ -59,7 +63,7 @@ def history() -> list[Incident]:
 @pytest.fixture(scope="module")
 def specialist(history: list[Incident]) -> Specialist:
     return grow_specialist(history, [featurize(one) for one in history], 0).heard(
-        Pool(network=0.5, forest=1.0)
+        Pool(network=0.5, forest=1.0, boosted=0.5)
     )
 
 
@@ -81,7 +85,7 @@ def permuted(one: Incident, order: list[int]) -> Incident:
 
 def test_training_on_one_system_learns_its_words(trained: Path, history: list[Incident]) -> None:
     card = read_card(trained)
-    assert card.pool is not None and card.pool.forest > 0
+    assert card.pool is not None and card.pool.forest > 0 and card.pool.boosted > 0
     assert card.metrics["dev_n"] == len(history)
     ranker = load_ranker(trained)
     for number in range(100, 120):
@@ -133,16 +137,17 @@ def test_other_systems_keep_what_the_network_says(specialist: Specialist) -> Non
 def test_the_order_of_services_does_not_matter(specialist: Specialist, order: list[int]) -> None:
     one = incident(3)
     other = permuted(one, order)
-    chances = specialist.chances(one, featurize(one))
-    assert np.allclose(specialist.chances(other, featurize(other)), chances[order])
-    assert chances.sum() == pytest.approx(1.0)
+    before, after = specialist.opinions(one, featurize(one)), specialist.opinions(other, featurize(other))
+    for opinion, again in zip(before, after, strict=True):
+        assert np.allclose(again, opinion[order])
+        assert np.exp(opinion).sum() == pytest.approx(1.0)
 
 
 def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Specialist) -> None:
     save_specialist(specialist, tmp_path)
     again = load_specialist(tmp_path, specialist.pool)
     one = incident(200)
-    assert np.array_equal(again.chances(one, featurize(one)), specialist.chances(one, featurize(one)))
+    assert np.array_equal(again.opinions(one, featurize(one)), specialist.opinions(one, featurize(one)))
     assert again.vocabulary == specialist.vocabulary
 
 
@@ -155,7 +160,8 @@ def test_a_spoilt_file_is_refused_with_the_mend(tmp_path: Path, specialist: Spec
     short = replace(specialist, vocabulary=Vocabulary((), specialist.vocabulary.services))
     astray = replace(specialist.of_service, left=specialist.of_service.left + 1)
     lone = replace(specialist, faults=np.ones(3))
-    for wrong in (short, replace(specialist, of_service=astray), lone):
+    other = replace(specialist, boosted=specialist.of_service)
+    for wrong in (short, replace(specialist, of_service=astray), lone, other):
         save_specialist(wrong, tmp_path)
         with pytest.raises(SpecialistError, match="firewatch train"):
             load_specialist(tmp_path, Pool())
@@ -184,23 +190,39 @@ def cases(count: int) -> list[Example]:
     return [Example(graph, np.eye(6, dtype=np.float32)[number % 6], "", "") for number in range(count)]
 
 
-def test_a_forest_is_heard_as_far_as_it_knows_better() -> None:
+def judged(network: list[Floats], forest: list[Floats], boosted: list[Floats]) -> list[Opinions]:
+    return list(zip(network, forest, boosted, strict=True))
+
+
+def test_trees_are_heard_as_far_as_they_know_better() -> None:
     examples = cases(60)
     rng = np.random.default_rng(0)
     right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
     guess = [log_softmax(rng.normal(size=6)) for _ in examples]
-    heard, _ = choose_pool(guess, right, examples)
-    assert heard.forest > heard.network
-    ignored, rating = choose_pool(right, guess, examples)
-    assert ignored.forest < 0.2
+    heard, _ = choose_pool(judged(guess, right, guess), examples)
+    assert heard.forest > 2 * max(heard.network, heard.boosted)
+    heard, _ = choose_pool(judged(guess, guess, right), examples)
+    assert heard.boosted > 2 * max(heard.network, heard.forest)
+    ignored, rating = choose_pool(judged(right, guess, guess), examples)
+    assert ignored.network > 2 * max(ignored.forest, ignored.boosted)
     assert rating.ac1 >= np.mean(
         [example.is_root[s.argmax()] for s, example in zip(right, examples, strict=True)]
     )
     wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
-    assert choose_pool(right, wrong, examples)[0] == Pool()
+    assert choose_pool(judged(right, wrong, wrong), examples)[0] == Pool()
 
 
-def test_a_forest_that_harms_when_heard_fully_is_heard_a_little() -> None:
+def test_a_pool_is_as_sure_as_it_is_right() -> None:
+    examples = cases(600)
+    rng = np.random.default_rng(0)
+    pale = [log_softmax(0.3 * (2.0 * example.is_root + rng.gumbel(size=6))) for example in examples]
+    nothing = [log_softmax(np.zeros(6)) for _ in examples]
+    pool, rating = choose_pool(judged(nothing, pale, nothing), examples)
+    said = [np.exp(log_softmax(pooled(each, pool))).max() for each in judged(nothing, pale, nothing)]
+    assert np.mean(said) == pytest.approx(rating.ac1, abs=0.05)
+
+
+def test_trees_that_harm_when_heard_fully_are_heard_a_little() -> None:
     examples = cases(20)
     roots = [int(example.is_root.argmax()) for example in examples]
     network, forest = np.zeros((20, 6)), np.zeros((20, 6))
@@ -210,9 +232,37 @@ def test_a_forest_that_harms_when_heard_fully_is_heard_a_little() -> None:
             network[number, root], forest[number, root] = 2.0, -3.0
         else:  # the forest brings the root nearer to the first place, and somebody else into it
             network[number, rival], forest[number, root], forest[number, other] = 6.0, 2.0, 2.5
-    heard, rating = choose_pool([log_softmax(n) for n in network], [log_softmax(f) for f in forest], examples)
-    assert 0.0 < heard.forest < 1.0 and 0.0 < heard.network < 1.0
+    said = [[log_softmax(row) for row in rows] for rows in (network, forest, np.zeros((20, 6)))]
+    heard, rating = choose_pool(judged(*said), examples)
+    assert heard.forest > 0.0
     assert rating.ac1 == 3 / 20
+
+
+def test_boosted_trees_learn_who_stands_out_not_how_loud_a_service_is() -> None:
+    rng = np.random.default_rng(0)
+    loudness = 10.0 * rng.random(
+        (90, 1)
+    )  # of an incident as a whole: half of its services are above most roots
+    rows = loudness[:, :, None] + rng.normal(size=(90, 5, 3))
+    root = rng.integers(0, 5, 90)
+    rows[np.arange(90), root, 0] += 4.0
+    relative = np.concatenate([rows, rows - rows.mean(axis=1, keepdims=True)], axis=2)
+    target = np.eye(5)[root]
+
+    def flat(some: Floats) -> Floats:
+        return np.asarray(some.reshape(-1, some.shape[-1]))
+
+    incident_of = np.repeat(np.arange(60), 5)
+    trees = boost(flat(relative[:60]), target[:60].ravel(), incident_of, 1)
+    found = trees.predict(flat(relative[60:]))[:, 0].reshape(30, 5).argmax(axis=1)
+    assert (found == root[60:]).mean() > 0.8
+    again = boost(flat(relative[:60]), target[:60].ravel(), incident_of, 1)
+    assert np.array_equal(again.share, trees.share)
+
+
+def test_boosted_trees_of_one_service_say_nothing() -> None:
+    alone = boost(np.zeros((1, 2)), np.ones(1), np.zeros(1, dtype=np.int64), 0)
+    assert np.allclose(alone.predict(np.zeros((3, 2))), 0.0)
 
 
 def test_a_forest_read_as_arrays_says_what_scikit_learn_says() -> None:
