@@ -70,7 +70,8 @@ class Specialist:
     faults: Floats  # (K,) share of each fault among the labels
     usual: Floats  # (services + 1, V + 8) what each service says on average; last, what any does
     of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
-    of_unusual: Forest  # likewise, told also how what the service says differs from what is usual for it
+    # Likewise, told also how what the service says differs from what is usual for it, and from what all say.
+    of_unusual: Forest
     of_incident: Forest  # class k: it is fault k
     boosted: Forest  # how much each service stands out as a root
     pool: Pool = _ALONE
@@ -180,9 +181,9 @@ def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence
 
 
 def _described(rows: Floats, graph: Graph, usual: Floats) -> tuple[Floats, Floats]:
-    """Columns of each service (S, ·): its words and the network's features; the same and what is unusual."""
+    """Columns of each service (S, ·): its words and the network's features; the same and what stands out."""
     plain = np.hstack([rows, graph.x])
-    return plain, np.hstack([plain, rows - usual])
+    return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0)])
 
 
 def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:
@@ -229,7 +230,7 @@ def load_specialist(folder: Path, pool: Pool) -> Specialist:
 def _check(it: Specialist) -> None:
     own = it.vocabulary.width
     plain = own + len(SERVICE_FEATURES)
-    unusual = plain + own
+    unusual = plain + 2 * own
     widths = {"of_service": plain, "of_unusual": unusual, "of_incident": 2 * own, "boosted": unusual}
     for name, width in widths.items():
         if getattr(it, name).column.max() >= width:
