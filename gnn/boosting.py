@@ -36,7 +36,7 @@ def boost(rows: Floats, target: Floats, incident_of: Ints, seed: int) -> Forest:
         seed: same seed, same trees.
     """
     rng = np.random.default_rng(seed)
-    columns = rows.astype(np.float32)
+    columns = np.asfortranarray(rows, dtype=np.float32)  # trees search column by column
     runs = [_run(columns, target, incident_of, rng) for _ in range(_RUNS)]
     trees = [tree for own, _ in runs for tree in own]
     values = np.concatenate([value for _, own in runs for value in own])
@@ -63,8 +63,8 @@ def _run(
             min_samples_leaf=_LEAF,
             max_features=_COLUMNS,
             random_state=int(rng.integers(2**31)),
-        ).fit(columns[seen], missing[seen])
-        leaf = model.apply(columns)
+        ).fit(columns, missing, sample_weight=seen.astype(float), check_input=False)
+        leaf = model.tree_.apply(columns)
         nodes = model.tree_.node_count
         curvature = np.bincount(leaf[seen], (chance * (1.0 - chance))[seen], nodes) + _CAUTION
         value = _RATE * np.bincount(leaf[seen], missing[seen], nodes) / curvature  # Newton's step

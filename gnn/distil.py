@@ -20,7 +20,7 @@ _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
 def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> list[Example]:
     """The examples with what the teachers, each with the same say, find suspect.
 
-    Heard are the networks as they were trained: neither their temperatures nor what forests say beside them.
+    Heard are the networks as they were trained: neither their temperatures nor what trees say beside them.
 
     Args:
         examples: those without a root stay as they are.

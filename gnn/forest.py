@@ -24,11 +24,11 @@ class Forest:
     threshold: Floats  # (nodes,) up to it left, above it right
     left: Ints  # (nodes,)
     right: Ints  # (nodes,)
-    share: npt.NDArray[np.float32]  # (nodes, C) share of each class among what fell into the node
+    value: npt.NDArray[np.float32]  # (nodes, C) what a node answers: the share of each class, or a score
     depth: Ints  # (1,) of the deepest tree
 
     def predict(self, rows: Floats) -> Floats:
-        """The mean share of each class over the trees, (N, C), for rows (N, F)."""
+        """The mean answer of the trees, (N, C), for rows (N, F)."""
         x = rows.astype(np.float32)  # as the trees were grown
         node = np.broadcast_to(self.first, (len(x), len(self.first)))
         start = np.arange(len(x))[:, None] * x.shape[1]  # of each row in the flat block
@@ -39,7 +39,7 @@ class Forest:
             if (below == node).all():
                 break
             node = below
-        return np.asarray(self.share.take(node, axis=0).mean(axis=1, dtype=float))
+        return np.asarray(self.value.take(node, axis=0).mean(axis=1, dtype=float))
 
     @cached_property
     def _children(self) -> Ints:
@@ -58,10 +58,14 @@ class Forest:
             ValueError: the parts do not make a forest.
         """
         forest = Forest(**{part.name: arrays[f"{prefix}{part.name}"] for part in fields(Forest)})
-        nodes = len(forest.share)
+        nodes = len(forest.value)
         sides = (forest.left, forest.right, forest.column, forest.threshold)
         pointers = np.concatenate([forest.first, forest.left, forest.right])
-        if any(part.shape != (nodes,) for part in sides) or forest.share.ndim != 2:
+        if not all(np.issubdtype(part.dtype, np.integer) for part in (pointers, forest.column, forest.depth)):
+            raise ValueError("a node points nowhere")
+        if not (np.isfinite(forest.value).all() and np.isfinite(forest.threshold).all()):
+            raise ValueError("its numbers are not finite")
+        if any(part.shape != (nodes,) for part in sides) or forest.value.ndim != 2:
             raise ValueError("its parts are not equally long")
         if forest.depth.shape != (1,) or forest.depth[0] > nodes:
             raise ValueError("its depth is wrong")
@@ -93,12 +97,12 @@ def grow(rows: Floats, classes: Ints, count: int, seed: int, *, columns: float, 
     return forest_of(parts, share)
 
 
-def forest_of(trees: Sequence[Any], share: npt.NDArray[np.float32]) -> Forest:
+def forest_of(trees: Sequence[Any], value: npt.NDArray[np.float32]) -> Forest:
     """Lays trees side by side.
 
     Args:
         trees: T of scikit-learn's, the `tree_` of an estimator.
-        share: (nodes, C) of all nodes of the first, the second … of them.
+        value: (nodes, C) what all nodes of the first, the second … of them answer.
     """
     sizes = [tree.node_count for tree in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
@@ -116,6 +120,6 @@ def forest_of(trees: Sequence[Any], share: npt.NDArray[np.float32]) -> Forest:
         threshold=np.concatenate([tree.threshold for tree in trees]),
         left=children("children_left"),
         right=children("children_right"),
-        share=share,
+        value=value,
         depth=np.array([max(tree.max_depth for tree in trees)], dtype=np.int32),
     )

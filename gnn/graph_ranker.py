@@ -72,7 +72,7 @@ class GraphRanker:
         return self._logits(root, incident, graph).astype(np.float32) if self._specialist else root
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated: their softmax means what it says; with a specialist, of both opinions."""
+        """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
         logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
         return self._specialist.blend(logits, incident, graph) if self._specialist else logits
 
@@ -112,6 +112,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
+        SpecialistError: what it learnt of one system cannot be used.
     """
     import onnxruntime
 

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from data.incident import Incident
 from gnn.batch import Example, has_example
-from gnn.specialist import Floats, Opinions, Pool, Specialist, grow_specialist, log_softmax, pooled
+from gnn.specialist import Floats, Opinions, Pool, Specialist, grow_specialist, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.workers import ALONE, Workers
 
@@ -92,7 +92,7 @@ class Specialised(NamedTuple):
     """A specialist and what spoke for it."""
 
     specialist: Specialist
-    unseen: Rating  # of what it and the network say together of incidents that neither had seen
+    unseen: Rating  # of what it and the network say together of incidents that none had seen
 
 
 def specialise(
@@ -111,17 +111,17 @@ def specialise(
     judged: list[Example] = []
     for aside, seen in _splits(labels.folds):
         numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
-        if numbers and any(labels.incidents[number].root_causes for number in seen):
+        if numbers and any(labels.examples[number].is_root.any() for number in seen):
             grown = _grown(labels, seen, seed)
             for number in numbers:
                 example = labels.examples[number]
                 judged.append(example)
-                network = log_softmax(its_logits[id(example)])
-                opinions.append((network, *grown.opinions(labels.incidents[number], example.graph)))
+                logits_of = its_logits[id(example)]
+                opinions.append(grown.opinions(logits_of, labels.incidents[number], example.graph))
     if len(judged) < _LEAST:
         return None
     pool, rating = choose_pool(opinions, judged)
-    if not any(pool.weights[1:]):
+    if not pool.hears_trees:
         return None
     return Specialised(_grown(labels, range(len(labels.examples)), seed).heard(pool), rating)
 
@@ -165,7 +165,7 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
     for part in _PARTS:
         pool = _pool((start + part * (found - start)).round(4))
         together = rated(np.array(pool.weights))
-        if any(pool.weights[1:]) and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+        if pool.hears_trees and together.ac1 >= alone.ac1 and together.loss < alone.loss:
             return pool, together
     return Pool(), alone
 

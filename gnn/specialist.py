@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ from gnn.vocabulary import Vocabulary
 Floats = npt.NDArray[np.float64]
 
 FILE = "specialist.safetensors"
+# Raised whenever what trees are told changes; a file of another format is refused.
+FORMAT = "2"
 _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 _TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
@@ -44,7 +47,7 @@ class SpecialistError(FirewatchError):
 
 
 class Pool(BaseModel):
-    """How much each opinion counts; what fits best on incidents that neither had seen."""
+    """How much each opinion counts; what fits best on incidents that none had seen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -54,12 +57,24 @@ class Pool(BaseModel):
 
     @property
     def weights(self) -> tuple[float, float, float]:
-        """Of the network, the forest and the boosted trees."""
+        """In the order of `Opinions`."""
         return self.network, self.forest, self.boosted
+
+    @property
+    def hears_trees(self) -> bool:
+        """Whether anybody but the network counts."""
+        return self.forest > 0.0 or self.boosted > 0.0
 
 
 _ALONE = Pool()
-Opinions = tuple[Floats, Floats, Floats]  # log-probabilities (S,) of the network, the forest, boosted trees
+
+
+class Opinions(NamedTuple):
+    """How likely each service of an incident is its root: log-probabilities (S,)."""
+
+    network: Floats
+    forest: Floats
+    boosted: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +91,13 @@ class Specialist:
     boosted: Forest  # how much each service stands out as a root
     pool: Pool = _ALONE
 
-    def opinions(self, incident: Incident, graph: Graph) -> tuple[Floats, Floats]:
-        """How likely each service is the root by the system's own words: log-probabilities (S,).
+    def opinions(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Opinions:
+        """What each says of an incident with at least one service.
 
-        Returns:
-            what the forest says; what the boosted trees say.
+        Args:
+            logits: the network's, calibrated: (S,).
+            incident: what is ranked.
+            graph: its features.
         """
         rows, whole = self.vocabulary.rows(incident)
         fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
@@ -88,7 +105,11 @@ class Specialist:
         of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
         of_unusual = self.of_unusual.predict(unusual)[:, 1:] @ fault + _FLOOR
         chance = np.sqrt(of_plain / of_plain.sum() * of_unusual / of_unusual.sum())
-        return np.log(chance / chance.sum()), log_softmax(self.boosted.predict(unusual)[:, 0])
+        return Opinions(
+            network=log_softmax(logits),
+            forest=np.log(chance / chance.sum()),
+            boosted=log_softmax(self.boosted.predict(unusual)[:, 0]),
+        )
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
         """The pooled log-probabilities, up to a constant: (S,).
@@ -100,10 +121,9 @@ class Specialist:
             incident: what is ranked.
             graph: its features.
         """
-        own = log_softmax(logits)
-        if not any(self.pool.weights[1:]) or self.vocabulary.knows(incident) < _HOME:
-            return own
-        return pooled((own, *self.opinions(incident, graph)), self.pool)
+        if not self.pool.hears_trees or self.vocabulary.knows(incident) < _HOME:
+            return log_softmax(logits)
+        return pooled(self.opinions(logits, incident, graph), self.pool)
 
     def heard(self, pool: Pool) -> "Specialist":
         """The same with another say."""
@@ -112,7 +132,7 @@ class Specialist:
 
 def pooled(opinions: Opinions, pool: Pool) -> Floats:
     """One opinion (S,) out of three."""
-    return sum((weight * each for weight, each in zip(pool.weights, opinions, strict=True)), np.zeros(()))
+    return np.asarray(np.array(pool.weights) @ np.stack(opinions))
 
 
 def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int) -> Specialist:
@@ -200,6 +220,7 @@ def save_specialist(specialist: Specialist, folder: Path) -> None:
         arrays |= getattr(specialist, prefix).arrays(f"{prefix}.")
     names = {"tokens": specialist.vocabulary.tokens, "services": specialist.vocabulary.services}
     metadata = {name: json.dumps(value, ensure_ascii=False) for name, value in names.items()}
+    metadata["format"] = FORMAT
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     save_file(contiguous, folder / FILE, metadata)
 
@@ -216,12 +237,16 @@ def load_specialist(folder: Path, pool: Pool) -> Specialist:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format", "1") != FORMAT:
+                raise ValueError(f"format {metadata.get('format', '1')}, this code has {FORMAT}")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         names = {name: tuple(map(str, json.loads(metadata[name]))) for name in ("tokens", "services")}
         forests = {prefix: Forest.from_arrays(arrays, f"{prefix}.") for prefix in _FORESTS}
         specialist = Specialist(Vocabulary(**names), arrays["faults"], arrays["usual"], pool=pool, **forests)
         _check(specialist)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except KeyError as error:
+        raise SpecialistError(f"{path}: {error} is missing – train it again with 'firewatch train'") from None
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SpecialistError(f"{path}: {reason} – train it again with 'firewatch train'") from None
     return specialist
@@ -235,12 +260,14 @@ def _check(it: Specialist) -> None:
     for name, width in widths.items():
         if getattr(it, name).column.max() >= width:
             raise ValueError("its names and columns do not fit, or are not those of this code")
-    classes = [getattr(it, name).share.shape[1] for name in _FORESTS]
-    count = len(it.faults)
+    classes = [getattr(it, name).value.shape[1] for name in _FORESTS]
+    count = it.faults.size
     if classes != [1 + count, 1 + count, count, 1] or it.faults.ndim != 1:
         raise ValueError("its faults do not fit")
     if it.usual.shape != (len(it.vocabulary.services) + 1, own):
         raise ValueError("its services do not fit")
+    if not (np.isfinite(it.faults).all() and np.isfinite(it.usual).all()):
+        raise ValueError("its numbers are not finite")
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:

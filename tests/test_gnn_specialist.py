@@ -3,15 +3,18 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from data.incident import AlertEvent, Incident, Series
 from gnn.batch import Example, examples_of
-from gnn.boosting import boost
+from gnn.boosting import Ints, boost
 from gnn.checkpoint import read_card
 from gnn.features import featurize
 from gnn.fit import FitJob, fit
@@ -137,7 +140,9 @@ def test_other_systems_keep_what_the_network_says(specialist: Specialist) -> Non
 def test_the_order_of_services_does_not_matter(specialist: Specialist, order: list[int]) -> None:
     one = incident(3)
     other = permuted(one, order)
-    before, after = specialist.opinions(one, featurize(one)), specialist.opinions(other, featurize(other))
+    logits = np.arange(6.0)
+    before = specialist.opinions(logits, one, featurize(one))
+    after = specialist.opinions(logits[order], other, featurize(other))
     for opinion, again in zip(before, after, strict=True):
         assert np.allclose(again, opinion[order])
         assert np.exp(opinion).sum() == pytest.approx(1.0)
@@ -147,7 +152,8 @@ def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Speci
     save_specialist(specialist, tmp_path)
     again = load_specialist(tmp_path, specialist.pool)
     one = incident(200)
-    assert np.array_equal(again.opinions(one, featurize(one)), specialist.opinions(one, featurize(one)))
+    said = [each.opinions(np.zeros(6), one, featurize(one)) for each in (again, specialist)]
+    assert np.array_equal(*said)
     assert again.vocabulary == specialist.vocabulary
 
 
@@ -157,14 +163,39 @@ def test_a_spoilt_file_is_refused_with_the_mend(tmp_path: Path, specialist: Spec
     (tmp_path / FILE).write_bytes(b"not tensors")
     with pytest.raises(SpecialistError, match="firewatch train"):
         load_specialist(tmp_path, Pool())
-    short = replace(specialist, vocabulary=Vocabulary((), specialist.vocabulary.services))
-    astray = replace(specialist.of_service, left=specialist.of_service.left + 1)
-    lone = replace(specialist, faults=np.ones(3))
-    other = replace(specialist, boosted=specialist.of_service)
-    for wrong in (short, replace(specialist, of_service=astray), lone, other):
+    boosted, nobody = specialist.boosted, np.full_like(specialist.boosted.value, np.nan)
+    spoilt = (
+        replace(specialist, vocabulary=Vocabulary((), specialist.vocabulary.services)),
+        replace(specialist, of_service=replace(boosted, left=boosted.left + 1)),
+        replace(specialist, faults=np.ones(3)),
+        replace(specialist, faults=np.ones(())),
+        replace(specialist, usual=np.full_like(specialist.usual, np.nan)),
+        replace(specialist, boosted=specialist.of_service),
+        replace(specialist, boosted=replace(boosted, value=nobody)),
+        replace(specialist, boosted=replace(boosted, column=boosted.column.astype(np.float32))),
+    )
+    for wrong in spoilt:
         save_specialist(wrong, tmp_path)
         with pytest.raises(SpecialistError, match="firewatch train"):
             load_specialist(tmp_path, Pool())
+
+
+def test_a_file_of_another_format_is_refused_and_says_so(tmp_path: Path, specialist: Specialist) -> None:
+    save_specialist(specialist, tmp_path)
+    with safe_open(tmp_path / FILE, framework="numpy") as file:
+        metadata = file.metadata()
+    arrays = load_file(tmp_path / FILE)
+    older = {name: text for name, text in metadata.items() if name != "format"}
+    fewer = {name: array for name, array in arrays.items() if name != "boosted.value"}
+    for kept, said, reason in (
+        (arrays, older, "format 1, this code has"),
+        (fewer, metadata, "'boosted.value' is missing"),
+        (arrays, {**metadata, "tokens": "5"}, "int"),
+    ):
+        save_file(kept, tmp_path / FILE, said)
+        with pytest.raises(SpecialistError, match=reason) as refused:
+            load_specialist(tmp_path, Pool())
+        assert "firewatch train" in str(refused.value)
 
 
 def test_labels_that_cannot_teach_a_system_are_not_used(history: list[Incident]) -> None:
@@ -191,7 +222,7 @@ def cases(count: int) -> list[Example]:
 
 
 def judged(network: list[Floats], forest: list[Floats], boosted: list[Floats]) -> list[Opinions]:
-    return list(zip(network, forest, boosted, strict=True))
+    return [Opinions(*each) for each in zip(network, forest, boosted, strict=True)]
 
 
 def test_trees_are_heard_as_far_as_they_know_better() -> None:
@@ -238,26 +269,84 @@ def test_trees_that_harm_when_heard_fully_are_heard_a_little() -> None:
     assert rating.ac1 == 3 / 20
 
 
-def test_boosted_trees_learn_who_stands_out_not_how_loud_a_service_is() -> None:
+def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
+    examples = cases(10)
+    right = [log_softmax(4.0 * example.is_root) for example in examples]
+    nothing = [log_softmax(np.zeros(6)) for _ in examples]
+    pool, _ = choose_pool(judged(nothing, nothing, right), examples)
+    assert 0.5 < pool.boosted < 2.0
+
+
+def test_boosted_trees_alone_are_heard_too(specialist: Specialist) -> None:
+    one = incident(5)
+    graph = featurize(one)
+    logits = np.zeros(6)
+    alone = specialist.heard(Pool(network=0.5, boosted=0.5)).blend(logits, one, graph)
+    assert alone.argmax() == SERVICES.index(one.root_causes[0])
+    assert np.allclose(specialist.heard(Pool()).blend(logits, one, graph), log_softmax(logits))
+
+
+def test_trees_are_told_what_stands_out(history: list[Incident]) -> None:
+    """How often anybody complains differs between incidents; only who complains most is the root."""
     rng = np.random.default_rng(0)
-    loudness = 10.0 * rng.random(
-        (90, 1)
-    )  # of an incident as a whole: half of its services are above most roots
-    rows = loudness[:, :, None] + rng.normal(size=(90, 5, 3))
-    root = rng.integers(0, 5, 90)
-    rows[np.arange(90), root, 0] += 4.0
-    relative = np.concatenate([rows, rows - rows.mean(axis=1, keepdims=True)], axis=2)
-    target = np.eye(5)[root]
 
-    def flat(some: Floats) -> Floats:
-        return np.asarray(some.reshape(-1, some.shape[-1]))
+    def noisy(number: int) -> Incident:
+        level = int(rng.integers(5, 200))
+        root = SERVICES[number % len(SERVICES)]
+        alerts = [
+            AlertEvent(name, "log", "slow", "up")
+            for name in SERVICES
+            for _ in range(level + (level // 2 if name == root else 0))
+        ]
+        rng.shuffle(alerts)  # type: ignore[arg-type]
+        calls: dict[str, tuple[str, ...]] = dict.fromkeys(SERVICES, ())
+        return Incident(f"n-{number}", SERVICES, calls, alerts=tuple(alerts), root_causes=(root,), fault="x")
 
-    incident_of = np.repeat(np.arange(60), 5)
-    trees = boost(flat(relative[:60]), target[:60].ravel(), incident_of, 1)
-    found = trees.predict(flat(relative[60:]))[:, 0].reshape(30, 5).argmax(axis=1)
-    assert (found == root[60:]).mean() > 0.8
-    again = boost(flat(relative[:60]), target[:60].ravel(), incident_of, 1)
-    assert np.array_equal(again.share, trees.share)
+    seen = [noisy(number) for number in range(60)]
+    blind = [featurize(one)._replace(x=np.zeros_like(featurize(one).x)) for one in seen]
+    grown = grow_specialist(seen, blind, 0)
+    asked = [noisy(number) for number in range(60)]
+    found = [grown.opinions(np.zeros(6), one, blind[0]).boosted.argmax() for one in asked]
+    assert np.mean([SERVICES[i] in one.root_causes for i, one in zip(found, asked, strict=True)]) > 0.9
+
+
+def crowd(sizes: Sequence[int]) -> tuple[Ints, Floats, Floats]:
+    """Which incident each service is of, its target, and a column that tells the root; given the sizes."""
+    rng = np.random.default_rng(0)
+    incident_of = np.repeat(np.arange(len(sizes)), sizes)
+    target = np.concatenate([np.eye(size)[rng.integers(size)] for size in sizes])
+    return incident_of, target, (rng.normal(size=len(target)) + 4.0 * target)[:, None]
+
+
+def test_boosted_trees_end_about_as_sure_as_they_may_be() -> None:
+    incident_of, target, rows = crowd([5] * 60)
+    trees = boost(rows, target, incident_of, 1)
+    score = trees.predict(rows)[:, 0].reshape(60, 5)
+    chances = np.exp([log_softmax(row) for row in score])[target.reshape(60, 5) > 0]
+    assert 0.9 < chances.mean() < 0.995
+    assert np.array_equal(boost(rows, target, incident_of, 1).value, trees.value)
+    assert not np.array_equal(boost(rows, target, incident_of, 2).value, trees.value)
+
+
+def test_what_all_services_of_an_incident_share_teaches_boosted_trees_nothing() -> None:
+    sizes = np.random.default_rng(1).integers(2, 9, size=60)
+    incident_of, target, _ = crowd(sizes.tolist())
+    shared = np.stack([sizes, np.random.default_rng(2).normal(size=60)], axis=1)[incident_of]
+    trees = boost(shared.astype(float), target, incident_of, 1)
+    assert np.abs(trees.predict(shared)).max() < 1e-6
+
+
+def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> None:
+    pairs = [one.labelled([*one.root_causes, SERVICES[(n + 1) % 6]]) for n, one in enumerate(history)]
+    second = [
+        replace(one, alerts=(*one.alerts, AlertEvent(one.root_causes[1], "log", "lease lost", "up")))
+        for one in pairs
+    ]
+    grown = grow_specialist(second, [featurize(one) for one in second], 0)
+    for one in second[:6]:
+        chances = np.exp(grown.opinions(np.zeros(6), one, featurize(one)).boosted)
+        for service in one.root_causes:
+            assert chances[SERVICES.index(service)] == pytest.approx(0.5, abs=0.15)
 
 
 def test_boosted_trees_of_one_service_say_nothing() -> None:
