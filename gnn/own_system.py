@@ -23,7 +23,8 @@ _LEAST = 10  # labelled incidents below which there is nothing to choose a pool 
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
 _MOST = 4.0  # a weight in the pool
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
-_PULL = 3.0  # towards even weights, in nats; fades as cases are added
+_USUAL = (0.25, 0.5, 0.25)  # weights where nothing speaks for others
+_PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,10 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
         return rate_scores([pooled(each, pool) for each in opinions], examples)
 
     def loss(weights: Floats) -> float:
-        return rated(weights).loss + _PULL * float(((weights - even) ** 2).sum()) / len(examples)
+        return rated(weights).loss + _PULL * float(((weights - usual) ** 2).sum()) / len(examples)
 
-    even = np.full(3, 1 / 3)
-    found = minimize(loss, even, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 3).x
+    usual = np.array(_USUAL)
+    found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 3).x
     start = np.array(Pool().weights)
     alone = rated(start)
     for part in _PARTS:

@@ -244,7 +244,7 @@ def test_trees_are_heard_as_far_as_they_know_better() -> None:
 
 
 def test_a_pool_is_as_sure_as_it_is_right() -> None:
-    examples = cases(600)
+    examples = cases(3000)
     rng = np.random.default_rng(0)
     pale = [log_softmax(0.3 * (2.0 * example.is_root + rng.gumbel(size=6))) for example in examples]
     nothing = [log_softmax(np.zeros(6)) for _ in examples]
