@@ -286,7 +286,7 @@ def test_boosted_trees_alone_are_heard_too(specialist: Specialist) -> None:
     assert np.allclose(specialist.heard(Pool()).blend(logits, one, graph), log_softmax(logits))
 
 
-def test_trees_are_told_what_stands_out(history: list[Incident]) -> None:
+def test_trees_are_told_what_stands_out() -> None:
     """How often anybody complains differs between incidents; only who complains most is the root."""
     rng = np.random.default_rng(0)
 
