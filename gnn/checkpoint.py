@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from data.errors import FirewatchError, SchemaError
 from data.observation import parse
 from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
-from gnn.specialist import FILE, Pool, Specialist, save_specialist
+from gnn.specialist import Pool, Specialist, save_specialist
 
 if TYPE_CHECKING:
     from gnn.model import ModelConfig, RootCauseNet
@@ -40,8 +40,10 @@ class Card(BaseModel):
     temperature: dict[str, float] = {}
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = 0.0
-    # How much the network and the trees that know one system count; without such trees None.
+    # How much the network, trees and habits count where it knows one system; None where it knows none.
     pool: Pool | None = None
+    # Past incidents without labels from which it knows what is usual: source → number of incidents.
+    history: dict[str, int] = {}
     git: str | None = None
 
 
@@ -54,10 +56,7 @@ def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist |
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / WEIGHTS)
     export_onnx(net, folder / EXPORT)
-    if specialist is None:
-        (folder / FILE).unlink(missing_ok=True)
-    else:
-        save_specialist(specialist, folder)
+    save_specialist(specialist, folder)
     text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ import numpy as np
 from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
+from gnn.habits import Habits, Sign
 from gnn.pieces import Piece
 from gnn.topology import calls_of
 from gnn.twins import Twins, twins
@@ -20,6 +21,7 @@ from gnn.twins import Twins, twins
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _RECENT_S = 3600.0
+_RARE = 0.1  # share of past incidents below which what is raised is worth a sentence
 _CHANGED = {
     Channel.DEPLOY_AGE: "deployed",
     Channel.CONFIG_AGE: "configuration changed",
@@ -41,6 +43,7 @@ def explain(
     services: Sequence[str],
     channel_map: ChannelMap,
     weights: Mapping[Piece, float] = _UNWEIGHED,
+    habits: Habits | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """For each of `services` its evidence, strongest first, at most four sentences each.
 
@@ -49,16 +52,24 @@ def explain(
 
     Args:
         weights: what the ranker goes by; metrics of a channel with more weight come first.
+        habits: what is usual in the system, where that is known.
     """
-    witness = _Witness(incident, channel_map, weights)
+    witness = _Witness(incident, channel_map, weights, habits)
     return {service: witness.evidence(service) for service in services}
 
 
 class _Witness:
     """Reads one incident; what several sentences need is looked up once."""
 
-    def __init__(self, incident: Incident, channel_map: ChannelMap, weights: Mapping[Piece, float]) -> None:
+    def __init__(
+        self,
+        incident: Incident,
+        channel_map: ChannelMap,
+        weights: Mapping[Piece, float],
+        habits: Habits | None,
+    ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
+        self._unusual: Mapping[str, list[Sign]] = habits.unusual(incident) if habits else {}
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
@@ -66,7 +77,7 @@ class _Witness:
         """The sentences about one service."""
         deviations = sorted(self._deviations(service, _MEASURED), reverse=True)
         sentences = [deviation.sentence for deviation in deviations[:2]]
-        sentences += self._changes(service) + self._alerts(service)
+        sentences += self._changes(service) + self._alerts(service) + self._surprises(service)
         graph = self._incident.call_graph
         callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
         hurt = [name for name in callers if self._is_hurt(name)]
@@ -155,6 +166,11 @@ class _Witness:
         told = f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"
         beside = self._beside(service)
         return [f"{told}; in the same place of the graph {', '.join(beside)}" if beside else told]
+
+    def _surprises(self, service: str) -> list[str]:
+        """What the service seldom raises, whatever breaks: the most surprising sign."""
+        signs = [s for s in self._unusual.get(service, ()) if s.past and s.raised < _RARE * s.past]
+        return [f"unusual here: {s.name}, in {s.raised} of {s.past} past incidents" for s in signs[:1]]
 
     def _beside(self, service: str) -> list[str]:
         """How many alerts the twins have, on a list of alerts: the three with the most."""

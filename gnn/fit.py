@@ -20,8 +20,10 @@ from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
+from gnn.habits import Habits
 from gnn.own_system import MANY, Labels, specialise, unseen_scores
 from gnn.rehearsal import rehearse
+from gnn.specialist import Specialist
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
 from gnn.workers import ALONE, Workers
 
@@ -50,13 +52,15 @@ class FitJob:
 
     The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
     With `init` and a handful of labels, each of them is held out once (`gnn.adapt`). With `init` and
-    `overlaid` the only other source is `simulated`, and both are needed (`gnn.rehearsal`).
+    `overlaid` the only other source is `simulated`, and both are needed (`gnn.rehearsal`). With `init` and
+    `history` alone nothing is trained: what is usual in the system is counted (`gnn.habits`).
     """
 
     config: TrainConfig
     out: Path
     episodes: Sequence[Episode] = ()
     incidents: Sequence[Incident] = ()
+    history: Sequence[Incident] = ()  # past incidents of the system of `incidents`; no labels needed
     simulated: Iterable[Incident] = ()
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
     dev_incidents: Sequence[Incident] = ()
@@ -107,6 +111,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
+    if job.history and job.init and not job.incidents:
+        return _accustomed(job, job.init)
     if job.teachers and (job.init or job.incidents or job.overlaid):
         raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     init, init_card = load(job.init) if job.init else (None, None)
@@ -181,9 +187,12 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     specialised = None
     if labels is not None:
         logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
-        specialised = specialise(labels.apart(held_out), unseen, logits, config.seed)
+        specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
+    specialist = specialised.specialist if specialised else None
     if specialised is not None:
         after = specialised.unseen
+    elif labels is None and job.history:  # too few labels to tell how much habits should count
+        specialist = Specialist(_habits([*job.history, *job.incidents]))
     card = card_for(
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
@@ -196,14 +205,43 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         },
         temperature=temperature,
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
-        pool=specialised.specialist.pool if specialised else None,
+        pool=specialist.pool if specialist else None,
+        history=_counted(job.history) if specialist else {},
         git=job.git,
     )
     if job.workers.leads:
-        save(net, card, job.out, specialised.specialist if specialised else None)
+        save(net, card, job.out, specialist)
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, net
+
+
+def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
+    """The start as it is, and what is usual in the system beside it."""
+    net, card = load(init)
+    if card.pool is not None and card.pool.hears_trees:
+        raise TrainingError(
+            f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
+        )
+    specialist = Specialist(_habits(job.history))
+    told = {"pool": specialist.pool, "history": _counted(job.history), "git": job.git}
+    card = card.model_copy(update=told)
+    if job.workers.leads:
+        save(net, card, job.out, specialist)
+    return card, net
+
+
+def _habits(history: Sequence[Incident]) -> Habits:
+    habits = Habits.of(history)
+    if not habits.past:
+        raise TrainingError(
+            "the past incidents hold no alerts – leave them away: series have their own baselines"
+        )
+    return habits
+
+
+def _counted(history: Sequence[Incident]) -> dict[str, int]:
+    return dict(sorted(Counter(incident.system or "own system" for incident in history).items()))
 
 
 def _split(examples: Sequence[Example], apart: Collection[int]) -> tuple[list[Example], list[Example]]:

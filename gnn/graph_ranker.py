@@ -33,7 +33,7 @@ class GraphRanker:
         card: the checkpoint's card, for temperatures and families.
         name: how results are reported.
         channel_map: how metric names are read; the default rules when None.
-        specialist: what the labels of one system taught beside the network.
+        specialist: what is known of one system beside the network.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class GraphRanker:
         order = np.argsort(-root, kind="stable")
         probability = _softmax(logits)
         first = [incident.services[i] for i in order[:_EXPLAINED]]
-        evidence = explain(incident, first, self._channel_map)
+        habits = self._specialist.habits_for(incident) if self._specialist else None
+        evidence = explain(incident, first, self._channel_map, habits=habits)
         names = (incident.services[i] for i in order.tolist())
         candidates = tuple(
             Candidate(name, score, chance, evidence.get(name, ()))
@@ -112,7 +113,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
-        SpecialistError: what it learnt of one system cannot be used.
+        HabitsError: what is usual in one system cannot be read.
+        TreesError: what it learnt from the labels of one system cannot be used.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Training on the labels of one system: what network and trees say of incidents that none has seen."""
+"""Training on the labels of one system: what network, trees and habits say of incidents none has seen."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,10 @@ from scipy.optimize import minimize
 
 from data.incident import Incident
 from gnn.batch import Example, has_example
-from gnn.specialist import Floats, Opinions, Pool, Specialist, grow_specialist, pooled
+from gnn.habits import Habits
+from gnn.specialist import Floats, Opinions, Pool, Specialist, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
+from gnn.trees import grow_trees
 from gnn.workers import ALONE, Workers
 
 Scores = npt.NDArray[np.float32]
@@ -23,7 +25,7 @@ _LEAST = 10  # labelled incidents below which there is nothing to choose a pool 
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
 _MOST = 4.0  # a weight in the pool
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
-_USUAL = (0.25, 0.5, 0.25)  # weights where nothing speaks for others
+_USUAL = (0.25, 0.5, 0.25, 0.5)  # weights where nothing speaks for others
 _PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
@@ -97,7 +99,11 @@ class Specialised(NamedTuple):
 
 
 def specialise(
-    labels: Labels, unseen: Sequence[Example], logits: Sequence[npt.NDArray[np.floating]], seed: int
+    labels: Labels,
+    unseen: Sequence[Example],
+    logits: Sequence[npt.NDArray[np.floating]],
+    seed: int,
+    history: Sequence[Incident] = (),
 ) -> Specialised | None:
     """A specialist that is heard as far as it helps on incidents that it had not seen; None if it does not.
 
@@ -106,6 +112,7 @@ def specialise(
         unseen: examples that the network had not seen; those that are not of `labels` are passed over.
         logits: the network's, calibrated, an (S,) array an example.
         seed: same seed, same trees.
+        history: other past incidents of the system, labelled or not.
     """
     its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
     opinions: list[Opinions] = []
@@ -113,7 +120,7 @@ def specialise(
     for aside, seen in _splits(labels.folds):
         numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
         if numbers and any(labels.examples[number].is_root.any() for number in seen):
-            grown = _grown(labels, seen, seed)
+            grown = _grown(labels, seen, seed, history)
             for number in numbers:
                 example = labels.examples[number]
                 judged.append(example)
@@ -122,9 +129,9 @@ def specialise(
     if len(judged) < _LEAST:
         return None
     pool, rating = choose_pool(opinions, judged)
-    if not pool.hears_trees:
+    if not pool.hears_others:
         return None
-    return Specialised(_grown(labels, range(len(labels.examples)), seed).heard(pool), rating)
+    return Specialised(_grown(labels, range(len(labels.examples)), seed, history).heard(pool), rating)
 
 
 def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
@@ -136,9 +143,10 @@ def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
         )
 
 
-def _grown(labels: Labels, numbers: Sequence[int], seed: int) -> Specialist:
+def _grown(labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident]) -> Specialist:
     incidents = [labels.incidents[number] for number in numbers]
-    return grow_specialist(incidents, [labels.examples[number].graph for number in numbers], seed)
+    trees = grow_trees(incidents, [labels.examples[number].graph for number in numbers], seed)
+    return Specialist(Habits.of([*history, *incidents]), trees)
 
 
 def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
@@ -160,17 +168,17 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
         return rated(weights).loss + _PULL * float(((weights - usual) ** 2).sum()) / len(examples)
 
     usual = np.array(_USUAL)
-    found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * 3).x
+    found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * len(usual)).x
     start = np.array(Pool().weights)
     alone = rated(start)
     for part in _PARTS:
         pool = _pool((start + part * (found - start)).round(4))
         together = rated(np.array(pool.weights))
-        if pool.hears_trees and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+        if pool.hears_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
             return pool, together
     return Pool(), alone
 
 
 def _pool(weights: Floats) -> Pool:
-    network, forest, boosted = weights.tolist()
-    return Pool(network=network, forest=forest, boosted=boosted)
+    network, forest, boosted, habits = weights.tolist()
+    return Pool(network=network, forest=forest, boosted=boosted, habits=habits)

@@ -49,7 +49,8 @@ def make_ranker(name: str, checkpoint: Path | None = None, seed: int = 0) -> Ran
     Raises:
         SettingsError: an unknown name.
         CheckpointError: the checkpoint cannot be used.
-        SpecialistError: what the checkpoint learnt of one system cannot be used.
+        HabitsError: what is usual in one system cannot be read.
+        TreesError: what the checkpoint learnt from the labels of one system cannot be used.
     """
     if name not in RANKERS:
         raise SettingsError(f"ranker '{name}' is unknown – choose from {', '.join(RANKERS)}")

@@ -1,17 +1,11 @@
-"""What one system's own labels teach: which of its names speak for a root cause, asked of trees.
+"""What is known of one system beside the network, and how much each opinion counts.
 
-The network sees only what travels between systems. Trees over one system's vocabulary see the rest: this
-log line means a failed login, that metric is a noisy one. A forest tells which fault an incident looks like,
-and of each service whether it would be the root of such a fault; boosted trees tell who stands out in the
-incident as roots do. The opinions of all are pooled as a weighted sum of log probabilities (Genest and Zidek,
-"Combining Probability Distributions", Statistical Science 1986).
+Habits need past incidents, trees need their labels. The opinions of all are pooled as a weighted sum of log
+probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
 
-Shapes: S services, K faults.
+Shapes: S services.
 """
 
-import json
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,30 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat
 
-from data.errors import FirewatchError
 from data.incident import Incident
-from gnn.boosting import boost
-from gnn.features import SERVICE_FEATURES, Graph
-from gnn.forest import Forest, grow
-from gnn.vocabulary import Vocabulary
+from gnn.features import Graph
+from gnn.habits import FILE as HABITS
+from gnn.habits import Habits, load_habits, save_habits
+from gnn.trees import FILE as TREES
+from gnn.trees import Trees, load_trees, save_trees
 
 Floats = npt.NDArray[np.float64]
 
-FILE = "specialist.safetensors"
-# Raised whenever what trees are told changes; a file of another format is refused.
-FORMAT = "2"
-_FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
-_TREES = 100
-_COLUMNS = 0.2  # share of the columns that a split chooses from
-_FLOOR = 1e-3  # no service is ruled out
-_RARE = 0.02  # added to a fault's share before dividing by it
-_FEW = 3  # labels of a fault below which it is not told from others
-_OTHER = ""
 _HOME = 0.5  # share of known services from which an incident is of the system
-
-
-class SpecialistError(FirewatchError):
-    """A specialist's file that is missing, damaged, or made for other features."""
 
 
 class Pool(BaseModel):
@@ -54,19 +34,26 @@ class Pool(BaseModel):
     network: NonNegativeFloat = 1.0
     forest: NonNegativeFloat = 0.0
     boosted: NonNegativeFloat = 0.0
+    habits: NonNegativeFloat = 0.0
 
     @property
-    def weights(self) -> tuple[float, float, float]:
+    def weights(self) -> tuple[float, float, float, float]:
         """In the order of `Opinions`."""
-        return self.network, self.forest, self.boosted
+        return self.network, self.forest, self.boosted, self.habits
 
     @property
     def hears_trees(self) -> bool:
-        """Whether anybody but the network counts."""
+        """Whether trees count."""
         return self.forest > 0.0 or self.boosted > 0.0
 
+    @property
+    def hears_others(self) -> bool:
+        """Whether anybody but the network counts."""
+        return self.hears_trees or self.habits > 0.0
 
-_ALONE = Pool()
+
+# Without a label nothing tells how much habits should count; this served lists of alerts of three systems.
+UNLABELLED = Pool(network=0.75, habits=0.75)
 
 
 class Opinions(NamedTuple):
@@ -75,41 +62,29 @@ class Opinions(NamedTuple):
     network: Floats
     forest: Floats
     boosted: Floats
+    habits: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Specialist:
-    """Trees that know one system, and how much they are heard."""
+    """Knows one system: by its habits and, where there were enough labels, by trees."""
 
-    vocabulary: Vocabulary
-    faults: Floats  # (K,) share of each fault among the labels
-    usual: Floats  # (services + 1, V + 8) what each service says on average; last, what any does
-    of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
-    # Likewise, told also how what the service says differs from what is usual for it, and from what all say.
-    of_unusual: Forest
-    of_incident: Forest  # class k: it is fault k
-    boosted: Forest  # how much each service stands out as a root
-    pool: Pool = _ALONE
+    habits: Habits
+    trees: Trees | None = None
+    pool: Pool = UNLABELLED
 
     def opinions(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Opinions:
-        """What each says of an incident with at least one service.
+        """What each says of an incident with at least one service; who knows nothing calls all alike.
 
         Args:
             logits: the network's, calibrated: (S,).
             incident: what is ranked.
             graph: its features.
         """
-        rows, whole = self.vocabulary.rows(incident)
-        fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
-        plain, unusual = _described(rows, graph, self.usual[self.vocabulary.numbers(incident)])
-        of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
-        of_unusual = self.of_unusual.predict(unusual)[:, 1:] @ fault + _FLOOR
-        chance = np.sqrt(of_plain / of_plain.sum() * of_unusual / of_unusual.sum())
-        return Opinions(
-            network=log_softmax(logits),
-            forest=np.log(chance / chance.sum()),
-            boosted=log_softmax(self.boosted.predict(unusual)[:, 0]),
-        )
+        nothing = np.zeros(len(incident.services))
+        forest, boosted = self.trees.scores(incident, graph) if self.trees else (nothing, nothing)
+        said = (logits, forest, boosted, self.habits.surprise(incident))
+        return Opinions(*map(log_softmax, said))
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
         """The pooled log-probabilities, up to a constant: (S,).
@@ -121,9 +96,19 @@ class Specialist:
             incident: what is ranked.
             graph: its features.
         """
-        if not self.pool.hears_trees or self.vocabulary.knows(incident) < _HOME:
+        if not self.is_heard(incident):
             return log_softmax(logits)
         return pooled(self.opinions(logits, incident, graph), self.pool)
+
+    def is_heard(self, incident: Incident) -> bool:
+        """Whether it has something to say: of its own system, and on evidence that it reads."""
+        if self.trees is not None and self.pool.hears_trees:
+            return self.trees.vocabulary.knows(incident) >= _HOME
+        return self.pool.habits > 0.0 and bool(incident.alerts) and self.habits.knows(incident) >= _HOME
+
+    def habits_for(self, incident: Incident) -> Habits | None:
+        """What is usual where the incident is from, if that counts."""
+        return self.habits if self.pool.habits > 0.0 and self.is_heard(incident) else None
 
     def heard(self, pool: Pool) -> "Specialist":
         """The same with another say."""
@@ -131,143 +116,29 @@ class Specialist:
 
 
 def pooled(opinions: Opinions, pool: Pool) -> Floats:
-    """One opinion (S,) out of three."""
+    """One opinion (S,) out of all."""
     return np.asarray(np.array(pool.weights) @ np.stack(opinions))
 
 
-def grow_specialist(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int) -> Specialist:
-    """Learns from labelled incidents of one system; it is not heard until a pool is chosen.
-
-    Args:
-        incidents: at least one with a root among its services.
-        graphs: their features.
-        seed: same seed, same trees.
-    """
-    vocabulary = Vocabulary.of(incidents)
-    names = _faults(incidents)
-    described = [vocabulary.rows(incident) for incident in incidents]
-    usual = _usual(vocabulary, incidents, [rows for rows, _ in described])
-    plain: list[Floats] = []
-    unusual: list[Floats] = []
-    wholes: list[Floats] = []
-    roots: list[int] = []
-    faults: list[int] = []
-    for incident, graph, (rows, whole) in zip(incidents, graphs, described, strict=True):
-        for columns, kept in zip(
-            _described(rows, graph, usual[vocabulary.numbers(incident)]), (plain, unusual), strict=True
-        ):
-            kept.append(columns)
-        its = names.index(incident.fault if incident.fault in names else _OTHER)
-        roots += [1 + its if service in incident.root_causes else 0 for service in incident.services]
-        if incident.root_causes:
-            wholes.append(whole[None])
-            faults.append(its)
-    return Specialist(
-        vocabulary,
-        np.bincount(faults, minlength=len(names)) / len(faults),
-        usual,
-        of_service=_forest(plain, roots, 1 + len(names), seed),
-        of_unusual=_forest(unusual, roots, 1 + len(names), seed),
-        of_incident=_forest(wholes, faults, len(names), seed),
-        boosted=_boosted(unusual, incidents, seed),
-    )
-
-
-def _boosted(rows: Sequence[Floats], incidents: Sequence[Incident], seed: int) -> Forest:
-    """Learnt from the incidents with a root; `rows` of each incident's services (S, ·)."""
-    is_root = [np.isin(incident.services, incident.root_causes) for incident in incidents]
-    rooted = [number for number, its in enumerate(is_root) if its.any()]
-    target = np.concatenate([is_root[number] / is_root[number].sum() for number in rooted])
-    incident_of = np.repeat(np.arange(len(rooted)), [len(is_root[number]) for number in rooted])
-    return boost(np.vstack([rows[number] for number in rooted]), target, incident_of, seed)
-
-
-def _faults(incidents: Sequence[Incident]) -> list[str]:
-    """The faults seen often enough to be told apart, and a name for the others."""
-    counts = Counter(incident.fault for incident in incidents if incident.root_causes)
-    return [*sorted(name for name, count in counts.items() if count >= _FEW and name != _OTHER), _OTHER]
-
-
-def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence[Floats]) -> Floats:
-    """The mean row (services + 1, V + 8) of each service; the mean of all for a stranger."""
-    which = np.concatenate([vocabulary.numbers(incident) for incident in incidents])
-    stacked = np.vstack(rows)
-    total = np.zeros((len(vocabulary.services) + 1, stacked.shape[1]))
-    np.add.at(total, which, stacked)
-    total[-1] = stacked.sum(axis=0)
-    counts = np.bincount(which, minlength=len(total))
-    counts[-1] = len(stacked)
-    return np.asarray(total / np.maximum(counts, 1)[:, None])
-
-
-def _described(rows: Floats, graph: Graph, usual: Floats) -> tuple[Floats, Floats]:
-    """Columns of each service (S, ·): its words and the network's features; the same and what stands out."""
-    plain = np.hstack([rows, graph.x])
-    return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0)])
-
-
-def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:
-    of = np.array(classes, dtype=np.int32)
-    return grow(np.vstack(rows), of, count, seed, columns=_COLUMNS, trees=_TREES)
-
-
-def save_specialist(specialist: Specialist, folder: Path) -> None:
-    """Writes the forests as tensors and the names as text beside them; the pool belongs into the card."""
-    from safetensors.numpy import save_file
-
-    arrays = {"faults": specialist.faults, "usual": specialist.usual}
-    for prefix in _FORESTS:
-        arrays |= getattr(specialist, prefix).arrays(f"{prefix}.")
-    names = {"tokens": specialist.vocabulary.tokens, "services": specialist.vocabulary.services}
-    metadata = {name: json.dumps(value, ensure_ascii=False) for name, value in names.items()}
-    metadata["format"] = FORMAT
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(contiguous, folder / FILE, metadata)
+def save_specialist(specialist: Specialist | None, folder: Path) -> None:
+    """Writes what is heard, and removes what an earlier one left; the pool belongs into the card."""
+    (folder / HABITS).unlink(missing_ok=True)
+    (folder / TREES).unlink(missing_ok=True)
+    if specialist is not None and specialist.pool.habits > 0.0:
+        save_habits(specialist.habits, folder)
+    if specialist is not None and specialist.trees is not None and specialist.pool.hears_trees:
+        save_trees(specialist.trees, folder)
 
 
 def load_specialist(folder: Path, pool: Pool) -> Specialist:
-    """Reads what `save_specialist` wrote.
+    """Reads what `save_specialist` wrote, as far as `pool` hears it.
 
     Raises:
-        SpecialistError: no such file, a damaged one, or one made for other features.
+        HabitsError: the habits are missing or damaged.
+        TreesError: the trees are missing, damaged, or made for other features.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = folder / FILE
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format", "1") != FORMAT:
-                raise ValueError(f"format {metadata.get('format', '1')}, this code has {FORMAT}")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        names = {name: tuple(map(str, json.loads(metadata[name]))) for name in ("tokens", "services")}
-        forests = {prefix: Forest.from_arrays(arrays, f"{prefix}.") for prefix in _FORESTS}
-        specialist = Specialist(Vocabulary(**names), arrays["faults"], arrays["usual"], pool=pool, **forests)
-        _check(specialist)
-    except KeyError as error:
-        raise SpecialistError(f"{path}: {error} is missing – train it again with 'firewatch train'") from None
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SpecialistError(f"{path}: {reason} – train it again with 'firewatch train'") from None
-    return specialist
-
-
-def _check(it: Specialist) -> None:
-    own = it.vocabulary.width
-    plain = own + len(SERVICE_FEATURES)
-    unusual = plain + 2 * own
-    widths = {"of_service": plain, "of_unusual": unusual, "of_incident": 2 * own, "boosted": unusual}
-    for name, width in widths.items():
-        if getattr(it, name).column.max() >= width:
-            raise ValueError("its names and columns do not fit, or are not those of this code")
-    classes = [getattr(it, name).value.shape[1] for name in _FORESTS]
-    count = it.faults.size
-    if classes != [1 + count, 1 + count, count, 1] or it.faults.ndim != 1:
-        raise ValueError("its faults do not fit")
-    if it.usual.shape != (len(it.vocabulary.services) + 1, own):
-        raise ValueError("its services do not fit")
-    if not (np.isfinite(it.faults).all() and np.isfinite(it.usual).all()):
-        raise ValueError("its numbers are not finite")
+    habits = load_habits(folder) if pool.habits > 0.0 else Habits()
+    return Specialist(habits, load_trees(folder) if pool.hears_trees else None, pool)
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:

@@ -1,9 +1,10 @@
-"""What labels of a system are worth: zero-shot, adapted, and trained on that system alone.
+"""What labels and past incidents of a system are worth: zero-shot, adapted, and trained on it alone.
 
 Usage: python tests/adaptation.py FOLDER > checkpoints/results/adaptation.json – FOLDER holds incident files.
 With --cross-validate instead: each fifth of a set scored by a ranker trained on the rest, > …/trained.json.
 """
 
+import itertools
 import json
 import sys
 import tempfile
@@ -29,14 +30,26 @@ from gnn.train import TrainConfig
 LEAST = 24  # incidents in a file worth halving
 FOLDS = 5
 FEW, DRAWS = (5, 20), 2
+ARMS = ("labels", "history", "labels, others as history")
+DRAWN = ("ac@1", "ac@3", "ece")
 KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci95")
 
 
-def learnt(name: str, labels: Sequence[Incident], init: Path | None) -> Ranker:
-    """A ranker that learnt from `labels` as `firewatch train` does, on top of `init` or from nothing."""
+def learnt(
+    name: str, labels: Sequence[Incident], init: Path | None, history: Sequence[Incident] = ()
+) -> Ranker:
+    """A ranker that learnt as `firewatch train` does, on top of `init` or from nothing.
+
+    Args:
+        name: as reported.
+        labels: labelled incidents.
+        init: a checkpoint folder.
+        history: incidents whose labels are taken away.
+    """
     config = TrainConfig(seed=1, **(ADAPTING if init else {}))
+    blind = [incident.labelled(()) for incident in history]
     with tempfile.TemporaryDirectory() as folder:
-        fit(FitJob(config=config, out=Path(folder), incidents=labels, init=init))
+        fit(FitJob(config=config, out=Path(folder), incidents=labels, history=blind, init=init))
         return load_ranker(Path(folder), name)
 
 
@@ -46,16 +59,24 @@ def measured(rankers: Sequence[Ranker], name: str, incidents: Sequence[Incident]
 
 
 def few_labels(name: str, half: Sequence[Incident], rest: Sequence[Incident]) -> Iterator[dict[str, Any]]:
-    """Accuracy on `rest` before and after a handful of labels, drawn several times from `half`."""
+    """Accuracy on `rest` before and after a handful of incidents, drawn several times from `half`.
+
+    Where incidents are lists of alerts, also with the labels of all, and of the handful's others, taken away.
+    """
     (before,) = measured([make_ranker("gnn")], name, rest)
-    for labels in (number for number in FEW if number <= len(half)):
+    start = {f"{key}_before": round(before[key], 4) for key in DRAWN}
+    for few, arm in itertools.product((number for number in FEW if number <= len(half)), ARMS):
+        if arm != "labels" and not half[0].alerts:
+            continue
         after = []
         for draw in range(DRAWS):
-            chosen = [half[i] for i in np.random.default_rng(draw).permutation(len(half))[:labels]]
-            after += measured([learnt("adapted", chosen, shipped("ranker"))], name, rest)
-        draws = {key: [round(each[key], 4) for each in after] for key in ("ac@1", "ac@3", "ece")}
-        start = {f"{key}_before": round(before[key], 4) for key in draws}
-        yield {"source": name, "labels": labels, "n": before["n"], **start, **draws}
+            order = np.random.default_rng(draw).permutation(len(half))
+            chosen, others = [half[i] for i in order[:few]], [half[i] for i in order[few:]]
+            labels = [] if arm == "history" else chosen
+            history = {"labels": [], "history": chosen, "labels, others as history": others}[arm]
+            after += measured([learnt("adapted", labels, shipped("ranker"), history)], name, rest)
+        draws = {key: [round(each[key], 4) for each in after] for key in DRAWN}
+        yield {"source": name, "incidents": few, "arm": arm, "n": before["n"], **start, **draws}
 
 
 def cross_validated(name: str, incidents: Sequence[Incident]) -> dict[str, Any]:
@@ -87,6 +108,7 @@ def main(folder: Path, crosswise: bool) -> None:
         half, rest = incidents[0::2], incidents[1::2]
         rankers = [
             make_ranker("gnn"),
+            *([learnt("history, no labels", (), shipped("ranker"), half)] if half[0].alerts else []),
             learnt("adapted", half, shipped("ranker")),
             learnt("from scratch", half, None),
         ]

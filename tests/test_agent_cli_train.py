@@ -14,10 +14,8 @@ from safetensors.numpy import load_file
 
 from agent.cli import answer
 from agent.cli.training import REQUEST, STATE
-from agent.cli.training_progress import TrainingProgress
 from data.simulator.generate import simulate
 from gnn.graph_ranker import load_ranker
-from gnn.train import Epoch
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("train", "--hidden", "8", "--layers", "1", "--device", "cpu")
@@ -139,98 +137,6 @@ def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
     found = curves(alone / "curves")
     assert set(found) == {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}
     assert {tuple(epoch for epoch, _ in curve) for curve in found.values()} == {(1, 2, 3)}
-
-
-@pytest.fixture
-def healthy(nowhere: Path) -> Path:
-    """Windows of a small system in health, one a line."""
-    calm = [100.0, 100.0, 99.0, 100.0, 98.0, 100.0, 100.0, 99.0, 100.0, 100.0]
-    slow = [0.20, 0.21, None, 0.19, 0.22, 0.20, 0.18, 0.21, 0.20, 0.19]
-    metrics = {
-        name: {"baseline": values, "incident": [None]}
-        for name, values in (("availability_Average", calm), ("latency_p99", slow))
-    }
-    window = {
-        "incident_id": "w",
-        "system": "shop",
-        "call_graph": {"shop": ["cart"], "cart": ["db"], "db": []},
-        "telemetry": dict.fromkeys(("shop", "cart", "db"), metrics),
-    }
-    path = nowhere / "windows.jsonl"
-    path.write_text(json.dumps(window) + "\n", encoding="utf-8")
-    return path
-
-
-def test_healthy_windows_adapt_a_checkpoint_without_labels(nowhere: Path, healthy: Path, alone: Path) -> None:
-    options = ("train", "--device", "cpu", "--init", str(alone / "one"), "--healthy", str(healthy))
-    fast = ("--simulate", "30", "--epochs", "1", "--quiet")
-    assert answer([*options, *fast, "--out", "mine", "--json", "mine.json"]) == 0
-    card = json.loads((nowhere / "mine.json").read_text(encoding="utf-8"))
-    assert 0 < card["trained_on"]["shop, simulated faults"] <= 30
-    assert sum(card["trained_on"].values()) > 60
-    assert card["metrics"]["dev_ac@1"] >= card["metrics"]["dev_ac@1_before"]
-    assert answer([*options, *fast, "--out", "again"]) == 0
-    assert weights(nowhere / "mine") == weights(nowhere / "again")
-
-
-def test_an_interrupted_adaptation_to_health_goes_on_with_the_same_windows(
-    nowhere: Path,
-    healthy: Path,
-    alone: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    options = ("train", "--device", "cpu", "--init", str(alone / "one"), "--healthy", "windows.jsonl")
-    options = (*options, "--simulate", "20", "--epochs", "2", "--quiet")
-
-    def interrupted(self: TrainingProgress, epoch: Epoch) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TrainingProgress, "epoch_done", interrupted)
-        assert answer([*options, "--out", "mine"]) == 130
-    assert json.loads((nowhere / "mine" / REQUEST).read_text(encoding="utf-8"))["healthy"] == [str(healthy)]
-    assert answer(["train", "--resume", "mine", "--healthy", "others.jsonl"]) == 2
-    assert "--healthy: the training in mine was started with" in capsys.readouterr().err
-    assert answer(["train", "--resume", "mine", "--quiet"]) == 0
-    assert answer([*options, "--out", "whole"]) == 0
-    assert weights(nowhere / "mine") == weights(nowhere / "whole")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--init", "{one}", "--healthy", "absent.jsonl"], "absent.jsonl"),
-        (["--init", "{one}", "--healthy", "alerts.jsonl"], "no known metric with two healthy points"),
-        (["--init", "{one}", "--healthy", "idle.jsonl", "--simulate", "20"], "is ever asked"),
-        (["--init", "{one}", "--healthy", "windows.jsonl", "--patience", "2"], "--patience: not"),
-        (["--healthy", "windows.jsonl"], "name one with --init"),
-        (
-            ["--init", "{one}", "--healthy", "windows.jsonl", "--incidents", "windows.jsonl"],
-            "--incidents: not",
-        ),
-    ],
-)
-def test_unusable_windows_are_one_clear_line_and_status_2(
-    arguments: list[str],
-    said: str,
-    nowhere: Path,
-    healthy: Path,
-    alone: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    bare = {"incident_id": "a", "call_graph": {"shop": []}, "telemetry": {}}
-    (nowhere / "alerts.jsonl").write_text(json.dumps(bare) + "\n", encoding="utf-8")
-    window = json.loads(healthy.read_text(encoding="utf-8"))
-    unasked = {**window["telemetry"]["db"], "requests_Sum": {"baseline": [0.0] * 10, "incident": [None]}}
-    window["telemetry"] = dict.fromkeys(window["call_graph"], unasked)
-    (nowhere / "idle.jsonl").write_text(json.dumps(window) + "\n", encoding="utf-8")
-    given = [argument.format(one=alone / "one") for argument in arguments]
-    assert answer(["train", "--device", "cpu", *given, "--quiet", "--out", "out"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1 and said in captured.err
-    assert not (nowhere / "out").exists() or not list((nowhere / "out").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Laws of what one system's own labels teach: heard only where it helps, and silent elsewhere."""
+"""Laws of what is known of one system: heard only where it helps, and silent elsewhere."""
 
 import shutil
 import subprocess
@@ -20,22 +20,22 @@ from gnn.features import featurize
 from gnn.fit import FitJob, fit
 from gnn.forest import grow
 from gnn.graph_ranker import load_ranker
+from gnn.habits import FILE as HABITS
+from gnn.habits import Habits
 from gnn.model import ModelConfig
 from gnn.own_system import Labels, choose_pool
 from gnn.specialist import (
-    FILE,
     Floats,
     Opinions,
     Pool,
     Specialist,
-    SpecialistError,
-    grow_specialist,
     load_specialist,
     log_softmax,
     pooled,
     save_specialist,
 )
 from gnn.train import TrainConfig
+from gnn.trees import FILE, Trees, TreesError, grow_trees, load_trees, save_trees
 from gnn.vocabulary import Vocabulary
 
 SERVICES = tuple("abcdef")
@@ -64,10 +64,13 @@ def history() -> list[Incident]:
 
 
 @pytest.fixture(scope="module")
-def specialist(history: list[Incident]) -> Specialist:
-    return grow_specialist(history, [featurize(one) for one in history], 0).heard(
-        Pool(network=0.5, forest=1.0, boosted=0.5)
-    )
+def trees(history: list[Incident]) -> Trees:
+    return grow_trees(history, [featurize(one) for one in history], 0)
+
+
+@pytest.fixture(scope="module")
+def specialist(history: list[Incident], trees: Trees) -> Specialist:
+    return Specialist(Habits.of(history), trees, Pool(network=0.5, forest=1.0, boosted=0.5, habits=0.25))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +105,7 @@ def test_training_on_one_system_learns_its_words(trained: Path, history: list[In
 
 def test_a_training_without_a_specialist_leaves_none_behind(trained: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(trained, tmp_path / "copy"))
-    with pytest.raises(SpecialistError, match=FILE):
+    with pytest.raises(TreesError, match=FILE):
         (copy / FILE).rename(tmp_path / "elsewhere")
         load_ranker(copy)
     (tmp_path / "elsewhere").rename(copy / FILE)
@@ -154,34 +157,39 @@ def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Speci
     one = incident(200)
     said = [each.opinions(np.zeros(6), one, featurize(one)) for each in (again, specialist)]
     assert np.array_equal(*said)
-    assert again.vocabulary == specialist.vocabulary
+    assert again.trees is not None and specialist.trees is not None
+    assert again.trees.vocabulary == specialist.trees.vocabulary
+    save_specialist(specialist.heard(Pool(network=0.75, habits=1.0)), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [HABITS]
+    save_specialist(None, tmp_path)
+    assert not [*tmp_path.iterdir()]
 
 
-def test_a_spoilt_file_is_refused_with_the_mend(tmp_path: Path, specialist: Specialist) -> None:
-    with pytest.raises(SpecialistError, match="firewatch train"):
-        load_specialist(tmp_path, Pool())
+def test_a_spoilt_file_is_refused_with_the_mend(tmp_path: Path, trees: Trees) -> None:
+    with pytest.raises(TreesError, match="firewatch train"):
+        load_trees(tmp_path)
     (tmp_path / FILE).write_bytes(b"not tensors")
-    with pytest.raises(SpecialistError, match="firewatch train"):
-        load_specialist(tmp_path, Pool())
-    boosted, nobody = specialist.boosted, np.full_like(specialist.boosted.value, np.nan)
+    with pytest.raises(TreesError, match="firewatch train"):
+        load_trees(tmp_path)
+    boosted, nobody = trees.boosted, np.full_like(trees.boosted.value, np.nan)
     spoilt = (
-        replace(specialist, vocabulary=Vocabulary((), specialist.vocabulary.services)),
-        replace(specialist, of_service=replace(boosted, left=boosted.left + 1)),
-        replace(specialist, faults=np.ones(3)),
-        replace(specialist, faults=np.ones(())),
-        replace(specialist, usual=np.full_like(specialist.usual, np.nan)),
-        replace(specialist, boosted=specialist.of_service),
-        replace(specialist, boosted=replace(boosted, value=nobody)),
-        replace(specialist, boosted=replace(boosted, column=boosted.column.astype(np.float32))),
+        replace(trees, vocabulary=Vocabulary((), trees.vocabulary.services)),
+        replace(trees, of_service=replace(boosted, left=boosted.left + 1)),
+        replace(trees, faults=np.ones(3)),
+        replace(trees, faults=np.ones(())),
+        replace(trees, usual=np.full_like(trees.usual, np.nan)),
+        replace(trees, boosted=trees.of_service),
+        replace(trees, boosted=replace(boosted, value=nobody)),
+        replace(trees, boosted=replace(boosted, column=boosted.column.astype(np.float32))),
     )
     for wrong in spoilt:
-        save_specialist(wrong, tmp_path)
-        with pytest.raises(SpecialistError, match="firewatch train"):
-            load_specialist(tmp_path, Pool())
+        save_trees(wrong, tmp_path)
+        with pytest.raises(TreesError, match="firewatch train"):
+            load_trees(tmp_path)
 
 
-def test_a_file_of_another_format_is_refused_and_says_so(tmp_path: Path, specialist: Specialist) -> None:
-    save_specialist(specialist, tmp_path)
+def test_a_file_of_another_format_is_refused_and_says_so(tmp_path: Path, trees: Trees) -> None:
+    save_trees(trees, tmp_path)
     with safe_open(tmp_path / FILE, framework="numpy") as file:
         metadata = file.metadata()
     arrays = load_file(tmp_path / FILE)
@@ -193,8 +201,8 @@ def test_a_file_of_another_format_is_refused_and_says_so(tmp_path: Path, special
         (arrays, {**metadata, "tokens": "5"}, "int"),
     ):
         save_file(kept, tmp_path / FILE, said)
-        with pytest.raises(SpecialistError, match=reason) as refused:
-            load_specialist(tmp_path, Pool())
+        with pytest.raises(TreesError, match=reason) as refused:
+            load_trees(tmp_path)
         assert "firewatch train" in str(refused.value)
 
 
@@ -221,11 +229,14 @@ def cases(count: int) -> list[Example]:
     return [Example(graph, np.eye(6, dtype=np.float32)[number % 6], "", "") for number in range(count)]
 
 
-def judged(network: list[Floats], forest: list[Floats], boosted: list[Floats]) -> list[Opinions]:
-    return [Opinions(*each) for each in zip(network, forest, boosted, strict=True)]
+def judged(
+    network: list[Floats], forest: list[Floats], boosted: list[Floats], habits: list[Floats] | None = None
+) -> list[Opinions]:
+    silent = [np.full(6, -np.log(6.0))] * len(network)
+    return [Opinions(*each) for each in zip(network, forest, boosted, habits or silent, strict=True)]
 
 
-def test_trees_are_heard_as_far_as_they_know_better() -> None:
+def test_who_knows_better_is_heard_more() -> None:
     examples = cases(60)
     rng = np.random.default_rng(0)
     right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
@@ -240,7 +251,9 @@ def test_trees_are_heard_as_far_as_they_know_better() -> None:
         [example.is_root[s.argmax()] for s, example in zip(right, examples, strict=True)]
     )
     wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
-    assert choose_pool(judged(right, wrong, wrong), examples)[0] == Pool()
+    assert choose_pool(judged(right, wrong, wrong, wrong), examples)[0] == Pool()
+    heard, _ = choose_pool(judged(guess, guess, guess, right), examples)
+    assert heard.habits > 2 * max(heard.network, heard.forest, heard.boosted)
 
 
 def test_a_pool_is_as_sure_as_it_is_right() -> None:
@@ -304,9 +317,9 @@ def test_trees_are_told_what_stands_out() -> None:
 
     seen = [noisy(number) for number in range(60)]
     blind = [featurize(one)._replace(x=np.zeros_like(featurize(one).x)) for one in seen]
-    grown = grow_specialist(seen, blind, 0)
+    grown = grow_trees(seen, blind, 0)
     asked = [noisy(number) for number in range(60)]
-    found = [grown.opinions(np.zeros(6), one, blind[0]).boosted.argmax() for one in asked]
+    found = [grown.scores(one, blind[0]).boosted.argmax() for one in asked]
     assert np.mean([SERVICES[i] in one.root_causes for i, one in zip(found, asked, strict=True)]) > 0.9
 
 
@@ -342,9 +355,9 @@ def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> Non
         replace(one, alerts=(*one.alerts, AlertEvent(one.root_causes[1], "log", "lease lost", "up")))
         for one in pairs
     ]
-    grown = grow_specialist(second, [featurize(one) for one in second], 0)
+    grown = grow_trees(second, [featurize(one) for one in second], 0)
     for one in second[:6]:
-        chances = np.exp(grown.opinions(np.zeros(6), one, featurize(one)).boosted)
+        chances = np.exp(log_softmax(grown.scores(one, featurize(one)).boosted))
         for service in one.root_causes:
             assert chances[SERVICES.index(service)] == pytest.approx(0.5, abs=0.15)
 

@@ -52,6 +52,14 @@ def train(
             "1000 faults are simulated on it, or N with --simulate N.",
         ),
     ] = None,
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Past incidents of your system, no labels: what is raised in any is held against nobody. "
+            "Alone with --init, or beside --incidents.",
+        ),
+    ] = None,
     labels: o.Labels = None,
     init: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Start from this checkpoint: adapt it to your system.")
@@ -121,7 +129,9 @@ def train(
     result is never worse than the start. From 10 labelled incidents of one system on, its own names are
     learnt by heart, too, and count as far as they help on incidents held aside. With [bold]--healthy[/bold]
     no label is needed: on simulated faults held aside, of your system and of other worlds, the result is
-    never worse than the start. [bold]--teacher[/bold], named several times, makes one ranker of several.
+    never worse than the start. Nor does [bold]--history[/bold] need any: on lists of alerts, what past
+    incidents of your system had in common stops counting. [bold]--teacher[/bold], named several times, makes
+    one ranker of several.
     Several processes or machines: put
     [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
 
@@ -138,6 +148,7 @@ def train(
         simulate=simulate,
         dev_incidents=whole(dev_incidents),
         healthy=whole(healthy),
+        history=whole(history),
         labels=labels and labels.absolute(),
         init=init and init.absolute(),
         teacher=whole(teacher),

@@ -1,6 +1,6 @@
 """Trains a ranker: what `train` does once its options are read."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
 from gnn.adapt import ADAPTING
-from gnn.checkpoint import CARD
+from gnn.checkpoint import CARD, read_card
 from gnn.fit import FitJob, fit
 from gnn.model import Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
@@ -37,6 +37,7 @@ class TrainRequest(BaseModel):
     simulate: int = 0
     dev_incidents: tuple[Path, ...] = ()
     healthy: tuple[Path, ...] = ()
+    history: tuple[Path, ...] = ()
     labels: Path | None = None
     init: Path | None = None
     teacher: tuple[Path, ...] = ()
@@ -112,6 +113,8 @@ def train_ranker(
         _refuse_beside_teachers(asked)
     if asked.healthy:
         _refuse_beside_healthy(asked)
+    if asked.history:
+        _refuse_beside_history(asked)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -146,11 +149,13 @@ def _run(
         if asked.healthy:
             windows = healthy_of(asked.healthy, rules)
             own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
+        labelled = incidents_of(asked.incidents)
         job = FitJob(
             config=config,
             out=folder,
             episodes=episodes_of(asked.episodes_from, asked.labels),
-            incidents=incidents_of(asked.incidents),
+            incidents=labelled,
+            history=_others(incidents_of(asked.history), labelled),
             simulated=others,
             overlaid=own,
             dev_incidents=incidents_of(asked.dev_incidents),
@@ -176,9 +181,15 @@ def _run(
             raise
     if together.leads:
         (folder / REQUEST).unlink(missing_ok=True)
+        only_history = bool(asked.history) and not asked.incidents
+        if asked.init and read_card(asked.init).pool is not None and not only_history:
+            note(f"{asked.init} knew one system by heart: only its network was started from", quiet)
         if card.metrics.get("adapted") == 0.0:
             note("The start is kept: what was held aside does not show that adapting helps", quiet)
-        note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
+        if only_history:
+            note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
+        else:
+            note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
         write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
     return 0
 
@@ -187,12 +198,32 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
     """Only one thing is learnt at a time: what a system is like in health, or what its labels say."""
     if asked.init is None:
         raise SettingsError("--healthy adapts a checkpoint: name one with --init")
-    for name in ("episodes_from", "incidents", "dev_incidents", "labels", "patience"):
+    for name in ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience"):
         if getattr(asked, name):
             option = name.replace("_", "-")
             raise SettingsError(
                 f"--{option}: not together with --healthy; train with --init on its result afterwards"
             )
+
+
+def _refuse_beside_history(asked: TrainRequest) -> None:
+    """Habits are of one system: that of the labels, or the one that a checkpoint is to serve."""
+    for name in ("episodes_from", "simulate", "teacher", "healthy"):
+        if getattr(asked, name):
+            option = name.replace("_", "-")
+            raise SettingsError(
+                f"--{option}: not together with --history; train first, then name its result with --init"
+            )
+    if not asked.incidents and asked.init is None:
+        raise SettingsError("--history: name what it should be known beside, --init DIR or --incidents FILE")
+    if not asked.incidents and asked.dev_incidents:
+        raise SettingsError("--dev-incidents: nothing is trained on --history alone; leave them away")
+
+
+def _others(history: Sequence[Incident], labelled: Sequence[Incident]) -> tuple[Incident, ...]:
+    """The past incidents that are not among the labelled ones, too: those are counted with their labels."""
+    known = {(incident.system, incident.incident_id) for incident in labelled}
+    return tuple(one for one in history if (one.system, one.incident_id) not in known)
 
 
 def _refuse_beside_teachers(asked: TrainRequest) -> None:

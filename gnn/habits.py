@@ -1,0 +1,141 @@
+"""What each service of one system raises in any incident, so that what it seldom raises stands out.
+
+On a list of alerts nothing says what is usual: some services complain whatever breaks. Past incidents of the
+system say it, and need no label for that. A sign is a kind of alert at a service; its surprise is the
+information in its being raised, the negative logarithm of how often it was (Spärck Jones, "A statistical
+interpretation of term specificity", Journal of Documentation 1972, for words of documents).
+
+Shapes: S services.
+"""
+
+import heapq
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
+
+from data.errors import FirewatchError, SchemaError
+from data.incident import AlertEvent, Incident
+from data.observation import parse
+
+Floats = npt.NDArray[np.float64]
+
+FILE = "habits.json"
+_MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
+_PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
+_MEND = "count them again with 'firewatch train --history'"
+
+
+class HabitsError(FirewatchError):
+    """A file of habits that is missing or damaged."""
+
+
+class Sign(NamedTuple):
+    """A kind of alert that a service raises now, and how often it did before."""
+
+    name: str
+    raised: int  # past incidents in which the service raised it
+    past: int  # past incidents of the service
+
+    @property
+    def surprise_nats(self) -> float:
+        """How little it was to be expected."""
+        return -math.log((self.raised + _PRIOR) / (self.past + 2 * _PRIOR))
+
+
+class Habits(BaseModel):
+    """In how many past incidents each service raised what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Service → incidents with alerts that it was part of without being their root.
+    past: Mapping[str, NonNegativeInt] = {}
+    # Service → sign → those of them in which it was raised.
+    raised: Mapping[str, Mapping[str, NonNegativeInt]] = {}
+
+    @model_validator(mode="after")
+    def _never_raised_in_absence(self) -> Self:
+        for service, signs in self.raised.items():
+            if any(count > self.past.get(service, 0) for count in signs.values()):
+                raise ValueError(f"'{service}' is said to have raised a sign where it was not")
+        return self
+
+    @staticmethod
+    def of(incidents: Iterable[Incident]) -> "Habits":
+        """Counts what is raised; where the root causes are known, what they raise is no habit of theirs."""
+        past: Counter[str] = Counter()
+        raised: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for incident in incidents:
+            if incident.alerts:
+                victims = set(incident.services).difference(incident.root_causes)
+                past.update(victims)
+                for service, names in _signs(incident).items():
+                    if service in victims:
+                        raised[service].update(names)
+        return Habits(past=past, raised=raised)
+
+    def knows(self, incident: Incident) -> float:
+        """The share of the incident's services that were part of a past one, 0..1."""
+        return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
+
+    def unusual(self, incident: Incident) -> dict[str, list[Sign]]:
+        """Service → its most surprising signs, the most surprising first, at most three."""
+        found = {}
+        for service, names in _signs(incident).items():
+            raised, past = self.raised.get(service, {}), self.past.get(service, 0)
+            signs = (Sign(name, raised.get(name, 0), past) for name in sorted(names))
+            found[service] = heapq.nlargest(_MOST, signs, key=lambda sign: sign.surprise_nats)
+        return found
+
+    def surprise(self, incident: Incident) -> Floats:
+        """How little each service's alerts were to be expected, the mean of its three most surprising signs.
+
+        Returns:
+            In nats (S,); a sign that is missing from the three counts 0.
+        """
+        unusual = self.unusual(incident)
+        return np.array(
+            [sum(s.surprise_nats for s in unusual.get(name, ())) / _MOST for name in incident.services]
+        )
+
+
+def _signs(incident: Incident) -> dict[str, set[str]]:
+    """Service → what it raises, each kind of alert once."""
+    signs: defaultdict[str, set[str]] = defaultdict(set)
+    for alert in incident.alerts:
+        signs[alert.service].add(_sign(alert))
+    return signs
+
+
+def _sign(alert: AlertEvent) -> str:
+    caller = f"by {alert.caller}" if alert.caller else None
+    return " ".join(part for part in (alert.kind, alert.name, alert.direction, caller) if part)
+
+
+def save_habits(habits: Habits, folder: Path) -> None:
+    """Writes the counts as text that people can read."""
+    text = json.dumps(habits.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_habits(folder: Path) -> Habits:
+    """Reads what `save_habits` wrote.
+
+    Raises:
+        HabitsError: no such file, or a damaged one.
+    """
+    path = folder / FILE
+    try:
+        return parse(Habits, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError:
+        raise HabitsError(f"{path} is missing – {_MEND}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise HabitsError(f"{path}: not JSON ({error}) – {_MEND}") from None
+    except SchemaError as error:
+        raise HabitsError(f"{error} ({_MEND})") from None

@@ -1,0 +1,192 @@
+"""Laws of what is usual in one system: learnt without labels, and worth nothing where nothing is usual."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.incident import AlertEvent, Incident, Series
+from gnn.checkpoint import read_card
+from gnn.features import featurize
+from gnn.fit import FitJob, TrainingError, fit
+from gnn.graph_ranker import load_ranker
+from gnn.habits import FILE, Habits, HabitsError, load_habits, save_habits
+from gnn.model import ModelConfig
+from gnn.specialist import UNLABELLED, Specialist, log_softmax
+from gnn.train import TrainConfig
+
+SERVICES = ("front", "cart", "stock", "mail")
+CALLS = {"front": ("cart", "mail"), "cart": ("stock",)}
+
+
+def incident(number: int, *alerts: AlertEvent, system: str = "shop") -> Incident:
+    return Incident(f"{system}-{number}", SERVICES, CALLS, alerts=alerts, system=system)
+
+
+def log(service: str, name: str) -> AlertEvent:
+    return AlertEvent(service, "log", name, "up")
+
+
+def noisy(number: int, *alerts: AlertEvent) -> Incident:
+    """The mailer complains whatever happens."""
+    return incident(number, *(log("mail", f"retry {kind}") for kind in "abc"), *alerts)
+
+
+@pytest.fixture(scope="module")
+def past() -> list[Incident]:
+    return [noisy(number, log("cart", "slow")) for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def habits(past: list[Incident]) -> Habits:
+    return Habits.of(past)
+
+
+def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(habits: Habits) -> None:
+    new, usual = -math.log(0.5 / 21), -math.log(20.5 / 21)
+    now = noisy(99, log("stock", "disk full"), log("stock", "disk full"), log("cart", "slow"))
+    assert habits.surprise(now) == pytest.approx([0.0, usual / 3, new / 3, usual])
+    loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
+    assert habits.surprise(loud)[2] == pytest.approx(new)
+    assert [sign.name for sign in habits.unusual(loud)["stock"]] == [f"log error {k} up" for k in "abc"]
+    unheard = Habits().surprise(now)
+    assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
+
+
+def test_who_calls_makes_another_sign() -> None:
+    slow = [AlertEvent("stock", "trace", "get", "PD", caller) for caller in ("cart", "mail")]
+    known = Habits.of([incident(number, slow[0]) for number in range(20)])
+    first, second = (known.surprise(incident(99, one))[2] for one in slow)
+    assert second > first + 1.0
+
+
+def test_what_a_known_root_raises_is_no_habit_of_it(past: list[Incident]) -> None:
+    rooted = [noisy(number, log("cart", "slow")).labelled(["cart"]) for number in range(20)]
+    assert "cart" not in Habits.of(rooted).past
+    assert Habits.of(rooted).past["mail"] == 20
+    now = noisy(99, log("cart", "slow"))
+    assert Habits.of([*past, *rooted]).surprise(now)[1] == Habits.of(past).surprise(now)[1]
+
+
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 0, 3, 2]])
+def test_order_and_names_do_not_matter(past: list[Incident], order: list[int]) -> None:
+    now = noisy(99, log("stock", "disk full"), log("cart", "slow"))
+    before = Habits.of(past).surprise(now)
+    moved = replace(now, services=tuple(SERVICES[i] for i in order), alerts=now.alerts[::-1])
+    assert Habits.of(past[::-1]).surprise(moved) == pytest.approx(before[order])
+
+    def renamed(one: Incident) -> Incident:
+        alerts = tuple(replace(alert, service=f"x-{alert.service}") for alert in one.alerts)
+        return replace(one, services=tuple(f"x-{name}" for name in one.services), alerts=alerts)
+
+    assert Habits.of(map(renamed, past)).surprise(renamed(now)) == pytest.approx(before)
+
+
+def test_evidence_without_alerts_has_no_habits(past: list[Incident]) -> None:
+    series = {"cart": {"cpu_usage": Series(np.ones(3), np.zeros(3))}}
+    silent = replace(incident(0), telemetry=series)
+    assert Habits.of([silent]) == Habits()
+    assert not Habits.of(past).surprise(silent).any()
+    assert Habits().knows(Incident("bare", (), {})) == 0.0
+
+
+def test_habits_turn_the_network_only_at_home(habits: Habits) -> None:
+    specialist = Specialist(habits)
+    now = noisy(99, log("stock", "disk full"))
+    logits = np.array([0.0, 0.0, 1.0, 1.2])
+    assert specialist.blend(logits, now, featurize(now)).argmax() == 2
+    abroad = replace(now, services=tuple(f"x-{name}" for name in SERVICES))
+    silent = incident(98)
+    for other in (abroad, silent):
+        assert specialist.blend(logits, other, featurize(other)) == pytest.approx(log_softmax(logits))
+
+
+def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: Habits) -> None:
+    with pytest.raises(HabitsError, match=f"{FILE} is missing – .*firewatch train"):
+        load_habits(tmp_path)
+    save_habits(habits, tmp_path)
+    assert load_habits(tmp_path) == habits
+    told = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
+    spoilt: dict[str, Callable[[], str]] = {
+        "not JSON": lambda: "{",
+        "past.cart": lambda: json.dumps({**told, "past": {"cart": -1}}),
+        "where it was not": lambda: json.dumps({**told, "past": {}}),
+        "Extra": lambda: json.dumps({**told, "names": []}),
+    }
+    for reason, text in spoilt.items():
+        (tmp_path / FILE).write_text(text(), encoding="utf-8")
+        with pytest.raises(HabitsError, match=reason) as refused:
+            load_habits(tmp_path)
+        assert "firewatch train" in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, past: list[Incident]) -> Path:
+    """A checkpoint that knows no system."""
+    folder = tmp_path_factory.mktemp("start")
+    few = [one.labelled([SERVICES[number % 4]], system="elsewhere") for number, one in enumerate(past[:6])]
+    fit(FitJob(CONFIG, folder, incidents=few))
+    return folder
+
+
+CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
+
+
+def test_past_incidents_alone_leave_the_network_as_it_is(
+    tmp_path: Path, start: Path, past: list[Incident]
+) -> None:
+    card, _ = fit(FitJob(CONFIG, tmp_path, history=past, init=start))
+    before, after = read_card(start), read_card(tmp_path)
+    assert after == card
+    assert (after.pool, after.history) == (UNLABELLED, {"shop": 20})
+    assert (after.trained_on, after.metrics, after.temperature) == (
+        before.trained_on,
+        before.metrics,
+        before.temperature,
+    )
+    assert (tmp_path / "model.safetensors").read_bytes() == (start / "model.safetensors").read_bytes()
+    now = noisy(99, log("stock", "disk full"))
+    told = {each.service: each for each in load_ranker(tmp_path).rank(now).candidates}
+    assert (told["stock"].probability or 0.0) > (told["mail"].probability or 0.0)
+    assert "unusual here: log disk full up, in 0 of 20 past incidents" in told["stock"].evidence
+    assert not any("unusual" in sentence for sentence in told["mail"].evidence)
+    again, _ = fit(FitJob(CONFIG, tmp_path, history=past[:5], init=tmp_path))
+    assert again.history == {"shop": 5} and load_habits(tmp_path).past["mail"] == 5
+
+
+def test_past_incidents_that_say_nothing_are_refused(tmp_path: Path, start: Path) -> None:
+    with pytest.raises(TrainingError, match="no alerts"):
+        fit(FitJob(CONFIG, tmp_path, history=[incident(1)], init=start))
+
+
+def labelled(count: int) -> list[Incident]:
+    """The root says something new each time."""
+    return [
+        noisy(1000 + number, log(SERVICES[number % 3], f"fault {number}")).labelled([SERVICES[number % 3]])
+        for number in range(count)
+    ]
+
+
+def test_few_labels_leave_the_say_of_habits_as_without_any(
+    tmp_path: Path, start: Path, past: list[Incident]
+) -> None:
+    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), history=past, init=start))
+    assert card.pool == UNLABELLED and card.trained_on == {"shop": 4} and card.history == {"shop": 20}
+    assert load_habits(tmp_path).past["mail"] == 24
+    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), init=start))
+    assert card.pool is None and not (tmp_path / FILE).exists()
+
+
+def test_labels_say_how_much_habits_count(tmp_path: Path, start: Path, past: list[Incident]) -> None:
+    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(24), history=past))
+    assert card.pool is not None and card.pool.habits > 0.0
+    assert load_habits(tmp_path).past["mail"] == 44
+    asked = labelled(40)[30:]
+    ranker = load_ranker(tmp_path)
+    assert all(ranker.rank(one).services[0] in one.root_causes for one in asked)
+    with pytest.raises(TrainingError, match="--incidents, beside --history"):
+        fit(FitJob(CONFIG, tmp_path / "again", history=past, init=tmp_path))
