@@ -69,7 +69,7 @@ class _Witness:
         habits: Habits | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
-        self._unusual: Mapping[str, list[Sign]] = habits.unusual(incident) if habits else {}
+        self._signs: Mapping[str, list[Sign]] = habits.signs(incident) if habits else {}
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
@@ -169,8 +169,8 @@ class _Witness:
 
     def _surprises(self, service: str) -> list[str]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""
-        signs = [s for s in self._unusual.get(service, ()) if s.past and s.raised < _RARE * s.past]
-        return [f"unusual here: {s.name}, in {s.raised} of {s.past} past incidents" for s in signs[:1]]
+        signs = [s for s in self._signs.get(service, ())[:1] if s.past and s.raised < _RARE * s.past]
+        return [f"unusual here: {s.name}, in {s.raised} of {s.past} past incidents" for s in signs]
 
     def _beside(self, service: str) -> list[str]:
         """How many alerts the twins have, on a list of alerts: the three with the most."""

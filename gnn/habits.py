@@ -8,7 +8,6 @@ interpretation of term specificity", Journal of Documentation 1972, for words of
 Shapes: S services.
 """
 
-import heapq
 import json
 import math
 from collections import Counter, defaultdict
@@ -27,6 +26,7 @@ from data.observation import parse
 Floats = npt.NDArray[np.float64]
 
 FILE = "habits.json"
+SURPRISES = 3  # what is said of each service
 _MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
 _PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
 _MEND = "count them again with 'firewatch train --history'"
@@ -84,25 +84,41 @@ class Habits(BaseModel):
         """The share of the incident's services that were part of a past one, 0..1."""
         return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
 
-    def unusual(self, incident: Incident) -> dict[str, list[Sign]]:
-        """Service → its most surprising signs, the most surprising first, at most three."""
+    def signs(self, incident: Incident, counted: bool = False) -> dict[str, list[Sign]]:
+        """Service → what it raises, the most surprising first.
+
+        Args:
+            incident: what is asked about.
+            counted: it is one of the past incidents; it is judged by the others.
+        """
         found = {}
         for service, names in _signs(incident).items():
             raised, past = self.raised.get(service, {}), self.past.get(service, 0)
-            signs = (Sign(name, raised.get(name, 0), past) for name in sorted(names))
-            found[service] = heapq.nlargest(_MOST, signs, key=lambda sign: sign.surprise_nats)
+            own = int(counted and service in incident.services and service not in incident.root_causes)
+            signs = (Sign(name, raised.get(name, 0) - own, past - own) for name in names)
+            found[service] = sorted(signs, key=lambda sign: (-sign.surprise_nats, sign.name))
         return found
 
-    def surprise(self, incident: Incident) -> Floats:
-        """How little each service's alerts were to be expected, the mean of its three most surprising signs.
+    def surprises(self, incident: Incident, counted: bool = False) -> Floats:
+        """How little each service's alerts were to be expected: the first sign, the mean of three, the sum.
+
+        Args:
+            incident: what is asked about.
+            counted: it is one of the past incidents; it is judged by the others.
 
         Returns:
-            In nats (S,); a sign that is missing from the three counts 0.
+            In nats (S, 3); of the three most surprising signs a missing one counts 0.
         """
-        unusual = self.unusual(incident)
-        return np.array(
-            [sum(s.surprise_nats for s in unusual.get(name, ())) / _MOST for name in incident.services]
-        )
+        rows = np.zeros((len(incident.services), SURPRISES))
+        signs = self.signs(incident, counted)
+        for row, service in enumerate(incident.services):
+            if nats := [sign.surprise_nats for sign in signs.get(service, ())]:
+                rows[row] = nats[0], sum(nats[:_MOST]) / _MOST, sum(nats)
+        return rows
+
+    def surprise(self, incident: Incident) -> Floats:
+        """The mean of the three most surprising signs of each service: in nats (S,)."""
+        return self.surprises(incident)[:, 1]
 
 
 def _signs(incident: Incident) -> dict[str, set[str]]:

@@ -25,7 +25,7 @@ _LEAST = 10  # labelled incidents below which there is nothing to choose a pool 
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
 _MOST = 4.0  # a weight in the pool
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
-_USUAL = (0.25, 0.5, 0.25, 0.5)  # weights where nothing speaks for others
+_USUAL = (0.25, 0.5, 0.25, 0.1)  # weights where nothing speaks for others
 _PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
@@ -145,8 +145,9 @@ def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
 
 def _grown(labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident]) -> Specialist:
     incidents = [labels.incidents[number] for number in numbers]
-    trees = grow_trees(incidents, [labels.examples[number].graph for number in numbers], seed)
-    return Specialist(Habits.of([*history, *incidents]), trees)
+    habits = Habits.of([*history, *incidents])
+    graphs = [labels.examples[number].graph for number in numbers]
+    return Specialist(habits, grow_trees(incidents, graphs, habits, seed))
 
 
 def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:

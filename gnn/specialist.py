@@ -82,8 +82,9 @@ class Specialist:
             graph: its features.
         """
         nothing = np.zeros(len(incident.services))
-        forest, boosted = self.trees.scores(incident, graph) if self.trees else (nothing, nothing)
-        said = (logits, forest, boosted, self.habits.surprise(incident))
+        surprises = self.habits.surprises(incident)
+        forest, boosted = self.trees.scores(incident, graph, surprises) if self.trees else (nothing, nothing)
+        said = (logits, forest, boosted, surprises[:, 1])
         return Opinions(*map(log_softmax, said))
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
@@ -107,8 +108,8 @@ class Specialist:
         return self.pool.habits > 0.0 and bool(incident.alerts) and self.habits.knows(incident) >= _HOME
 
     def habits_for(self, incident: Incident) -> Habits | None:
-        """What is usual where the incident is from, if that counts."""
-        return self.habits if self.pool.habits > 0.0 and self.is_heard(incident) else None
+        """What is usual where the incident is from, if that is known and counts."""
+        return self.habits if self.is_heard(incident) else None
 
     def heard(self, pool: Pool) -> "Specialist":
         """The same with another say."""
@@ -124,7 +125,7 @@ def save_specialist(specialist: Specialist | None, folder: Path) -> None:
     """Writes what is heard, and removes what an earlier one left; the pool belongs into the card."""
     (folder / HABITS).unlink(missing_ok=True)
     (folder / TREES).unlink(missing_ok=True)
-    if specialist is not None and specialist.pool.habits > 0.0:
+    if specialist is not None:
         save_habits(specialist.habits, folder)
     if specialist is not None and specialist.trees is not None and specialist.pool.hears_trees:
         save_trees(specialist.trees, folder)
@@ -137,8 +138,7 @@ def load_specialist(folder: Path, pool: Pool) -> Specialist:
         HabitsError: the habits are missing or damaged.
         TreesError: the trees are missing, damaged, or made for other features.
     """
-    habits = load_habits(folder) if pool.habits > 0.0 else Habits()
-    return Specialist(habits, load_trees(folder) if pool.hears_trees else None, pool)
+    return Specialist(load_habits(folder), load_trees(folder) if pool.hears_trees else None, pool)
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:

@@ -23,13 +23,14 @@ from data.incident import Incident
 from gnn.boosting import boost
 from gnn.features import SERVICE_FEATURES, Graph
 from gnn.forest import Forest, grow
+from gnn.habits import SURPRISES, Habits
 from gnn.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
 
 FILE = "trees.safetensors"
 # Raised whenever what trees are told changes; a file of another format is refused.
-FORMAT = "2"
+FORMAT = "3"
 _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 _TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
@@ -58,21 +59,24 @@ class Trees:
     faults: Floats  # (K,) share of each fault among the labels
     usual: Floats  # (services + 1, V + 8) what each service says on average; last, what any does
     of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
-    # Likewise, told also how what the service says differs from what is usual for it, and from what all say.
+    # Likewise, told also how what the service says differs from what is usual for it, and from what all say,
+    # and how little its alerts were to be expected.
     of_unusual: Forest
     of_incident: Forest  # class k: it is fault k
     boosted: Forest  # how much each service stands out as a root
 
-    def scores(self, incident: Incident, graph: Graph) -> TreeScores:
+    def scores(self, incident: Incident, graph: Graph, surprises: Floats) -> TreeScores:
         """What they say of an incident with at least one service.
 
         Args:
             incident: what is ranked.
             graph: its features.
+            surprises: (S, 3) how little its alerts were to be expected.
         """
         rows, whole = self.vocabulary.rows(incident)
         fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
-        plain, unusual = _described(rows, graph, self.usual[self.vocabulary.numbers(incident)])
+        usual = self.usual[self.vocabulary.numbers(incident)]
+        plain, unusual = _described(rows, graph, usual, surprises)
         of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
         of_unusual = self.of_unusual.predict(unusual)[:, 1:] @ fault + _FLOOR
         return TreeScores(
@@ -81,12 +85,13 @@ class Trees:
         )
 
 
-def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int) -> Trees:
+def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], habits: Habits, seed: int) -> Trees:
     """Learns from labelled incidents of one system.
 
     Args:
         incidents: at least one with a root among its services.
         graphs: their features.
+        habits: what is usual in the system; `incidents` are counted in them.
         seed: same seed, same trees.
     """
     vocabulary = Vocabulary.of(incidents)
@@ -99,9 +104,9 @@ def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], seed: int
     roots: list[int] = []
     faults: list[int] = []
     for incident, graph, (rows, whole) in zip(incidents, graphs, described, strict=True):
-        for columns, kept in zip(
-            _described(rows, graph, usual[vocabulary.numbers(incident)]), (plain, unusual), strict=True
-        ):
+        surprises = habits.surprises(incident, counted=True)
+        described_twice = _described(rows, graph, usual[vocabulary.numbers(incident)], surprises)
+        for columns, kept in zip(described_twice, (plain, unusual), strict=True):
             kept.append(columns)
         its = names.index(incident.fault if incident.fault in names else _OTHER)
         roots += [1 + its if service in incident.root_causes else 0 for service in incident.services]
@@ -146,10 +151,18 @@ def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence
     return np.asarray(total / np.maximum(counts, 1)[:, None])
 
 
-def _described(rows: Floats, graph: Graph, usual: Floats) -> tuple[Floats, Floats]:
+def _described(rows: Floats, graph: Graph, usual: Floats, surprises: Floats) -> tuple[Floats, Floats]:
     """Columns of each service (S, ·): its words and the network's features; the same and what stands out."""
     plain = np.hstack([rows, graph.x])
-    return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0)])
+    strange = [surprises, surprises - surprises.mean(axis=0), _ranks(surprises)]
+    return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0), *strange])
+
+
+def _ranks(columns: Floats) -> Floats:
+    """The share of services with less in each column: (S, ·)."""
+    ordered = np.sort(columns, axis=0)
+    less = [np.searchsorted(ordered[:, i], columns[:, i]) for i in range(columns.shape[1])]
+    return np.stack(less, axis=1) / len(columns)
 
 
 def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:
@@ -201,7 +214,7 @@ def load_trees(folder: Path) -> Trees:
 def _check(it: Trees) -> None:
     own = it.vocabulary.width
     plain = own + len(SERVICE_FEATURES)
-    unusual = plain + 2 * own
+    unusual = plain + 2 * own + 3 * SURPRISES
     widths = {"of_service": plain, "of_unusual": unusual, "of_incident": 2 * own, "boosted": unusual}
     for name, width in widths.items():
         if getattr(it, name).column.max() >= width:

@@ -52,7 +52,8 @@ def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(hab
     assert habits.surprise(now) == pytest.approx([0.0, usual / 3, new / 3, usual])
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
     assert habits.surprise(loud)[2] == pytest.approx(new)
-    assert [sign.name for sign in habits.unusual(loud)["stock"]] == [f"log error {k} up" for k in "abc"]
+    assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new])
+    assert [sign.name for sign in habits.signs(loud)["stock"]][:2] == ["log error a up", "log error b up"]
     unheard = Habits().surprise(now)
     assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
 
@@ -70,6 +71,14 @@ def test_what_a_known_root_raises_is_no_habit_of_it(past: list[Incident]) -> Non
     assert Habits.of(rooted).past["mail"] == 20
     now = noisy(99, log("cart", "slow"))
     assert Habits.of([*past, *rooted]).surprise(now)[1] == Habits.of(past).surprise(now)[1]
+
+
+def test_a_past_incident_is_judged_by_the_others(past: list[Incident]) -> None:
+    rooted = noisy(99, log("stock", "disk full")).labelled(["stock"])
+    for one in (past[0], rooted):
+        others = [each for each in (*past, rooted) if each is not one]
+        all_of_them = Habits.of([*past, rooted])
+        assert np.array_equal(all_of_them.surprises(one, counted=True), Habits.of(others).surprises(one))
 
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 0, 3, 2]])

@@ -65,7 +65,7 @@ def history() -> list[Incident]:
 
 @pytest.fixture(scope="module")
 def trees(history: list[Incident]) -> Trees:
-    return grow_trees(history, [featurize(one) for one in history], 0)
+    return grow_trees(history, [featurize(one) for one in history], Habits.of(history), 0)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +159,7 @@ def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Speci
     assert np.array_equal(*said)
     assert again.trees is not None and specialist.trees is not None
     assert again.trees.vocabulary == specialist.trees.vocabulary
+    assert again.habits == specialist.habits
     save_specialist(specialist.heard(Pool(network=0.75, habits=1.0)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [HABITS]
     save_specialist(None, tmp_path)
@@ -317,9 +318,10 @@ def test_trees_are_told_what_stands_out() -> None:
 
     seen = [noisy(number) for number in range(60)]
     blind = [featurize(one)._replace(x=np.zeros_like(featurize(one).x)) for one in seen]
-    grown = grow_trees(seen, blind, 0)
+    habits = Habits.of(seen)
+    grown = grow_trees(seen, blind, habits, 0)
     asked = [noisy(number) for number in range(60)]
-    found = [grown.scores(one, blind[0]).boosted.argmax() for one in asked]
+    found = [grown.scores(one, blind[0], habits.surprises(one)).boosted.argmax() for one in asked]
     assert np.mean([SERVICES[i] in one.root_causes for i, one in zip(found, asked, strict=True)]) > 0.9
 
 
@@ -355,9 +357,10 @@ def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> Non
         replace(one, alerts=(*one.alerts, AlertEvent(one.root_causes[1], "log", "lease lost", "up")))
         for one in pairs
     ]
-    grown = grow_trees(second, [featurize(one) for one in second], 0)
+    habits = Habits.of(second)
+    grown = grow_trees(second, [featurize(one) for one in second], habits, 0)
     for one in second[:6]:
-        chances = np.exp(log_softmax(grown.scores(one, featurize(one)).boosted))
+        chances = np.exp(log_softmax(grown.scores(one, featurize(one), habits.surprises(one)).boosted))
         for service in one.root_causes:
             assert chances[SERVICES.index(service)] == pytest.approx(0.5, abs=0.15)
 
