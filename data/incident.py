@@ -9,6 +9,7 @@ import numpy.typing as npt
 from data.observation import Observation
 
 Floats = npt.NDArray[np.float64]
+ALERT_KINDS = ("metric", "trace", "log")
 _NOTHING: Floats = np.empty(0)
 _NO_NUMBERS: Mapping[str, float] = {}
 
@@ -26,7 +27,7 @@ class AlertEvent:
     """Something already judged abnormal: a metric, a trace or a log pattern of one service."""
 
     service: str
-    kind: str  # "metric" | "trace" | "log"
+    kind: str  # one of ALERT_KINDS
     name: str
     direction: str | None = None  # "up", "down", a trace's "PD" (slow) or status code
     caller: str | None = None  # for a trace alert: who called

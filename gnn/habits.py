@@ -11,7 +11,7 @@ Shapes: S services.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -20,13 +20,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 from data.errors import FirewatchError, SchemaError
-from data.incident import AlertEvent, Incident
+from data.incident import ALERT_KINDS, AlertEvent, Incident
 from data.observation import parse
 
 Floats = npt.NDArray[np.float64]
 
 FILE = "habits.json"
-SURPRISES = 3  # what is said of each service
+SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
 _MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
 _PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
 _MEND = "count them again with 'firewatch train --history'"
@@ -39,7 +39,7 @@ class HabitsError(FirewatchError):
 class Sign(NamedTuple):
     """A kind of alert that a service raises now, and how often it did before."""
 
-    name: str
+    name: str  # its kind of alert first
     raised: int  # past incidents in which the service raised it
     past: int  # past incidents of the service
 
@@ -100,25 +100,32 @@ class Habits(BaseModel):
         return found
 
     def surprises(self, incident: Incident, counted: bool = False) -> Floats:
-        """How little each service's alerts were to be expected: the first sign, the mean of three, the sum.
+        """How little the alerts of each service were to be expected.
 
         Args:
             incident: what is asked about.
             counted: it is one of the past incidents; it is judged by the others.
 
         Returns:
-            In nats (S, 3); of the three most surprising signs a missing one counts 0.
+            In nats (S, 6): the most surprising sign, the mean of the three most surprising, the sum of all; and
+            the mean of three for each kind of alert. Of three a missing one counts 0.
         """
         rows = np.zeros((len(incident.services), SURPRISES))
         signs = self.signs(incident, counted)
         for row, service in enumerate(incident.services):
-            if nats := [sign.surprise_nats for sign in signs.get(service, ())]:
-                rows[row] = nats[0], sum(nats[:_MOST]) / _MOST, sum(nats)
+            if its := signs.get(service):
+                nats = [sign.surprise_nats for sign in its]
+                kinds = ([s.surprise_nats for s in its if s.name.startswith(kind)] for kind in ALERT_KINDS)
+                rows[row] = nats[0], _mean(nats), sum(nats), *map(_mean, kinds)
         return rows
 
     def surprise(self, incident: Incident) -> Floats:
         """The mean of the three most surprising signs of each service: in nats (S,)."""
         return self.surprises(incident)[:, 1]
+
+
+def _mean(nats: Sequence[float]) -> float:
+    return sum(nats[:_MOST]) / _MOST
 
 
 def _signs(incident: Incident) -> dict[str, set[str]]:

@@ -71,7 +71,7 @@ class Trees:
         Args:
             incident: what is ranked.
             graph: its features.
-            surprises: (S, 3) how little its alerts were to be expected.
+            surprises: (S, 6) how little its alerts were to be expected.
         """
         rows, whole = self.vocabulary.rows(incident)
         fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)

@@ -12,12 +12,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from data.incident import Incident
+from data.incident import ALERT_KINDS, Incident
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_KINDS = ("metric", "trace", "log")
 _SUPPORT = 3  # incidents that a token must occur in to be worth a column
 _MOST = 3000  # columns; the most frequent tokens win
 _MAD_TO_SIGMA = 1.4826
@@ -44,7 +43,7 @@ class Vocabulary:
     @property
     def width(self) -> int:
         """Columns that describe a service: V + 8."""
-        return len(self.tokens) + 2 * (1 + len(_KINDS))
+        return len(self.tokens) + 2 * (1 + len(ALERT_KINDS))
 
     @cached_property
     def _column(self) -> dict[str, int]:
@@ -119,14 +118,14 @@ def _tokens(incident: Incident) -> list[dict[str, float]]:
 
 def _order(incident: Incident) -> Floats:
     """When each service first alerts, in all and by kind, and its rank in that: (S, 8), 0 is first."""
-    first = np.ones((len(incident.services), 1 + len(_KINDS)))
+    first = np.ones((len(incident.services), 1 + len(ALERT_KINDS)))
     if incident.alerts:
         row = {service: index for index, service in enumerate(incident.services)}
         for position, alert in enumerate(incident.alerts):
             for name in {alert.service, alert.caller}:
                 where = row.get(name) if name else None
-                if where is not None and alert.kind in _KINDS:
-                    for column in (0, 1 + _KINDS.index(alert.kind)):
+                if where is not None and alert.kind in ALERT_KINDS:
+                    for column in (0, 1 + ALERT_KINDS.index(alert.kind)):
                         first[where, column] = min(first[where, column], position / len(incident.alerts))
     earlier = (first[None, :, :] < first[:, None, :]).mean(axis=1) if len(first) <= 500 else first
     return np.hstack([first, earlier])

@@ -52,7 +52,7 @@ def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(hab
     assert habits.surprise(now) == pytest.approx([0.0, usual / 3, new / 3, usual])
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
     assert habits.surprise(loud)[2] == pytest.approx(new)
-    assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new])
+    assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
     assert [sign.name for sign in habits.signs(loud)["stock"]][:2] == ["log error a up", "log error b up"]
     unheard = Habits().surprise(now)
     assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
