@@ -15,13 +15,13 @@ from data.errors import FirewatchError
 from data.incident import Incident
 from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
-from gnn.batch import Example, examples_of
+from gnn.batch import Example, examples_of, has_example
 from gnn.calibration import LEAST, fit_temperatures
 from gnn.checkpoint import Card, card_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
-from gnn.own_system import MANY, Labels, specialise, unseen_scores
+from gnn.own_system import MANY, Labels, accustomed, specialise, unseen_scores
 from gnn.rehearsal import rehearse
 from gnn.specialist import Specialist
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
@@ -113,6 +113,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     """
     if job.history and job.init and not job.incidents:
         return _accustomed(job, job.init)
+    if job.history and (job.episodes or job.simulated or job.overlaid or job.teachers):
+        raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
     if job.teachers and (job.init or job.incidents or job.overlaid):
         raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     init, init_card = load(job.init) if job.init else (None, None)
@@ -185,14 +187,20 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         before = rate(init, dev) if init is not None else before
     temperature = _temperatures(scores, unseen, init_card)
     specialised = None
+    logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
-        logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
         specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
+    elif job.history:
+        incident_of = {id(e): i for e, i in zip(examples, filter(has_example, job.incidents), strict=True)}
+        judged = [
+            (incident_of[id(example)], example, own)
+            for example, own in zip(unseen, logits, strict=True)
+            if id(example) in incident_of and example.is_root.any()
+        ]
+        specialised = accustomed(_habits([*job.history, *job.incidents]), judged)
     specialist = specialised.specialist if specialised else None
     if specialised is not None:
         after = specialised.unseen
-    elif labels is None and job.history:  # too few labels to tell how much habits should count
-        specialist = Specialist(_habits([*job.history, *job.incidents]))
     card = card_for(
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},

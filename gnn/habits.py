@@ -107,8 +107,8 @@ class Habits(BaseModel):
             counted: it is one of the past incidents; it is judged by the others.
 
         Returns:
-            In nats (S, 6): the most surprising sign, the mean of the three most surprising, the sum of all, and
-            the mean of three for each kind of alert; of three a missing one counts 0.
+            In nats (S, 6): the most surprising sign, the mean of the three most surprising, the sum of all,
+            and the mean of three of each kind of alert; of three a missing one counts 0.
         """
         rows = np.zeros((len(incident.services), SURPRISES))
         signs = self.signs(incident, counted)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from data.incident import Incident
 from gnn.batch import Example, has_example
 from gnn.habits import Habits
-from gnn.specialist import Floats, Opinions, Pool, Specialist, pooled
+from gnn.specialist import UNLABELLED, Floats, Opinions, Pool, Specialist, log_softmax, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.trees import grow_trees
 from gnn.workers import ALONE, Workers
@@ -132,6 +132,29 @@ def specialise(
     if not pool.hears_others:
         return None
     return Specialised(_grown(labels, range(len(labels.examples)), seed, history).heard(pool), rating)
+
+
+def accustomed(
+    habits: Habits, judged: Sequence[tuple[Incident, Example, npt.NDArray[np.floating]]]
+) -> Specialised | None:
+    """A specialist for too few labels to choose a pool by; None if it ranks or foretells these worse.
+
+    Args:
+        habits: what is usual in the system.
+        judged: incidents with a root that are counted in `habits`, and that the network had not seen; their
+            examples; and what it says of them, calibrated logits (S,).
+    """
+    opinions = []
+    for incident, _, logits in judged:
+        nothing = np.zeros(len(logits))
+        said = (logits, nothing, nothing, habits.surprises(incident, counted=True)[:, 1])
+        opinions.append(Opinions(*map(log_softmax, said)))
+    examples = [example for _, example, _ in judged]
+    alone, together = (
+        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (Pool(), UNLABELLED)
+    )
+    worse = bool(judged) and (together.ac1 < alone.ac1 or together.loss > alone.loss)
+    return None if worse else Specialised(Specialist(habits), together)
 
 
 def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -190,6 +190,19 @@ def test_few_labels_leave_the_say_of_habits_as_without_any(
     assert card.pool is None and not (tmp_path / FILE).exists()
 
 
+def test_habits_that_mislead_on_the_few_labels_are_not_heard(
+    tmp_path: Path, start: Path, past: list[Incident]
+) -> None:
+    misled = [noisy(2000 + n, log("stock", f"new {n}")).labelled(["mail"]) for n in range(4)]
+    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=misled, history=past, init=start))
+    assert card.pool is None and card.history == {} and not (tmp_path / FILE).exists()
+
+
+def test_past_incidents_go_with_one_system_only(tmp_path: Path, past: list[Incident]) -> None:
+    with pytest.raises(TrainingError, match="one system"):
+        fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), simulated=labelled(1), history=past))
+
+
 def test_labels_say_how_much_habits_count(tmp_path: Path, start: Path, past: list[Incident]) -> None:
     card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(24), history=past))
     assert card.pool is not None and card.pool.habits > 0.0
