@@ -157,8 +157,9 @@ def attribute_first(
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
     }
+    habits = ranker.habits_for(incident)
     told = {
-        service: explain(incident, [service], ranker.channel_map, own.weights())[service]
+        service: explain(incident, [service], ranker.channel_map, own.weights(), habits)[service]
         for service, own in found.items()
     }
     candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)

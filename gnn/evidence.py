@@ -13,7 +13,7 @@ import numpy as np
 from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES
-from gnn.habits import Habits, Sign
+from gnn.habits import Habits, raised_in
 from gnn.pieces import Piece
 from gnn.topology import calls_of
 from gnn.twins import Twins, twins
@@ -21,7 +21,8 @@ from gnn.twins import Twins, twins
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _RECENT_S = 3600.0
-_RARE = 0.1  # share of past incidents below which what is raised is worth a sentence
+_ENOUGH = 10  # past incidents that say what is unusual
+_RARE = 0.1  # share of them up to which what is raised is worth a sentence
 _CHANGED = {
     Channel.DEPLOY_AGE: "deployed",
     Channel.CONFIG_AGE: "configuration changed",
@@ -69,7 +70,7 @@ class _Witness:
         habits: Habits | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
-        self._signs: Mapping[str, list[Sign]] = habits.signs(incident) if habits else {}
+        self._habits, self._raised = habits, raised_in(incident) if habits else {}
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
@@ -169,8 +170,12 @@ class _Witness:
 
     def _surprises(self, service: str) -> list[str]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""
-        signs = [s for s in self._signs.get(service, ())[:1] if s.past and s.raised < _RARE * s.past]
-        return [f"unusual here: {s.name}, in {s.raised} of {s.past} past incidents" for s in signs]
+        if not self._habits or service not in self._raised:
+            return []
+        sign = self._habits.signs(service, self._raised[service])[0]
+        if sign.past < _ENOUGH or sign.raised > _RARE * sign.past:
+            return []
+        return [f"unusual here: {sign.name}, in {sign.raised} of {sign.past} past incidents"]
 
     def _beside(self, service: str) -> list[str]:
         """How many alerts the twins have, on a list of alerts: the three with the most."""

@@ -111,10 +111,10 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
-    if job.history and job.init and not job.incidents:
-        return _accustomed(job, job.init)
-    if job.history and (job.episodes or job.simulated or job.overlaid or job.teachers):
-        raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
+    if job.history:
+        _refuse_history(job)
+        if job.init and not job.incidents:
+            return _accustomed(job, job.init)
     if job.teachers and (job.init or job.incidents or job.overlaid):
         raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     init, init_card = load(job.init) if job.init else (None, None)
@@ -190,16 +190,16 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
         specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
-    elif job.history:
+    if job.history and specialised is None:
         incident_of = {id(e): i for e, i in zip(examples, filter(has_example, job.incidents), strict=True)}
         judged = [
             (incident_of[id(example)], example, own)
             for example, own in zip(unseen, logits, strict=True)
             if id(example) in incident_of and example.is_root.any()
         ]
-        specialised = accustomed(_habits([*job.history, *job.incidents]), judged)
+        specialised = accustomed(Habits.of([*job.history, *job.incidents]), judged)
     specialist = specialised.specialist if specialised else None
-    if specialised is not None:
+    if specialised is not None and not job.dev_incidents and not math.isnan(specialised.unseen.ac1):
         after = specialised.unseen
     card = card_for(
         config.model,
@@ -231,25 +231,25 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
         raise TrainingError(
             f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
         )
-    specialist = Specialist(_habits(job.history))
-    told = {"pool": specialist.pool, "history": _counted(job.history), "git": job.git}
-    card = card.model_copy(update=told)
+    specialist = Specialist(Habits.of(job.history))
+    card = card.model_copy(update={"pool": specialist.pool, "history": _counted(job.history)})
     if job.workers.leads:
         save(net, card, job.out, specialist)
     return card, net
 
 
-def _habits(history: Sequence[Incident]) -> Habits:
-    habits = Habits.of(history)
-    if not habits.past:
+def _refuse_history(job: FitJob) -> None:
+    if job.episodes or job.simulated or job.overlaid or job.teachers:
+        raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
+    if not Habits.of(job.history).past:
         raise TrainingError(
-            "the past incidents hold no alerts – leave them away: series have their own baselines"
+            "the past incidents hold no alerts at their services – leave them away: series have own baselines"
         )
-    return habits
 
 
 def _counted(history: Sequence[Incident]) -> dict[str, int]:
-    return dict(sorted(Counter(incident.system or "own system" for incident in history).items()))
+    counts = Counter(incident.system or "own system" for incident in history if incident.alerts)
+    return dict(sorted(counts.items()))
 
 
 def _split(examples: Sequence[Example], apart: Collection[int]) -> tuple[list[Example], list[Example]]:

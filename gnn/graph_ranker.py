@@ -12,6 +12,7 @@ from data.incident import Incident
 from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
 from gnn.evidence import explain
 from gnn.features import MODES, Graph, featurize
+from gnn.habits import Habits
 from gnn.ranker import Candidate, Ranking
 from gnn.specialist import Specialist, load_specialist
 
@@ -69,7 +70,13 @@ class GraphRanker:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
         graph = featurize(incident, self._channel_map, self._course)
         root = self._network(graph)[0]
-        return self._logits(root, incident, graph).astype(np.float32) if self._specialist else root
+        if not self._specialist or not incident.services:
+            return root
+        return self._logits(root, incident, graph).astype(np.float32)
+
+    def habits_for(self, incident: Incident) -> Habits | None:
+        """What is usual where the incident is from, if that is known and counts."""
+        return self._specialist.habits_for(incident) if self._specialist else None
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
@@ -88,8 +95,7 @@ class GraphRanker:
         order = np.argsort(-root, kind="stable")
         probability = _softmax(logits)
         first = [incident.services[i] for i in order[:_EXPLAINED]]
-        habits = self._specialist.habits_for(incident) if self._specialist else None
-        evidence = explain(incident, first, self._channel_map, habits=habits)
+        evidence = explain(incident, first, self._channel_map, habits=self.habits_for(incident))
         names = (incident.services[i] for i in order.tolist())
         candidates = tuple(
             Candidate(name, score, chance, evidence.get(name, ()))

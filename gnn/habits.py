@@ -13,11 +13,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import FirewatchError, SchemaError
 from data.incident import ALERT_KINDS, AlertEvent, Incident
@@ -29,7 +29,9 @@ FILE = "habits.json"
 SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
 _MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
 _PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
-_MEND = "count them again with 'firewatch train --history'"
+_MEND = "make the checkpoint again with 'firewatch train'"
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class HabitsError(FirewatchError):
@@ -55,9 +57,9 @@ class Habits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Service → incidents with alerts that it was part of without being their root.
-    past: Mapping[str, NonNegativeInt] = {}
+    past: Mapping[str, Count] = {}
     # Service → sign → those of them in which it was raised.
-    raised: Mapping[str, Mapping[str, NonNegativeInt]] = {}
+    raised: Mapping[str, Mapping[str, Count]] = {}
 
     @model_validator(mode="after")
     def _never_raised_in_absence(self) -> Self:
@@ -75,29 +77,26 @@ class Habits(BaseModel):
             if incident.alerts:
                 victims = set(incident.services).difference(incident.root_causes)
                 past.update(victims)
-                for service, names in _signs(incident).items():
+                for service, signs in raised_in(incident).items():
                     if service in victims:
-                        raised[service].update(names)
+                        raised[service].update(signs)
         return Habits(past=past, raised=raised)
 
     def knows(self, incident: Incident) -> float:
         """The share of the incident's services that were part of a past one, 0..1."""
         return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
 
-    def signs(self, incident: Incident, counted: bool = False) -> dict[str, list[Sign]]:
-        """Service → what it raises, the most surprising first.
+    def signs(self, service: str, names: Iterable[str], counted: bool = False) -> list[Sign]:
+        """What a service raises, the most surprising first.
 
         Args:
-            incident: what is asked about.
-            counted: it is one of the past incidents; it is judged by the others.
+            service: a name.
+            names: its signs.
+            counted: the incident is one of the past ones and this service not its root; the others judge it.
         """
-        found = {}
-        for service, names in _signs(incident).items():
-            raised, past = self.raised.get(service, {}), self.past.get(service, 0)
-            own = int(counted and service in incident.services and service not in incident.root_causes)
-            signs = (Sign(name, raised.get(name, 0) - own, past - own) for name in names)
-            found[service] = sorted(signs, key=lambda sign: (-sign.surprise_nats, sign.name))
-        return found
+        raised, past, own = self.raised.get(service, {}), self.past.get(service, 0), int(counted)
+        signs = (Sign(name, raised.get(name, 0) - own, past - own) for name in names)
+        return sorted(signs, key=lambda sign: (-sign.surprise_nats, sign.name))
 
     def surprises(self, incident: Incident, counted: bool = False) -> Floats:
         """How little the alerts of each service were to be expected.
@@ -111,11 +110,14 @@ class Habits(BaseModel):
             and the mean of three of each kind of alert; of three a missing one counts 0.
         """
         rows = np.zeros((len(incident.services), SURPRISES))
-        signs = self.signs(incident, counted)
+        raised = raised_in(incident)
         for row, service in enumerate(incident.services):
-            if its := signs.get(service):
+            if names := raised.get(service):
+                its = self.signs(service, names, counted and service not in incident.root_causes)
                 nats = [sign.surprise_nats for sign in its]
-                kinds = ([s.surprise_nats for s in its if s.name.startswith(kind)] for kind in ALERT_KINDS)
+                kinds = (
+                    [s.surprise_nats for s in its if s.name.startswith(f"{kind} ")] for kind in ALERT_KINDS
+                )
                 rows[row] = nats[0], _mean(nats), sum(nats), *map(_mean, kinds)
         return rows
 
@@ -128,8 +130,8 @@ def _mean(nats: Sequence[float]) -> float:
     return sum(nats[:_MOST]) / _MOST
 
 
-def _signs(incident: Incident) -> dict[str, set[str]]:
-    """Service → what it raises, each kind of alert once."""
+def raised_in(incident: Incident) -> dict[str, set[str]]:
+    """Service → its signs: what it raises, each kind of alert once."""
     signs: defaultdict[str, set[str]] = defaultdict(set)
     for alert in incident.alerts:
         signs[alert.service].add(_sign(alert))
@@ -158,7 +160,7 @@ def load_habits(folder: Path) -> Habits:
         return parse(Habits, json.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError:
         raise HabitsError(f"{path} is missing – {_MEND}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise HabitsError(f"{path}: not JSON ({error}) – {_MEND}") from None
     except SchemaError as error:
         raise HabitsError(f"{error} ({_MEND})") from None

@@ -122,7 +122,7 @@ def pooled(opinions: Opinions, pool: Pool) -> Floats:
 
 
 def save_specialist(specialist: Specialist | None, folder: Path) -> None:
-    """Writes what is heard, and removes what an earlier one left; the pool belongs into the card."""
+    """Writes habits and the trees that are heard, over an earlier one's; the pool belongs into the card."""
     (folder / HABITS).unlink(missing_ok=True)
     (folder / TREES).unlink(missing_ok=True)
     if specialist is not None:
@@ -132,7 +132,7 @@ def save_specialist(specialist: Specialist | None, folder: Path) -> None:
 
 
 def load_specialist(folder: Path, pool: Pool) -> Specialist:
-    """Reads what `save_specialist` wrote, as far as `pool` hears it.
+    """Reads what `save_specialist` wrote; trees only if `pool` hears them.
 
     Raises:
         HabitsError: the habits are missing or damaged.

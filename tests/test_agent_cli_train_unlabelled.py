@@ -162,6 +162,22 @@ def test_past_incidents_teach_what_is_usual_without_a_label(
     assert chances[1] > 1.5 * chances[0]
 
 
+def test_one_file_may_hold_labelled_and_other_past_incidents(
+    nowhere: Path, alerts: Path, start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in alerts.read_text(encoding="utf-8").splitlines()]
+    lines[-1]["root_causes"] = ["stock"]
+    (nowhere / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    options = ["train", "--init", str(start), "--incidents", "all.jsonl", "--history", "all.jsonl"]
+    assert answer([*options, "--history", "past.jsonl", "--out", "mine", "--json", "mine.json"]) == 0
+    card = json.loads((nowhere / "mine.json").read_text(encoding="utf-8"))
+    assert card["trained_on"] == {"shop": 1}
+    if card["pool"] is None:
+        assert "The past incidents are not heard" in capsys.readouterr().err
+    else:
+        assert card["history"] == {"shop": 12}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -172,7 +188,11 @@ def test_past_incidents_teach_what_is_usual_without_a_label(
         (["--history", "past.jsonl", "--init", "{one}", "--healthy", "past.jsonl"], "--history: not"),
         (["--history", "past.jsonl", "--teacher", "{one}", "--simulate", "8"], "--simulate: not"),
         (["--history", "windows.jsonl", "--init", "{one}"], "hold no alerts"),
-        (["--history", "past.jsonl", "--incidents", "past.jsonl"], "known root cause"),
+        (["--history", "windows.jsonl", "--incidents", "known.jsonl"], "hold no alerts"),
+        (["--history", "empty.jsonl", "--init", "{one}"], "empty.jsonl: no incident"),
+        (["--history", "known.jsonl", "--incidents", "known.jsonl"], "no incident that is not labelled"),
+        (["--history", "past.jsonl", "--init", "{one}", "--epochs", "3"], "--epochs: on --history alone"),
+        (["--history", "past.jsonl", "--incidents", "past.jsonl"], "no incident with a label"),
     ],
 )
 def test_an_unusable_history_is_one_clear_line_and_status_2(
@@ -184,6 +204,9 @@ def test_an_unusable_history_is_one_clear_line_and_status_2(
     start: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (nowhere / "empty.jsonl").write_text("", encoding="utf-8")
+    known = json.loads(alerts.read_text(encoding="utf-8").splitlines()[-1])
+    (nowhere / "known.jsonl").write_text(json.dumps({**known, "root_causes": ["stock"]}), encoding="utf-8")
     given = [argument.format(one=start) for argument in arguments]
     assert answer(["train", "--device", "cpu", *given, "--quiet", "--out", "out"]) == 2
     captured = capsys.readouterr()

@@ -14,7 +14,7 @@ from gnn.checkpoint import read_card
 from gnn.features import featurize
 from gnn.fit import FitJob, TrainingError, fit
 from gnn.graph_ranker import load_ranker
-from gnn.habits import FILE, Habits, HabitsError, load_habits, save_habits
+from gnn.habits import FILE, Habits, HabitsError, load_habits, raised_in, save_habits
 from gnn.model import ModelConfig
 from gnn.specialist import UNLABELLED, Specialist, log_softmax
 from gnn.train import TrainConfig
@@ -53,7 +53,8 @@ def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(hab
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
     assert habits.surprise(loud)[2] == pytest.approx(new)
     assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
-    assert [sign.name for sign in habits.signs(loud)["stock"]][:2] == ["log error a up", "log error b up"]
+    signs = habits.signs("stock", raised_in(loud)["stock"])
+    assert [sign.name for sign in signs][:2] == ["log error a up", "log error b up"]
     unheard = Habits().surprise(now)
     assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
 
@@ -124,6 +125,8 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: H
         "not JSON": lambda: "{",
         "past.cart": lambda: json.dumps({**told, "past": {"cart": -1}}),
         "where it was not": lambda: json.dumps({**told, "past": {}}),
+        "10000": lambda: json.dumps({**told, "past": {"cart": 10**400}}),
+        "not JSON .*digits": lambda: json.dumps({**told, "past": {"cart": 0}}).replace("0", "9" * 5000),
         "Extra": lambda: json.dumps({**told, "names": []}),
     }
     for reason, text in spoilt.items():
@@ -163,6 +166,7 @@ def test_past_incidents_alone_leave_the_network_as_it_is(
     assert (told["stock"].probability or 0.0) > (told["mail"].probability or 0.0)
     assert "unusual here: log disk full up, in 0 of 20 past incidents" in told["stock"].evidence
     assert not any("unusual" in sentence for sentence in told["mail"].evidence)
+    assert load_ranker(tmp_path).scores(Incident("empty", (), {})).shape == (0,)
     again, _ = fit(FitJob(CONFIG, tmp_path, history=past[:5], init=tmp_path))
     assert again.history == {"shop": 5} and load_habits(tmp_path).past["mail"] == 5
 

@@ -56,8 +56,8 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="PATH",
-            help="Past incidents of your system, no labels: what is raised in any is held against nobody. "
-            "Alone with --init, or beside --incidents.",
+            help="Past incidents of your system as lists of alerts: what a service raises in most of them "
+            "counts little. Needs no labels, heeds known roots. Alone with --init, or beside --incidents.",
         ),
     ] = None,
     labels: o.Labels = None,

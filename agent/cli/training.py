@@ -24,6 +24,11 @@ from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
 REQUEST, STATE = "training.json", "training.safetensors"
 # What may differ when a training goes on: it decides where and how it runs, not what comes out.
 _FREE = {"device", "tensorboard"}
+# What says how to train, and is of no use where only habits are counted.
+_TRAINS = (
+    "dev_incidents", "labels", "rules", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
+    "precision", "tensorboard",
+)  # fmt: skip
 _SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
 
 
@@ -114,7 +119,7 @@ def train_ranker(
     if asked.healthy:
         _refuse_beside_healthy(asked)
     if asked.history:
-        _refuse_beside_history(asked)
+        _refuse_beside_history(asked, given)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -149,13 +154,21 @@ def _run(
         if asked.healthy:
             windows = healthy_of(asked.healthy, rules)
             own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
-        labelled = incidents_of(asked.incidents)
+        labelled, history = _told_apart(incidents_of(asked.incidents), incidents_of(asked.history))
+        if asked.history and not history:
+            raise SettingsError(
+                f"--history {' '.join(map(str, asked.history))}: no incident that is not labelled"
+            )
+        if asked.history and asked.incidents and not labelled:
+            raise SettingsError(
+                f"--incidents {' '.join(map(str, asked.incidents))}: no incident with a label; leave it away"
+            )
         job = FitJob(
             config=config,
             out=folder,
             episodes=episodes_of(asked.episodes_from, asked.labels),
             incidents=labelled,
-            history=_others(incidents_of(asked.history), labelled),
+            history=history,
             simulated=others,
             overlaid=own,
             dev_incidents=incidents_of(asked.dev_incidents),
@@ -175,6 +188,7 @@ def _run(
         except FirewatchError:
             if resume is None and together.leads:  # nothing was begun that could go on
                 (folder / REQUEST).unlink()
+                (folder / STATE).unlink(missing_ok=True)
             raise
         except KeyboardInterrupt:
             note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
@@ -186,6 +200,8 @@ def _run(
             note(f"{asked.init} knew one system by heart: only its network was started from", quiet)
         if card.metrics.get("adapted") == 0.0:
             note("The start is kept: what was held aside does not show that adapting helps", quiet)
+        if asked.history and card.pool is None:
+            note("The past incidents are not heard: on labels held aside they mislead", quiet)
         if only_history:
             note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
         else:
@@ -206,7 +222,7 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
             )
 
 
-def _refuse_beside_history(asked: TrainRequest) -> None:
+def _refuse_beside_history(asked: TrainRequest, given: Collection[str]) -> None:
     """Habits are of one system: that of the labels, or the one that a checkpoint is to serve."""
     for name in ("episodes_from", "simulate", "teacher", "healthy"):
         if getattr(asked, name):
@@ -216,14 +232,24 @@ def _refuse_beside_history(asked: TrainRequest) -> None:
             )
     if not asked.incidents and asked.init is None:
         raise SettingsError("--history: name what it should be known beside, --init DIR or --incidents FILE")
-    if not asked.incidents and asked.dev_incidents:
-        raise SettingsError("--dev-incidents: nothing is trained on --history alone; leave them away")
+    for name in () if asked.incidents else _TRAINS:
+        if name in given:
+            option = name.replace("_", "-")
+            raise SettingsError(f"--{option}: on --history alone nothing is trained; leave it away")
 
 
-def _others(history: Sequence[Incident], labelled: Sequence[Incident]) -> tuple[Incident, ...]:
-    """The past incidents that are not among the labelled ones, too: those are counted with their labels."""
-    known = {(incident.system, incident.incident_id) for incident in labelled}
-    return tuple(one for one in history if (one.system, one.incident_id) not in known)
+def _told_apart(
+    incidents: Sequence[Incident], history: Sequence[Incident]
+) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
+    """Those to learn from, and each past incident once that is not among them.
+
+    A past incident without a root is not in health for that: it is not learnt from.
+    """
+    past = {one.incident_id: one for one in history}
+    labelled = tuple(one for one in incidents if one.root_causes or one.incident_id not in past)
+    for one in labelled:
+        past.pop(one.incident_id, None)
+    return labelled, tuple(past.values())
 
 
 def _refuse_beside_teachers(asked: TrainRequest) -> None:
