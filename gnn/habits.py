@@ -26,6 +26,7 @@ from data.observation import parse
 Floats = npt.NDArray[np.float64]
 
 FILE = "habits.json"
+MEAN = 1  # which of the surprises is an opinion by itself: the mean of three
 SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
 _MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
 _PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
@@ -121,10 +122,6 @@ class Habits(BaseModel):
                 rows[row] = nats[0], _mean(nats), sum(nats), *map(_mean, kinds)
         return rows
 
-    def surprise(self, incident: Incident) -> Floats:
-        """The mean of the three most surprising signs of each service: in nats (S,)."""
-        return self.surprises(incident)[:, 1]
-
 
 def _mean(nats: Sequence[float]) -> float:
     return sum(nats[:_MOST]) / _MOST
@@ -160,7 +157,7 @@ def load_habits(folder: Path) -> Habits:
         return parse(Habits, json.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError:
         raise HabitsError(f"{path} is missing – {_MEND}") from None
-    except (ValueError, RecursionError) as error:
-        raise HabitsError(f"{path}: not JSON ({error}) – {_MEND}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise HabitsError(f"{path}: cannot be read as JSON ({error}) – {_MEND}") from None
     except SchemaError as error:
         raise HabitsError(f"{error} ({_MEND})") from None

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from data.incident import Incident
 from gnn.batch import Example, has_example
 from gnn.habits import Habits
-from gnn.specialist import UNLABELLED, Floats, Opinions, Pool, Specialist, log_softmax, pooled
+from gnn.specialist import Floats, Opinions, Pool, Specialist, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.trees import grow_trees
 from gnn.workers import ALONE, Workers
@@ -137,24 +137,21 @@ def specialise(
 def accustomed(
     habits: Habits, judged: Sequence[tuple[Incident, Example, npt.NDArray[np.floating]]]
 ) -> Specialised | None:
-    """A specialist for too few labels to choose a pool by; None if it ranks or foretells these worse.
+    """Habits alone, where labels chose no pool; None if they rank or foretell what is labelled worse.
 
     Args:
         habits: what is usual in the system.
         judged: incidents with a root that are counted in `habits`, and that the network had not seen; their
             examples; and what it says of them, calibrated logits (S,).
     """
-    opinions = []
-    for incident, _, logits in judged:
-        nothing = np.zeros(len(logits))
-        said = (logits, nothing, nothing, habits.surprises(incident, counted=True)[:, 1])
-        opinions.append(Opinions(*map(log_softmax, said)))
+    specialist = Specialist(habits)
+    opinions = [specialist.opinions(logits, one, e.graph, counted=True) for one, e, logits in judged]
     examples = [example for _, example, _ in judged]
     alone, together = (
-        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (Pool(), UNLABELLED)
+        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (Pool(), specialist.pool)
     )
     worse = bool(judged) and (together.ac1 < alone.ac1 or together.loss > alone.loss)
-    return None if worse else Specialised(Specialist(habits), together)
+    return None if worse else Specialised(specialist, together)
 
 
 def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat
 from data.incident import Incident
 from gnn.features import Graph
 from gnn.habits import FILE as HABITS
-from gnn.habits import Habits, load_habits, save_habits
+from gnn.habits import MEAN, Habits, load_habits, save_habits
 from gnn.trees import FILE as TREES
 from gnn.trees import Trees, load_trees, save_trees
 
@@ -73,18 +73,21 @@ class Specialist:
     trees: Trees | None = None
     pool: Pool = UNLABELLED
 
-    def opinions(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Opinions:
+    def opinions(
+        self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph, counted: bool = False
+    ) -> Opinions:
         """What each says of an incident with at least one service; who knows nothing calls all alike.
 
         Args:
             logits: the network's, calibrated: (S,).
             incident: what is ranked.
             graph: its features.
+            counted: the habits count it among the past incidents; it is judged by the others.
         """
         nothing = np.zeros(len(incident.services))
-        surprises = self.habits.surprises(incident)
+        surprises = self.habits.surprises(incident, counted)
         forest, boosted = self.trees.scores(incident, graph, surprises) if self.trees else (nothing, nothing)
-        said = (logits, forest, boosted, surprises[:, 1])
+        said = (logits, forest, boosted, surprises[:, MEAN])
         return Opinions(*map(log_softmax, said))
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:

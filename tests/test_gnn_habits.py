@@ -14,7 +14,7 @@ from gnn.checkpoint import read_card
 from gnn.features import featurize
 from gnn.fit import FitJob, TrainingError, fit
 from gnn.graph_ranker import load_ranker
-from gnn.habits import FILE, Habits, HabitsError, load_habits, raised_in, save_habits
+from gnn.habits import FILE, MEAN, Habits, HabitsError, load_habits, raised_in, save_habits
 from gnn.model import ModelConfig
 from gnn.specialist import UNLABELLED, Specialist, log_softmax
 from gnn.train import TrainConfig
@@ -49,20 +49,20 @@ def habits(past: list[Incident]) -> Habits:
 def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(habits: Habits) -> None:
     new, usual = -math.log(0.5 / 21), -math.log(20.5 / 21)
     now = noisy(99, log("stock", "disk full"), log("stock", "disk full"), log("cart", "slow"))
-    assert habits.surprise(now) == pytest.approx([0.0, usual / 3, new / 3, usual])
+    assert habits.surprises(now)[:, MEAN] == pytest.approx([0.0, usual / 3, new / 3, usual])
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
-    assert habits.surprise(loud)[2] == pytest.approx(new)
+    assert habits.surprises(loud)[2, MEAN] == pytest.approx(new)
     assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
     signs = habits.signs("stock", raised_in(loud)["stock"])
     assert [sign.name for sign in signs][:2] == ["log error a up", "log error b up"]
-    unheard = Habits().surprise(now)
+    unheard = Habits().surprises(now)[:, MEAN]
     assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
 
 
 def test_who_calls_makes_another_sign() -> None:
     slow = [AlertEvent("stock", "trace", "get", "PD", caller) for caller in ("cart", "mail")]
     known = Habits.of([incident(number, slow[0]) for number in range(20)])
-    first, second = (known.surprise(incident(99, one))[2] for one in slow)
+    first, second = (known.surprises(incident(99, one))[2, MEAN] for one in slow)
     assert second > first + 1.0
 
 
@@ -71,7 +71,7 @@ def test_what_a_known_root_raises_is_no_habit_of_it(past: list[Incident]) -> Non
     assert "cart" not in Habits.of(rooted).past
     assert Habits.of(rooted).past["mail"] == 20
     now = noisy(99, log("cart", "slow"))
-    assert Habits.of([*past, *rooted]).surprise(now)[1] == Habits.of(past).surprise(now)[1]
+    assert Habits.of([*past, *rooted]).surprises(now)[1, MEAN] == Habits.of(past).surprises(now)[1, MEAN]
 
 
 def test_a_past_incident_is_judged_by_the_others(past: list[Incident]) -> None:
@@ -85,22 +85,22 @@ def test_a_past_incident_is_judged_by_the_others(past: list[Incident]) -> None:
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 0, 3, 2]])
 def test_order_and_names_do_not_matter(past: list[Incident], order: list[int]) -> None:
     now = noisy(99, log("stock", "disk full"), log("cart", "slow"))
-    before = Habits.of(past).surprise(now)
+    before = Habits.of(past).surprises(now)[:, MEAN]
     moved = replace(now, services=tuple(SERVICES[i] for i in order), alerts=now.alerts[::-1])
-    assert Habits.of(past[::-1]).surprise(moved) == pytest.approx(before[order])
+    assert Habits.of(past[::-1]).surprises(moved)[:, MEAN] == pytest.approx(before[order])
 
     def renamed(one: Incident) -> Incident:
         alerts = tuple(replace(alert, service=f"x-{alert.service}") for alert in one.alerts)
         return replace(one, services=tuple(f"x-{name}" for name in one.services), alerts=alerts)
 
-    assert Habits.of(map(renamed, past)).surprise(renamed(now)) == pytest.approx(before)
+    assert Habits.of(map(renamed, past)).surprises(renamed(now))[:, MEAN] == pytest.approx(before)
 
 
 def test_evidence_without_alerts_has_no_habits(past: list[Incident]) -> None:
     series = {"cart": {"cpu_usage": Series(np.ones(3), np.zeros(3))}}
     silent = replace(incident(0), telemetry=series)
     assert Habits.of([silent]) == Habits()
-    assert not Habits.of(past).surprise(silent).any()
+    assert not Habits.of(past).surprises(silent)[:, MEAN].any()
     assert Habits().knows(Incident("bare", (), {})) == 0.0
 
 
@@ -122,11 +122,11 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: H
     assert load_habits(tmp_path) == habits
     told = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     spoilt: dict[str, Callable[[], str]] = {
-        "not JSON": lambda: "{",
+        "cannot be read": lambda: "{",
         "past.cart": lambda: json.dumps({**told, "past": {"cart": -1}}),
         "where it was not": lambda: json.dumps({**told, "past": {}}),
         "10000": lambda: json.dumps({**told, "past": {"cart": 10**400}}),
-        "not JSON .*digits": lambda: json.dumps({**told, "past": {"cart": 0}}).replace("0", "9" * 5000),
+        "cannot be read .*digits": lambda: json.dumps({**told, "past": {"cart": 0}}).replace("0", "9" * 5000),
         "Extra": lambda: json.dumps({**told, "names": []}),
     }
     for reason, text in spoilt.items():

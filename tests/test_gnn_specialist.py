@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,25 +12,20 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from data.incident import AlertEvent, Incident, Series
-from gnn.batch import Example, examples_of
-from gnn.boosting import Ints, boost
+from gnn.batch import examples_of
 from gnn.checkpoint import read_card
 from gnn.features import featurize
 from gnn.fit import FitJob, fit
-from gnn.forest import grow
 from gnn.graph_ranker import load_ranker
 from gnn.habits import FILE as HABITS
 from gnn.habits import Habits
 from gnn.model import ModelConfig
-from gnn.own_system import Labels, choose_pool
+from gnn.own_system import Labels
 from gnn.specialist import (
-    Floats,
-    Opinions,
     Pool,
     Specialist,
     load_specialist,
     log_softmax,
-    pooled,
     save_specialist,
 )
 from gnn.train import TrainConfig
@@ -225,72 +219,6 @@ def test_what_belongs_together_is_held_aside_together(history: list[Incident]) -
     }
 
 
-def cases(count: int) -> list[Example]:
-    graph = featurize(incident(0))
-    return [Example(graph, np.eye(6, dtype=np.float32)[number % 6], "", "") for number in range(count)]
-
-
-def judged(
-    network: list[Floats], forest: list[Floats], boosted: list[Floats], habits: list[Floats] | None = None
-) -> list[Opinions]:
-    silent = [np.full(6, -np.log(6.0))] * len(network)
-    return [Opinions(*each) for each in zip(network, forest, boosted, habits or silent, strict=True)]
-
-
-def test_who_knows_better_is_heard_more() -> None:
-    examples = cases(60)
-    rng = np.random.default_rng(0)
-    right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
-    guess = [log_softmax(rng.normal(size=6)) for _ in examples]
-    heard, _ = choose_pool(judged(guess, right, guess), examples)
-    assert heard.forest > 2 * max(heard.network, heard.boosted)
-    heard, _ = choose_pool(judged(guess, guess, right), examples)
-    assert heard.boosted > 2 * max(heard.network, heard.forest)
-    ignored, rating = choose_pool(judged(right, guess, guess), examples)
-    assert ignored.network > 2 * max(ignored.forest, ignored.boosted)
-    assert rating.ac1 >= np.mean(
-        [example.is_root[s.argmax()] for s, example in zip(right, examples, strict=True)]
-    )
-    wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
-    assert choose_pool(judged(right, wrong, wrong, wrong), examples)[0] == Pool()
-    heard, _ = choose_pool(judged(guess, guess, guess, right), examples)
-    assert heard.habits > 2 * max(heard.network, heard.forest, heard.boosted)
-
-
-def test_a_pool_is_as_sure_as_it_is_right() -> None:
-    examples = cases(3000)
-    rng = np.random.default_rng(0)
-    pale = [log_softmax(0.3 * (2.0 * example.is_root + rng.gumbel(size=6))) for example in examples]
-    nothing = [log_softmax(np.zeros(6)) for _ in examples]
-    pool, rating = choose_pool(judged(nothing, pale, nothing), examples)
-    said = [np.exp(log_softmax(pooled(each, pool))).max() for each in judged(nothing, pale, nothing)]
-    assert np.mean(said) == pytest.approx(rating.ac1, abs=0.05)
-
-
-def test_trees_that_harm_when_heard_fully_are_heard_a_little() -> None:
-    examples = cases(20)
-    roots = [int(example.is_root.argmax()) for example in examples]
-    network, forest = np.zeros((20, 6)), np.zeros((20, 6))
-    for number, root in enumerate(roots):
-        rival, other = (root + 1) % 6, (root + 2) % 6
-        if number < 3:  # what the network knows, the forest does not
-            network[number, root], forest[number, root] = 2.0, -3.0
-        else:  # the forest brings the root nearer to the first place, and somebody else into it
-            network[number, rival], forest[number, root], forest[number, other] = 6.0, 2.0, 2.5
-    said = [[log_softmax(row) for row in rows] for rows in (network, forest, np.zeros((20, 6)))]
-    heard, rating = choose_pool(judged(*said), examples)
-    assert heard.forest > 0.0
-    assert rating.ac1 == 3 / 20
-
-
-def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
-    examples = cases(10)
-    right = [log_softmax(4.0 * example.is_root) for example in examples]
-    nothing = [log_softmax(np.zeros(6)) for _ in examples]
-    pool, _ = choose_pool(judged(nothing, nothing, right), examples)
-    assert 0.5 < pool.boosted < 2.0
-
-
 def test_boosted_trees_alone_are_heard_too(specialist: Specialist) -> None:
     one = incident(5)
     graph = featurize(one)
@@ -325,32 +253,6 @@ def test_trees_are_told_what_stands_out() -> None:
     assert np.mean([SERVICES[i] in one.root_causes for i, one in zip(found, asked, strict=True)]) > 0.9
 
 
-def crowd(sizes: Sequence[int]) -> tuple[Ints, Floats, Floats]:
-    """Which incident each service is of, its target, and a column that tells the root; given the sizes."""
-    rng = np.random.default_rng(0)
-    incident_of = np.repeat(np.arange(len(sizes)), sizes)
-    target = np.concatenate([np.eye(size)[rng.integers(size)] for size in sizes])
-    return incident_of, target, (rng.normal(size=len(target)) + 4.0 * target)[:, None]
-
-
-def test_boosted_trees_end_about_as_sure_as_they_may_be() -> None:
-    incident_of, target, rows = crowd([5] * 60)
-    trees = boost(rows, target, incident_of, 1)
-    score = trees.predict(rows)[:, 0].reshape(60, 5)
-    chances = np.exp([log_softmax(row) for row in score])[target.reshape(60, 5) > 0]
-    assert 0.9 < chances.mean() < 0.995
-    assert np.array_equal(boost(rows, target, incident_of, 1).value, trees.value)
-    assert not np.array_equal(boost(rows, target, incident_of, 2).value, trees.value)
-
-
-def test_what_all_services_of_an_incident_share_teaches_boosted_trees_nothing() -> None:
-    sizes = np.random.default_rng(1).integers(2, 9, size=60)
-    incident_of, target, _ = crowd(sizes.tolist())
-    shared = np.stack([sizes, np.random.default_rng(2).normal(size=60)], axis=1)[incident_of]
-    trees = boost(shared.astype(float), target, incident_of, 1)
-    assert np.abs(trees.predict(shared)).max() < 1e-6
-
-
 def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> None:
     pairs = [one.labelled([*one.root_causes, SERVICES[(n + 1) % 6]]) for n, one in enumerate(history)]
     second = [
@@ -363,24 +265,6 @@ def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> Non
         chances = np.exp(log_softmax(grown.scores(one, featurize(one), habits.surprises(one)).boosted))
         for service in one.root_causes:
             assert chances[SERVICES.index(service)] == pytest.approx(0.5, abs=0.15)
-
-
-def test_boosted_trees_of_one_service_say_nothing() -> None:
-    alone = boost(np.zeros((1, 2)), np.ones(1), np.zeros(1, dtype=np.int64), 0)
-    assert np.allclose(alone.predict(np.zeros((3, 2))), 0.0)
-
-
-def test_a_forest_read_as_arrays_says_what_scikit_learn_says() -> None:
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    rng = np.random.default_rng(0)
-    rows, classes = rng.normal(size=(80, 6)), rng.integers(0, 3, 80).astype(np.int32)
-    settings = {"n_estimators": 7, "min_samples_leaf": 2, "max_features": 0.5, "bootstrap": True}
-    model = ExtraTreesClassifier(**settings, random_state=3).fit(rows, classes)
-    forest = grow(rows, classes, 4, 3, columns=0.5, trees=7)
-    asked = rng.normal(size=(50, 6))
-    assert np.allclose(forest.predict(asked)[:, :3], model.predict_proba(asked))
-    assert not forest.predict(asked)[:, 3].any()
 
 
 def test_names_that_are_not_known_say_nothing(history: list[Incident]) -> None:

@@ -130,7 +130,7 @@ def train(
     learnt by heart, too, and count as far as they help on incidents held aside. With [bold]--healthy[/bold]
     no label is needed: on simulated faults held aside, of your system and of other worlds, the result is
     never worse than the start. Nor does [bold]--history[/bold] need any: on lists of alerts, what past
-    incidents of your system had in common stops counting. [bold]--teacher[/bold], named several times, makes
+    incidents of your system had in common counts little. [bold]--teacher[/bold], named several times, makes
     one ranker of several.
     Several processes or machines: put
     [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].

@@ -214,28 +214,19 @@ def _refuse_beside_healthy(asked: TrainRequest) -> None:
     """Only one thing is learnt at a time: what a system is like in health, or what its labels say."""
     if asked.init is None:
         raise SettingsError("--healthy adapts a checkpoint: name one with --init")
-    for name in ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience"):
-        if getattr(asked, name):
-            option = name.replace("_", "-")
-            raise SettingsError(
-                f"--{option}: not together with --healthy; train with --init on its result afterwards"
-            )
+    _refuse_beside(
+        "healthy", asked, ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
+    )
 
 
 def _refuse_beside_history(asked: TrainRequest, given: Collection[str]) -> None:
     """Habits are of one system: that of the labels, or the one that a checkpoint is to serve."""
-    for name in ("episodes_from", "simulate", "teacher", "healthy"):
-        if getattr(asked, name):
-            option = name.replace("_", "-")
-            raise SettingsError(
-                f"--{option}: not together with --history; train first, then name its result with --init"
-            )
+    _refuse_beside("history", asked, ("episodes_from", "simulate", "teacher"))
     if not asked.incidents and asked.init is None:
         raise SettingsError("--history: name what it should be known beside, --init DIR or --incidents FILE")
     for name in () if asked.incidents else _TRAINS:
         if name in given:
-            option = name.replace("_", "-")
-            raise SettingsError(f"--{option}: on --history alone nothing is trained; leave it away")
+            raise SettingsError(f"{_option(name)}: on --history alone nothing is trained; leave it away")
 
 
 def _told_apart(
@@ -254,11 +245,19 @@ def _told_apart(
 
 def _refuse_beside_teachers(asked: TrainRequest) -> None:
     """Pupils start from fresh weights and learn from episodes and worlds only."""
-    for name in ("incidents", "init", "healthy"):
+    _refuse_beside("teacher", asked, ("incidents", "init", "healthy"))
+
+
+def _refuse_beside(option: str, asked: TrainRequest, others: Sequence[str]) -> None:
+    for name in others:
         if getattr(asked, name):
             raise SettingsError(
-                f"--{name}: not together with --teacher; train with --init on its result afterwards"
+                f"{_option(name)}: not together with --{option}; use one, then the other with --init"
             )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _keep(path: Path, asked: TrainRequest) -> None:
@@ -284,9 +283,8 @@ def _unfinished(folder: Path, asked: TrainRequest, given: Collection[str]) -> Tr
             continue
         if name not in _FREE:
             shown = getattr(kept, name)
-            option = name.replace("_", "-")
             raise SettingsError(
-                f"--{option}: the training in {folder} was started with {shown}; leave it away"
+                f"{_option(name)}: the training in {folder} was started with {shown}; leave it away"
             )
         changed[name] = getattr(asked, name)
     return kept.model_copy(update=changed)

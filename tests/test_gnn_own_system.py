@@ -1,0 +1,76 @@
+"""Laws of how much each opinion counts: as far as it knows better on cases that none had seen."""
+
+import numpy as np
+import pytest
+
+from data.incident import Incident
+from gnn.batch import Example
+from gnn.features import featurize
+from gnn.own_system import choose_pool
+from gnn.specialist import Floats, Opinions, Pool, log_softmax, pooled
+
+
+def cases(count: int) -> list[Example]:
+    graph = featurize(Incident("any", tuple("abcdef"), {}))
+    return [Example(graph, np.eye(6, dtype=np.float32)[number % 6], "", "") for number in range(count)]
+
+
+def judged(
+    network: list[Floats], forest: list[Floats], boosted: list[Floats], habits: list[Floats] | None = None
+) -> list[Opinions]:
+    silent = [np.full(6, -np.log(6.0))] * len(network)
+    return [Opinions(*each) for each in zip(network, forest, boosted, habits or silent, strict=True)]
+
+
+def test_who_knows_better_is_heard_more() -> None:
+    examples = cases(60)
+    rng = np.random.default_rng(0)
+    right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
+    guess = [log_softmax(rng.normal(size=6)) for _ in examples]
+    heard, _ = choose_pool(judged(guess, right, guess), examples)
+    assert heard.forest > 2 * max(heard.network, heard.boosted)
+    heard, _ = choose_pool(judged(guess, guess, right), examples)
+    assert heard.boosted > 2 * max(heard.network, heard.forest)
+    ignored, rating = choose_pool(judged(right, guess, guess), examples)
+    assert ignored.network > 2 * max(ignored.forest, ignored.boosted)
+    assert rating.ac1 >= np.mean(
+        [example.is_root[s.argmax()] for s, example in zip(right, examples, strict=True)]
+    )
+    wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
+    assert choose_pool(judged(right, wrong, wrong, wrong), examples)[0] == Pool()
+    heard, _ = choose_pool(judged(guess, guess, guess, right), examples)
+    assert heard.habits > 2 * max(heard.network, heard.forest, heard.boosted)
+
+
+def test_a_pool_is_as_sure_as_it_is_right() -> None:
+    examples = cases(3000)
+    rng = np.random.default_rng(0)
+    pale = [log_softmax(0.3 * (2.0 * example.is_root + rng.gumbel(size=6))) for example in examples]
+    nothing = [log_softmax(np.zeros(6)) for _ in examples]
+    pool, rating = choose_pool(judged(nothing, pale, nothing), examples)
+    said = [np.exp(log_softmax(pooled(each, pool))).max() for each in judged(nothing, pale, nothing)]
+    assert np.mean(said) == pytest.approx(rating.ac1, abs=0.05)
+
+
+def test_trees_that_harm_when_heard_fully_are_heard_a_little() -> None:
+    examples = cases(20)
+    roots = [int(example.is_root.argmax()) for example in examples]
+    network, forest = np.zeros((20, 6)), np.zeros((20, 6))
+    for number, root in enumerate(roots):
+        rival, other = (root + 1) % 6, (root + 2) % 6
+        if number < 3:  # what the network knows, the forest does not
+            network[number, root], forest[number, root] = 2.0, -3.0
+        else:  # the forest brings the root nearer to the first place, and somebody else into it
+            network[number, rival], forest[number, root], forest[number, other] = 6.0, 2.0, 2.5
+    said = [[log_softmax(row) for row in rows] for rows in (network, forest, np.zeros((20, 6)))]
+    heard, rating = choose_pool(judged(*said), examples)
+    assert heard.forest > 0.0
+    assert rating.ac1 == 3 / 20
+
+
+def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
+    examples = cases(10)
+    right = [log_softmax(4.0 * example.is_root) for example in examples]
+    nothing = [log_softmax(np.zeros(6)) for _ in examples]
+    pool, _ = choose_pool(judged(nothing, nothing, right), examples)
+    assert 0.5 < pool.boosted < 2.0
