@@ -147,8 +147,11 @@ def accustomed(
     specialist = Specialist(habits)
     opinions = [specialist.opinions(logits, one, e.graph, counted=True) for one, e, logits in judged]
     examples = [example for _, example, _ in judged]
+    deaf = specialist.pool.model_copy(
+        update={"habits": 0.0}
+    )  # else alike: being less sure is no merit of theirs
     alone, together = (
-        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (Pool(), specialist.pool)
+        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (deaf, specialist.pool)
     )
     worse = bool(judged) and (together.ac1 < alone.ac1 or together.loss > alone.loss)
     return None if worse else Specialised(specialist, together)

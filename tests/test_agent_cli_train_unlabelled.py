@@ -171,13 +171,14 @@ def test_one_file_may_hold_labelled_and_other_past_incidents(
     root: str, heard: bool, nowhere: Path, alerts: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [json.loads(line) for line in alerts.read_text(encoding="utf-8").splitlines()]
-    lines[-1]["root_causes"] = [root]
+    for line in lines[-4:]:
+        line.update(root_causes=[root], alerts=lines[-1]["alerts"])
     (nowhere / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     options = ["train", "--init", str(start), "--incidents", "all.jsonl", "--history", "all.jsonl"]
     assert answer([*options, "--history", "past.jsonl", "--out", "mine", "--json", "mine.json"]) == 0
     card = json.loads((nowhere / "mine.json").read_text(encoding="utf-8"))
-    assert card["trained_on"] == {"shop": 1}
-    assert card["history"] == ({"shop": 12} if heard else {})
+    assert card["trained_on"] == {"shop": 4}
+    assert card["history"] == ({"shop": 9} if heard else {})
     assert ("The past incidents are not heard" in capsys.readouterr().err) != heard
 
 
