@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
-from gnn.robust import MAD_TO_SIGMA, among_peers, beyond_peers, carry_forward, longest_gap, nanmedian
+from gnn.robust import (
+    MAD_TO_SIGMA,
+    among_peers,
+    beyond_peers,
+    carry_forward,
+    kth_highest,
+    longest_gap,
+    nanmedian,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +51,7 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
-    "beyond",  # how far it rises above all that its baseline ever was, or a share without one above its peers
+    "beyond",  # how far it rises above what its baseline has ever been for long, or a share above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
     "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
 )
@@ -144,7 +152,7 @@ def deviations(block: Stack) -> Deviations:
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
-        usual = _usual(block)
+        usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         each = _metric_statistics(block, z)  # (M, S, K)
         if usual is not None:
@@ -166,7 +174,7 @@ def deviations(block: Stack) -> Deviations:
     return Deviations(out, over_time)
 
 
-class _Usual(NamedTuple):
+class Usual(NamedTuple):
     """What each metric of each service usually is."""
 
     center: Floats  # (M, S, 1)
@@ -177,22 +185,21 @@ class _Usual(NamedTuple):
         return np.asarray(np.arcsinh((points - self.center) / self.spread))
 
 
-def _usual(block: Stack) -> _Usual | None:
-    """From each metric's own baseline; None without any baseline."""
+def usual_of(block: Stack) -> Usual:
+    """From each metric's own baseline, of at least one point."""
     past = block.baseline
-    if past.shape[2] == 0:
-        return None
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
     least = 0.05 * np.abs(np.nan_to_num(center)) + floor_of(block)[..., None]
-    return _Usual(center, np.maximum(np.nan_to_num(spread), least))
+    return Usual(center, np.maximum(np.nan_to_num(spread), least))
 
 
-def _beyond(block: Stack, usual: _Usual) -> Floats:
-    """How far the highest point is above the highest of the baseline: (M, S)."""
-    highest = np.nanmax(block.incident, axis=2) - np.nanmax(block.baseline, axis=2)
-    return np.asarray(np.arcsinh(np.maximum(np.nan_to_num(highest / usual.spread[..., 0]), 0.0)))
+def _beyond(block: Stack, usual: Usual) -> Floats:
+    """How far the incident is above all but the odd point of the baseline: (M, S)."""
+    above = kth_highest(block.incident, 2, least=3) - kth_highest(block.baseline, 3, least=10)
+    above[~np.isfinite(above)] = 0.0
+    return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
 def floor_of(block: Stack) -> Floats:

@@ -12,7 +12,8 @@ import numpy as np
 
 from data.channels import Channel, ChannelMap
 from data.incident import Floats, Incident, Series
-from gnn.deviation import AGES, SHARES
+from gnn.deviation import AGES, SHARES, stack
+from gnn.drift import DRIFTING, LATENCY, Mask, page_course, paged_channels, quiet_points
 from gnn.habits import Habits, raised_in
 from gnn.pieces import Piece
 from gnn.topology import calls_of
@@ -21,6 +22,7 @@ from gnn.twins import Twins, twins
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _RECENT_S = 3600.0
+_STAYS = 0.5  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
 _ENOUGH = 10  # past incidents that say what is unusual
 _RARE = 0.1  # share of them up to which what is raised is worth a sentence
 _CHANGED = {
@@ -29,7 +31,7 @@ _CHANGED = {
     Channel.UPTIME: "process started",
 }
 _MEASURED = frozenset(Channel) - AGES
-_FELT = frozenset({Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL})
+_FELT = frozenset({Channel.ERROR, *LATENCY})
 _UNWEIGHED: Mapping[Piece, float] = {}
 
 
@@ -115,7 +117,8 @@ class _Witness:
             far = math.copysign(_NOTABLE * spread, worst - center)
             since = self._since(series, lambda value: (value - center) / far >= 1.0)
             change = f"{name} went from {center:.3g} to {worst:.3g}"
-            return z, f"{change} ({min(z, 999):.0f} deviations){since}"
+            drift = self._drift(series, center, worst) if channel in DRIFTING else ""
+            return z, f"{change} ({min(z, 999):.0f} deviations){since}{drift}"
         first, last = now[0], now[-1]
         least = 0.2 * abs(first) + 1e-3
         if abs(last - first) > least:
@@ -140,6 +143,28 @@ class _Witness:
             return f", since point {onset + 1} of {len(points)}"
         # The past before the first observation is not known.
         return f", since tick {seen[onset].sim_tick}" + (" or before" if onset == 0 else "")
+
+    def _drift(self, series: Series, center: float, worst: float) -> str:
+        """Says that a metric deviates nearly as much at the points at which the page is quiet."""
+        page = self._incident.page
+        if page is None or len(series.incident) != len(self._quiet):
+            return ""
+        calm = _known(series.incident[self._quiet])
+        stays = calm and (median(calm) - center) / (worst - center) >= _STAYS
+        return f", much the same while {page.service} is well" if stays else ""
+
+    @cached_property
+    def _quiet(self) -> Mask:
+        """The points at which the paging service is well, of a page that comes and goes: (T,) or empty."""
+        page = self._incident.page
+        if not page or not page.metric or page.service not in self._incident.services:
+            return np.zeros(0, bool)
+        block = stack(self._incident, self._channel_map)
+        if not block.baseline.size:
+            return np.zeros(0, bool)
+        row = self._incident.services.index(page.service)
+        quiet = quiet_points(page_course(block, row, paged_channels(page)))
+        return quiet if quiet.any() else np.zeros(0, bool)
 
     def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
         """Center and spread of the latest value of a metric among all services that have it."""

@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, default_channel_map
-from data.incident import Incident, Page
+from data.incident import Incident
 from gnn.alerts import ALERT_COLUMNS, alert_columns
 from gnn.course import course_of
 from gnn.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
+from gnn.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.topology import Calls, calls_of, echoes, structure
 from gnn.twins import twins
 
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 4
+FEATURE_VERSION = 5
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
@@ -46,7 +47,7 @@ _INSIDE = [
     )
 ]
 _SAME = 0.9  # cosine above which an address and a service are taken for one
-_ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, Channel.LATENCY_MID, Channel.LATENCY_TAIL)]
+_ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, *LATENCY)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
@@ -95,24 +96,29 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     """
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
-    statistics, over_time = deviations(block)
     index = {name: i for i, name in enumerate(incident.services)}
     has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
     mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
+    page = incident.page
+    page_row = index.get(page.service) if page else None
+    kind = paged_channels(page)
+    felt = page_course(block, page_row, kind) if mode == 0 and page_row is not None else None  # (T,)
+    if felt is not None and page and page.metric:
+        block = renewed(block, quiet_points(felt))
+    statistics, over_time = deviations(block)
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
     calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time)
     edge_attr = _call_columns(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
-    page = incident.page
-    page_row = index.get(page.service) if page else None
-    kind = _paged_channels(page, np.asarray(statistics[..., 0].any(axis=0)))
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
     if mode == 0:
+        if kind == LATENCY and statistics[:, CHANNEL_INDEX[Channel.LATENCY_MID], _HAS].any():
+            kind = LATENCY[:1]  # many tails are long; it is the culprit that is slow for most
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
-        rhythm = _rhythm(paged, page_row)
+        rhythm = _rhythm(np.maximum(paged, 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
         aligned = np.maximum(paged @ rhythm, 0.0)
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset
@@ -181,34 +187,9 @@ def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Flo
     return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
-def _paged_channels(page: Page | None, measured: npt.NDArray[np.bool_]) -> tuple[Channel, ...]:
-    """The channels of the kind of metric that paged; errors and latency when that is not known.
-
-    Args:
-        page: what paged.
-        measured: (C,) which channels the system has; tail latency stands in for the typical one.
-    """
-    metric = (page.metric or "").lower() if page else ""
-    if any(word in metric for word in ("avail", "err", "success", "5xx")):
-        return (Channel.ERROR,)
-    middle = Channel.LATENCY_MID, Channel.LATENCY_TAIL
-    latency = middle[:1] if measured[CHANNEL_INDEX[Channel.LATENCY_MID]] else middle[1:]
-    if any(word in metric for word in ("lat", "dur", "time")):
-        return latency
-    return (Channel.ERROR, *middle)
-
-
-def _rhythm(paged: Floats, page: int | None) -> Floats:
-    """How much each point in time counts: as much as the paging service deviates at it, else everybody: (T,).
-
-    Args:
-        paged: (S, T) deviation over time on the kind of metric that paged.
-        page: row of the paging service; without one the whole system sets the rhythm.
-    """
-    ticks = paged.shape[1]
-    weight = np.maximum(paged[page] if page is not None else paged, 0.0)
-    weight = weight if page is not None else weight.sum(axis=0)
-    return weight / weight.sum() if weight.sum() > 0 else np.full(ticks, 1.0 / max(ticks, 1))
+def _rhythm(felt: Floats) -> Floats:
+    """How much each point in time counts: as much as is felt at it: (T,)."""
+    return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
 def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:
@@ -227,7 +208,7 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], chann
     if incident.call_telemetry:
         pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
         measured, _ = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map))
-        latency = [CHANNEL_INDEX[Channel.LATENCY_MID], CHANNEL_INDEX[Channel.LATENCY_TAIL]]
+        latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
         slow = measured[:, latency, _UP].max(axis=1)
         for row, (caller, callee) in enumerate(pairs):
             edge = position.get((index[caller], index[callee]))

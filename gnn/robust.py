@@ -50,6 +50,16 @@ def beyond_peers(values: Floats) -> Floats:
     return np.asarray(np.nan_to_num(np.arcsinh(20.0 * (known - other)), posinf=0.0, neginf=0.0))
 
 
+def kth_highest(values: Floats, k: int, least: int) -> Floats:
+    """The `k`-th highest of each series with at least `least` points, else its highest: (M, S, T) → (M, S).
+
+    What `k` points reach, no odd one decides. -inf where nothing is known.
+    """
+    ordered = np.sort(np.where(np.isfinite(values), values, -np.inf), axis=2)
+    rank = np.where(np.isfinite(values).sum(axis=2, keepdims=True) >= least, k, 1)
+    return np.asarray(np.take_along_axis(ordered, values.shape[2] - rank, axis=2)[..., 0])
+
+
 def nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:
     """`np.nanmedian` along one axis, many times faster on the small blocks of a small graph."""
     ordered = np.sort(values, axis=axis)  # NaN last

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import ALERT_KINDS, Incident
+from gnn.robust import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _SUPPORT = 3  # incidents that a token must occur in to be worth a column
 _MOST = 3000  # columns; the most frequent tokens win
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,7 @@ def _deviations(incident: Incident) -> dict[str, dict[str, float]]:
     past = _sorted([series.baseline for _, _, series in named])
     now = _sorted([series.incident for _, _, series in named])
     median, level = _median(past), np.abs(_median(past))
-    spread = np.maximum(
-        _MAD_TO_SIGMA * _median(np.sort(np.abs(past - median[:, None]), axis=1)), 0.05 * level
-    )
+    spread = np.maximum(MAD_TO_SIGMA * _median(np.sort(np.abs(past - median[:, None]), axis=1)), 0.05 * level)
     known = np.isfinite(past)
     mean = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     deviation = np.where(known, past - mean[:, None], 0.0)

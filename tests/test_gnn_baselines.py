@@ -137,6 +137,18 @@ def test_traversal_looks_only_at_the_metric_that_paged_and_at_its_worst_point():
     assert TraversalRanker().rank(shop(telemetry, page=Page("web", "availability"))).services == ("cache",)
 
 
+def test_traversal_holds_a_page_against_plain_mads_of_ten_points_and_any_departure_from_a_constant():
+    telemetry = {
+        "web": {"availability": series(99.0, baseline=2 * [99.9, 99.8, 99.7, 100.0, 99.9])},
+        "api": {"availability": series(99.9, baseline=10 * [100.0])},
+        "db": {"availability": series(99.9, baseline=10 * [100.0])},
+        "cache": {"availability": series(100.0, baseline=10 * [99.0])},
+    }
+    ranking = TraversalRanker().rank(shop(telemetry, page=Page("web", "availability")))
+    mad = 1.4826 * 0.1
+    assert scores(ranking) == pytest.approx({"db": 0.9 / mad + 10 + 10})
+
+
 def test_traversal_ends_on_cycles_and_starts_anywhere_without_a_page():
     telemetry = {name: {"latency_p99": series(4.0)} for name in ("a", "b", "c")}
     ring = {"a": ["b"], "b": ["c", "b"], "c": ["a"]}

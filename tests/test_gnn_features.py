@@ -67,6 +67,21 @@ def test_renaming_the_services_changes_nothing() -> None:
         assert np.array_equal(before.edge_index, after.edge_index)
 
 
+def test_how_far_an_incident_is_beyond_its_past_is_not_for_odd_points_to_decide() -> None:
+    past = 5 * [0.09, 0.1, 0.11, 0.1]
+    points = {
+        "once": ([0.1, 0.9, 0.1, 0.1], past),
+        "twice": ([0.1, 0.9, 0.9, 0.1], past),
+        "spiky past": ([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, *past[2:]]),
+        "two points": ([0.1, 0.9], past),
+    }
+    for name, (now, before) in points.items():
+        series = Series(np.array(now), np.array(before))
+        (row,) = featurize(Incident(name, ("a",), {"a": []}, {"a": {"latency_p99_s": series}})).x
+        beyond = row[COLUMN["latency_tail.beyond"]]
+        assert beyond == 0.0 if name == "once" else beyond > 1.0, name
+
+
 def test_labels_are_not_read() -> None:
     for incident in incidents():
         blind = incident.labelled(())

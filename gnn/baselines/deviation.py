@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from data.channels import Channel, default_channel_map
 from data.incident import Incident, Series
+from gnn.robust import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 
 MIN_BASELINE = 3  # points from which a healthy past means something
 MIN_PEERS = 3  # services from which being different means something
 
-_MAD_TO_SIGMA = 1.4826  # makes the MAD of a normal distribution its standard deviation
 _FLOOR = 0.05  # of what is typical for the metric: a smaller spread is taken for rounding
 
 
@@ -79,7 +79,7 @@ def _from_past(columns: Mapping[str, Series]) -> dict[str, Floats]:
     for service, center in centers.items():
         points = columns[service].incident
         if known(points).size:
-            spread = _MAD_TO_SIGMA * float(np.median(np.abs(pasts[service] - center)))
+            spread = MAD_TO_SIGMA * float(np.median(np.abs(pasts[service] - center)))
             scale = max(spread, _FLOOR * abs(center), _FLOOR * typical)
             found[service] = _in_units_of(scale, points - center)
     return found
@@ -95,7 +95,7 @@ def _among_peers(columns: Mapping[str, Series]) -> dict[str, Floats]:
         return {}
     values = np.array(list(latest.values()))
     center = float(np.median(values))
-    spread = _MAD_TO_SIGMA * float(np.median(np.abs(values - center)))
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(values - center)))
     distances = _in_units_of(max(spread, _FLOOR * abs(center)), values - center)
     return {service: distances[[index]] for index, service in enumerate(latest)}
 

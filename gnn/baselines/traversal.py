@@ -5,21 +5,23 @@ blame the deepest: that which has no abnormal callee itself. MicroHECL (Liu et a
 the same way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel
+from data.channels import Channel, default_channel_map
 from data.incident import Incident
-from gnn.baselines.deviation import alert_counts, point_deviations
+from gnn.baselines.deviation import alert_counts, known, point_deviations
 from gnn.baselines.order import ranked
 from gnn.ranker import Ranking
+from gnn.robust import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 
 THRESHOLD = 5.0  # MADs above which a service is abnormal
+MIN_PAST = 10  # points from which a baseline has a MAD
 
 _LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
 _PAGED = {"latency": _LATENCY, "availability": (Channel.ERROR,)}
@@ -29,8 +31,10 @@ class TraversalRanker:
     """Scores the ends of abnormal paths by the deviations summed on the path; no other service is ranked.
 
     Deviations are those of the metric kind that paged, at the point at which it is worst at the paging
-    service. Without a page every abnormal service that no abnormal service calls starts a path, over
-    latency and errors both, at the point at which all services together are worst. On a list of alerts any
+    service, in plain MADs of at least ten baseline points, as published; from a baseline that never moves any
+    departure is abnormal. Without a page, of which the source says nothing, every abnormal service that no
+    abnormal service calls starts a path, over latency and errors both, at the point at which all services
+    together are worst, and no spread counts for less than 5 % of what is typical. On a list of alerts any
     alert makes abnormal.
     """
 
@@ -62,7 +66,11 @@ def _entries(calls: nx.DiGraph) -> set[str]:
 def _at_worst_point(incident: Incident) -> dict[str, float]:
     """Each service's mean deviation over the metrics of the paged kind at the incident's worst point."""
     paged = incident.page.metric if incident.page else None
-    found = point_deviations(incident, _PAGED.get(paged or "", (*_LATENCY, Channel.ERROR)))
+    channels = _PAGED.get(paged or "", (*_LATENCY, Channel.ERROR))
+    found = point_deviations(incident, channels)
+    if incident.page:
+        for service, metrics in _in_mads(incident, channels).items():
+            found[service].update(metrics)
     length = max((points.size for metrics in found.values() for points in metrics.values()), default=1)
     mean = {
         service: np.mean([_padded(points, length) for points in metrics.values()], axis=0)
@@ -73,6 +81,21 @@ def _at_worst_point(incident: Incident) -> dict[str, float]:
     watched = mean[page] if page in mean else np.sum([np.zeros(length), *mean.values()], axis=0)
     worst = int(np.argmax(watched))
     return {service: float(mean[service][worst]) if service in mean else 0.0 for service in incident.services}
+
+
+def _in_mads(incident: Incident, channels: Collection[Channel]) -> dict[str, dict[str, Floats]]:
+    """Deviations in plain MADs, {service: {metric: (T,)}}, of metrics with enough of a past."""
+    found: dict[str, dict[str, Floats]] = {service: {} for service in incident.services}
+    for service in incident.services:
+        for metric, series in incident.telemetry.get(service, {}).items():
+            meaning, past = default_channel_map()(metric), known(series.baseline)
+            if meaning is None or meaning.channel not in channels or past.size < MIN_PAST:
+                continue
+            center = float(np.median(past))
+            spread = MAD_TO_SIGMA * float(np.median(np.abs(past - center)))
+            worse = (series.incident - center) * (-1.0 if meaning.inverted else 1.0)
+            found[service][metric] = worse / spread if spread else np.where(worse > 0, 2 * THRESHOLD, 0.0)
+    return found
 
 
 def _padded(points: Floats, length: int) -> Floats:
