@@ -59,7 +59,7 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
     """
     chosen = np.isin(block.channel, [CHANNEL_INDEX[channel] for channel in channels])
     paged = Stack(block.incident[chosen], block.baseline[chosen], block.channel[chosen], block.floor[chosen])
-    if not len(paged.channel):
+    if not paged.incident.size:
         return np.zeros(block.incident.shape[2])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are metrics that are not measured

@@ -61,6 +61,13 @@ def test_the_page_is_followed_on_the_metric_that_stands_out_most():
     assert not page_course(block, 0, [Channel.ERROR]).any()
 
 
+@pytest.mark.parametrize("points", [(), (np.nan,), (np.nan, np.nan), (5.0,)], ids=str)
+def test_a_page_is_ranked_however_little_is_measured(points):
+    telemetry = {"web": {"latency_p99": series(*points), "requests": series()}}
+    for page in (("web", "latency"), ("web", "availability"), ("cart", "latency"), ("gone", "latency")):
+        assert len(make_ranker("gnn").rank(shop(telemetry, page)).services) == 3
+
+
 def drifted():
     """Cart has been slow since long; search is slow while web is."""
     calm, sometimes, always = series(1, 1, 1, 1, 1), series(1, 6, 6, 1, 1), series(6, 6, 6, 6, 6)
