@@ -51,7 +51,7 @@ STATISTICS = (
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event
     "gone",  # share of points that vanished against the baseline
-    "beyond",  # how far it rises above what its baseline has ever been for long, or a share above its peers
+    "beyond",  # how far it rises above its baseline, odd points apart, or a share without one above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
     "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
 )

@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from data.channels import Channel
 from data.incident import Page
-from gnn.deviation import CHANNEL_INDEX, Stack, usual_of
-from gnn.robust import nanmedian
+from gnn.deviation import CHANNEL_INDEX, Stack, floor_of, usual_of
+from gnn.robust import kth_highest, nanmedian
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# Robust sigmas, as asinh, that the page must reach at its worst: less may be noise.
-_LOUD = float(np.arcsinh(3.0))
-_QUIET = 0.5  # a point is quiet where the page deviates less than this share of its worst
+_LOUD = float(np.arcsinh(3.0))  # robust sigmas, as asinh: less may be noise
+_QUIET = 0.5  # of the loudest: a point is quiet below both
+_ENOUGH = 2  # quiet points that say where a metric is now
+_LONG = 10  # points of an incident from which one loud point may be chance
 
 LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
 # What its callers feel, or do; what happens inside a service may be the cause although it stays the same.
@@ -38,16 +39,18 @@ DRIFTING = frozenset(
 
 def paged_channels(page: Page | None) -> tuple[Channel, ...]:
     """The channels of the kind of metric that paged; errors and latency when that is not known."""
+    return _kind(page) or (Channel.ERROR, *LATENCY)
+
+
+def _kind(page: Page | None) -> tuple[Channel, ...]:
     metric = (page.metric or "").lower() if page else ""
     if any(word in metric for word in ("avail", "err", "success", "5xx")):
         return (Channel.ERROR,)
-    if any(word in metric for word in ("lat", "dur", "time")):
-        return LATENCY
-    return (Channel.ERROR, *LATENCY)
+    return LATENCY if any(word in metric for word in ("lat", "dur", "time")) else ()
 
 
 def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
-    """How the paging service deviates over time, on its metric that stands out most over its own median.
+    """How the paging service deviates over time, on its worst metric of `channels` at each point.
 
     Args:
         block: the telemetry, with a baseline.
@@ -55,35 +58,54 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         channels: those that may have paged.
 
     Returns:
-        (T,) asinh of the robust z, at least 0; NaN where the point is missing, zeros where no such metric is.
+        (T,) asinh of the robust z, at least 0; NaN where the point is missing; zeros without any such metric.
     """
     chosen = np.isin(block.channel, [CHANNEL_INDEX[channel] for channel in channels])
-    paged = Stack(block.incident[chosen], block.baseline[chosen], block.channel[chosen], block.floor[chosen])
-    if not paged.incident.size:
+    metrics = replace(
+        block,
+        incident=block.incident[chosen],
+        baseline=block.baseline[chosen],
+        channel=block.channel[chosen],
+        floor=block.floor[chosen],
+    )
+    if not metrics.incident.size:
         return np.zeros(block.incident.shape[2])
+    own = slice(page, page + 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are metrics that are not measured
-        deviation = usual_of(paged).deviation_of(paged.incident)[:, page]  # (M', T)
-        felt = np.maximum(deviation, 0.0)
-        stands_out = np.nan_to_num(np.nanmax(felt, axis=1) - np.nanmedian(felt, axis=1))
-    return np.asarray(felt[int(np.argmax(stands_out))])
+        row = replace(
+            metrics,
+            incident=metrics.incident[:, own],
+            baseline=metrics.baseline[:, own],
+            floor=floor_of(metrics)[:, 0],  # that depends on all services
+        )
+        return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
 
 
-def quiet_points(course: Floats) -> Mask:
+def quiet_points(block: Stack, row: int, page: Page | None) -> Mask:
     """At which points users feel little, of a page that comes and goes: (T,), none where it is always there.
 
+    Which points these are is known only where it is known whether errors or latency paged.
+
     Args:
-        course: (T,) how the paging service deviates over time, as `page_course` has it.
+        block: the telemetry; without a baseline no point is quiet.
+        row: of the paging service.
+        page: what paged.
     """
-    loudest = np.nanmax(course, initial=0.0)
-    return np.asarray((course < _QUIET * loudest) & (loudest >= _LOUD))
+    if not block.baseline.shape[2]:
+        return np.zeros(block.incident.shape[2], bool)
+    course = page_course(block, row, _kind(page))
+    loudest = float(kth_highest(course[None, None], 2, least=_LONG)[0, 0]) if len(course) else 0.0
+    quiet = course < min(_QUIET * loudest, _LOUD)
+    return np.asarray(quiet & (loudest >= _LOUD) & (quiet.sum() >= _ENOUGH))
 
 
 def renewed(block: Stack, quiet: Mask) -> Stack:
     """Moves baselines to where each metric is at the quiet points; errors and latency only upwards.
 
     A baseline is often hours older than the incident: traffic has changed, a function has been slow for a
-    while. A page that comes and goes tells such drift from symptoms; without quiet points nothing is moved.
+    while. A page that comes and goes tells such drift from symptoms; without quiet points nothing is moved. A
+    culprit that is bad for most of the time before its users feel it is taken for drift, too.
 
     Args:
         block: the telemetry, with a baseline.

@@ -10,19 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.channels import Channel, ChannelMap
+from data.channels import Channel, ChannelMap, Meaning
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES, stack
-from gnn.drift import DRIFTING, LATENCY, Mask, page_course, paged_channels, quiet_points
+from gnn.drift import DRIFTING, LATENCY, Mask, quiet_points
 from gnn.habits import Habits, raised_in
 from gnn.pieces import Piece
+from gnn.robust import MAD_TO_SIGMA
 from gnn.topology import calls_of
 from gnn.twins import Twins, twins
 
 _MOST = 4  # sentences a candidate
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _RECENT_S = 3600.0
-_STAYS = 0.5  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
+_STAYS = 0.8  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
 _ENOUGH = 10  # past incidents that say what is unusual
 _RARE = 0.1  # share of them up to which what is raised is worth a sentence
 _CHANGED = {
@@ -36,6 +37,7 @@ _UNWEIGHED: Mapping[Piece, float] = {}
 
 
 class _Deviation(NamedTuple):
+    fresh: bool  # no drift
     weight: float
     strength: float
     sentence: str
@@ -72,6 +74,7 @@ class _Witness:
         habits: Habits | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
+        self._paging = incident.page.service if incident.page else None
         self._habits, self._raised = habits, raised_in(incident) if habits else {}
         self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
@@ -99,7 +102,9 @@ class _Witness:
                 weight = self._weights.get(Piece("channel", service, meaning.channel), 0.0)
                 strength, sentence = self._deviation(name, series, meaning.channel)
                 if strength >= _NOTABLE:
-                    found.append(_Deviation(weight, strength, sentence))
+                    drifts = self._drifts(series, meaning)
+                    also = f", much the same while {self._paging} is well" if drifts else ""
+                    found.append(_Deviation(not drifts, weight, strength, sentence + also))
         return found
 
     def _deviation(self, name: str, series: Series, channel: Channel) -> tuple[float, str]:
@@ -117,8 +122,7 @@ class _Witness:
             far = math.copysign(_NOTABLE * spread, worst - center)
             since = self._since(series, lambda value: (value - center) / far >= 1.0)
             change = f"{name} went from {center:.3g} to {worst:.3g}"
-            drift = self._drift(series, center, worst) if channel in DRIFTING else ""
-            return z, f"{change} ({min(z, 999):.0f} deviations){since}{drift}"
+            return z, f"{change} ({min(z, 999):.0f} deviations){since}"
         first, last = now[0], now[-1]
         least = 0.2 * abs(first) + 1e-3
         if abs(last - first) > least:
@@ -144,27 +148,28 @@ class _Witness:
         # The past before the first observation is not known.
         return f", since tick {seen[onset].sim_tick}" + (" or before" if onset == 0 else "")
 
-    def _drift(self, series: Series, center: float, worst: float) -> str:
-        """Says that a metric deviates nearly as much at the points at which the page is quiet."""
-        page = self._incident.page
-        if page is None or len(series.incident) != len(self._quiet):
-            return ""
-        calm = _known(series.incident[self._quiet])
-        stays = calm and (median(calm) - center) / (worst - center) >= _STAYS
-        return f", much the same while {page.service} is well" if stays else ""
+    def _drifts(self, series: Series, meaning: Meaning) -> bool:
+        """Whether a metric is nearly as far from its past while the paging service is well."""
+        past, now = _known(series.baseline), _known(series.incident)
+        calm = _known(series.incident[self._quiet[: len(series.incident)]]) if len(self._quiet) else []
+        if meaning.channel not in DRIFTING or len(past) < 3 or not calm:
+            return False
+        center = median(past)
+        worst = max(now, key=lambda value: abs(value - center))
+        moved = median(calm) - center
+        better = moved > 0 if meaning.inverted else moved < 0
+        if better and meaning.channel is not Channel.TRAFFIC:
+            return False
+        return abs(moved) >= _STAYS * abs(worst - center) and moved * (worst - center) > 0
 
     @cached_property
     def _quiet(self) -> Mask:
         """The points at which the paging service is well, of a page that comes and goes: (T,) or empty."""
         page = self._incident.page
-        if not page or not page.metric or page.service not in self._incident.services:
-            return np.zeros(0, bool)
-        block = stack(self._incident, self._channel_map)
-        if not block.baseline.size:
+        if not page or page.service not in self._incident.services:
             return np.zeros(0, bool)
         row = self._incident.services.index(page.service)
-        quiet = quiet_points(page_course(block, row, paged_channels(page)))
-        return quiet if quiet.any() else np.zeros(0, bool)
+        return quiet_points(stack(self._incident, self._channel_map), row, page)
 
     def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
         """Center and spread of the latest value of a metric among all services that have it."""
@@ -227,7 +232,8 @@ class _Witness:
             traced = any(
                 alert.service == service and alert.kind == "trace" for alert in self._incident.alerts
             )
-            self._hurt[service] = traced or bool(self._deviations(service, _FELT))
+            felt = self._deviations(service, _FELT)
+            self._hurt[service] = traced or any(deviation.fresh for deviation in felt)
         return self._hurt[service]
 
 
@@ -246,7 +252,7 @@ def _center_and_spread(points: Sequence[float], channel: Channel) -> tuple[float
     # Both are exact; the one is quick for a handful of points, the other for thousands.
     middle = median if len(points) < 200 else np.median
     center = float(middle(points))
-    mad = 1.4826 * float(middle([abs(value - center) for value in points]))
+    mad = MAD_TO_SIGMA * float(middle([abs(value - center) for value in points]))
     return center, max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
 
 

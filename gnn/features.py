@@ -102,9 +102,10 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     page = incident.page
     page_row = index.get(page.service) if page else None
     kind = paged_channels(page)
-    felt = page_course(block, page_row, kind) if mode == 0 and page_row is not None else None  # (T,)
-    if felt is not None and page and page.metric:
-        block = renewed(block, quiet_points(felt))
+    felt = None  # (T,) at the paging service
+    if mode == 0 and page_row is not None:
+        felt = page_course(block, page_row, kind)
+        block = renewed(block, quiet_points(block, page_row, page))
     statistics, over_time = deviations(block)
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
@@ -115,8 +116,9 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
     if mode == 0:
-        if kind == LATENCY and statistics[:, CHANNEL_INDEX[Channel.LATENCY_MID], _HAS].any():
-            kind = LATENCY[:1]  # many tails are long; it is the culprit that is slow for most
+        if kind == LATENCY:  # many tails are long; it is the culprit that is slow for most
+            has_middle = statistics[:, CHANNEL_INDEX[Channel.LATENCY_MID], _HAS].any()
+            kind = LATENCY[:1] if has_middle else LATENCY[1:]
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
         rhythm = _rhythm(np.maximum(paged, 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
         aligned = np.maximum(paged @ rhythm, 0.0)

@@ -16,6 +16,7 @@ from data.errors import SchemaError
         ("availability_Average", Channel.ERROR),
         ("http_server_request_duration_p99", Channel.LATENCY_TAIL),
         ("latency_Average", Channel.LATENCY_MID),
+        ("in_edge_destination_50_max_s", Channel.LATENCY_TAIL),
         ("trace_excl_p90_us", Channel.OWN_LATENCY),
         ("PodClientLatencyP95(s)", Channel.CLIENT_LATENCY),
         ("dest_qps", Channel.TRAFFIC),
@@ -30,6 +31,7 @@ from data.errors import SchemaError
         ("last_deployment_sha", None),
         ("node_cpu_usage", None),
         ("moon_phase", None),
+        ("in_edge_destination_requests", None),
     ],
 )
 def test_names_mean_what_they_say(name: str, channel: Channel | None) -> None:

@@ -147,6 +147,9 @@ def test_traversal_holds_a_page_against_plain_mads_of_ten_points_and_any_departu
     ranking = TraversalRanker().rank(shop(telemetry, page=Page("web", "availability")))
     mad = 1.4826 * 0.1
     assert scores(ranking) == pytest.approx({"db": 0.9 / mad + 10 + 10})
+    telemetry["db"]["success_rate"] = series(np.nan, baseline=10 * [100.0])
+    again = TraversalRanker().rank(shop(telemetry, page=Page("web", "availability")))
+    assert scores(again) == scores(ranking), "what is never measured counts for nothing"
 
 
 def test_traversal_ends_on_cycles_and_starts_anywhere_without_a_page():

@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.channels import Channel, default_channel_map
+from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
-from gnn.deviation import stack
-from gnn.drift import page_course, quiet_points, renewed
+from gnn.deviation import CHANNEL_INDEX, stack
+from gnn.drift import quiet_points, renewed
 from gnn.evidence import explain
 from gnn.features import SERVICE_FEATURES, featurize
 from gnn.rankers import make_ranker
 
 CALM = [0.9, 1.0, 1.1] * 5
-LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
-COMES_AND_GOES = np.array([0.0, 4.0, 4.0, 0.0])
+COMES_AND_GOES = (1, 9, 9, 1)
 
 
 def series(*incident, times=1.0):
@@ -27,10 +26,14 @@ def shop(telemetry, page=("web", "latency")):
     return Incident("shop", tuple(graph), graph, telemetry, page=Page(*page))
 
 
-def moved(metric, points, course=COMES_AND_GOES):
-    """By how much the baseline of `metric` moves."""
-    block = stack(shop({"web": {metric: points}}), default_channel_map())
-    return renewed(block, quiet_points(np.asarray(course))).baseline[0, 0, 0] - block.baseline[0, 0, 0]
+def moved(metric, points, page=COMES_AND_GOES):
+    """By how much the baseline of `metric` at cart moves, beside a web whose latency is `page`."""
+    block = stack(
+        shop({"web": {"latency_avg": series(*page)}, "cart": {metric: points}}), default_channel_map()
+    )
+    row = block.channel.tolist().index(CHANNEL_INDEX[default_channel_map()(metric).channel])
+    after = renewed(block, quiet_points(block, 0, Page("web", "latency")))
+    return after.baseline[row, 1, 0] - block.baseline[row, 1, 0]
 
 
 def test_latency_and_errors_move_up_traffic_either_way_and_what_is_inside_not_at_all():
@@ -42,23 +45,36 @@ def test_latency_and_errors_move_up_traffic_either_way_and_what_is_inside_not_at
 def test_only_quiet_points_say_what_is_usual_now():
     assert moved("latency_p99", series(1, 9, 9, 1)) == 0.0
     assert moved("latency_p99", series(3, 9, 9, np.nan)) == 2.0
+    assert moved("latency_p99", series(3, 3, 9), (1, 1, 9)) == 2.0
 
 
 @pytest.mark.parametrize(
-    "course",
-    [(4, 4, 4, 4), (0, 1, 1, 0), (0, 0, 0, 0), (4, np.nan, np.nan, 4), (np.nan,) * 4, ()],
-    ids=["always loud", "noise", "never loud", "quiet unseen", "unseen", "no points"],
+    "page",
+    [
+        (9, 9, 9, 9),
+        (1, 1.2, 1.2, 1),
+        (1, 1, 1, 1),
+        (2, 9, 9, 2),
+        (1, 9, 9, 9),
+        (9, np.nan, np.nan, 9),
+        (np.nan,) * 4,
+        (1, 1, 1, 1, 1, 1, 1, 1, 1, 9),
+    ],
+    ids=["loud", "noise", "well", "never well", "one quiet", "quiet unseen", "unseen", "one loud of many"],
 )
-def test_a_page_without_loud_and_quiet_points_moves_nothing(course):
-    assert moved("latency_p99", series(*[5.0] * len(course)), course) == 0.0
+def test_a_page_that_does_not_come_and_go_moves_nothing(page):
+    assert moved("latency_p99", series(*[5.0] * len(page)), page) == 0.0
 
 
-def test_the_page_is_followed_on_the_metric_that_stands_out_most():
-    telemetry = {"web": {"latency_p50": series(3, 3, 3, 3), "latency_p99": series(1, 6, np.nan, 1)}}
+def test_a_page_is_there_while_any_metric_of_its_kind_is_bad():
+    telemetry = {"web": {"latency_p50": series(9, 9, 9, 9), "latency_p99": series(1, 3, 3, 1)}}
     block = stack(shop(telemetry), default_channel_map())
-    course = page_course(block, 0, LATENCY)
-    assert course[0] == course[3] == 0.0 and course[1] > 3.0 and np.isnan(course[2])
-    assert not page_course(block, 0, [Channel.ERROR]).any()
+    assert not quiet_points(block, 0, Page("web", "latency")).any()
+    del telemetry["web"]["latency_p50"]
+    block = stack(shop(telemetry), default_channel_map())
+    assert quiet_points(block, 0, Page("web", "latency")).tolist() == [True, False, False, True]
+    for unknown in (Page("web", None), Page("web", "slo"), Page("web", "availability"), None):
+        assert not quiet_points(block, 0, unknown).any()
 
 
 @pytest.mark.parametrize("points", [(), (np.nan,), (np.nan, np.nan), (5.0,)], ids=str)
@@ -68,27 +84,50 @@ def test_a_page_is_ranked_however_little_is_measured(points):
         assert len(make_ranker("gnn").rank(shop(telemetry, page)).services) == 3
 
 
-def drifted():
-    """Cart has been slow since long; search is slow while web is."""
+def drifted(metric="latency_avg"):
+    """Cart has been slow since long, and is hardly asked any more; search is slow while web is."""
     calm, sometimes, always = series(1, 1, 1, 1, 1), series(1, 6, 6, 1, 1), series(6, 6, 6, 6, 6)
     return shop(
         {
-            "web": {"latency_avg": series(1, 3, 3, 1, 1), "requests": calm},
-            "cart": {"latency_avg": always, "requests": calm},
-            "search": {"latency_avg": sometimes, "requests": calm},
+            "web": {metric: series(1, 3, 3, 1, 1), "requests": calm},
+            "cart": {metric: always, "requests": series(0.1, 0.1, 0.1, 0.1, 0.1)},
+            "search": {metric: sometimes, "requests": calm},
         }
     )
 
 
-def test_a_service_that_is_slow_all_the_time_looks_healthy_beside_a_page_that_comes_and_goes():
-    _, cart, search = featurize(drifted()).x[:, SERVICE_FEATURES.index("latency_mid.up")]
+@pytest.mark.parametrize(
+    ("metric", "channel"), [("latency_avg", "latency_mid"), ("latency_p99", "latency_tail")]
+)
+def test_a_service_that_is_slow_all_the_time_looks_healthy_beside_a_page_that_comes_and_goes(metric, channel):
+    x = featurize(drifted(metric)).x
+    _, cart, search = x[:, SERVICE_FEATURES.index(f"{channel}.up")]
     assert cart == pytest.approx(0.0, abs=1e-6) and search > 2.0
+    contrast = x[:, SERVICE_FEATURES.index("contrast")]
+    assert contrast == pytest.approx(x[:, SERVICE_FEATURES.index(f"{channel}.timing")])
 
 
 def test_evidence_says_what_stays_the_same_while_the_page_is_quiet():
     told = explain(drifted(), ("cart", "search"), default_channel_map())
-    assert told["cart"][0].endswith("since point 1 of 5, much the same while web is well")
+    assert [sentence.endswith(", much the same while web is well") for sentence in told["cart"][:2]] == [
+        True
+    ] * 2
     assert told["search"][0].endswith("since point 2 of 5")
+    assert told["search"][-1] == "1 of 1 callers are degraded too: web"
+
+
+def test_evidence_takes_for_drift_what_the_ranker_does():
+    one, other = series(6, 11, 11, 6, 6), series(0.2, 0.2, 0.2, 0.2, 0.2)
+    incident = drifted()
+    telemetry = {**incident.telemetry, "cart": {"latency_avg": one}, "search": {"latency_avg": other}}
+    told = explain(replace(incident, telemetry=telemetry), ("cart", "search"), default_channel_map())
+    assert not any("much the same" in sentence for sentences in told.values() for sentence in sentences)
+
+
+def test_a_caller_that_has_drifted_is_no_victim():
+    incident = replace(drifted(), call_graph={"web": ["cart"], "cart": ["search"], "search": []})
+    told = explain(incident, ("search",), default_channel_map())["search"]
+    assert not any("degraded" in sentence for sentence in told)
 
 
 def test_without_knowing_what_paged_nothing_is_taken_for_drift():

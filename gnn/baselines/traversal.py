@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 THRESHOLD = 5.0  # MADs above which a service is abnormal
 MIN_PAST = 10  # points from which a baseline has a MAD
+_DUST = 1e-9  # of a value: what rounding leaves
 
 _LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
 _PAGED = {"latency": _LATENCY, "availability": (Channel.ERROR,)}
@@ -31,11 +32,11 @@ class TraversalRanker:
     """Scores the ends of abnormal paths by the deviations summed on the path; no other service is ranked.
 
     Deviations are those of the metric kind that paged, at the point at which it is worst at the paging
-    service, in plain MADs of at least ten baseline points, as published; from a baseline that never moves any
-    departure is abnormal. Without a page, of which the source says nothing, every abnormal service that no
-    abnormal service calls starts a path, over latency and errors both, at the point at which all services
-    together are worst, and no spread counts for less than 5 % of what is typical. On a list of alerts any
-    alert makes abnormal.
+    service, in plain MADs where there are ten baseline points, as published; from a baseline that never moves
+    any departure for the worse is abnormal. With a shorter past, and without a page, of which the source says
+    nothing, no spread counts for less than 5 % of what is typical. Without a page every abnormal service that
+    no abnormal service calls starts a path, over latency and errors both, at the point at which all services
+    together are worst. On a list of alerts any alert makes abnormal.
     """
 
     name = "traversal"
@@ -68,7 +69,7 @@ def _at_worst_point(incident: Incident) -> dict[str, float]:
     paged = incident.page.metric if incident.page else None
     channels = _PAGED.get(paged or "", (*_LATENCY, Channel.ERROR))
     found = point_deviations(incident, channels)
-    if incident.page:
+    if incident.page and incident.page.service in found:
         for service, metrics in _in_mads(incident, channels).items():
             found[service].update(metrics)
     length = max((points.size for metrics in found.values() for points in metrics.values()), default=1)
@@ -89,12 +90,15 @@ def _in_mads(incident: Incident, channels: Collection[Channel]) -> dict[str, dic
     for service in incident.services:
         for metric, series in incident.telemetry.get(service, {}).items():
             meaning, past = default_channel_map()(metric), known(series.baseline)
-            if meaning is None or meaning.channel not in channels or past.size < MIN_PAST:
+            measured = past.size >= MIN_PAST and known(series.incident).size
+            if meaning is None or meaning.channel not in channels or not measured:
                 continue
             center = float(np.median(past))
             spread = MAD_TO_SIGMA * float(np.median(np.abs(past - center)))
             worse = (series.incident - center) * (-1.0 if meaning.inverted else 1.0)
-            found[service][metric] = worse / spread if spread else np.where(worse > 0, 2 * THRESHOLD, 0.0)
+            dust = _DUST * abs(center)
+            constant = np.where(worse > dust, 2 * THRESHOLD, 0.0)
+            found[service][metric] = worse / spread if spread > dust else constant
     return found
 
 
