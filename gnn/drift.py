@@ -53,12 +53,13 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
     """How the paging service deviates over time, on its worst metric of `channels` at each point.
 
     Args:
-        block: the telemetry, with a baseline.
+        block: the telemetry.
         page: row of the paging service.
         channels: those that may have paged.
 
     Returns:
-        (T,) asinh of the robust z, at least 0; NaN where the point is missing; zeros without any such metric.
+        (T,) asinh of the robust z, at least 0; NaN where the point is missing; zeros without a metric or a
+        baseline.
     """
     chosen = np.isin(block.channel, [CHANNEL_INDEX[channel] for channel in channels])
     metrics = replace(
@@ -68,7 +69,7 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         channel=block.channel[chosen],
         floor=block.floor[chosen],
     )
-    if not metrics.incident.size:
+    if not metrics.incident.size or not metrics.baseline.size:
         return np.zeros(block.incident.shape[2])
     own = slice(page, page + 1)
     with warnings.catch_warnings():
@@ -82,20 +83,18 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
 
 
-def quiet_points(block: Stack, row: int, page: Page | None) -> Mask:
+def quiet_points(course: Floats, page: Page | None) -> Mask:
     """At which points users feel little, of a page that comes and goes: (T,), none where it is always there.
 
     Which points these are is known only where it is known whether errors or latency paged.
 
     Args:
-        block: the telemetry; without a baseline no point is quiet.
-        row: of the paging service.
+        course: (T,) how the paging service deviates over time, as `page_course` has it.
         page: what paged.
     """
-    if not block.baseline.shape[2]:
-        return np.zeros(block.incident.shape[2], bool)
-    course = page_course(block, row, _kind(page))
-    loudest = float(kth_highest(course[None, None], 2, least=_LONG)[0, 0]) if len(course) else 0.0
+    if not len(course) or not _kind(page):
+        return np.zeros(len(course), bool)
+    loudest = float(kth_highest(course[None, None], 2, least=_LONG)[0, 0])
     quiet = course < min(_QUIET * loudest, _LOUD)
     return np.asarray(quiet & (loudest >= _LOUD) & (quiet.sum() >= _ENOUGH))
 

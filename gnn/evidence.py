@@ -13,7 +13,7 @@ import numpy as np
 from data.channels import Channel, ChannelMap, Meaning
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES, stack
-from gnn.drift import DRIFTING, LATENCY, Mask, quiet_points
+from gnn.drift import DRIFTING, LATENCY, Mask, page_course, paged_channels, quiet_points
 from gnn.habits import Habits, raised_in
 from gnn.pieces import Piece
 from gnn.robust import MAD_TO_SIGMA
@@ -169,7 +169,8 @@ class _Witness:
         if not page or page.service not in self._incident.services:
             return np.zeros(0, bool)
         row = self._incident.services.index(page.service)
-        return quiet_points(stack(self._incident, self._channel_map), row, page)
+        block = stack(self._incident, self._channel_map)
+        return quiet_points(page_course(block, row, paged_channels(page)), page)
 
     def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
         """Center and spread of the latest value of a metric among all services that have it."""

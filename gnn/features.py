@@ -105,7 +105,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     felt = None  # (T,) at the paging service
     if mode == 0 and page_row is not None:
         felt = page_course(block, page_row, kind)
-        block = renewed(block, quiet_points(block, page_row, page))
+        block = renewed(block, quiet_points(felt, page))
     statistics, over_time = deviations(block)
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 

@@ -147,9 +147,8 @@ def accustomed(
     specialist = Specialist(habits)
     opinions = [specialist.opinions(logits, one, e.graph, counted=True) for one, e, logits in judged]
     examples = [example for _, example, _ in judged]
-    deaf = specialist.pool.model_copy(
-        update={"habits": 0.0}
-    )  # else alike: being less sure is no merit of theirs
+    # Else alike: being less sure is no merit of theirs.
+    deaf = specialist.pool.model_copy(update={"habits": 0.0})
     alone, together = (
         rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (deaf, specialist.pool)
     )

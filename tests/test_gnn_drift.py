@@ -8,22 +8,28 @@ import pytest
 from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
 from gnn.deviation import CHANNEL_INDEX, stack
-from gnn.drift import quiet_points, renewed
+from gnn.drift import page_course, paged_channels, quiet_points, renewed
 from gnn.evidence import explain
 from gnn.features import SERVICE_FEATURES, featurize
 from gnn.rankers import make_ranker
 
 CALM = [0.9, 1.0, 1.1] * 5
+PAGE = Page("web", "latency")
 COMES_AND_GOES = (1, 9, 9, 1)
 
 
-def series(*incident, times=1.0):
-    return Series(np.array(incident, dtype=float), np.array(CALM) * times)
+def series(*incident):
+    return Series(np.array(incident, dtype=float), np.array(CALM))
 
 
-def shop(telemetry, page=("web", "latency")):
+def shop(telemetry, page=PAGE):
     graph = {"web": ["cart", "search"], "cart": [], "search": []}
-    return Incident("shop", tuple(graph), graph, telemetry, page=Page(*page))
+    return Incident("shop", tuple(graph), graph, telemetry, page=page)
+
+
+def quiet(block, page=PAGE):
+    """At which points web is well."""
+    return quiet_points(page_course(block, 0, paged_channels(page)), page)
 
 
 def moved(metric, points, page=COMES_AND_GOES):
@@ -32,7 +38,7 @@ def moved(metric, points, page=COMES_AND_GOES):
         shop({"web": {"latency_avg": series(*page)}, "cart": {metric: points}}), default_channel_map()
     )
     row = block.channel.tolist().index(CHANNEL_INDEX[default_channel_map()(metric).channel])
-    after = renewed(block, quiet_points(block, 0, Page("web", "latency")))
+    after = renewed(block, quiet(block))
     return after.baseline[row, 1, 0] - block.baseline[row, 1, 0]
 
 
@@ -69,18 +75,18 @@ def test_a_page_that_does_not_come_and_go_moves_nothing(page):
 def test_a_page_is_there_while_any_metric_of_its_kind_is_bad():
     telemetry = {"web": {"latency_p50": series(9, 9, 9, 9), "latency_p99": series(1, 3, 3, 1)}}
     block = stack(shop(telemetry), default_channel_map())
-    assert not quiet_points(block, 0, Page("web", "latency")).any()
+    assert not quiet(block).any()
     del telemetry["web"]["latency_p50"]
     block = stack(shop(telemetry), default_channel_map())
-    assert quiet_points(block, 0, Page("web", "latency")).tolist() == [True, False, False, True]
+    assert quiet(block).tolist() == [True, False, False, True]
     for unknown in (Page("web", None), Page("web", "slo"), Page("web", "availability"), None):
-        assert not quiet_points(block, 0, unknown).any()
+        assert not quiet(block, unknown).any()
 
 
 @pytest.mark.parametrize("points", [(), (np.nan,), (np.nan, np.nan), (5.0,)], ids=str)
 def test_a_page_is_ranked_however_little_is_measured(points):
     telemetry = {"web": {"latency_p99": series(*points), "requests": series()}}
-    for page in (("web", "latency"), ("web", "availability"), ("cart", "latency"), ("gone", "latency")):
+    for page in (PAGE, Page("web", "availability"), Page("cart", "latency"), Page("gone", "latency")):
         assert len(make_ranker("gnn").rank(shop(telemetry, page)).services) == 3
 
 

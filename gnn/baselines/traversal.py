@@ -15,6 +15,7 @@ from data.channels import Channel, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, known, point_deviations
 from gnn.baselines.order import ranked
+from gnn.drift import paged_channels
 from gnn.ranker import Ranking
 from gnn.robust import MAD_TO_SIGMA
 
@@ -23,9 +24,6 @@ Floats = npt.NDArray[np.float64]
 THRESHOLD = 5.0  # MADs above which a service is abnormal
 MIN_PAST = 10  # points from which a baseline has a MAD
 _DUST = 1e-9  # of a value: what rounding leaves
-
-_LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
-_PAGED = {"latency": _LATENCY, "availability": (Channel.ERROR,)}
 
 
 class TraversalRanker:
@@ -66,8 +64,7 @@ def _entries(calls: nx.DiGraph) -> set[str]:
 
 def _at_worst_point(incident: Incident) -> dict[str, float]:
     """Each service's mean deviation over the metrics of the paged kind at the incident's worst point."""
-    paged = incident.page.metric if incident.page else None
-    channels = _PAGED.get(paged or "", (*_LATENCY, Channel.ERROR))
+    channels = paged_channels(incident.page)
     found = point_deviations(incident, channels)
     if incident.page and incident.page.service in found:
         for service, metrics in _in_mads(incident, channels).items():
