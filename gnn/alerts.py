@@ -40,7 +40,7 @@ def alert_columns(
         (S, 4) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
     """
     columns = np.zeros((len(index), len(ALERT_COLUMNS)))
-    if not incident.alerts:
+    if not incident.alerts or not index:
         return columns, np.zeros(len(index))
     counts = np.zeros((2, len(index), len(CHANNELS)))  # bad direction, good direction
     rare = np.zeros_like(counts)

@@ -107,17 +107,18 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         felt = page_course(block, page_row, kind)
         block = renewed(block, quiet_points(felt, page))
     statistics, over_time = deviations(block)
+    measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
     calls = calls_of(incident, index)
-    echo, echoed = _fold_addresses(calls, statistics, over_time)
+    echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
     edge_attr = _call_columns(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
     if mode == 0:
         if kind == LATENCY:  # many tails are long; it is the culprit that is slow for most
-            has_middle = statistics[:, CHANNEL_INDEX[Channel.LATENCY_MID], _HAS].any()
+            has_middle = measured[:, CHANNEL_INDEX[Channel.LATENCY_MID]].any()
             kind = LATENCY[:1] if has_middle else LATENCY[1:]
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
         rhythm = _rhythm(np.maximum(paged, 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
@@ -166,19 +167,27 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
 
 
-def _fold_addresses(calls: Calls, statistics: Floats, over_time: Floats) -> tuple[Floats, Floats]:
-    """What an address shows counts for the service behind it, in place; how much each is one: twice (S,)."""
+def _fold_addresses(
+    calls: Calls, statistics: Floats, over_time: Floats, measured: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """What an address shows counts for the service behind it, in place; how much each is one: twice (S,).
+
+    `measured` (S, C): what telemetry tells of each service. Of what both show the greater counts.
+    """
     echo, echoed = np.zeros(len(statistics)), np.zeros(len(statistics))
     if over_time.any():
         felt = np.maximum(over_time[:, _ECHOING], 0.0).reshape(len(statistics), -1)
-        known_inside = np.asarray((statistics[:, _INSIDE, 0] > 0).any(axis=1))
+        known_inside = np.asarray(measured[:, _INSIDE].any(axis=1))
         for address, behind, alike in echoes(calls, felt, known_inside):
             echo[address] = alike
             echoed[behind] = max(echoed[behind], alike)
             if alike > _SAME:
-                statistics[behind] = np.maximum(statistics[behind], statistics[address])
-                over_time[behind] = np.maximum(over_time[behind], over_time[address])
-                statistics[address], over_time[address] = 0.0, 0.0
+                here, there = statistics[behind, :, _HAS] > 0, statistics[address, :, _HAS] > 0
+                both, only = here & there, there & ~here
+                for rows in (statistics, over_time):  # (S, C, ·)
+                    rows[behind, both] = np.maximum(rows[behind, both], rows[address, both])
+                    rows[behind, only] = rows[address, only]
+                    rows[address] = 0.0
     return echo, echoed
 
 

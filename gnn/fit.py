@@ -83,7 +83,7 @@ def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
         if episode.labels is None:
             continue
         seen = episode.before_remedies
-        fault = episode.labels.fault_types[0] if episode.labels.fault_types else ""
+        fault = "+".join(episode.labels.fault_types)
         for length in range(1, min(len(seen), _WINDOWS) + 1):
             window = Incident.from_observations(seen[:length], f"{episode.task.name}@{length - 1}")
             yield window.labelled(
