@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from gnn.batch import Example
+from gnn.folds import folds_of, splits
 from gnn.model import RootCauseNet
 from gnn.train import Epoch, Rating, TrainConfig, rate_scores, score_examples, train
 
 FEW = 100  # labelled groups up to which every one is held aside in turn; above, a fixed share of them is
-_FOLDS = 5
 # How far to go from the start to the network that fits the labels. What lies between two fine-tuned networks
 # forgets less: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -46,8 +46,9 @@ def adapt(
 ) -> Adapted:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
-    Every group is held aside once. A step that ranks these worse than the start is not taken; with fewer than
-    two groups there is nothing to check a step on, and the start is kept.
+    Every group with a root is held aside once, if there is one among the others too. A step that ranks these
+    worse than the start is not taken; with fewer than two groups there is nothing to check a step on, and the
+    start is kept.
 
     Args:
         config: of each training.
@@ -56,13 +57,11 @@ def adapt(
         init: the start, left as it is.
         on_epoch: called after each pass of the final training.
     """
-    order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    folds = [order[group] % _FOLDS for group in groups]
     held_out: list[Example] = []
     scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in STEPS]
-    for fold in sorted(set(folds)) if len(order) > 1 else ():
-        seen = [example for example, its in zip(examples, folds, strict=True) if its != fold]
-        aside = [e for e, its in zip(examples, folds, strict=True) if its == fold and e.is_root.any()]
+    for numbers, others in splits(folds_of(groups)):
+        aside = [examples[number] for number in numbers if examples[number].is_root.any()]
+        seen = [examples[number] for number in others]
         if not any(example.is_root.any() for example in seen):
             continue
         fitted = train(config, seen, init=init)

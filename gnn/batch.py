@@ -20,7 +20,7 @@ class Example(NamedTuple):
     graph: Graph
     is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
     fault: str  # name of the fault family, "" when unknown
-    source: str  # what a split keeps together and a batch keeps in balance
+    source: str  # the system or world; each has the same say in a temperature
     taught: npt.NDArray[np.float32] | None = None  # (S,) of sum 1: what teachers say; None: nobody was asked
 
     @property

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from gnn.batch import Example
 from gnn.features import MODES
+from gnn.softmax import surprise
 
 LEAST = 10  # examples of a mode below which it shares the temperature of all
 _BOUNDS = (np.log(0.25), np.log(10.0))
@@ -60,13 +61,6 @@ def _fit(cases: Sequence[_Case]) -> float:
 
     def loss(log_temperature: float) -> float:
         temperature = np.exp(log_temperature)
-        return float(
-            weights @ [_negative_log_likelihood(case.score / temperature, case.root) for case in cases]
-        )
+        return float(weights @ [surprise(case.score / temperature, case.root) for case in cases])
 
     return round(float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)), 4)
-
-
-def _negative_log_likelihood(logits: npt.NDArray[np.float64], root: npt.NDArray[np.bool_]) -> float:
-    shifted = logits - logits.max()
-    return float(np.log(np.exp(shifted).sum()) - np.log(np.exp(shifted[root]).sum()))

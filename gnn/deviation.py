@@ -46,7 +46,7 @@ STATISTICS = (
     "mean",  # mean deviation over the incident
     "last",  # deviation of the last point
     "onset",  # 1 when it deviates from the first point on, 0 when never
-    "ratio",  # log of incident mean over baseline median
+    "ratio",  # log of incident mean over baseline median, of sizes: grows too where more is better
     "peer",  # robust z of the deviation (with a baseline) or of the level (without) among the services
     "growth",  # asinh of the relative change over the incident window
     "level",  # a share as it is; the recency of an event

@@ -11,7 +11,7 @@ import numpy as np
 
 from gnn.batch import Example
 from gnn.model import RootCauseNet
-from gnn.specialist import log_softmax
+from gnn.softmax import log_softmax
 from gnn.train import score_examples
 
 _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _LOUD = float(np.arcsinh(3.0))  # robust sigmas, as asinh: less may be noise
-_QUIET = 0.5  # of the loudest: a point is quiet below both
+_QUIET = 0.5  # of the loudest, both as asinh: a point is quiet below this and `_LOUD`
 _ENOUGH = 2  # quiet points that say where a metric is now
 _LONG = 10  # points of an incident from which one loud point may be chance
 
@@ -58,8 +58,8 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         channels: those that may have paged.
 
     Returns:
-        (T,) asinh of the robust z, at least 0; NaN where the point is missing; zeros without a metric or a
-        baseline.
+        (T,) asinh of the robust z, at least 0; NaN where the point is missing, or the service lacks such a
+        metric; zeros where every service does.
     """
     chosen = np.isin(block.channel, [CHANNEL_INDEX[channel] for channel in channels])
     metrics = replace(

@@ -40,6 +40,7 @@ class _Deviation(NamedTuple):
     fresh: bool  # no drift
     weight: float
     strength: float
+    worse: bool
     sentence: str
 
 
@@ -100,41 +101,45 @@ class _Witness:
             meaning = self._channel_map(name)
             if meaning is not None and meaning.channel in channels:
                 weight = self._weights.get(Piece("channel", service, meaning.channel), 0.0)
-                strength, sentence = self._deviation(name, series, meaning.channel)
-                if strength >= _NOTABLE:
+                if (told := self._deviation(name, series, meaning)) is not None:
                     drifts = self._drifts(series, meaning)
                     also = f", much the same while {self._paging} is well" if drifts else ""
-                    found.append(_Deviation(not drifts, weight, strength, sentence + also))
+                    sentence = told.sentence + also
+                    found.append(told._replace(fresh=not drifts, weight=weight, sentence=sentence))
         return found
 
-    def _deviation(self, name: str, series: Series, channel: Channel) -> tuple[float, str]:
-        """How strongly a metric deviates and, where that is notable, the sentence about it."""
+    def _deviation(self, name: str, series: Series, meaning: Meaning) -> _Deviation | None:
+        """What is told of a metric that deviates notably."""
         now, past = _known(series.incident), _known(series.baseline)
         if not now:
-            return (_NOTABLE, f"{name} is no longer reported") if past else (0.0, "")
+            return _told(_NOTABLE, True, f"{name} is no longer reported") if past else None
+        bad = -1.0 if meaning.inverted else 1.0
         if len(past) >= 3:
-            center, spread = _center_and_spread(past, channel)
+            center, spread = _center_and_spread(past, meaning.channel)
             worst = max(now, key=lambda value: abs(value - center))
-            z = abs(worst - center) / spread
-            if z < _NOTABLE:
-                return z, ""
+            z = (worst - center) / spread
+            if abs(z) < _NOTABLE:
+                return None
             # Only points on the side of the worst one count.
-            far = math.copysign(_NOTABLE * spread, worst - center)
+            far = math.copysign(_NOTABLE * spread, z)
             since = self._since(series, lambda value: (value - center) / far >= 1.0)
             change = f"{name} went from {center:.3g} to {worst:.3g}"
-            return z, f"{change} ({min(z, 999):.0f} deviations){since}"
+            deviations = f"({min(abs(z), 999):.0f} deviations)"
+            return _told(abs(z), z * bad > 0, f"{change} {deviations}{since}")
         first, last = now[0], now[-1]
-        least = 0.2 * abs(first) + 1e-3
-        if abs(last - first) > least:
-            z = abs(last - first) / (0.1 * abs(first) + 1e-3)
-            since = self._since(series, lambda value: abs(value - first) > least)
-            return z, f"{name} went from {first:.3g} to {last:.3g} in {len(now) - 1} ticks{since}"
-        center, spread = self._peers(name, channel)
-        z = (last - center) / spread
+        spread = 0.1 * abs(first) + 1e-3
+        z = (last - first) / spread
+        if abs(z) >= _NOTABLE:
+            since = self._since(series, lambda value: abs(value - first) / spread >= _NOTABLE)
+            known = np.flatnonzero(np.isfinite(series.incident))
+            ticks = f"in {known[-1] - known[0]} ticks"
+            return _told(abs(z), z * bad > 0, f"{name} went from {first:.3g} to {last:.3g} {ticks}{since}")
+        center, spread = self._peers(name, meaning.channel)
+        z = bad * (last - center) / spread
         if z < _NOTABLE:
-            return z, ""
-        since = self._since(series, lambda value: (value - center) / spread >= _NOTABLE)
-        return z, f"{name} is {last:.3g} where its peers have {center:.3g}{since}"
+            return None
+        since = self._since(series, lambda value: bad * (value - center) / spread >= _NOTABLE)
+        return _told(z, True, f"{name} is {last:.3g} where its peers have {center:.3g}{since}")
 
     def _since(self, series: Series, deviates: Callable[[float], bool]) -> str:
         """Since which point a metric deviates, in words; nothing where there is only one point."""
@@ -234,8 +239,12 @@ class _Witness:
                 alert.service == service and alert.kind == "trace" for alert in self._incident.alerts
             )
             felt = self._deviations(service, _FELT)
-            self._hurt[service] = traced or any(deviation.fresh for deviation in felt)
+            self._hurt[service] = traced or any(deviation.fresh and deviation.worse for deviation in felt)
         return self._hurt[service]
+
+
+def _told(strength: float, worse: bool, sentence: str) -> _Deviation:
+    return _Deviation(fresh=True, weight=0.0, strength=strength, worse=worse, sentence=sentence)
 
 
 def _known(points: Floats) -> list[float]:

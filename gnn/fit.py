@@ -187,7 +187,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         before = rate(init, dev) if init is not None else before
     temperature = _temperatures(scores, unseen, init_card)
     specialised = None
-    logits = [s / temperature[MODES[e.graph.mode]] for s, e in zip(scores, unseen, strict=True)]
+    logits = [s / temperature.get(MODES[e.graph.mode], 1.0) for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
         specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
     if job.history and specialised is None:

@@ -14,6 +14,7 @@ from gnn.evidence import explain
 from gnn.features import MODES, Graph, featurize
 from gnn.habits import Habits
 from gnn.ranker import Candidate, Ranking
+from gnn.softmax import log_softmax
 from gnn.specialist import Specialist, load_specialist
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class GraphRanker:
         if self._specialist:
             root = logits.astype(np.float32)
         order = np.argsort(-root, kind="stable")
-        probability = _softmax(logits)
+        probability = np.exp(log_softmax(logits))
         first = [incident.services[i] for i in order[:_EXPLAINED]]
         evidence = explain(incident, first, self._channel_map, habits=self.habits_for(incident))
         names = (incident.services[i] for i in order.tolist())
@@ -103,7 +104,7 @@ class GraphRanker:
                 names, root[order].tolist(), probability[order].tolist(), strict=True
             )
         )
-        likely = _softmax(family[order[0]]).tolist() if self._families else ()
+        likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
         return Ranking(
             candidates,
             self._name,
@@ -175,8 +176,3 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 
     return GraphRanker(network, card_for(config), "untrained")
-
-
-def _softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    weight = np.exp(np.asarray(logits, dtype=np.float64) - float(np.max(logits)))
-    return np.asarray(weight / weight.sum())

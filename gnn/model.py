@@ -3,10 +3,10 @@
 Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
@@ -15,6 +15,8 @@ from gnn.features import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, 
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
 Temporal = Literal["none", "conv"]
+
+HEADS = 4  # of GATv2's attention; they share the hidden width
 
 
 class ModelConfig(BaseModel):
@@ -33,6 +35,14 @@ class ModelConfig(BaseModel):
         "none", description="what follows the channels over time; 'none': statistics alone tell of it"
     )
     families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.convolution == "gatv2" and self.hidden % HEADS:
+            raise ValueError(
+                f"gatv2 shares its hidden width, {self.hidden}, among {HEADS} heads: choose a multiple"
+            )
+        return self
 
     @property
     def course(self) -> bool:
@@ -218,7 +228,9 @@ def _convolution(config: ModelConfig) -> nn.Module | None:
             SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False), takes_calls=False
         )
     if config.convolution == "gatv2":
-        conv = GATv2Conv(hidden, hidden // 4, heads=4, edge_dim=len(CALL_FEATURES), add_self_loops=False)
+        conv = GATv2Conv(
+            hidden, hidden // HEADS, heads=HEADS, edge_dim=len(CALL_FEATURES), add_self_loops=False
+        )
         return _PlainConv(conv, takes_calls=True)
     return _EdgeConv(hidden) if config.convolution == "edge" else None
 

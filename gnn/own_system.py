@@ -1,7 +1,7 @@
 """Training on the labels of one system: what network, trees and habits say of incidents none has seen."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from data.incident import Incident
 from gnn.batch import Example, has_example
+from gnn.folds import folds_of, splits
 from gnn.habits import Habits
 from gnn.specialist import Floats, Opinions, Pool, Specialist, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
@@ -19,7 +20,6 @@ from gnn.workers import ALONE, Workers
 
 Scores = npt.NDArray[np.float32]
 
-FOLDS = 5
 MANY = 400  # labelled incidents above which a fixed share is held out: each fold would cost a whole training
 _LEAST = 10  # labelled incidents below which there is nothing to choose a pool by
 _ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
@@ -54,8 +54,7 @@ class Labels:
         enough = len(set(groups)) >= _LEAST and len(rooted) >= _LEAST and len(roots) >= _ROOTS
         if len(usable) != len(examples) or not enough or not _one_system(usable):
             return None
-        order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-        return Labels(tuple(usable), tuple(examples), tuple(order[group] % FOLDS for group in groups))
+        return Labels(tuple(usable), tuple(examples), folds_of(groups))
 
     def apart(self, held_out: Sequence[Example]) -> "Labels":
         """The same labels, those that were held out as the one fold held aside; without any as they are."""
@@ -82,7 +81,7 @@ def unseen_scores(
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
-    for aside, seen in _splits(labels.folds):
+    for aside, seen in splits(labels.folds):
         learnt = [labels.examples[number] for number in seen]
         its = [labels.examples[number] for number in aside if labels.examples[number].is_root.any()]
         if its and any(example.is_root.any() for example in learnt):
@@ -117,7 +116,7 @@ def specialise(
     its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
     opinions: list[Opinions] = []
     judged: list[Example] = []
-    for aside, seen in _splits(labels.folds):
+    for aside, seen in splits(labels.folds):
         numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
         if numbers and any(labels.examples[number].is_root.any() for number in seen):
             grown = _grown(labels, seen, seed, history)
@@ -154,15 +153,6 @@ def accustomed(
     )
     worse = bool(judged) and (together.ac1 < alone.ac1 or together.loss > alone.loss)
     return None if worse else Specialised(specialist, together)
-
-
-def _splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """For each fold the numbers in it, and those outside."""
-    for fold in sorted(set(folds)):
-        yield (
-            [number for number, its in enumerate(folds) if its == fold],
-            [number for number, its in enumerate(folds) if its != fold],
-        )
 
 
 def _grown(labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident]) -> Specialist:

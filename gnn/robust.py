@@ -1,6 +1,6 @@
 """Arrays with gaps: medians, gaps themselves, and where a service stands among its peers.
 
-Shapes: M metrics, S services, T points.
+Shapes: M metrics, S services, T points, C columns.
 """
 
 import numpy as np
@@ -58,6 +58,13 @@ def kth_highest(values: Floats, k: int, least: int) -> Floats:
     ordered = np.sort(np.where(np.isfinite(values), values, -np.inf), axis=2)
     rank = np.where(np.isfinite(values).sum(axis=2, keepdims=True) >= least, k, 1)
     return np.asarray(np.take_along_axis(ordered, values.shape[2] - rank, axis=2)[..., 0])
+
+
+def share_below(columns: Floats) -> Floats:
+    """The share of services with less in each column: (S, C) → (S, C)."""
+    ordered = np.sort(columns, axis=0)
+    below = [np.searchsorted(ordered[:, i], columns[:, i]) for i in range(columns.shape[1])]
+    return np.stack(below, axis=1) / max(len(columns), 1)
 
 
 def nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:

@@ -18,6 +18,7 @@ from data.incident import Incident
 from gnn.features import Graph
 from gnn.habits import FILE as HABITS
 from gnn.habits import MEAN, Habits, load_habits, save_habits
+from gnn.softmax import log_softmax
 from gnn.trees import FILE as TREES
 from gnn.trees import Trees, load_trees, save_trees
 
@@ -142,9 +143,3 @@ def load_specialist(folder: Path, pool: Pool) -> Specialist:
         TreesError: the trees are missing, damaged, or made for other features.
     """
     return Specialist(load_habits(folder), load_trees(folder) if pool.hears_trees else None, pool)
-
-
-def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
-    """Log-probabilities (S,) of logits (S,)."""
-    shifted = np.asarray(logits, dtype=float) - float(np.max(logits))
-    return np.asarray(shifted - np.log(np.exp(shifted).sum()))

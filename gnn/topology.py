@@ -144,7 +144,7 @@ def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
 
     The rule of the PetShop benchmark (Hardt et al., CLeaR 2024): from the paging service follow abnormal
     callees; a service without abnormal callees is a candidate. Without a page every abnormal service without
-    abnormal callers starts a path.
+    abnormal callers starts a path; a cycle that only its own services call has no start and scores nothing.
     """
     abnormal = anomaly > _TRAVERSAL_THRESHOLD
     best = np.zeros(calls.services)

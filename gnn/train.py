@@ -17,6 +17,7 @@ from gnn.batch import Batch, Example, collate, drop_channels
 from gnn.losses import counts_of, total_loss
 from gnn.model import ModelConfig, RootCauseNet, Scores
 from gnn.resume import Best, StateFile, fingerprint
+from gnn.softmax import surprise
 from gnn.workers import ALONE, Precision, Workers, pick_device, pick_precision
 
 Floats = npt.NDArray[np.float32]
@@ -175,25 +176,14 @@ def rate_scores(scores: Sequence[npt.NDArray[np.floating]], examples: Sequence[E
     pairs = [(score, example.is_root > 0) for score, example in zip(scores, examples, strict=True)]
     hits = [_first_is_root(score, is_root) for score, is_root in pairs]
     return Rating(
-        float(np.mean(hits)), float(np.mean([_surprise(score, is_root) for score, is_root in pairs]))
+        float(np.mean(hits)), float(np.mean([surprise(score, is_root) for score, is_root in pairs]))
     )
-
-
-def dev_ac1(net: RootCauseNet, examples: Sequence[Example]) -> float:
-    """AC@1 of the network on examples; NaN when none has a root."""
-    return rate(net, examples).ac1
 
 
 def _first_is_root(score: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
     """The chance, over the order of ties, that the first service is a root cause."""
     first = score == score.max()
     return float((first & is_root).sum() / first.sum())
-
-
-def _surprise(score: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
-    """How little of the softmax is on the root causes: its negative logarithm."""
-    shifted = score.astype(float) - score.max()
-    return float(np.log(np.exp(shifted).sum()) - np.log(np.exp(shifted[is_root]).sum()))
 
 
 @torch.no_grad()

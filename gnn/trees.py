@@ -24,6 +24,7 @@ from gnn.boosting import boost
 from gnn.features import SERVICE_FEATURES, Graph
 from gnn.forest import Forest, grow
 from gnn.habits import SURPRISES, Habits
+from gnn.robust import share_below
 from gnn.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -154,15 +155,8 @@ def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence
 def _described(rows: Floats, graph: Graph, usual: Floats, surprises: Floats) -> tuple[Floats, Floats]:
     """Columns of each service (S, ·): its words and the network's features; the same and what stands out."""
     plain = np.hstack([rows, graph.x])
-    strange = [surprises, surprises - surprises.mean(axis=0), _ranks(surprises)]
+    strange = [surprises, surprises - surprises.mean(axis=0), share_below(surprises)]
     return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0), *strange])
-
-
-def _ranks(columns: Floats) -> Floats:
-    """The share of services with less in each column: (S, ·)."""
-    ordered = np.sort(columns, axis=0)
-    less = [np.searchsorted(ordered[:, i], columns[:, i]) for i in range(columns.shape[1])]
-    return np.stack(less, axis=1) / len(columns)
 
 
 def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:

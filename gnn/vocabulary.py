@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import ALERT_KINDS, Incident
-from gnn.robust import MAD_TO_SIGMA
+from gnn.robust import MAD_TO_SIGMA, share_below
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -127,16 +127,16 @@ def _order(incident: Incident) -> Floats:
                 if where is not None and alert.kind in ALERT_KINDS:
                     for column in (0, 1 + ALERT_KINDS.index(alert.kind)):
                         first[where, column] = min(first[where, column], position / len(incident.alerts))
-    earlier = (first[None, :, :] < first[:, None, :]).mean(axis=1) if len(first) <= 500 else first
-    return np.hstack([first, earlier])
+    return np.hstack([first, share_below(first)])
 
 
 def _deviations(incident: Incident) -> dict[str, dict[str, float]]:
     """Service → token → how each of its metrics deviates from its own baseline, under its own name."""
+    services = set(incident.services)
     named = [
         (service, metric, series)
         for service, metrics in incident.telemetry.items()
-        if service in incident.call_graph or service in incident.services
+        if service in services
         for metric, series in metrics.items()
         if len(series.baseline) and len(series.incident)
     ]

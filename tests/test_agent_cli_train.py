@@ -39,6 +39,11 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in load_file(folder / "model.safetensors").items()}
 
 
+def test_a_width_that_attention_cannot_share_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["train", "--simulate", "9", "--convolution", "gatv2", "--hidden", "10"]) == 2
+    assert capsys.readouterr().err == "firewatch: --hidden 10: gatv2 needs a multiple of its 4 heads\n"
+
+
 def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,14 @@ def test_traversal_holds_a_page_against_plain_mads_of_ten_points_and_any_departu
     assert scores(again) == scores(ranking), "what is never measured counts for nothing"
 
 
+def test_traversal_counts_series_from_the_start_of_the_incident():
+    telemetry = {
+        "web": {"latency_p99": series(1.0, 9.0, 9.0, 1.0)},
+        "api": {"latency_p99": series(1.0, 9.0)},  # no longer reported, and bad until then
+    }
+    assert TraversalRanker().rank(shop(telemetry, page=Page("web", "latency"))).services == ("api",)
+
+
 def test_traversal_ends_on_cycles_and_starts_anywhere_without_a_page():
     telemetry = {name: {"latency_p99": series(4.0)} for name in ("a", "b", "c")}
     ring = {"a": ["b"], "b": ["c", "b"], "c": ["a"]}

@@ -78,3 +78,41 @@ def test_metrics_that_weigh_more_are_told_first() -> None:
         weights = {Piece("channel", "a", channel): 1.0}
         first.append(explain(incident, ["a"], default_channel_map(), weights)["a"][0].split()[0])
     assert first == ["cpu", "memory", "latency_p99"]
+
+
+def test_a_metric_that_moves_too_little_is_still_held_against_its_peers() -> None:
+    (told,) = explain(window(0.5, 0.62), ["a"], default_channel_map())["a"]
+    assert told == "http_server_error_rate is 0.62 where its peers have 0.01, since tick 4 or before"
+
+
+def test_ticks_are_counted_between_the_points_that_are_known() -> None:
+    (told,) = sentences(0.01, NAN, NAN, 0.6, baseline=[], name="error_rate")
+    assert told == "error_rate went from 0.01 to 0.6 in 3 ticks, since point 4 of 4"
+
+
+@pytest.mark.parametrize(
+    ("metric", "points", "baseline", "degraded"),
+    [
+        ("latency_p99", [9.0], CALM, True),
+        ("latency_p99", [0.1], CALM, False),  # faster than ever
+        ("latency_p99", [1.0, 0.3], [], False),
+        ("success_rate", [0.5, 1.0], [], False),  # it recovers
+        ("success_rate", [1.0, 0.5], [], True),
+    ],
+)
+def test_only_callers_that_fare_worse_are_degraded(
+    metric: str, points: list[float], baseline: list[float], degraded: bool
+) -> None:
+    telemetry = {"web": {metric: Series(np.array(points), np.array(baseline))}}
+    incident = Incident("x", ("web", "db"), {"web": ["db"]}, telemetry)
+    told = " ".join(explain(incident, ["db"], default_channel_map())["db"])
+    assert ("1 of 1 callers are degraded too: web" in told) == degraded
+
+
+def test_of_what_should_be_high_the_peers_accuse_the_lowest() -> None:
+    rates = {"a": 0.2, "b": 0.99, "c": 0.99, "d": 0.98}
+    telemetry = {
+        name: {"success_rate": Series(np.array([rate]), np.array([]))} for name, rate in rates.items()
+    }
+    told = explain(Incident("x", tuple(rates), {}, telemetry), ["a", "b"], default_channel_map())
+    assert told == {"a": ("success_rate is 0.2 where its peers have 0.985",), "b": ()}

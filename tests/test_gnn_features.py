@@ -234,6 +234,59 @@ def test_what_an_address_shows_counts_for_the_service_behind_it() -> None:
     assert x[2, SERVICE_FEATURES.index("latency_mid.up")] > 0.0
 
 
+@pytest.mark.parametrize("counts", ["shop", "shop.example"])
+def test_what_either_an_address_or_its_service_shows_is_kept(counts: str) -> None:
+    calm, slow = np.full(12, 0.1), np.array([0.1, 0.5, 0.9])
+    telemetry = {name: {"latency_p50": Series(slow, calm)} for name in ("web", "shop", "shop.example")}
+    telemetry["store"] = {"latency_p50": Series(calm[:3], calm)}
+    telemetry["shop"]["latency_p50"] = Series(slow / 2, calm)
+    telemetry[counts]["requests"] = Series(0.1 * slow, 50 * calm)
+    graph = {"web": ["shop", "shop.example"], "shop": ["store"]}
+    x = featurize(Incident("address", tuple(telemetry), graph, telemetry)).x
+    traffic, latency = (x[:, SERVICE_FEATURES.index(name)] for name in ("traffic.mean", "latency_mid.up"))
+    assert latency[1] == latency[0] and not latency[2]
+    assert traffic[1] < -1.0 and not traffic[2]
+
+
+def test_an_alert_beside_series_leaves_their_rhythm_alone() -> None:
+    calm, slow = np.full(12, 0.1), np.array([0.1, 0.9])
+    telemetry = {name: {"latency_p99": Series(slow, calm)} for name in ("web", "db")}
+    incident = Incident("page", ("web", "db"), {"web": ["db"]}, telemetry, page=Page("web", "latency"))
+    alert = AlertEvent("web", "metric", "latency_avg", "up")
+    beside = Incident(
+        "page", ("web", "db"), {"web": ["db"]}, telemetry, alerts=(alert,), page=Page("web", "latency")
+    )
+    aligned = [featurize(one).x[:, SERVICE_FEATURES.index("aligned")] for one in (incident, beside)]
+    assert aligned[0].all()
+    np.testing.assert_array_equal(*aligned)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "bad"),
+    [
+        ("availability", "down", True),
+        ("availability", "up", False),
+        ("availability", None, True),
+        ("cpu", "up", True),
+        ("cpu", "down", False),
+        ("cpu", None, True),
+    ],
+)
+def test_an_alert_is_bad_unless_it_says_that_its_metric_got_better(
+    name: str, direction: str | None, bad: bool
+) -> None:
+    channel = default_channel_map()(name).channel
+    x = featurize(Incident("x", ("a", "b"), {}, alerts=(AlertEvent("a", "metric", name, direction),))).x
+    up, down = (x[0, SERVICE_FEATURES.index(f"{channel}.{name}")] for name in ("up", "down"))
+    assert (up > 0.0, down > 0.0) == (bad, not bad)
+
+
+def test_an_alert_at_nobody_is_no_evidence() -> None:
+    assert (
+        featurize(Incident("x", (), {}, alerts=(AlertEvent("host", "metric", "cpu", "up"),))).x.shape[0] == 0
+    )
+
+
 def test_who_was_silent_for_as_long_before_is_not_missed() -> None:
     gaps = np.array([1.0, 1.0, np.nan, np.nan, np.nan, 1.0, 1.0, 1.0])
     gone = np.full(3, np.nan)

@@ -117,3 +117,9 @@ def test_series_and_alerts_stand_in_for_observations():
     alerts = (AlertEvent("db", "trace", "GET /", direction="500", caller="web"),)
     ranking = HeuristicRanker().rank(Incident("alerts", ("web", "db"), graph, alerts=alerts))
     assert ranking.services == ("db",)
+
+    fell, rose = (
+        AlertEvent(name, "metric", "availability", way) for name, way in (("db", "down"), ("web", "up"))
+    )
+    ranking = HeuristicRanker().rank(Incident("alerts", ("web", "db"), graph, alerts=(fell, rose)))
+    assert ranking.services == ("db",)

@@ -20,7 +20,7 @@ from gnn.fit import FitJob, TrainingError, fit, is_dev, windows_of
 from gnn.graph_ranker import load_ranker
 from gnn.losses import listwise_loss, log_softmax_per_graph
 from gnn.model import Convolution, ModelConfig, RootCauseNet
-from gnn.train import TrainConfig, score_examples, train
+from gnn.train import TrainConfig, rate, score_examples, train
 
 CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "gatv2", "none", "degree")
 SMALL = SimulationConfig(most_services=8)
@@ -128,13 +128,16 @@ def test_training_beats_fresh_weights(examples: list[Example]) -> None:
 
 
 def test_adapting_never_ends_worse_on_what_was_held_out(examples: list[Example]) -> None:
-    from gnn.train import dev_ac1
-
     start = train(tiny(epochs=4), examples[:100])
     dev = examples[100:130]
     misled = [e._replace(is_root=np.roll(e.is_root, 1)) for e in examples[130:150]]
     adapted = train(tiny(epochs=3, learning_rate=0.02), misled, dev, init=start)
-    assert dev_ac1(adapted, dev) >= dev_ac1(start, dev)
+    assert rate(adapted, dev).ac1 >= rate(start, dev).ac1
+
+
+def test_attention_needs_a_width_that_its_heads_can_share() -> None:
+    with pytest.raises(ValueError, match="hidden width, 10, among 4 heads"):
+        ModelConfig(convolution="gatv2", hidden=10)
 
 
 def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:

@@ -16,7 +16,7 @@ from gnn.fit import is_dev
 from gnn.losses import Counts, counts_of, total_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.resume import ResumeError
-from gnn.train import Epoch, TrainConfig, dev_ac1, rate, train
+from gnn.train import Epoch, TrainConfig, rate, train
 from gnn.workers import Workers, pick_device, pick_precision
 
 # Dropout on: what is random must come back, too.
@@ -167,7 +167,7 @@ def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: l
     for labels in (few, misled(few), few[:2]):
         adapted = adapt(CONFIG, labels, [str(number) for number in range(len(labels))], start)
         assert {id(example) for example in adapted.held_out} == {id(example) for example in labels}
-        assert adapted.before.ac1 == pytest.approx(dev_ac1(start, labels))
+        assert adapted.before.ac1 == pytest.approx(rate(start, labels).ac1)
         assert adapted.after.ac1 >= adapted.before.ac1
         assert same(adapted.net, start) == (adapted.step == 0.0)
 

@@ -16,7 +16,7 @@ from data.incident import Incident
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD, read_card
 from gnn.fit import FitJob, fit
-from gnn.model import Convolution, ModelConfig, Temporal
+from gnn.model import HEADS, Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
 from gnn.train import Epoch, TrainConfig
 from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
@@ -114,6 +114,8 @@ def train_ranker(
     for name in _SHAPE if asked.init else ():
         if name in given:
             raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
+    if asked.convolution == "gatv2" and asked.hidden % HEADS:
+        raise SettingsError(f"--hidden {asked.hidden}: gatv2 needs a multiple of its {HEADS} heads")
     if asked.teacher:
         _refuse_beside_teachers(asked)
     if asked.healthy:

@@ -67,19 +67,22 @@ def known(points: Floats) -> Floats:
     return points[np.isfinite(points)]
 
 
+def center_and_mad(points: Floats) -> tuple[float, float]:
+    """The median, and the median distance from it in units of a standard deviation; none may be missing."""
+    center = float(np.median(points))
+    return center, MAD_TO_SIGMA * float(np.median(np.abs(points - center)))
+
+
 def _from_past(columns: Mapping[str, Series]) -> dict[str, Floats]:
     pasts = {service: known(series.baseline) for service, series in columns.items()}
-    centers = {
-        service: float(np.median(past)) for service, past in pasts.items() if past.size >= MIN_BASELINE
-    }
-    if not centers:
+    usual = {service: center_and_mad(past) for service, past in pasts.items() if past.size >= MIN_BASELINE}
+    if not usual:
         return {}
-    typical = float(np.median(np.abs(list(centers.values()))))
+    typical = float(np.median([abs(center) for center, _ in usual.values()]))
     found = {}
-    for service, center in centers.items():
+    for service, (center, spread) in usual.items():
         points = columns[service].incident
         if known(points).size:
-            spread = MAD_TO_SIGMA * float(np.median(np.abs(pasts[service] - center)))
             scale = max(spread, _FLOOR * abs(center), _FLOOR * typical)
             found[service] = _in_units_of(scale, points - center)
     return found
@@ -94,8 +97,7 @@ def _among_peers(columns: Mapping[str, Series]) -> dict[str, Floats]:
     if len(latest) < MIN_PEERS:
         return {}
     values = np.array(list(latest.values()))
-    center = float(np.median(values))
-    spread = MAD_TO_SIGMA * float(np.median(np.abs(values - center)))
+    center, spread = center_and_mad(values)
     distances = _in_units_of(max(spread, _FLOOR * abs(center)), values - center)
     return {service: distances[[index]] for index, service in enumerate(latest)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.channels import Channel, channel_of, default_channel_map
+from data.channels import Channel, default_channel_map
 from data.incident import AlertEvent, Incident, Series
 from data.observation import Observation, Service
 from gnn.ranker import Candidate, Ranking
@@ -158,7 +158,10 @@ def _latest_level(metric: str, series: Series) -> tuple[Channel | None, float]:
 def _alerted_channel(alert: AlertEvent) -> Channel | None:
     if alert.kind == "trace":  # "PD" is a slow call, anything else the code of a failed one
         return Channel.LATENCY_TAIL if alert.direction == "PD" else Channel.ERROR
-    return channel_of(alert.name) if alert.kind == "metric" and alert.direction != "down" else None
+    meaning = default_channel_map()(alert.name) if alert.kind == "metric" else None
+    if meaning is None or alert.direction == ("up" if meaning.inverted else "down"):
+        return None
+    return meaning.channel
 
 
 def _status(error_rate: float, latency_p99_s: float, memory_utilization: float) -> str:

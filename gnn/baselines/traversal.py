@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from data.channels import Channel, default_channel_map
 from data.incident import Incident
-from gnn.baselines.deviation import alert_counts, known, point_deviations
+from gnn.baselines.deviation import alert_counts, center_and_mad, known, point_deviations
 from gnn.baselines.order import ranked
 from gnn.drift import paged_channels
 from gnn.ranker import Ranking
-from gnn.robust import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,7 +70,7 @@ def _at_worst_point(incident: Incident) -> dict[str, float]:
             found[service].update(metrics)
     length = max((points.size for metrics in found.values() for points in metrics.values()), default=1)
     mean = {
-        service: np.mean([_padded(points, length) for points in metrics.values()], axis=0)
+        service: np.mean([_placed(points, length) for points in metrics.values()], axis=0)
         for service, metrics in found.items()
         if metrics
     }
@@ -90,8 +89,7 @@ def _in_mads(incident: Incident, channels: Collection[Channel]) -> dict[str, dic
             measured = past.size >= MIN_PAST and known(series.incident).size
             if meaning is None or meaning.channel not in channels or not measured:
                 continue
-            center = float(np.median(past))
-            spread = MAD_TO_SIGMA * float(np.median(np.abs(past - center)))
+            center, spread = center_and_mad(past)
             worse = (series.incident - center) * (-1.0 if meaning.inverted else 1.0)
             dust = _DUST * abs(center)
             constant = np.where(worse > dust, 2 * THRESHOLD, 0.0)
@@ -99,9 +97,10 @@ def _in_mads(incident: Incident, channels: Collection[Channel]) -> dict[str, dic
     return found
 
 
-def _padded(points: Floats, length: int) -> Floats:
-    """`points`, missing ones 0, aligned with the latest of `length` points."""
-    return np.pad(np.nan_to_num(points), (length - points.size, 0))
+def _placed(points: Floats, length: int) -> Floats:
+    """`points`, missing ones 0, among `length`: series start together, and a lone point is the latest."""
+    missing = length - points.size
+    return np.pad(np.nan_to_num(points), (missing, 0) if points.size == 1 else (0, missing))
 
 
 def _path_sums(calls: nx.DiGraph, starts: set[str], deviation: Mapping[str, float]) -> dict[str, float]:
