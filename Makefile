@@ -121,6 +121,8 @@ ifdef INCIDENTS
 	cp build/adaptation.json checkpoints/results/adaptation.json
 	$(BIN)/python tests/adaptation.py $(INCIDENTS) --cross-validate > build/trained.json
 	cp build/trained.json checkpoints/results/trained.json
+	$(BIN)/python tests/adaptation.py $(INCIDENTS) --unseen > build/unseen.json
+	cp build/unseen.json checkpoints/results/unseen.json
 endif
 	$(BIN)/python -m agent.showcase
 
