@@ -8,9 +8,9 @@ from enum import StrEnum
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import SchemaError
 from data.observation import parse
@@ -49,9 +49,9 @@ class Rule(BaseModel):
     patterns: tuple[re.Pattern[str], ...]
     channel: Channel | Literal[""]
     inverted: bool = False
-    scale: float = 1.0
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     per: str = ""
-    floor: float = 0.0
+    floor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class _RuleFile(BaseModel):
@@ -94,8 +94,10 @@ class ChannelMap:
         return sorted(name for name in set(names) if self(name) is None and name in self._unmapped)
 
     def _look_up(self, name: str) -> Meaning | None:
+        spellings = dict.fromkeys((name, re.sub(r"[.\-/ ]", "_", name)))
         for rule in self._rules:
-            if any(re.search(pattern.pattern, name, re.IGNORECASE) for pattern in rule.patterns):
+            patterns = (pattern.pattern for pattern in rule.patterns)
+            if any(re.search(p, one, re.IGNORECASE) for p in patterns for one in spellings):
                 if not rule.channel:
                     return None
                 return Meaning(rule.channel, rule.inverted, rule.scale, rule.per, rule.floor)
@@ -123,6 +125,8 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     """
     try:
         return _parse_rules(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise SchemaError(str(path), "", "other bytes", "write the rules in UTF-8") from None
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror, "give a readable rule file") from None
 

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data import jsonl
 from data.errors import SchemaError
@@ -137,7 +137,7 @@ class _Meta(BaseModel):
     task_id: str | None
     difficulty: Difficulty
     seed: int
-    max_ticks: int
+    max_ticks: Annotated[int, Field(gt=0)]
     policy: str
     root_causes: tuple[str, ...] = ()
     fault_types: tuple[str, ...] = ()
@@ -160,8 +160,11 @@ def replay(lines: Sequence[Line], where: str) -> Recording:
         except SchemaError as error:
             left_out.append((number, str(error)))
             continue
-        if (action is None) != (not steps):
-            left_out.append((number, "a step before the reset" if action else "a second reset"))
+        if action is None and steps:
+            left_out.append((number, "a second reset: what follows is of another episode"))
+            break
+        if action is not None and not steps:
+            left_out.append((number, "a step before the reset"))
         elif not step.observation.services:
             left_out.append((number, step.error or "the answer shows no services"))
         else:
@@ -185,6 +188,8 @@ def _exchange(exchange: Mapping[str, Any], where: str) -> tuple[Action | None, S
         raise SchemaError(where, "status", status, "the server refused the request")
     step = parse_step(exchange.get("response"), where)
     request = exchange.get("request") or {}
+    if not isinstance(request, dict):
+        raise SchemaError(where, "request", request, "the body of a request is an object")
     return (None if path == "/reset" else parse(Action, request.get("action"), where)), step
 
 

@@ -67,18 +67,19 @@ class Incident:
         Services are those of the latest observation, then unmonitored ones that only the call graph names.
         """
         last = window[-1]
-        telemetry: dict[str, dict[str, Series]] = {}
-        for name, service in last.services.items():
-            past = [s.numbers if (s := o.services.get(name)) is not None else _NO_NUMBERS for o in window]
-            columns: dict[str, Series] = {}
-            for metric in service.metrics:
-                points = [numbers.get(metric, np.nan) for numbers in past]
-                if any(p == p for p in points):  # at least one is not NaN
-                    columns[metric] = Series(np.asarray(points))
-            telemetry[name] = columns
         names = dict.fromkeys(last.services)
         for caller, callees in last.call_graph.items():
             names.update(dict.fromkeys((caller, *callees)))
+        telemetry: dict[str, dict[str, Series]] = {}
+        for name in names:
+            past = [s.numbers if (s := o.services.get(name)) is not None else _NO_NUMBERS for o in window]
+            if name in last.services or any(past):
+                # A metric that is no longer reported keeps its past: it went missing.
+                metrics = dict.fromkeys(metric for numbers in reversed(past) for metric in numbers)
+                telemetry[name] = {
+                    metric: Series(np.array([numbers.get(metric, np.nan) for numbers in past]))
+                    for metric in metrics
+                }
         return Incident(incident_id, tuple(names), last.call_graph, telemetry, observations=tuple(window))
 
     def labelled(self, root_causes: Sequence[str], fault: str = "", system: str = "") -> "Incident":

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, model_validator
 
 from data import jsonl
 from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import parse
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 class _Points(BaseModel):
@@ -22,11 +27,21 @@ class _Points(BaseModel):
 
 
 class _Alert(BaseModel):
-    kind: str
+    """Kinds and the directions of metrics count in any spelling; a trace's code counts as it is."""
+
+    kind: Annotated[Literal["metric", "trace", "log"], BeforeValidator(_lower)]
     service: str
     name: str
     direction: str | None = None
     caller: str | None = None
+
+    @model_validator(mode="after")
+    def _metrics_go_up_or_down(self) -> Self:
+        if self.kind == "metric" and self.direction is not None:
+            self.direction = self.direction.lower()
+            if self.direction not in ("up", "down"):
+                raise ValueError("a metric's direction is 'up', 'down' or null")
+        return self
 
 
 class _Page(BaseModel):
@@ -81,6 +96,9 @@ def parse_incident(raw: object, where: str) -> Incident:
         SchemaError: a field is missing or of the wrong type.
     """
     line = parse(_IncidentLine, raw, where)
+    calls: dict[tuple[str, str], dict[str, Series]] = {}
+    for call in line.calls:
+        calls.setdefault((call.caller, call.callee), {}).update(_series(call.metrics))
     services = dict.fromkeys(line.call_graph)
     services.update(dict.fromkeys(callee for callees in line.call_graph.values() for callee in callees))
     services.update(dict.fromkeys(line.telemetry))
@@ -89,7 +107,7 @@ def parse_incident(raw: object, where: str) -> Incident:
         services=tuple(services),
         call_graph=line.call_graph,
         telemetry={name: _series(metrics) for name, metrics in line.telemetry.items()},
-        call_telemetry={(call.caller, call.callee): _series(call.metrics) for call in line.calls},
+        call_telemetry=calls,
         alerts=tuple(AlertEvent(**dict(alert)) for alert in line.alerts),
         page=Page(line.alerting.node, line.alerting.metric) if line.alerting else None,
         system=line.system,

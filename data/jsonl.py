@@ -98,7 +98,7 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError):  # not JSON, or not UTF-8; or nested without end
         return None
     return record if isinstance(record, dict) else None
 

@@ -14,6 +14,10 @@ RECOVERY_TICKS = 3
 _RELIEF = 0.05  # a fall of hurt or memory that counts as recovery
 _DRIFT = 0.02  # a change within one tick that is more than noise
 
+_MEMORY = "process_memory_utilization"
+# What callers feel, and how much of it counts as the worst: five seconds are as bad as every request failing.
+_HURTS = {"http_server_error_rate": 1.0, "http_server_request_duration_p99": 5.0}
+
 _LABEL_FILE = TypeAdapter(dict[str, tuple[str, ...]])
 
 
@@ -45,17 +49,24 @@ def _seen(observations: Sequence[Observation], name: str) -> list[Service]:
 
 
 def _recovers(before: Sequence[Service], after: Sequence[Service]) -> bool:
-    first, now = before[0], before[-1]
-    was_healing = _hurt(now) < _hurt(first) - _DRIFT
-    heals = _hurt(now) - min(map(_hurt, after)) > _RELIEF
-    was_leaking = now.memory_utilization > first.memory_utilization + _DRIFT
-    frees = now.memory_utilization - min(service.memory_utilization for service in after) > _RELIEF
-    return (heals and not was_healing) or (frees and was_leaking)
+    """Whether what was measured last before a remedy falls after it; what no longer is tells nothing."""
+    felt = [metric for metric in _HURTS if before[-1].number(metric) is not None]
+    was, now = _levels(before, felt), _levels(after, felt)
+    heals = bool(was and now) and was[-1] - min(now) > _RELIEF and was[-1] >= was[0] - _DRIFT
+    was, now = _levels(before, [_MEMORY]), _levels(after, [_MEMORY])
+    frees = bool(was and now) and was[-1] - min(now) > _RELIEF and was[-1] > was[0] + _DRIFT
+    return heals or frees
 
 
-def _hurt(service: Service) -> float:
-    """What callers feel, 0..2: the error rate, and five seconds at p99 as bad as every request failing."""
-    return service.error_rate + min(service.latency_p99_s, 5.0) / 5.0
+def _levels(services: Sequence[Service], metrics: Sequence[str]) -> list[float]:
+    """The sum of `metrics`, each as a share of the worst, wherever all of them are measured."""
+    found = [[service.number(metric) for metric in metrics] for service in services]
+    worst = [_HURTS.get(metric, 1.0) for metric in metrics]
+    return [
+        sum(min(value, most) / most for value, most in zip(values, worst, strict=True) if value is not None)
+        for values in found
+        if metrics and None not in values
+    ]
 
 
 def read_labels(path: Path) -> dict[str, tuple[str, ...]]:

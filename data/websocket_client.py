@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy
 
 from data.errors import (
     ActionRefused,
@@ -18,7 +18,7 @@ from data.errors import (
     Unreachable,
 )
 from data.observation import Action, Step, Task
-from data.wire import Address, one_line, read_json, read_reset, read_step, refusal, reset_request
+from data.wire import Address, bad_proxy, one_line, read_json, read_reset, read_step, refusal, reset_request
 
 # A frame of a world of thousands of services has several megabytes.
 _LARGEST_FRAME_BYTES = 64 * 2**20
@@ -85,7 +85,11 @@ class WebSocketEnvironment:
             raise ActionRefused(f"{refused} – the action was {action}") from None
         except _Disconnected as broken:
             raise EpisodeLost(f"{self._where}: {broken}; the episode is gone with its session") from None
-        self._last = read_step(data, self._where, before)
+        try:
+            self._last = read_step(data, self._where, before)
+        except EpisodeLost:
+            await self.aclose()  # whatever was answered, more of it may come
+            raise
         return self._last
 
     async def aclose(self) -> None:
@@ -105,6 +109,11 @@ class WebSocketEnvironment:
             # A late frame would be taken for the answer to the next question.
             await self.aclose()
             raise Unreachable(f"{self._where}: no answer within {self._timeout_s:g} s") from None
+        except asyncio.CancelledError:
+            # Somebody else's time-out: the same holds, and there is no time for farewells.
+            self._connection = None
+            connection.transport.abort()
+            raise
         except ConnectionClosed as closed:
             await self.aclose()
             raise _Disconnected(f"the connection was closed ({one_line(closed)})") from None
@@ -126,6 +135,8 @@ class WebSocketEnvironment:
             )
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._where}: no connection ({one_line(error) or 'time-out'})") from None
+        except (InvalidProxy, ImportError) as error:
+            raise bad_proxy(error) from None
         except InvalidMessage as error:
             raise ProtocolError(f"{self._where}: not a WebSocket server ({one_line(error)})") from None
         except InvalidHandshake as error:

@@ -44,7 +44,9 @@ class Address:
         try:
             parts = urlsplit(url.strip())
             port = parts.port
-        except ValueError as error:
+            httpx.URL(url.strip())
+            (parts.hostname or "").encode("idna")
+        except (ValueError, httpx.InvalidURL) as error:
             raise SettingsError(f"'{url}' is not a server's URL: {error}") from None
         if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
             raise SettingsError(f"'{url}' is not a server's URL – write it like http://localhost:8000")
@@ -60,13 +62,28 @@ def _with_scheme(parts: SplitResult, scheme: str) -> str:
 
 
 def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.AsyncClient:
-    """An HTTP client for the server at `address`; redirects are not followed."""
-    return httpx.AsyncClient(
-        base_url=address.http,
-        timeout=timeout,
-        trust_env=not address.is_local,
-        # Certificates are loaded, which takes a while, only where there are some to verify.
-        verify=address.http.startswith("https:"),
+    """An HTTP client for the server at `address`; redirects are not followed.
+
+    Raises:
+        SettingsError: the proxy that the process environment names cannot be used.
+    """
+    try:
+        return httpx.AsyncClient(
+            base_url=address.http,
+            timeout=timeout,
+            trust_env=not address.is_local,
+            # Certificates are loaded, which takes a while, only where there are some to verify.
+            verify=address.http.startswith("https:"),
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise bad_proxy(error) from None
+
+
+def bad_proxy(error: Exception) -> SettingsError:
+    """What to say of a proxy in the process environment that cannot be used; its URL may hold a password."""
+    known = "a SOCKS proxy, which is not supported" if isinstance(error, ImportError) else "not a proxy's URL"
+    return SettingsError(
+        f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {known} – write it like http://proxy:3128, or unset it"
     )
 
 

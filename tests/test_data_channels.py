@@ -21,6 +21,17 @@ from data.errors import SchemaError
         ("PodClientLatencyP95(s)", Channel.CLIENT_LATENCY),
         ("dest_qps", Channel.TRAFFIC),
         ("container_cpu_usage_seconds_rate", Channel.CPU),
+        ("deployment_cpu_usage", Channel.CPU),
+        ("cumulative_cpu_seconds", Channel.CPU),
+        ("config_server_memory_usage", Channel.MEMORY),
+        ("process_virtual_memory_max_bytes", Channel.MEMORY),
+        ("memory_available_bytes", Channel.MEMORY),
+        ("kube_deployment_status_replicas_unavailable", Channel.SATURATION),
+        ("node_filesystem_avail_bytes", Channel.SATURATION),
+        ("http.server.request.duration", Channel.LATENCY_MID),
+        ("http_request_duration_seconds_count", Channel.TRAFFIC),
+        ("http_request_duration_seconds_bucket", None),
+        ("runtime_jvm_threads_count", Channel.SATURATION),
         ("process_memory_utilization", Channel.MEMORY),
         ("net_transmit", Channel.NETWORK_OUT),
         ("net_receive", Channel.NETWORK_IN),
@@ -63,10 +74,13 @@ def test_a_users_rules_win(tmp_path: Path) -> None:
         ('[[rule]]\nchannel = "moods"\npatterns = ["x"]\n', "rule.0.channel"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["("]\n', "patterns"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\ncolour = 1\n', "colour"),
+        ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\nscale = 0.0\n', "scale"),
+        ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\nscale = nan\n', "scale"),
+        ('[[rule]]\nchannel = "cpu"\npatterns = ["größe"]\n', "UTF-8"),
     ],
 )
 def test_a_bad_rule_file_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "rules.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(SchemaError, match=said):
         read_rules(file)

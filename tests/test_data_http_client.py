@@ -27,6 +27,7 @@ from data.errors import (
 from data.http_client import HttpEnvironment
 from data.observation import Action, Step, Task
 from data.simulator.server import RunningServer
+from data.websocket_client import WebSocketEnvironment
 
 TASK = Task(difficulty="easy", seed=7, max_ticks=20)
 OTHER_TASK = Task(difficulty="hard", seed=8, max_ticks=40)
@@ -348,9 +349,31 @@ def test_a_stateless_server_is_recognised(server: RunningServer, episode_id: boo
         "http://x:0",
         "http://x?a=1",
         "http://u:p@x",
+        "http://256.1.1.1",
+        "http://a..b",
     ],
 )
 def test_what_is_no_servers_url(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         HttpEnvironment(url)
     assert "u:p" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("client", "variable", "proxy"),
+    [
+        (HttpEnvironment, "ALL_PROXY", "socks5://u:secret@proxy:1"),
+        (HttpEnvironment, "HTTP_PROXY", "x://u:secret@proxy"),
+        (WebSocketEnvironment, "HTTP_PROXY", "x://u:secret@proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+    client: type[HttpEnvironment] | type[WebSocketEnvironment],
+    variable: str,
+    proxy: str,
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(SettingsError, match="HTTP_PROXY") as refused:
+        asyncio.run(client("http://firewatch.example").reset(TASK))
+    assert "secret" not in str(refused.value)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from data.errors import SchemaError
-from data.incident import AlertEvent, Page
+from data.incident import AlertEvent, Incident, Page
 from data.incidents import parse_incident, read_incidents
+from data.observation import Observation, parse
 
 LINE = {
     "incident_id": "shop/1",
@@ -44,6 +45,28 @@ def test_every_part_of_a_line_arrives():
     assert incident.observations == ()
 
 
+def test_what_a_window_no_longer_reports_keeps_its_past():
+    def observed(**services):
+        raw = {"services": services, "dependency_graph": {"web": ["db", "cache"]}}
+        return parse(Observation, raw, "test")
+
+    silent = {"status": "unknown"}
+    window = [observed(web={}, db={"rate": 1.0}, cache={"rate": 3.0}), observed(web={"rate": 2.0}, db=silent)]
+    incident = Incident.from_observations(window)
+    assert incident.services == ("web", "db", "cache")
+    points = {
+        name: {m: series.incident for m, series in of.items()} for name, of in incident.telemetry.items()
+    }
+    np.testing.assert_equal(
+        points,
+        {
+            "web": {"rate": np.array([np.nan, 2.0])},
+            "db": {"rate": np.array([1.0, np.nan])},
+            "cache": {"rate": np.array([3.0, np.nan])},
+        },
+    )
+
+
 def test_little_is_enough():
     incident = parse_incident({"incident_id": 7, "call_graph": {}}, "test")
     assert incident.incident_id == "7" and incident.services == () and incident.page is None
@@ -57,6 +80,8 @@ def test_little_is_enough():
         ({"telemetry": {"api": {"cpu": {"incident": [float("inf")]}}}}, "telemetry.api.cpu.incident.0"),
         ({"telemetry": {"api": {"cpu": {"baseline": []}}}}, "telemetry.api.cpu.incident"),
         ({"alerts": [{"kind": "log", "name": "x"}]}, "alerts.0.service"),
+        ({"alerts": [{"kind": "span", "service": "db", "name": "x"}]}, "alerts.0.kind"),
+        ({"alerts": [{"kind": "metric", "service": "db", "name": "x", "direction": "PD"}]}, "alerts.0"),
         ({"root_causes": "db"}, "root_causes"),
     ],
 )
@@ -67,6 +92,20 @@ def test_a_bad_line_is_refused_with_file_line_and_field(tmp_path, change, field)
         read_incidents(path)
     assert refusal.value.where == f"{path}:2"
     assert refusal.value.field == field
+
+
+def test_alerts_are_read_in_any_spelling_and_calls_in_any_number_of_entries():
+    alerts = [
+        {"kind": "Metric", "service": "db", "name": "cpu", "direction": "UP"},
+        {"kind": "TRACE", "service": "db", "name": "GET", "direction": "PD", "caller": "api"},
+    ]
+    calls = [
+        {"caller": "web", "callee": "api", "metrics": {name: {"incident": [1]}}}
+        for name in ("errors", "latency")
+    ]
+    incident = parse_incident(LINE | {"alerts": alerts, "calls": calls}, "test")
+    assert [(alert.kind, alert.direction) for alert in incident.alerts] == [("metric", "up"), ("trace", "PD")]
+    assert set(incident.call_telemetry["web", "api"]) == {"errors", "latency"}
 
 
 def test_a_folder_gives_the_incidents_of_all_its_files(tmp_path):

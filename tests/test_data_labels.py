@@ -59,6 +59,17 @@ def test_freed_memory_counts_only_where_it_had_been_rising():
     assert label_from_outcome(played) == Labels(root_causes=("leaky",), origin="outcome")
 
 
+def test_what_is_no_longer_measured_has_not_recovered():
+    played = episode(
+        [{"db": (0.6, 0.5)}, {"db": (0.7, 0.6)}, {"db": (0.7, 0.6)}], ["fetch_logs:db", "scale_replicas:db"]
+    )
+    raw = played.model_dump(mode="json")
+    silent, rates = ({"status": "unknown"}, {"http_server_error_rate": 0.7})
+    for after in (silent, rates):
+        raw["observations"][2]["services"]["db"] = after
+        assert label_from_outcome(parse(Episode, raw, "test")) is None
+
+
 def test_without_a_remedy_that_helped_there_is_no_label():
     ticks = [{"db": (0.6, 0.3)}, {"db": (0.1, 0.3)}]
     assert label_from_outcome(episode(ticks, ["fetch_logs:db"])) is None

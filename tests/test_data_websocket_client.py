@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -186,6 +186,13 @@ async def scripted(*answers: Any) -> AsyncIterator[WebSocketEnvironment]:
             await environment.aclose()
 
 
+async def aenumerate(frames: AsyncIterable[Any]) -> AsyncIterator[tuple[int, Any]]:
+    number = 0
+    async for frame in frames:
+        yield number, frame
+        number += 1
+
+
 def error(code: str, **more: Any) -> dict[str, Any]:
     return {"type": "error", "data": {"code": code, "message": "it\nbroke", **more}}
 
@@ -226,6 +233,37 @@ def test_frames_that_are_no_answer(
             with pytest.raises(at_step) as caught:
                 await environment.step(LOOK)
             assert type(caught.value) is at_step and "\n" not in str(caught.value)
+
+    asyncio.run(play())
+
+
+def test_a_cancelled_step_takes_its_late_answer_with_it() -> None:
+    async def play() -> None:
+        late = asyncio.Event()
+
+        async def converse(connection: ServerConnection) -> None:
+            async for number, _ in aenumerate(connection):
+                if number == 1:
+                    await late.wait()
+                await connection.send(json.dumps(OBSERVED))
+
+        async with serve_websocket(converse, "127.0.0.1", 0) as listening:
+            port = next(iter(listening.sockets)).getsockname()[1]
+            environment = WebSocketEnvironment(f"ws://127.0.0.1:{port}")
+            await environment.reset(TASK)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await environment.step(LOOK)
+            late.set()
+            with pytest.raises(EpisodeLost, match="reset first"):
+                await environment.step(LOOK)
+            await environment.reset(TASK)
+            with pytest.raises(
+                EpisodeLost, match="tick"
+            ):  # the answer to this step: the scripted tick stands still
+                await environment.step(LOOK)
+            assert (await environment.reset(TASK)).feedback == "Paged."
+            await environment.aclose()
 
     asyncio.run(play())
 

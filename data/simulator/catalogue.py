@@ -110,7 +110,7 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
     """
     try:
         raw = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(str(path), "", str(error), "expected a JSON list of tasks") from None
     try:
         return tuple(TypeAdapter(list[Task]).validate_python(raw))
