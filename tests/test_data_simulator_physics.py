@@ -173,17 +173,19 @@ def test_environment_and_generator_agree_to_the_last_digit() -> None:
             episode.step(Action(action_type="escalate"))
 
 
-def test_circuit_breaker_spares_the_callers() -> None:
+@pytest.mark.parametrize("family", ["network_partition", "network_delay"])
+def test_circuit_breaker_spares_the_callers(family: str) -> None:
     topology = _chain(2)
     fleet = healthy_fleet(np.random.default_rng(1), 2)
-    faults = [RunningFault(FAMILIES["network_partition"], 1, minutes=5.0)]
+    faults = [RunningFault(FAMILIES[family], 1, minutes=5.0)]
     for opened in (True, False):
         physics = Physics(topology, fleet)
         for _ in range(8):
             faults[0].advance(0.5)
             cut = np.array([opened])
             state = physics.step(drives(faults, 2), hidden_shares(faults, 2), 0.5, None, cut)
-        assert (state.error_rate[0] < 0.05) == opened
+        assert (state.error_rate[0] < 0.05 and state.client_latency_s[0] == 0.0) == opened
+        assert (state.traffic[1] == 0.0) == opened
 
 
 @pytest.mark.parametrize("size", [3, 4, 12, 60, 400, 5000])

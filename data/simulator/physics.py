@@ -118,12 +118,13 @@ class Physics:
         self._timeouts_s[calls] *= factor
         self._ceilings[0, calls] *= factor
 
-    def _spread(self, own: Floats, tripped: Bools | None) -> Floats:
+    def _spread(self, own: Floats, tripped: Bools | None, opened: Bools | None) -> Floats:
         """What callers take over from their callees, hop by hop.
 
         Args:
             own: seconds above the usual, and share of failures that counts.  (2, S)
             tripped: where the caller's circuit breaker is open; None for nowhere.  (E,)
+            opened: where somebody has opened it, and callers do without; None for nowhere.  (E,)
 
         Returns:
             The same with what came from below, the worst callee counting.  (2, S)
@@ -135,6 +136,8 @@ class Physics:
         if tripped is not None:
             # Whoever has cut a call off fails at once instead of waiting.
             gains = np.array([np.where(tripped, 0.0, gains[0]), gains[1]])
+        if opened is not None:
+            gains = np.where(opened, 0.0, gains)
         spread = own
         for _ in range(self._topology.depth):
             calls = np.minimum(spread[:, callees], self._ceilings) * gains
@@ -161,7 +164,8 @@ class Physics:
         tripped: Bools | None = topology.breakers & (self._exposure > TRIPS)
         if not np.any(tripped):
             tripped = None
-        excess, failing = self._spread(np.array([own_wait, np.maximum(failing, self._overload)]), tripped)
+        hurt = np.array([own_wait, np.maximum(failing, self._overload)])
+        excess, failing = self._spread(hurt, tripped, opened)
         waits_s = excess - own_wait
 
         late = _unit(excess[callees] / self._timeouts_s - 1.0)
@@ -188,6 +192,8 @@ class Physics:
         frequency = topology.shares * (1.0 + 0.5 * topology.retries * self._exposure)
         if tripped is not None:
             frequency = np.where(tripped, PROBES * frequency, frequency)
+        if opened is not None:
+            frequency = np.where(opened, 0.0, frequency)
         if self._misses is not None:
             missed = np.bincount(topology.callers, self._misses * self._exposure, self._size)
             more = 1.0 + missed[topology.callers]
