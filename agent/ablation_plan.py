@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.assembly import weights_folder
 from agent.hint_use import Key, Record, key_of
+from agent.json_file import read_object
 from agent.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS
 from agent.trajectory import RunConfig
@@ -174,7 +175,7 @@ class AblationFolder:
         self.facts: Mapping[str, Any] = _facts(ablation)
         begun = path / "plan.json"
         if begun.exists():
-            _check_same(json.loads(begun.read_text(encoding="utf-8")), self.facts, path)
+            _check_same(read_object(begun), self.facts, path)
         path.mkdir(parents=True, exist_ok=True)
         begun.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
 

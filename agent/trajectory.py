@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.episode import EpisodeResult, StepRecord
+from agent.json_file import read_object
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task, parse
@@ -137,7 +138,7 @@ def read_config(path: Path) -> RunConfig:
     file = path / "run.json"
     if not file.exists():
         raise SettingsError(f"{path} holds no run: there is no run.json")
-    return parse(RunConfig, json.loads(file.read_text(encoding="utf-8")).get("config"), str(file))
+    return parse(RunConfig, read_object(file).get("config"), str(file))
 
 
 def step_record(step: StepRecord) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def play(
         (["", ""], "rules", "llm_fallback:"),
         ([Answer(status=401, body="{}")], "rules", "llm_fallback:http_401"),
         ([Answer(body="<html>")], "rules", "llm_fallback:bad_response"),
+        ([Answer(body='{"choices": [{"message": "hi"}]}')], "rules", "llm_fallback:bad_response"),
     ],
 )
 def test_each_reply_ends_in_its_source_and_line(

@@ -1,0 +1,27 @@
+"""Reads files that hold one JSON object."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from data.errors import SchemaError
+
+
+def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
+    """The object in `file`.
+
+    Raises:
+        SchemaError: not UTF-8, not JSON, or not an object; says `fix`.
+    """
+    raw = file.read_bytes()
+    try:
+        result = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        shown = raw[error.start : error.end]
+        raise SchemaError(str(file), "", shown, f"not UTF-8 – {fix}") from None
+    except json.JSONDecodeError as error:
+        found = error.doc[error.pos : error.pos + 20]
+        raise SchemaError(f"{file}:{error.lineno}", "", found, f"not JSON – {fix}") from None
+    if not isinstance(result, dict):
+        raise SchemaError(str(file), "", result, fix)
+    return result
