@@ -28,6 +28,7 @@ from agent.ablation_worker import (
 from agent.assembly import make_model
 from agent.policy import make_policy
 from agent.settings import Settings
+from agent.source_names import brief_names
 from agent.trajectory import RunFolder
 from agent.wrong_hints import astray
 from data.discovery import Endpoint
@@ -96,16 +97,30 @@ def result_of(folder: AblationFolder) -> dict[str, Any]:
         Played(arm, [episodes[arm.name, key] for key in keys if (arm.name, key) in episodes])
         for arm in ablation.arms
     ]
-    ranked = [
-        entry
-        for asked in _asked(folder)
-        for ranker in ablation.compared_rankers
-        for entry in rankings.get((ranker, asked.name), ())
-    ]
+    ranked = _briefly(
+        [
+            (asked.kind, entry)
+            for asked in _asked(folder)
+            for ranker in ablation.compared_rankers
+            for entry in rankings.get((ranker, asked.name), ())
+        ]
+    )
     sources = list(dict.fromkeys(entry["source"] for entry in ranked))
     ranked.sort(key=lambda entry: sources.index(entry["source"]))
     facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
     return {**facts, **figures(played, ranked, ablation.seed)}
+
+
+def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rankings of files, each under a short name that no other source has."""
+    files = [entry["source"] for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
+    others = {entry["source"] for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
+    # Comparisons of what was played go by the name of EPISODES, in results with and without tasks.
+    brief = brief_names(files, {EPISODES, TASKS, *others})
+    return [
+        {**entry, "source": brief[entry["source"]]} if kind in (EPISODES, INCIDENTS) else entry
+        for kind, entry in ranked
+    ]
 
 
 def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +196,7 @@ def _asked(folder: AblationFolder) -> list[Asked]:
     if ablation.play:
         told = repr([(task.name, task.seed) for task in ablation.tasks]) + str(WATCHED)
         asked.insert(0, Asked(TASKS, version=hashlib.sha256(told.encode()).hexdigest()[:12]))
-    return asked
+    return list(dict.fromkeys(asked))
 
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:

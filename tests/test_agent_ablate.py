@@ -12,6 +12,8 @@ import pytest
 from llm_server import LLMServer, action
 
 from agent.cli import answer
+from agent.source_names import brief_names
+from agent.tables import tables
 from data.simulator.catalogue import random_tasks
 from data.simulator.environment import EmbeddedEnvironment
 
@@ -95,6 +97,34 @@ def test_rankings_alone_need_no_world() -> None:
         ("simulated/0", "zscore", 6), ("simulated/0", "random", 6),
     ]  # fmt: skip
     assert "arms" not in result and not Path("ab/episodes.jsonl").exists()
+
+
+def test_sources_of_one_name_stay_apart_from_each_other_and_from_what_was_played() -> None:
+    for folder, number in (("ep/train", "2"), ("ep/test", "3")):
+        where = ("--env", "embedded", "--episodes", number, "--difficulty", "easy", "--out", folder)
+        assert answer(["collect", *where, "--quiet"]) == 0
+    both = ("--episodes-from", "ep/train", "--episodes-from", "ep/test")
+    result = ablate("--ranker", "heuristic,random", "--jobs", "1", *EASY, *both)
+    assert [r["source"] for r in result["results"]][::2] == ["tasks", "train/episodes", "test/episodes"]
+    assert [len(block["keys"]) for block in result["values"]["rankings"].values()] == [2, 2, 3]
+    alone = ablate("--ranker", "heuristic,random", "--ranking-only", "--episodes-from", "ep/test")
+    made = tables(alone)
+    assert {row[2] for row in made["ranking-comparisons"].rows} == {"test/episodes"}
+    assert "comparisons" not in made
+
+
+def test_a_source_is_called_as_briefly_as_can_be() -> None:
+    paths = [
+        "/a/x/week.jsonl",
+        "/b/x/week.jsonl.gz",
+        "/b/day.jsonl",
+        "/b/tasks.jsonl",
+        "/c.jsonl",
+        "/c.jsonl.gz",
+    ]
+    assert list(brief_names(paths, {"tasks"}).values()) == [
+        "a/x/week", "b/x/week", "day", "b/tasks", "/c.jsonl", "/c.jsonl.gz",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
