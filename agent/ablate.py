@@ -27,6 +27,7 @@ from agent.ablation_worker import (
 )
 from agent.assembly import make_model
 from agent.policy import make_policy
+from agent.provenance import files_hash
 from agent.settings import Settings
 from agent.source_names import brief_names
 from agent.trajectory import RunFolder
@@ -34,6 +35,8 @@ from agent.wrong_hints import astray
 from data.discovery import Endpoint
 from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
+from data.jsonl import files
+from data.labels import read_labels
 from data.observation import Task
 
 Progress = Callable[[int, int], None]
@@ -70,6 +73,7 @@ def ablate(
     """
     ablation = folder.ablation
     check_parts(folder, endpoint, settings, jobs * concurrency)
+    folder.begin()
     place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
     _open_run_folders(folder, endpoint)
     context = get_context("forkserver")
@@ -141,6 +145,9 @@ def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, 
     for arm in ablation.arms:
         config = ablation.run_config(arm)
         make_policy(config.policy, model=make_model(config, settings))
+    if ablation.labels:
+        read_labels(Path(ablation.labels))
+    _asked(folder)
 
 
 def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
@@ -189,14 +196,20 @@ def _rankings(place: Workplace, folder: AblationFolder) -> list[Job]:
 def _asked(folder: AblationFolder) -> list[Asked]:
     """Everything to rank."""
     ablation = folder.ablation
-    asked = [Asked(EPISODES, path) for path in ablation.episodes_from]
-    asked += [Asked(INCIDENTS, path) for path in ablation.incidents]
+    labels = [Path(ablation.labels)] if ablation.labels else []
+    asked = [Asked(EPISODES, path, _content(path, labels)) for path in ablation.episodes_from]
+    asked += [Asked(INCIDENTS, path, _content(path)) for path in ablation.incidents]
     if ablation.simulate:
         asked.append(Asked(SIMULATED, version=str(ablation.simulate)))
     if ablation.play:
         told = repr([(task.name, task.seed) for task in ablation.tasks]) + str(WATCHED)
         asked.insert(0, Asked(TASKS, version=hashlib.sha256(told.encode()).hexdigest()[:12]))
     return list(dict.fromkeys(asked))
+
+
+def _content(path: str, labels: Sequence[Path] = ()) -> str:
+    """Sets apart what files hold now, under these labels, from what they held before."""
+    return files_hash([*files(Path(path)), *labels])[:12]
 
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:

@@ -136,6 +136,9 @@ def test_a_source_is_called_as_briefly_as_can_be() -> None:
         (("--ranking-only", "--ranker", "heuristic"), "nothing to rank"),
         (("--ranker", "heuristic", "--fail-if", "score < 0"), "--against"),
         (("--ranker", "gnn@nowhere"), "nowhere"),
+        (("--ranker", "gnn", "--checkpoint", "nowhere"), "nowhere"),
+        (("--ranker", "heuristic", "--episodes-from", "nowhere"), "nowhere"),
+        (("--ranker", "heuristic", "--labels", "nowhere.json"), "nowhere.json"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_is_played(
@@ -143,7 +146,23 @@ def test_what_cannot_be_made_is_said_before_anything_is_played(
 ) -> None:
     assert answer(["ablate", "--out", "ab", *EASY, *options]) == 2
     assert said in capsys.readouterr().err
-    assert not Path("ab/watched.jsonl").exists()
+    assert not Path("ab").exists()
+
+
+def test_rankings_are_made_anew_when_files_or_labels_say_something_else() -> None:
+    world = ("--env", "embedded", *EASY, "--out", "ep", "--quiet")
+    assert answer(["collect", *world]) == 0
+    command = ("--ranker", "heuristic", "--ranking-only", "--jobs", "1", "--episodes-from", "ep")
+    told = ablate(*command)["results"][0]
+    assert ablate(*command)["results"][0] == told and len(lines("ab/rankings.jsonl")) == 1
+    stored = [json.loads(line) for line in lines("ep/episodes.jsonl")]
+    wrong = {f"easy/{episode['task']['seed']}": ["nobody"] for episode in stored}
+    Path("labels.json").write_text(json.dumps(wrong))
+    assert ablate(*command, "--labels", "labels.json")["results"][0]["ac@5"] == 0
+    Path("labels.json").write_text("{}")
+    assert ablate(*command, "--labels", "labels.json")["results"][0]["ac@5"] == told["ac@5"] > 0
+    Path("ep/episodes.jsonl").write_text(lines("ep/episodes.jsonl")[0])
+    assert ablate(*command)["results"][0]["n"] < told["n"]
 
 
 def unwell(prompt: str) -> list[str]:
