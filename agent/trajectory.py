@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.decision import Usage
 from agent.episode import EpisodeResult, StepRecord
 from agent.json_file import read_object
 from data import jsonl
@@ -16,6 +18,7 @@ from data.observation import Task, parse
 from gnn.ranker import Ranking
 
 FORMAT = 1
+DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of the run any more
 
 
 class Spending(BaseModel):
@@ -80,6 +83,19 @@ class RunFolder:
         """The lines of steps.jsonl, as they were played."""
         return _records(self.path / "steps.jsonl")
 
+    @property
+    def environment(self) -> str | None:
+        """Where the run was begun, as run.json says."""
+        return read_object(self.path / "run.json").get("environment")
+
+    @property
+    def spent(self) -> tuple[Usage, float]:
+        """What the model came to so far, and its seconds; with steps of tasks that had no result."""
+        usage, seconds = _spent(self.steps)
+        for line in _records(self.path / DROPPED):
+            usage, seconds = usage + Usage(**line["usage"]), seconds + line["seconds"]
+        return usage, seconds
+
     @staticmethod
     def open(path: Path, config: RunConfig, facts: Mapping[str, Any]) -> "RunFolder":
         """Creates the folder and its run.json.
@@ -100,7 +116,8 @@ class RunFolder:
     def resume(path: Path) -> "RunFolder":
         """Opens the folder of an earlier run and drops what belongs to tasks without a result.
 
-        A task that ended in an error has no result: it is played again.
+        A task that ended in an error has no result: it is played again. What the model cost in it stays
+        known.
 
         Raises:
             SettingsError: no run there.
@@ -108,8 +125,14 @@ class RunFolder:
         config = read_config(path)
         episodes = [record for record in _records(path / "episodes.jsonl") if record["error"] is None]
         finished = frozenset(map(_task_of, episodes))
-        steps = (record for record in _records(path / "steps.jsonl") if _task_of(record) in finished)
-        _write_whole(path / "steps.jsonl", "".join(map(_line, steps)))
+        kept, dropped = list[dict[str, Any]](), list[dict[str, Any]]()
+        for record in _records(path / "steps.jsonl"):
+            (kept if _task_of(record) in finished else dropped).append(record)
+        usage, seconds = _spent(dropped)
+        if usage != Usage() or seconds:
+            # Before the steps go: a crash in between counts them twice rather than never.
+            jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
+        _write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
         _write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
         return RunFolder(path, config, finished)
 
@@ -216,6 +239,17 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
             for c in ranking.candidates
         ],
     }
+
+
+def _spent(steps: Iterable[Mapping[str, Any]]) -> tuple[Usage, float]:
+    """What the model came to in these lines of steps.jsonl, and its seconds."""
+    usage, seconds = Usage(), 0.0
+    for step in steps:
+        if step["prompt"]:
+            tokens = step["tokens"]
+            usage += Usage(1, tokens["prompt"], tokens["completion"], step["cost_usd"])
+            seconds += step["latency_s"]["decision"]
+    return usage, seconds
 
 
 def _task_record(task: Task) -> dict[str, Any]:

@@ -84,7 +84,10 @@ async def play(
     config = resumed.config if resumed else asked
     if config.models and settings.key is None:
         raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
-    parts = await assemble(config, settings, asked.concurrency, quiet)
+    place = _where_it_was(resumed, settings) if resumed else config
+    parts = await assemble(place, settings, asked.concurrency, quiet)
+    if resumed and parts.model is not None:
+        parts.model.ledger.add(*resumed.spent)
     folder = resumed or RunFolder.open(out or new_folder("runs"), config, facts(config, parts.endpoint))
     missing = folder.missing
     # A display that moves would run over the question whether to send a remedy.
@@ -118,6 +121,20 @@ async def play(
         json, {"run": str(folder.path), "config": config.model_dump(mode="json"), "episodes": episodes}
     )
     return 1 if any(episode["error"] is not None for episode in episodes) else 0
+
+
+def _where_it_was(folder: RunFolder, settings: Settings) -> RunConfig:
+    """The configuration of a run that goes on, in the environment where it began.
+
+    Raises:
+        SettingsError: another model endpoint is set up than then.
+    """
+    config = folder.config
+    if config.models and config.api_base_url != settings.public_api_base_url:
+        raise SettingsError(
+            f"the run in {folder.path} was started with API_BASE_URL={config.api_base_url}: set it as then"
+        )
+    return config.model_copy(update={"env": config.env or folder.environment})
 
 
 def facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:
