@@ -1,6 +1,7 @@
-"""Reads files that hold one JSON object."""
+"""Files that are read and written whole: one JSON object each, or lines that replace others."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,13 @@ def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
     if not isinstance(result, dict):
         raise SchemaError(str(file), "", result, fix)
     return result
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a file at once: a reader, or a crash, finds the old one or the new one."""
+    scratch = path.with_name(path.name + ".new")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

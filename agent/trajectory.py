@@ -1,7 +1,6 @@
 """The run folder: run.json, steps.jsonl and episodes.jsonl, whole whatever kills the process, resumable."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.decision import Usage
 from agent.episode import EpisodeResult, StepRecord
-from agent.json_file import read_object
+from agent.json_file import read_object, write_whole
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task, parse
@@ -109,7 +108,7 @@ class RunFolder:
             )
         path.mkdir(parents=True, exist_ok=True)
         run = {"format": FORMAT, **facts, "config": config.model_dump(mode="json")}
-        _write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
         return RunFolder(path, config, frozenset())
 
     @staticmethod
@@ -132,8 +131,8 @@ class RunFolder:
         if usage != Usage() or seconds:
             # Before the steps go: a crash in between counts them twice rather than never.
             jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
-        _write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
-        _write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
+        write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
+        write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
         return RunFolder(path, config, finished)
 
     def task_started(self, task: Task) -> None:
@@ -277,13 +276,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader, or a crash, finds the old one or the new one."""
-    scratch = path.with_name(path.name + ".new")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

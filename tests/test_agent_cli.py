@@ -241,6 +241,32 @@ def test_collected_episodes_carry_the_truth_or_the_files_word(nowhere: Path) -> 
     assert lines(nowhere / "filed/episodes.jsonl") == filed
 
 
+def test_a_collection_that_goes_on_plays_what_it_was_asked_for_at_first(
+    capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    told = {"easy/1": ["nobody"]}
+    (nowhere / "labels.json").write_text(json.dumps(told))
+    asked = [*FAST, "--episodes", "3", "--difficulty", "easy", "--labels", "labels.json"]
+    assert answer(["collect", *asked, "--out", "e", "--quiet"]) == 0
+    store = nowhere / "e/episodes.jsonl"
+    whole = lines(store)
+    store.write_text(store.read_text().splitlines(keepends=True)[0])
+    assert answer(["collect", "--resume", "e", "--concurrency", "2", "--quiet"]) == 0
+    assert sorted(lines(store), key=str) == sorted(whole, key=str)
+    capsys.readouterr()
+    for options, said in (
+        (["--resume", "e", "--episodes", "4"], "--episodes"),
+        (["--resume", "e", "--labels", "others.json"], "--labels"),
+        (["--resume", "e", "--out", "f"], "different folders"),
+        (["--resume", "f"], "collect.json"),
+        (["--out", "e"], "--resume e"),
+    ):
+        assert answer(["collect", *options, "--quiet"]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1 and said in captured.err
+    assert not (nowhere / "f").exists()
+
+
 @pytest.mark.parametrize("form", ["observation", "answer", "window", "recording line"])
 def test_one_case_in_suspects_out(form: str, capsys: pytest.CaptureFixture[str], nowhere: Path) -> None:
     assert answer(["run", *FAST, "--episodes", "1", "--out", "r", "--quiet"]) == 0
