@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.ablation import figures
-from agent.ablation_plan import WATCHED, WRONG, AblationFolder, Played
+from agent.ablation_plan import WATCHED, WRONG, AblationFolder, Arm, Played
 from agent.ablation_worker import (
     EPISODES,
     INCIDENTS,
@@ -26,11 +26,12 @@ from agent.ablation_worker import (
     watch,
 )
 from agent.assembly import make_model
+from agent.hint_use import Key
 from agent.policy import make_policy
 from agent.provenance import files_hash
 from agent.settings import Settings
 from agent.source_names import brief_names
-from agent.trajectory import RunFolder
+from agent.trajectory import RunFolder, read_config
 from agent.wrong_hints import astray
 from data.discovery import Endpoint
 from data.episodes import Episode, EpisodeStore
@@ -154,14 +155,18 @@ def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
     """Begins a run folder for every arm, or tidies the one that an interrupted ablation left."""
     if not folder.ablation.keep_steps:
         return
+    done = _done(folder)
     for arm in folder.ablation.arms:
         path = arm_folder(folder.path, arm)
         config = folder.ablation.run_config(arm, folder.ablation.tasks)
         if not (path / "run.json").exists():
             facts = {"environment": str(endpoint), "ranker": arm.ranker, "policy": arm.policy}
             RunFolder.open(path, config, facts)
-        elif RunFolder.resume(path).config != config:
+            continue
+        if read_config(path) != config:
             raise SettingsError(f"{path} keeps the steps of other tasks: choose another --out")
+        # A job that was cut short has left results here that the ablation does not hold: it plays them again.
+        RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
 
 
 def _watch_all(
@@ -214,7 +219,7 @@ def _content(path: str, labels: Sequence[Path] = ()) -> str:
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:
     """Jobs of `concurrency` tasks each; a task that ended in an error is played again."""
-    done = {key for key, record in folder.episodes.items() if record["error"] is None}
+    done = _done(folder)
 
     def keep(records: Sequence[dict[str, Any]]) -> None:
         for record in records:
@@ -222,10 +227,19 @@ def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[J
 
     jobs = []
     for arm in folder.ablation.arms:
-        missing = [t for t in folder.ablation.tasks if (arm.name, (t.name, t.seed)) not in done]
+        missing = [t for t in folder.ablation.tasks if _key(arm, t) not in done]
         for start in range(0, len(missing), concurrency):
             jobs.append(Job(play_arm, (place, arm, missing[start : start + concurrency]), keep))
     return jobs
+
+
+def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
+    """What was played to its grade."""
+    return {key for key, record in folder.episodes.items() if record["error"] is None}
+
+
+def _key(arm: Arm, task: Task) -> tuple[str, Key]:
+    return arm.name, (task.name, task.seed)
 
 
 def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """The run folder: run.json, steps.jsonl and episodes.jsonl, whole whatever kills the process, resumable."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -112,17 +112,25 @@ class RunFolder:
         return RunFolder(path, config, frozenset())
 
     @staticmethod
-    def resume(path: Path) -> "RunFolder":
+    def resume(path: Path, only: Collection[Task] | None = None) -> "RunFolder":
         """Opens the folder of an earlier run and drops what belongs to tasks without a result.
 
         A task that ended in an error has no result: it is played again. What the model cost in it stays
         known.
 
+        Args:
+            path: the folder.
+            only: the tasks whose results count, if not all do.
+
         Raises:
             SettingsError: no run there.
         """
         config = read_config(path)
-        episodes = [record for record in _records(path / "episodes.jsonl") if record["error"] is None]
+        episodes = [
+            record
+            for record in _records(path / "episodes.jsonl")
+            if record["error"] is None and (only is None or _task_of(record) in only)
+        ]
         finished = frozenset(map(_task_of, episodes))
         kept, dropped = list[dict[str, Any]](), list[dict[str, Any]]()
         for record in _records(path / "steps.jsonl"):

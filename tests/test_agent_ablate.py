@@ -76,6 +76,22 @@ def test_another_ranker_joins_what_was_played_and_other_settings_do_not(
     assert "seed=0" in capsys.readouterr().err
 
 
+def test_an_arm_keeps_each_episode_once_though_its_job_was_cut_short(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ("--ranker", "heuristic", "--steps", "--jobs", "1", "--concurrency", "2", *EASY)
+    ablate(*command)
+    arm = Path("ab/arms/heuristic+rules")
+    whole = {name: lines(str(arm / name)) for name in ("episodes.jsonl", "steps.jsonl")}
+    Path("ab/episodes.jsonl").write_text(lines("ab/episodes.jsonl")[0])
+    ablate(*command)
+    assert [len(lines(str(arm / name))) for name in whole] == [len(held) for held in whole.values()]
+    assert len({json.loads(line)["seed"] for line in lines(str(arm / "episodes.jsonl"))}) == 2
+    assert answer(["ablate", "--out", "ab", *command, "--difficulty", "hard"]) == 2
+    assert "other tasks" in capsys.readouterr().err
+    assert len(lines(str(arm / "episodes.jsonl"))) == 2
+
+
 def test_a_result_guards_the_next_one(capsys: pytest.CaptureFixture[str]) -> None:
     ablate("--ranker", "heuristic", "--jobs", "1", *EASY)
     guard = ("--against", "ab", "--fail-if")
