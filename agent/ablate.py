@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.ablation import figures
-from agent.ablation_plan import WATCHED, WRONG, AblationFolder, Played
+from agent.ablation_plan import WATCHED, WRONG, AblationFolder, Arm, Played
 from agent.ablation_worker import (
     EPISODES,
     INCIDENTS,
@@ -26,13 +26,18 @@ from agent.ablation_worker import (
     watch,
 )
 from agent.assembly import make_model
+from agent.hint_use import Key
 from agent.policy import make_policy
+from agent.provenance import files_hash
 from agent.settings import Settings
-from agent.trajectory import RunFolder
+from agent.source_names import brief_names
+from agent.trajectory import RunFolder, read_config
 from agent.wrong_hints import astray
 from data.discovery import Endpoint
 from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
+from data.jsonl import files
+from data.labels import read_labels
 from data.observation import Task
 
 Progress = Callable[[int, int], None]
@@ -69,6 +74,7 @@ def ablate(
     """
     ablation = folder.ablation
     check_parts(folder, endpoint, settings, jobs * concurrency)
+    folder.begin()
     place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
     _open_run_folders(folder, endpoint)
     context = get_context("forkserver")
@@ -96,16 +102,30 @@ def result_of(folder: AblationFolder) -> dict[str, Any]:
         Played(arm, [episodes[arm.name, key] for key in keys if (arm.name, key) in episodes])
         for arm in ablation.arms
     ]
-    ranked = [
-        entry
-        for asked in _asked(folder)
-        for ranker in ablation.compared_rankers
-        for entry in rankings.get((ranker, asked.name), ())
-    ]
+    ranked = _briefly(
+        [
+            (asked.kind, entry)
+            for asked in _asked(folder)
+            for ranker in ablation.compared_rankers
+            for entry in rankings.get((ranker, asked.name), ())
+        ]
+    )
     sources = list(dict.fromkeys(entry["source"] for entry in ranked))
     ranked.sort(key=lambda entry: sources.index(entry["source"]))
     facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
     return {**facts, **figures(played, ranked, ablation.seed)}
+
+
+def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rankings of files, each under a short name that no other source has."""
+    files = [entry["source"] for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
+    others = {entry["source"] for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
+    # Comparisons of what was played go by the name of EPISODES, in results with and without tasks.
+    brief = brief_names(files, {EPISODES, TASKS, *others})
+    return [
+        {**entry, "source": brief[entry["source"]]} if kind in (EPISODES, INCIDENTS) else entry
+        for kind, entry in ranked
+    ]
 
 
 def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,20 +146,27 @@ def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, 
     for arm in ablation.arms:
         config = ablation.run_config(arm)
         make_policy(config.policy, model=make_model(config, settings))
+    if ablation.labels:
+        read_labels(Path(ablation.labels))
+    _asked(folder)
 
 
 def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
     """Begins a run folder for every arm, or tidies the one that an interrupted ablation left."""
     if not folder.ablation.keep_steps:
         return
+    done = _done(folder)
     for arm in folder.ablation.arms:
         path = arm_folder(folder.path, arm)
         config = folder.ablation.run_config(arm, folder.ablation.tasks)
         if not (path / "run.json").exists():
             facts = {"environment": str(endpoint), "ranker": arm.ranker, "policy": arm.policy}
             RunFolder.open(path, config, facts)
-        elif RunFolder.resume(path).config != config:
+            continue
+        if read_config(path) != config:
             raise SettingsError(f"{path} keeps the steps of other tasks: choose another --out")
+        # A job that was cut short has left results here that the ablation does not hold: it plays them again.
+        RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
 
 
 def _watch_all(
@@ -174,19 +201,25 @@ def _rankings(place: Workplace, folder: AblationFolder) -> list[Job]:
 def _asked(folder: AblationFolder) -> list[Asked]:
     """Everything to rank."""
     ablation = folder.ablation
-    asked = [Asked(EPISODES, path) for path in ablation.episodes_from]
-    asked += [Asked(INCIDENTS, path) for path in ablation.incidents]
+    labels = [Path(ablation.labels)] if ablation.labels else []
+    asked = [Asked(EPISODES, path, _content(path, labels)) for path in ablation.episodes_from]
+    asked += [Asked(INCIDENTS, path, _content(path)) for path in ablation.incidents]
     if ablation.simulate:
         asked.append(Asked(SIMULATED, version=str(ablation.simulate)))
     if ablation.play:
         told = repr([(task.name, task.seed) for task in ablation.tasks]) + str(WATCHED)
         asked.insert(0, Asked(TASKS, version=hashlib.sha256(told.encode()).hexdigest()[:12]))
-    return asked
+    return list(dict.fromkeys(asked))
+
+
+def _content(path: str, labels: Sequence[Path] = ()) -> str:
+    """Sets apart what files hold now, under these labels, from what they held before."""
+    return files_hash([*files(Path(path)), *labels])[:12]
 
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:
     """Jobs of `concurrency` tasks each; a task that ended in an error is played again."""
-    done = {key for key, record in folder.episodes.items() if record["error"] is None}
+    done = _done(folder)
 
     def keep(records: Sequence[dict[str, Any]]) -> None:
         for record in records:
@@ -194,10 +227,19 @@ def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[J
 
     jobs = []
     for arm in folder.ablation.arms:
-        missing = [t for t in folder.ablation.tasks if (arm.name, (t.name, t.seed)) not in done]
+        missing = [t for t in folder.ablation.tasks if _key(arm, t) not in done]
         for start in range(0, len(missing), concurrency):
             jobs.append(Job(play_arm, (place, arm, missing[start : start + concurrency]), keep))
     return jobs
+
+
+def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
+    """What was played to its grade."""
+    return {key for key, record in folder.episodes.items() if record["error"] is None}
+
+
+def _key(arm: Arm, task: Task) -> tuple[str, Key]:
+    return arm.name, (task.name, task.seed)
 
 
 def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) -> None:

@@ -10,10 +10,17 @@ from agent.ablation_plan import Arm, Played, as_json
 from agent.hint_use import Record, hint_use
 from gnn.metrics import CaseScore, interval, summarise
 
-# How each measure is read from an episode's record; NaN where there is nothing to score.
-MEASURES: Mapping[str, Callable[[Record], float]] = {
-    "score": lambda e: _number(e["score"]),
-    "solved": lambda e: math.nan if e["score"] is None else float(e["success"]),
+_Measure = Callable[[Record], float]
+
+
+def _if_graded(read: _Measure) -> _Measure:
+    """The same measure, NaN of an episode without a grade: one that failed early would look cheap."""
+    return lambda e: math.nan if e["score"] is None else read(e)
+
+
+_READ: Mapping[str, _Measure] = {
+    "score": lambda e: float(e["score"]),
+    "solved": lambda e: float(e["success"]),
     "steps": lambda e: float(e["steps"]),
     "ticks_to_mitigation": lambda e: _number(e["mitigated_at_tick"]),
     "wrong_remedies": lambda e: float(e["wrong_actions"]),
@@ -23,6 +30,8 @@ MEASURES: Mapping[str, Callable[[Record], float]] = {
     "cost_usd": lambda e: float(e["cost_usd"]),
     "seconds": lambda e: float(e["seconds"]),
 }
+# How each measure is read from an episode's record; NaN where there is nothing to score.
+MEASURES: Mapping[str, _Measure] = {name: _if_graded(read) for name, read in _READ.items()}
 _WITH_INTERVALS = ("score", "solved", "wrong_remedies")
 _IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
 _RISK_POINTS = 40

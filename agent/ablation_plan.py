@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.assembly import weights_folder
 from agent.hint_use import Key, Record, key_of
+from agent.json_file import read_object
 from agent.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS
 from agent.trajectory import RunConfig
@@ -164,7 +165,7 @@ class AblationFolder:
     """One ablation's files; every line is a result of its own, so that a killed run goes on."""
 
     def __init__(self, path: Path, ablation: Ablation) -> None:
-        """Opens the folder, or begins one.
+        """Opens the folder, if it is there already; nothing is written before `begin`.
 
         Raises:
             SettingsError: it holds results of other settings or weights.
@@ -172,11 +173,14 @@ class AblationFolder:
         self.path = path
         self.ablation = ablation
         self.facts: Mapping[str, Any] = _facts(ablation)
-        begun = path / "plan.json"
-        if begun.exists():
-            _check_same(json.loads(begun.read_text(encoding="utf-8")), self.facts, path)
-        path.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
+        self._plan = path / "plan.json"
+        if self._plan.exists():
+            _check_same(read_object(self._plan), self.facts, path)
+
+    def begin(self) -> None:
+        """Writes down what is played and ranked here; from now on the folder takes nothing else."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._plan.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
 
     @property
     def watched(self) -> Path:

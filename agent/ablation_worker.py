@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from agent.wrong_hints import astray
 from data.collect import play
 from data.discovery import Endpoint
 from data.episodes import Episode
-from data.jsonl import SUFFIXES
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
 from gnn.evaluate import (
@@ -186,17 +185,9 @@ def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed
         return (Source(TASKS, source.cases),)
     if asked.kind == EPISODES:
         known = read_labels(Path(labels)) if labels else None
-        return tuple(map(_briefly, episode_sources(Path(asked.path), known)))
+        return episode_sources(Path(asked.path), known)
     if asked.kind == INCIDENTS:
-        return tuple(map(_briefly, incident_sources(Path(asked.path))))
+        return incident_sources(Path(asked.path))
     from data.simulator.generate import simulate as simulated
 
     return (incident_source(f"simulated/{seed}", simulated(simulate, seed)),)
-
-
-def _briefly(source: Source) -> Source:
-    """The source under the name of its file: results made on different machines are to be compared."""
-    name = Path(source.name).name
-    for suffix in SUFFIXES[::-1]:
-        name = name.removesuffix(suffix)
-    return replace(source, name=name)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,8 +70,7 @@ class EpisodeResult:
     @cached_property
     def score(self) -> float | None:
         """The environment's grade, None when it gave none."""
-        last = self.steps[-1].result if self.steps else None
-        return last.outcome.score if last and last.done else None
+        return _score_of(self.steps)
 
     @property
     def success(self) -> bool:
@@ -145,6 +144,10 @@ async def play_task(
         error = f"the task took longer than its {deadline_s:g} s"
     if error is None and not (steps and steps[-1].done):
         error = "the environment did not end the episode when it was declared resolved"
+    if error is None and _score_of(steps) is None:
+        error = "the episode ended without a grade"
+        if steps[-1].error is not None:
+            error += f": {steps[-1].error}"
     truth = environment if steps and isinstance(environment, TellsTruth) else None
     return EpisodeResult(
         task,
@@ -205,6 +208,11 @@ async def _act(
         fault = str(error)
     took_s = time.monotonic() - sent
     return StepRecord(task, number, observation, ranking, decision, result, refused, fault, ranking_s, took_s)
+
+
+def _score_of(steps: Sequence[StepRecord]) -> float | None:
+    last = steps[-1].result if steps else None
+    return last.outcome.score if last and last.done else None
 
 
 def _is_wrong(step: StepRecord) -> bool:

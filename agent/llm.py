@@ -199,7 +199,7 @@ class ChatModel:
         """Takes text and usage out of an answer that some endpoint only claims to be a completion."""
         choices = getattr(completion, "choices", None)
         message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        if message is None:
+        if message is None or not hasattr(message, "content"):
             raise ModelFault("bad_response")
         text = writable(message.content) if isinstance(message.content, str) else ""
         counted = getattr(completion, "usage", None)

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,9 +35,19 @@ def git_revision() -> str | None:
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return _hash((str(file.relative_to(folder)), file) for file in files)
+
+
+def files_hash(files: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, wherever they lie."""
+    return _hash((file.name, file) for file in files)
+
+
+def _hash(named: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
+    for name, file in named:
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

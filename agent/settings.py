@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import httpx
+
 from data.errors import SettingsError
 
 DEFAULT_API_BASE_URL = "https://router.huggingface.co/v1"
@@ -53,7 +55,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     space_url = environ.get("SPACE_URL") or None
     for name, url in (("API_BASE_URL", base_url), ("SPACE_URL", space_url)):
         if url and not _is_url(url):
-            raise SettingsError(f"{name}={url}: not a URL – write it as https://host/path")
+            # A URL may hold credentials.
+            raise SettingsError(f"{name}: not a URL – write it as https://host/path")
     rewards = environ.get("INFERENCE_REPORT_REWARDS") or "0"
     if rewards not in ("0", "1"):
         raise SettingsError(f"INFERENCE_REPORT_REWARDS={rewards}: must be 0 or 1")
@@ -81,8 +84,11 @@ def _prices(text: str) -> dict[str, tuple[float, float]]:
 
 
 def _is_url(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(httpx.URL(url).host) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 def _is_local(url: str) -> bool:

@@ -1,20 +1,23 @@
 """The run folder: run.json, steps.jsonl and episodes.jsonl, whole whatever kills the process, resumable."""
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.decision import Usage
 from agent.episode import EpisodeResult, StepRecord
+from agent.json_file import read_object, write_whole
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task, parse
 from gnn.ranker import Ranking
 
 FORMAT = 1
+DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of the run any more
 
 
 class Spending(BaseModel):
@@ -79,6 +82,19 @@ class RunFolder:
         """The lines of steps.jsonl, as they were played."""
         return _records(self.path / "steps.jsonl")
 
+    @property
+    def environment(self) -> str | None:
+        """Where the run was begun, as run.json says."""
+        return read_object(self.path / "run.json").get("environment")
+
+    @property
+    def spent(self) -> tuple[Usage, float]:
+        """What the model came to so far, and its seconds; with steps of tasks that had no result."""
+        usage, seconds = _spent(self.steps)
+        for line in _records(self.path / DROPPED):
+            usage, seconds = usage + Usage(**line["usage"]), seconds + line["seconds"]
+        return usage, seconds
+
     @staticmethod
     def open(path: Path, config: RunConfig, facts: Mapping[str, Any]) -> "RunFolder":
         """Creates the folder and its run.json.
@@ -92,24 +108,39 @@ class RunFolder:
             )
         path.mkdir(parents=True, exist_ok=True)
         run = {"format": FORMAT, **facts, "config": config.model_dump(mode="json")}
-        _write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
         return RunFolder(path, config, frozenset())
 
     @staticmethod
-    def resume(path: Path) -> "RunFolder":
+    def resume(path: Path, only: Collection[Task] | None = None) -> "RunFolder":
         """Opens the folder of an earlier run and drops what belongs to tasks without a result.
 
-        A task that ended in an error has no result: it is played again.
+        A task that ended in an error has no result: it is played again. What the model cost in it stays
+        known.
+
+        Args:
+            path: the folder.
+            only: the tasks whose results count, if not all do.
 
         Raises:
             SettingsError: no run there.
         """
         config = read_config(path)
-        episodes = [record for record in _records(path / "episodes.jsonl") if record["error"] is None]
+        episodes = [
+            record
+            for record in _records(path / "episodes.jsonl")
+            if record["error"] is None and (only is None or _task_of(record) in only)
+        ]
         finished = frozenset(map(_task_of, episodes))
-        steps = (record for record in _records(path / "steps.jsonl") if _task_of(record) in finished)
-        _write_whole(path / "steps.jsonl", "".join(map(_line, steps)))
-        _write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
+        kept, dropped = list[dict[str, Any]](), list[dict[str, Any]]()
+        for record in _records(path / "steps.jsonl"):
+            (kept if _task_of(record) in finished else dropped).append(record)
+        usage, seconds = _spent(dropped)
+        if usage != Usage() or seconds:
+            # Before the steps go: a crash in between counts them twice rather than never.
+            jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
+        write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
+        write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
         return RunFolder(path, config, finished)
 
     def task_started(self, task: Task) -> None:
@@ -137,7 +168,7 @@ def read_config(path: Path) -> RunConfig:
     file = path / "run.json"
     if not file.exists():
         raise SettingsError(f"{path} holds no run: there is no run.json")
-    return parse(RunConfig, json.loads(file.read_text(encoding="utf-8")).get("config"), str(file))
+    return parse(RunConfig, read_object(file).get("config"), str(file))
 
 
 def step_record(step: StepRecord) -> dict[str, Any]:
@@ -217,6 +248,17 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     }
 
 
+def _spent(steps: Iterable[Mapping[str, Any]]) -> tuple[Usage, float]:
+    """What the model came to in these lines of steps.jsonl, and its seconds."""
+    usage, seconds = Usage(), 0.0
+    for step in steps:
+        if step["prompt"]:
+            tokens = step["tokens"]
+            usage += Usage(1, tokens["prompt"], tokens["completion"], step["cost_usd"])
+            seconds += step["latency_s"]["decision"]
+    return usage, seconds
+
+
 def _task_record(task: Task) -> dict[str, Any]:
     return {
         "task": task.name,
@@ -242,13 +284,3 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replaces a file at once: a reader, or a crash, finds the old one or the new one."""
-    scratch = path.with_name(path.name + ".new")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

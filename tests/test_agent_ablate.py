@@ -12,6 +12,8 @@ import pytest
 from llm_server import LLMServer, action
 
 from agent.cli import answer
+from agent.source_names import brief_names
+from agent.tables import tables
 from data.simulator.catalogue import random_tasks
 from data.simulator.environment import EmbeddedEnvironment
 
@@ -74,6 +76,22 @@ def test_another_ranker_joins_what_was_played_and_other_settings_do_not(
     assert "seed=0" in capsys.readouterr().err
 
 
+def test_an_arm_keeps_each_episode_once_though_its_job_was_cut_short(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ("--ranker", "heuristic", "--steps", "--jobs", "1", "--concurrency", "2", *EASY)
+    ablate(*command)
+    arm = Path("ab/arms/heuristic+rules")
+    whole = {name: lines(str(arm / name)) for name in ("episodes.jsonl", "steps.jsonl")}
+    Path("ab/episodes.jsonl").write_text(lines("ab/episodes.jsonl")[0])
+    ablate(*command)
+    assert [len(lines(str(arm / name))) for name in whole] == [len(held) for held in whole.values()]
+    assert len({json.loads(line)["seed"] for line in lines(str(arm / "episodes.jsonl"))}) == 2
+    assert answer(["ablate", "--out", "ab", *command, "--difficulty", "hard"]) == 2
+    assert "other tasks" in capsys.readouterr().err
+    assert len(lines(str(arm / "episodes.jsonl"))) == 2
+
+
 def test_a_result_guards_the_next_one(capsys: pytest.CaptureFixture[str]) -> None:
     ablate("--ranker", "heuristic", "--jobs", "1", *EASY)
     guard = ("--against", "ab", "--fail-if")
@@ -97,6 +115,34 @@ def test_rankings_alone_need_no_world() -> None:
     assert "arms" not in result and not Path("ab/episodes.jsonl").exists()
 
 
+def test_sources_of_one_name_stay_apart_from_each_other_and_from_what_was_played() -> None:
+    for folder, number in (("ep/train", "2"), ("ep/test", "3")):
+        where = ("--env", "embedded", "--episodes", number, "--difficulty", "easy", "--out", folder)
+        assert answer(["collect", *where, "--quiet"]) == 0
+    both = ("--episodes-from", "ep/train", "--episodes-from", "ep/test")
+    result = ablate("--ranker", "heuristic,random", "--jobs", "1", *EASY, *both)
+    assert [r["source"] for r in result["results"]][::2] == ["tasks", "train/episodes", "test/episodes"]
+    assert [len(block["keys"]) for block in result["values"]["rankings"].values()] == [2, 2, 3]
+    alone = ablate("--ranker", "heuristic,random", "--ranking-only", "--episodes-from", "ep/test")
+    made = tables(alone)
+    assert {row[2] for row in made["ranking-comparisons"].rows} == {"test/episodes"}
+    assert "comparisons" not in made
+
+
+def test_a_source_is_called_as_briefly_as_can_be() -> None:
+    paths = [
+        "/a/x/week.jsonl",
+        "/b/x/week.jsonl.gz",
+        "/b/day.jsonl",
+        "/b/tasks.jsonl",
+        "/c.jsonl",
+        "/c.jsonl.gz",
+    ]
+    assert list(brief_names(paths, {"tasks"}).values()) == [
+        "a/x/week", "b/x/week", "day", "b/tasks", "/c.jsonl", "/c.jsonl.gz",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -106,6 +152,9 @@ def test_rankings_alone_need_no_world() -> None:
         (("--ranking-only", "--ranker", "heuristic"), "nothing to rank"),
         (("--ranker", "heuristic", "--fail-if", "score < 0"), "--against"),
         (("--ranker", "gnn@nowhere"), "nowhere"),
+        (("--ranker", "gnn", "--checkpoint", "nowhere"), "nowhere"),
+        (("--ranker", "heuristic", "--episodes-from", "nowhere"), "nowhere"),
+        (("--ranker", "heuristic", "--labels", "nowhere.json"), "nowhere.json"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_is_played(
@@ -113,7 +162,23 @@ def test_what_cannot_be_made_is_said_before_anything_is_played(
 ) -> None:
     assert answer(["ablate", "--out", "ab", *EASY, *options]) == 2
     assert said in capsys.readouterr().err
-    assert not Path("ab/watched.jsonl").exists()
+    assert not Path("ab").exists()
+
+
+def test_rankings_are_made_anew_when_files_or_labels_say_something_else() -> None:
+    world = ("--env", "embedded", *EASY, "--out", "ep", "--quiet")
+    assert answer(["collect", *world]) == 0
+    command = ("--ranker", "heuristic", "--ranking-only", "--jobs", "1", "--episodes-from", "ep")
+    told = ablate(*command)["results"][0]
+    assert ablate(*command)["results"][0] == told and len(lines("ab/rankings.jsonl")) == 1
+    stored = [json.loads(line) for line in lines("ep/episodes.jsonl")]
+    wrong = {f"easy/{episode['task']['seed']}": ["nobody"] for episode in stored}
+    Path("labels.json").write_text(json.dumps(wrong))
+    assert ablate(*command, "--labels", "labels.json")["results"][0]["ac@5"] == 0
+    Path("labels.json").write_text("{}")
+    assert ablate(*command, "--labels", "labels.json")["results"][0]["ac@5"] == told["ac@5"] > 0
+    Path("ep/episodes.jsonl").write_text(lines("ep/episodes.jsonl")[0])
+    assert ablate(*command)["results"][0]["n"] < told["n"]
 
 
 def unwell(prompt: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.ablation import figures
+from agent.ablation import MEASURES, figures
 from agent.ablation_guard import check, read_condition
 from agent.ablation_plan import Arm, Played
 from agent.hint_use import hint_use
@@ -113,6 +113,18 @@ def test_arms_are_compared_pair_by_pair_and_the_ungraded_are_counted() -> None:
     assert sum(group["n"] for group in arm["by_difficulty"].values()) == 40
     assert arm["first_ranking"]["ac@3"] == 1.0 and arm["first_ranking"]["ece"] is None
     assert "1 episodes ended without a grade" in " ".join(in_words(result))
+
+
+def test_episodes_without_a_grade_are_part_of_no_mean() -> None:
+    graded, early = episode(1), episode(2, None) | {"steps": 0, "slo_budget_left": None}
+    (alone,) = figures([played("gnn", "rules", [graded])], [], seed=0)["arms"]
+    result = figures([played("gnn", "rules", [graded, early])], [], seed=0)
+    (arm,) = result["arms"]
+    assert (arm["n"], arm["ungraded"]) == (2, 1)
+    assert {name: arm[name] for name in MEASURES} == {name: alone[name] for name in MEASURES}
+    assert {tuple(values[1:]) for values in result["values"]["episodes"]["values"]["gnn+rules"].values()} == {
+        (None,)
+    }
 
 
 def test_an_arm_against_itself_shows_no_difference() -> None:

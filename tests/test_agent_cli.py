@@ -1,5 +1,6 @@
 """The commands as scripts see them: what they print where, what they write, and how they exit."""
 
+import gzip
 import json
 import multiprocessing
 import os
@@ -74,6 +75,9 @@ def test_every_command_has_an_example_and_the_common_options(
         (["rank", "absent.json"], "absent.json"),
         (["export", "nothing-there"], "nothing-there"),
         (["collect", *FAST, "--labels", "absent.json", "--episodes", "1"], "absent.json"),
+        (["run", *FAST, "--test-run", "--task-timeout", "0"], "--task-timeout"),
+        (["run", *FAST, "--test-run", "--llm-timeout", "-1"], "--llm-timeout"),
+        (["collect", *FAST, "--task-timeout", "nan"], "--task-timeout"),
     ],
 )
 def test_unusable_input_is_one_clear_line_and_status_2(
@@ -83,6 +87,30 @@ def test_unusable_input_is_one_clear_line_and_status_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1 and said in captured.err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "arguments"),
+    [
+        ("run/run.json", b"{", ["run", "--resume", "run"]),
+        ("run/run.json", b"[]", ["run", "--resume", "run"]),
+        ("run/run.json", b"\xff\xfe", ["run", "--resume", "run"]),
+        ("result.json", b"\xff\xfe", ["report", "result.json"]),
+        ("result.json", b"\xff\xfe", ["ablate", "--test-run", "--against", "result.json"]),
+        (".env", b"MODEL_NAME=\xff", ["run", *FAST, "--test-run"]),
+        ("case.json.gz", gzip.compress(b'{"services": {}}')[:-9], ["rank", "case.json.gz"]),
+        ("case.json.gz", b"not packed", ["rank", "case.json.gz"]),
+        ("case.json", b"\xff\xfe", ["rank", "case.json"]),
+    ],
+)
+def test_a_broken_file_is_one_clear_line_that_names_it(
+    file: str, content: bytes, arguments: list[str], capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    (nowhere / file).parent.mkdir(exist_ok=True)
+    (nowhere / file).write_bytes(content)
+    assert answer([*arguments, "--quiet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and file in captured.err
 
 
 def test_a_run_prints_the_evaluators_lines_alone_and_writes_its_folder(
@@ -211,6 +239,32 @@ def test_collected_episodes_carry_the_truth_or_the_files_word(nowhere: Path) -> 
     assert filed[0]["labels"] == {"root_causes": ["db-proxy"], "origin": "file"}
     assert answer([*collect, "--resume", "filed"]) == 0
     assert lines(nowhere / "filed/episodes.jsonl") == filed
+
+
+def test_a_collection_that_goes_on_plays_what_it_was_asked_for_at_first(
+    capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    told = {"easy/1": ["nobody"]}
+    (nowhere / "labels.json").write_text(json.dumps(told))
+    asked = [*FAST, "--episodes", "3", "--difficulty", "easy", "--labels", "labels.json"]
+    assert answer(["collect", *asked, "--out", "e", "--quiet"]) == 0
+    store = nowhere / "e/episodes.jsonl"
+    whole = lines(store)
+    store.write_text(store.read_text().splitlines(keepends=True)[0])
+    assert answer(["collect", "--resume", "e", "--concurrency", "2", "--quiet"]) == 0
+    assert sorted(lines(store), key=str) == sorted(whole, key=str)
+    capsys.readouterr()
+    for options, said in (
+        (["--resume", "e", "--episodes", "4"], "--episodes"),
+        (["--resume", "e", "--labels", "others.json"], "--labels"),
+        (["--resume", "e", "--out", "f"], "different folders"),
+        (["--resume", "f"], "collect.json"),
+        (["--out", "e"], "--resume e"),
+    ):
+        assert answer(["collect", *options, "--quiet"]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1 and said in captured.err
+    assert not (nowhere / "f").exists()
 
 
 @pytest.mark.parametrize("form", ["observation", "answer", "window", "recording line"])

@@ -47,6 +47,7 @@ def play(
         (["", ""], "rules", "llm_fallback:"),
         ([Answer(status=401, body="{}")], "rules", "llm_fallback:http_401"),
         ([Answer(body="<html>")], "rules", "llm_fallback:bad_response"),
+        ([Answer(body='{"choices": [{"message": "hi"}]}')], "rules", "llm_fallback:bad_response"),
     ],
 )
 def test_each_reply_ends_in_its_source_and_line(
@@ -81,6 +82,27 @@ def test_a_spent_budget_leaves_the_rest_to_the_rules(monkeypatch: pytest.MonkeyP
     assert [step["decided_by"] for step in steps[:3]] == ["llm", "llm", "rules"]
     assert steps[2]["why_not_model"] == "budget_tokens"
     assert episode["tokens"] == {"prompt": 200, "completion": 40}
+
+
+def test_a_resumed_run_remembers_what_was_spent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LLMServer([GOOD]) as server:
+        monkeypatch.setenv("API_BASE_URL", server.url)
+        tasks = ("--episodes", "2", "--difficulty", "easy", "--env", "embedded", "--ranker", "heuristic")
+        answer(["run", *tasks, "--run-tokens", "300", "--out", "r", "--quiet"])
+        asked = len(server.requests)
+        assert asked == 3
+        for left in (1, 0, 0):  # tasks whose result is kept; the steps of the others are dropped
+            lines = Path("r/episodes.jsonl").read_text().splitlines(keepends=True)
+            Path("r/episodes.jsonl").write_text("".join(lines[:left]))
+            answer(["run", "--resume", "r", "--quiet"])
+            assert len(Path("r/episodes.jsonl").read_text().splitlines()) == 2
+            assert len(server.requests) == asked
+    monkeypatch.setenv("API_BASE_URL", "http://localhost:9/v1")
+    capsys.readouterr()
+    assert answer(["run", "--resume", "r", "--quiet"]) == 2
+    assert f"API_BASE_URL={server.url}" in capsys.readouterr().err
 
 
 def test_money_is_counted_where_prices_are_known_and_refused_where_not(

@@ -93,6 +93,26 @@ def test_check_names_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[s
     assert "FAIL  an-episode-plays-through" in capsys.readouterr().out
 
 
+def test_a_run_on_a_server_that_was_found_goes_on_there_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunningServer() as running:
+        monkeypatch.setenv("SPACE_URL", running.url)
+        assert answer([*RUN, "--episodes", "2", "--out", "r"]) == 0
+        if json.loads(Path("r/run.json").read_text())["environment"] != running.url:
+            pytest.skip("another server answers on a port that is probed first")
+        monkeypatch.delenv("SPACE_URL")
+        episodes = Path("r/episodes.jsonl")
+        episodes.write_text(episodes.read_text().splitlines(keepends=True)[0])
+        assert answer(["run", "--resume", "r", "--quiet"]) == 0
+    assert len(episodes.read_text().splitlines()) == 2
+    episodes.write_text("")
+    capsys.readouterr()
+    assert answer(["run", "--resume", "r", "--quiet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and running.url in captured.err
+
+
 def serving(port: int = 0) -> tuple[subprocess.Popen[str], str]:
     """A server process and its URL."""
     process = subprocess.Popen(

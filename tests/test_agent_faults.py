@@ -93,6 +93,16 @@ def test_a_short_failure_is_survived(server: RunningServer, raw_server: Any, fau
     check_no_step_is_doubled(results, proxy)
 
 
+def test_a_grade_that_never_came_is_said(server: RunningServer, raw_server: Any) -> None:
+    graded, _ = through_proxy(raw_server, server.url, [])
+    last = len(graded[0].steps)
+    results, _ = through_proxy(raw_server, server.url, [*["pass"] * (last - FAILING_STEP), "hang after"])
+    assert results[0].score is None and results[0].steps[-1].done
+    assert results[0].error is not None and "ended without a grade: " in results[0].error
+    assert "took hold" in results[0].error
+    assert [result.error for result in results[1:]] == [None, None]
+
+
 @pytest.mark.parametrize("faults", [["hang"], [504], ["cut", "cut"], [500, 500], [503, "cut"]], ids=str)
 def test_a_longer_one_ends_that_task_alone(
     server: RunningServer, raw_server: Any, faults: list[str | int]

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import networkx as nx
 import pytest
+import vl_convert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +105,21 @@ def test_two_runs_are_compared_task_by_task(results: Path) -> None:
     assert all("no difference shown" in point for point in same.points)
     assert same.sections[0].table is not None
     assert {row[-1].text for row in same.sections[0].table.rows} == {"the same actions throughout"}
+
+
+def test_one_task_in_both_runs_has_a_difference_and_no_interval(tmp_path: Path) -> None:
+    task = ("--env", "embedded", "--policy", "rules", "--task", "task_easy_oom_baseline", "--quiet")
+    for ranker in ("heuristic", "none"):
+        assert answer(["run", *task, "--ranker", ranker, "--out", str(tmp_path / ranker)]) == 0
+    report = make_report(tmp_path / "heuristic", against=tmp_path / "none")
+    specs = re.findall(r'<script type="application/json">(.*?)</script>', render_html(report), re.DOTALL)
+    drawn = [
+        json.loads(spec, parse_constant=lambda name: pytest.fail(f"{name} is not JSON")) for spec in specs
+    ]
+    rows = re.findall(r'"low":null,"high":null', specs[-1])
+    assert rows and '"low":' not in specs[-1].replace('"low":null', "")
+    picture = vl_convert.vegalite_to_svg({**drawn[-1], "width": 300})
+    assert 'aria-roledescription="point"' in picture and 'aria-label="low: ' not in picture
 
 
 def test_two_evaluations_show_what_changed(results: Path, tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_only_a_local_endpoint_needs_no_key(url: str, key: str | None) -> None:
     "variables",
     [
         {"API_BASE_URL": "router.huggingface.co"},
+        {"API_BASE_URL": "http://[bad/v1"},
+        {"API_BASE_URL": "http://localhost:abc/v1"},
         {"SPACE_URL": "ftp://space"},
         {"INFERENCE_REPORT_REWARDS": "yes"},
         {"MODEL_PRICES": "model=cheap"},
@@ -48,6 +50,12 @@ def test_only_a_local_endpoint_needs_no_key(url: str, key: str | None) -> None:
 def test_what_cannot_be_used_is_refused_by_name(variables: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(variables))):
         read_settings(variables)
+
+
+def test_a_refused_url_is_not_shown_since_it_may_hold_credentials() -> None:
+    with pytest.raises(SettingsError, match="API_BASE_URL") as refused:
+        read_settings({"API_BASE_URL": "ftp://user:hunter2@host/v1"})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_empty_variables_are_unset_ones() -> None:

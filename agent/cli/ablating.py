@@ -1,7 +1,6 @@
 """Runs an ablation and shows what it came to: what `ablate` does once its options are read."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from agent.ablate import ablate
 from agent.ablation_guard import Finding, check, read_condition
 from agent.ablation_plan import RESULT, Ablation, AblationFolder, write_result
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
+from agent.json_file import read_object
 from agent.settings import Settings
 from agent.tables import Table, in_words, tables
 from data.discovery import locate
@@ -80,11 +80,8 @@ def read_result(path: Path) -> Mapping[str, Any]:
         SchemaError: not the result of an ablation.
     """
     file = path / RESULT if path.is_dir() else path
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise SchemaError(str(file), "", error.msg, "give the result file of an ablation") from None
-    if not isinstance(result, dict) or "values" not in result:
+    result = read_object(file, "give the result file of an ablation")
+    if "values" not in result:
         raise SchemaError(str(file), "values", None, "give the result file of an ablation")
     return result
 

@@ -1,9 +1,12 @@
 """`firewatch collect`: plays many episodes and stores them, labelled."""
 
+import typer
+
 from agent.cli import options as o
 
 
 def collect(
+    context: typer.Context,
     env: o.Env = None,
     transport: o.TransportOption = o.Transport.AUTO,
     test_run: o.TestRun = False,
@@ -27,7 +30,7 @@ def collect(
 
     [dim]Example:[/dim] firewatch collect --env embedded --episodes 300 --seed 1 --out episodes/train
     """
-    from agent.cli.collecting import collect_into
+    from agent.cli.collecting import CollectRequest, collect_into, request_of
     from agent.cli.console import write_json
     from agent.cli.environ import settings_from_environment
     from agent.cli.interrupt import run_interruptible
@@ -49,10 +52,12 @@ def collect(
         models=settings.models_for(policy.value),
         api_base_url=settings.public_api_base_url,
     )
-    results = run_interruptible(
-        collect_into(
-            out or resume or new_folder("episodes"), resume is not None, config, labels, settings, quiet
-        )
-    )
+    asked = CollectRequest(config=config, labels=str(labels) if labels else None)
+    folder = out or new_folder("episodes")
+    if resume:
+        folder = resume
+        given = {name for name in context.params if o.was_given(context, name)}
+        asked = request_of(resume, asked, given, out)
+    results = run_interruptible(collect_into(folder, resume is not None, asked, concurrency, settings, quiet))
     write_json(json, results)
     return 1 if results["failed"] else 0

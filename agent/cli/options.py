@@ -1,5 +1,6 @@
 """The options that commands share, each with one meaning everywhere."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -110,11 +111,24 @@ Policy = Annotated[
     ),
 ]
 
+
+def _seconds(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise typer.BadParameter("give a number of seconds above 0")
+    return value
+
+
 _MODEL = "The model"
 Temperature = Annotated[float, typer.Option(min=0.0, max=2.0, rich_help_panel=_MODEL, help="Of its replies.")]
 MaxTokens = Annotated[int, typer.Option(min=16, rich_help_panel=_MODEL, help="Of one reply.")]
 LlmTimeout = Annotated[
-    float, typer.Option(metavar="SECONDS", rich_help_panel=_MODEL, help="One question with all its retries.")
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        callback=_seconds,
+        rich_help_panel=_MODEL,
+        help="One question with all its retries.",
+    ),
 ]
 LlmCache = Annotated[
     Path | None,
@@ -157,7 +171,7 @@ Resume = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Go on in this folder: play only what is missing."),
 ]
-TaskTimeout = Annotated[float, typer.Option(metavar="SECONDS", help="A task's deadline.")]
+TaskTimeout = Annotated[float, typer.Option(metavar="SECONDS", callback=_seconds, help="A task's deadline.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where the results go.")]
 Concurrency = Annotated[
     int, typer.Option(min=1, max=256, metavar="N", help="Tasks at once, where the environment has sessions.")

@@ -50,22 +50,29 @@ _OPTION_FIELDS = {
 }
 
 
-def check_same(asked: RunConfig, folder: RunFolder, given: Collection[str], out: Path | None) -> None:
+def check_same(
+    asked: RunConfig, started: RunConfig, folder: Path, given: Collection[str], out: Path | None
+) -> None:
     """Refuses options that would mix two runs in one folder.
+
+    Args:
+        asked: what the command line says.
+        started: how the run in `folder` was started.
+        folder: that of --resume.
+        given: the options that the command line names.
+        out: the folder of --out.
 
     Raises:
         SettingsError: names the option and what the run was started with.
     """
-    if out is not None and out.resolve() != folder.path.resolve():
-        raise SettingsError(
-            f"--out {out} and --resume {folder.path} name different folders: leave --out away"
-        )
+    if out is not None and out.resolve() != folder.resolve():
+        raise SettingsError(f"--out {out} and --resume {folder} name different folders: leave --out away")
     for option, field in _OPTION_FIELDS.items():
-        started_with = getattr(folder.config, field)
+        started_with = getattr(started, field)
         if option in given and getattr(asked, field) != started_with:
             shown = "other tasks" if field == "tasks" else f"{field} {started_with}"
             name = option.replace("_", "-")
-            raise SettingsError(f"--{name}: the run in {folder.path} was started with {shown}; leave it away")
+            raise SettingsError(f"--{name}: {folder} was started with {shown}; leave it away")
 
 
 async def play(
@@ -84,7 +91,12 @@ async def play(
     config = resumed.config if resumed else asked
     if config.models and settings.key is None:
         raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
-    parts = await assemble(config, settings, asked.concurrency, quiet)
+    place = config
+    if resumed:
+        place = where_it_was(config, resumed.environment, resumed.path, settings)
+    parts = await assemble(place, settings, asked.concurrency, quiet)
+    if resumed and parts.model is not None:
+        parts.model.ledger.add(*resumed.spent)
     folder = resumed or RunFolder.open(out or new_folder("runs"), config, facts(config, parts.endpoint))
     missing = folder.missing
     # A display that moves would run over the question whether to send a remedy.
@@ -118,6 +130,17 @@ async def play(
         json, {"run": str(folder.path), "config": config.model_dump(mode="json"), "episodes": episodes}
     )
     return 1 if any(episode["error"] is not None for episode in episodes) else 0
+
+
+def where_it_was(config: RunConfig, environment: str | None, folder: Path, settings: Settings) -> RunConfig:
+    """The configuration of a run that goes on, in the environment where it began.
+
+    Raises:
+        SettingsError: another model endpoint is set up than then.
+    """
+    if config.models and config.api_base_url != settings.public_api_base_url:
+        raise SettingsError(f"{folder} was started with API_BASE_URL={config.api_base_url}: set it as then")
+    return config.model_copy(update={"env": config.env or environment})
 
 
 def facts(config: RunConfig, endpoint: Endpoint) -> Mapping[str, Any]:

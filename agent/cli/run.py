@@ -84,5 +84,5 @@ def run(
     if resume:
         folder = RunFolder.resume(resume)
         given = {name for name in context.params if o.was_given(context, name)}
-        check_same(config, folder, given, out)
+        check_same(config, folder.config, resume, given, out)
     return run_interruptible(play(config, folder, out, settings, json, quiet, pace if watch else None))

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -64,12 +65,17 @@ def text_of(path: Path) -> str:
     """The text of a file, unpacked if it is gzip, or of stdin for '-'.
 
     Raises:
-        SchemaError: not UTF-8.
+        SchemaError: not whole, or not UTF-8.
     """
-    if str(path) == "-":
-        return sys.stdin.read()
-    raw = path.read_bytes()
+    is_stdin = str(path) == "-"
+    where = "stdin" if is_stdin else str(path)
     try:
+        if is_stdin:
+            return sys.stdin.read()
+        raw = path.read_bytes()
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SchemaError(where, "", str(error), "give a whole gzip file") from None
     except UnicodeDecodeError as error:
-        raise SchemaError(str(path), "", raw[error.start : error.end], "write it as UTF-8") from None
+        shown = error.object[error.start : error.end]
+        raise SchemaError(where, "", shown, "write it as UTF-8") from None

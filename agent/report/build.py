@@ -1,9 +1,8 @@
 """Reads what lies at a path – a run, an evaluation, an ablation, stored episodes – and makes its report."""
 
-import json
 from pathlib import Path
-from typing import Any
 
+from agent.json_file import read_object
 from agent.report.ablation_report import ablation_report
 from agent.report.document import Report
 from agent.report.episodes_report import episodes_report
@@ -51,7 +50,7 @@ def _side_by_side(first: Path, one: Result, second: Path, other: Result) -> Repo
 
 def _read(path: Path) -> Result:
     if (path / "run.json").is_file():
-        return read_run(path, _object(path / "run.json"))
+        return read_run(path, read_object(path / "run.json"))
     file = path / "ablation.json" if (path / "ablation.json").is_file() else path
     if file.is_dir() and any(child.name.endswith(SUFFIXES) for child in file.iterdir()):
         return read_episodes(file)
@@ -61,7 +60,7 @@ def _read(path: Path) -> Result:
         )
     if file.name.endswith(SUFFIXES):
         return read_episodes(file)
-    result = _object(file)
+    result = read_object(file)
     if "comparisons" in result:
         return parse(AblationResult, result, str(file))
     if "results" in result:
@@ -74,7 +73,7 @@ def _arms(path: Path, result: AblationResult) -> dict[str, PlayedRun]:
     arms = (path if path.is_dir() else path.parent) / "arms"
     folders = {arm.arm: arms / arm.arm.replace("/", "_") for arm in result.arms}
     return {
-        arm: read_run(folder, _object(folder / "run.json"))
+        arm: read_run(folder, read_object(folder / "run.json"))
         for arm, folder in folders.items()
         if (folder / "run.json").is_file()
     }
@@ -84,14 +83,3 @@ def _name(path: Path) -> str:
     """The folder of an ablation, whether it or the file in it was given."""
     whole = path.resolve()
     return whole.parent.name if whole.name == "ablation.json" else whole.name
-
-
-def _object(file: Path) -> dict[str, Any]:
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        shown = error.doc[error.pos : error.pos + 20]
-        raise SchemaError(f"{file}:{error.lineno}", "", shown, "not JSON") from None
-    if not isinstance(result, dict):
-        raise SchemaError(str(file), "", result, "give a JSON object")
-    return result

@@ -1,5 +1,6 @@
 """The plots of a report, as Vega-Lite made by Altair; colours are the page's, so that both schemes fit."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -210,7 +211,12 @@ def _chosen(rows: Sequence[Row], choices: Mapping[str, str]) -> alt.Chart:
 
 
 def _data(rows: Iterable[Row]) -> alt.InlineData:
-    return alt.InlineData(values=[dict(row) for row in rows])
+    """The rows as JSON can hold them; what is not a number is drawn nowhere."""
+    return alt.InlineData(values=[{name: _finite(value) for name, value in row.items()} for row in rows])
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _tooltips(*fields: str) -> list[alt.Tooltip]:

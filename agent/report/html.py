@@ -57,7 +57,7 @@ def _library() -> str:
 
 def _json_text(value: Any) -> Markup:
     """JSON inside a script element; no text in it can end the element or open a comment."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
