@@ -70,6 +70,11 @@ class Meaning:
     per: str = ""  # name of the metric that it is a count out of, where both are measured
     floor: float = 0.0  # smallest difference worth a mention, in our unit; 0: as the channel has it
 
+    @property
+    def good_direction(self) -> str:
+        """Where the metric goes, "up" or "down", when things get better."""
+        return "up" if self.inverted else "down"
+
 
 class ChannelMap:
     """Maps metric names to channels, remembering each answer.

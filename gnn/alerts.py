@@ -112,4 +112,4 @@ def _alert_meaning(
             if alert.caller is not None and alert.caller in index:
                 yield (Channel.CLIENT_LATENCY if slow else Channel.CLIENT_ERROR), index[alert.caller], False
     elif (meaning := channel_map(alert.name)) is not None:
-        yield meaning.channel, row, alert.direction == ("up" if meaning.inverted else "down")
+        yield meaning.channel, row, alert.direction == meaning.good_direction

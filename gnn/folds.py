@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-FOLDS = 5
+_FOLDS = 5
 
 
 def folds_of(groups: Sequence[str]) -> tuple[int, ...]:
     """The fold of each example, 0..4, by its group."""
     order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return tuple(order[group] % FOLDS for group in groups)
+    return tuple(order[group] % _FOLDS for group in groups)
 
 
 def splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

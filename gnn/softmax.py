@@ -17,5 +17,4 @@ def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
 
 def surprise(logits: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
     """The negative logarithm of the chance that logits (S,) leave to the root causes, at least one."""
-    shifted = np.asarray(logits, dtype=float) - float(np.max(logits))
-    return float(np.log(np.exp(shifted).sum()) - np.log(np.exp(shifted[is_root]).sum()))
+    return -float(np.log(np.exp(log_softmax(logits)[is_root]).sum()))

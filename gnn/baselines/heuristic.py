@@ -159,7 +159,7 @@ def _alerted_channel(alert: AlertEvent) -> Channel | None:
     if alert.kind == "trace":  # "PD" is a slow call, anything else the code of a failed one
         return Channel.LATENCY_TAIL if alert.direction == "PD" else Channel.ERROR
     meaning = default_channel_map()(alert.name) if alert.kind == "metric" else None
-    if meaning is None or alert.direction == ("up" if meaning.inverted else "down"):
+    if meaning is None or alert.direction == meaning.good_direction:
         return None
     return meaning.channel
 
