@@ -71,7 +71,7 @@ def _since_first(block: Stack) -> Floats:
         warnings.simplefilter("ignore", RuntimeWarning)  # a metric without any point has no floor
         floor = floor_of(block)[..., None]  # (M, 1, 1)
     change = np.arcsinh((filled - first) / (np.abs(first) + 5 * floor))
-    starts = np.flatnonzero(np.r_[True, np.diff(block.channel) > 0])
+    starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     loudest = np.maximum.reduceat(np.where(np.isfinite(change), change, -np.inf), starts, axis=0)
     out[:, block.channel[starts]] = np.where(np.isfinite(loudest), loudest, 0.0).transpose(1, 0, 2)
     return out

@@ -22,6 +22,7 @@ from gnn.robust import (
     kth_highest,
     longest_gap,
     nanmedian,
+    or_zero,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -57,6 +58,8 @@ STATISTICS = (
 )
 K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, *_ = range(1, K)
+# Of several metrics of a channel the loudest counts in these, their mean in the others.
+_LOUDEST = [_UP, _DOWN, _ONSET, _LEVEL, _BEYOND]
 
 _FIVE_SIGMA = float(np.arcsinh(5.0))
 
@@ -148,7 +151,7 @@ def deviations(block: Stack) -> Deviations:
     over_time = np.zeros((services, len(CHANNELS), ticks))
     if not metrics or not services or not ticks:
         return Deviations(out, over_time)
-    starts = np.flatnonzero(np.r_[True, np.diff(block.channel) > 0])
+    starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
@@ -162,13 +165,10 @@ def deviations(block: Stack) -> Deviations:
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
         over_time[:, channels] = np.where(np.isfinite(loudest), loudest, 0.0).transpose(1, 0, 2)
     measured = each[..., :1] > 0
-    signed = np.where(measured, each, 0.0)
     count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
-    mean = np.add.reduceat(signed, starts, axis=0) / np.maximum(count, 1)
-    highest = np.maximum.reduceat(np.where(measured, each, -np.inf), starts, axis=0)
-    merged = mean
-    for statistic in (_UP, _DOWN, _ONSET, _LEVEL, _BEYOND):
-        merged[..., statistic] = highest[..., statistic]
+    merged = np.add.reduceat(np.where(measured, each, 0.0), starts, axis=0) / np.maximum(count, 1)
+    loudest_of = np.where(measured, each[..., _LOUDEST], -np.inf)
+    merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
     return Deviations(out, over_time)
@@ -191,8 +191,8 @@ def usual_of(block: Stack) -> Usual:
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
-    least = 0.05 * np.abs(np.nan_to_num(center)) + floor_of(block)[..., None]
-    return Usual(center, np.maximum(np.nan_to_num(spread), least))
+    least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
+    return Usual(center, np.maximum(or_zero(spread), least))
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
@@ -202,24 +202,26 @@ def _beyond(block: Stack, usual: Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
-def floor_of(block: Stack) -> Floats:
+def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Floats:
     """The smallest difference worth a mention, per metric: (M, 1)."""
+    is_share = _is_share(block) if is_share is None else is_share
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
-    typical = np.nan_to_num(nanmedian(flat, axis=1))
-    usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
+    typical = or_zero(nanmedian(flat, axis=1))
+    usual = np.where(is_share, 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    return np.asarray(_IS_SHARE[block.channel] & ~(np.nanmax(block.incident, axis=(1, 2)) > 2.0))
+    return np.asarray(_IS_SHARE[block.channel] & ~(np.fmax.reduce(block.incident, axis=(1, 2)) > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
-    is_share = _is_share(block)[:, None]
-    is_age = _IS_AGE[block.channel][:, None]
+    share = _is_share(block)  # (M,)
+    floor = floor_of(block, share)
+    is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
     n_now = there.sum(axis=2)
@@ -228,36 +230,33 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
 
     filled = carry_forward(now, there)
     first, last = filled[..., 0], filled[..., -1]
-    level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
-    floor = floor_of(block)
-
-    out[..., _GROWTH] = np.arcsinh(np.nan_to_num((last - first) / (np.abs(first) + 5 * floor)))
+    out[..., _GROWTH] = np.arcsinh(or_zero((last - first) / (np.abs(first) + 5 * floor)))
     recency = 1.0 / (1.0 + np.maximum(last, 0.0) / _AGE_HALF_S)
-    out[..., _LEVEL] = np.where(
-        is_age, np.nan_to_num(recency), np.where(is_share, np.clip(np.nan_to_num(last), 0, 2), 0)
-    )
+    is_age = _IS_AGE[block.channel][:, None]
+    filling = np.minimum(np.maximum(last, 0.0), 2.0)
+    out[..., _LEVEL] = or_zero(np.where(is_age, recency, np.where(is_share, filling, 0.0)))
     if z is None:
-        share = is_share & (n_now > 0)
         # How full something is compares in steps, how often something fails in ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
         out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios))
-        out[..., _BEYOND] = np.where(share, beyond_peers(last), 0.0)
+        out[..., _BEYOND] = np.where(is_share & (n_now > 0), beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
-        amounts = _IS_SHARE[block.channel][:, None] & ~is_share
-        return np.where(amounts[..., None], 0.0, out)
+        out[_IS_SHARE[block.channel] & ~share] = 0.0
+        return out
 
     comparable = (n_now > 0) & (n_past > 0)
     out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
     out[..., _DOWN] = np.where(comparable, np.maximum(-np.nanmin(z, axis=2), 0.0), 0.0)
     out[..., _MEAN] = np.where(comparable, np.nanmean(z, axis=2), 0.0)
-    out[..., _LAST] = np.where(comparable, np.nan_to_num(carry_forward(z, there)[..., -1]), 0.0)
-    exceeds = np.abs(np.nan_to_num(z)) > _FIVE_SIGMA
+    out[..., _LAST] = np.where(comparable, or_zero(carry_forward(z, there)[..., -1]), 0.0)
+    exceeds = np.abs(or_zero(z)) > _FIVE_SIGMA
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
+    level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
     center = nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
-    out[..., _RATIO] = np.where(comparable, np.clip(np.nan_to_num(ratio), -6, 6), 0.0)
+    out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
     # Who was silent for as long before is not missed.

@@ -134,13 +134,9 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
-    summary = np.array(
-        [
-            *(f(values) for values in (anomaly, worst, aligned) for f in (np.asarray, _rank, _lead)),
-            contrast,
-            silent,
-        ]
-    )
+    compared = np.array([anomaly, worst, aligned])
+    compared = np.concatenate(np.stack([compared, _rank(compared), _lead(compared)], axis=1))
+    summary = np.concatenate([compared, [contrast, silent]])
     context = np.array(
         [
             np.log1p(len(incident.services)) / 5,
@@ -230,18 +226,19 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], chann
     return out
 
 
-def _rank(values: Floats) -> Floats:
-    """1 for the largest, towards 0 for the smallest, ties averaged: (S,)."""
-    if not len(values):
-        return values
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-    return below / (2 * len(values))
+def _rank(rows: Floats) -> Floats:
+    """1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
+    ordered = np.sort(rows, axis=1)
+    below = [
+        np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
+        for known, values in zip(ordered, rows, strict=True)
+    ]
+    return np.asarray(np.array(below) / max(2 * rows.shape[1], 1))
 
 
-def _lead(values: Floats) -> Floats:
-    """Distance to the best other service: (S,)."""
-    if len(values) < 2:
-        return np.zeros_like(values)
-    second, best = np.partition(values, -2)[-2:]
-    return np.asarray(np.where(values == best, values - second, values - best))
+def _lead(rows: Floats) -> Floats:
+    """Distance to the best other service of the row: (N, S)."""
+    if rows.shape[1] < 2:
+        return np.zeros_like(rows)
+    second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]
+    return np.asarray(rows - np.where(rows == best, second, best))

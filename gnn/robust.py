@@ -37,7 +37,7 @@ def among_peers(values: Floats) -> Floats:
     """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
     center = nanmedian(values, axis=1, keepdims=True)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(values - center), axis=1, keepdims=True)
-    return np.nan_to_num(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
+    return or_zero(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
 
 
 def beyond_peers(values: Floats) -> Floats:
@@ -47,7 +47,7 @@ def beyond_peers(values: Floats) -> Floats:
     known = np.where(np.isfinite(values), values, -np.inf)
     second, best = np.partition(known, -2, axis=1)[:, -2:].T[..., None]
     other = np.where(known == best, second, best)
-    return np.asarray(np.nan_to_num(np.arcsinh(20.0 * (known - other)), posinf=0.0, neginf=0.0))
+    return or_zero(np.arcsinh(20.0 * (known - other)))
 
 
 def kth_highest(values: Floats, k: int, least: int) -> Floats:
@@ -67,13 +67,22 @@ def share_below(columns: Floats) -> Floats:
     return np.stack(below, axis=1) / max(len(columns), 1)
 
 
+def or_zero(values: Floats) -> Floats:
+    """`values` with 0 in place of what is no number."""
+    return np.where(np.isfinite(values), values, 0.0)
+
+
 def nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:
-    """`np.nanmedian` along one axis, many times faster on the small blocks of a small graph."""
+    """`np.nanmedian` along one axis, at least one long; many times faster on small blocks."""
     ordered = np.sort(values, axis=axis)  # NaN last
     count = np.isfinite(ordered).sum(axis=axis, keepdims=True)
-    lower, upper = np.maximum(count - 1, 0) // 2, count // 2
-    upper = np.minimum(upper, np.maximum(count - 1, 0))
-    low = np.take_along_axis(ordered, lower, axis=axis)
-    high = np.take_along_axis(ordered, upper, axis=axis)
-    median = np.where(count > 0, 0.5 * (low + high), np.nan)
+    length = values.shape[axis]
+    if count.min(initial=length) == length:  # nothing is missing
+        median = 0.5 * (ordered.take([(length - 1) // 2], axis=axis) + ordered.take([length // 2], axis=axis))
+    else:
+        lower, upper = np.maximum(count - 1, 0) // 2, count // 2
+        upper = np.minimum(upper, np.maximum(count - 1, 0))
+        low = np.take_along_axis(ordered, lower, axis=axis)
+        high = np.take_along_axis(ordered, upper, axis=axis)
+        median = np.where(count > 0, 0.5 * (low + high), np.nan)
     return median if keepdims else np.squeeze(median, axis=axis)
