@@ -9,6 +9,7 @@ from data.errors import SettingsError
 
 Result = Mapping[str, Any]
 
+SHIPPED = ("gnn", "mlp")
 _OBSERVATIONS = ("0", "1", "3", "5")
 _DIFFICULTIES = ("easy", "medium", "hard")
 _MARKED = re.compile(
@@ -25,12 +26,20 @@ class Table:
 
 
 def tables(result: Result) -> dict[str, Table]:
-    """Every table that the result has something for, by name; without pairs only the ranking at a glance."""
-    if "values" not in result:
-        return {"ranking-at-a-glance": _ranking_at_a_glance(result)}
+    """Every table that the result has something for, by name; without pairs only of the ranking."""
     made = {
-        "ranking": _ranking(result),
         "ranking-at-a-glance": _ranking_at_a_glance(result),
+        "ranking-of-the-shipped": _ranking_of_the_shipped(result),
+    }
+    if "values" in result:
+        made |= _paired(result)
+    return {name: table for name, table in made.items() if table.rows}
+
+
+def _paired(result: Result) -> dict[str, Table]:
+    """What an ablation has beside the ranking."""
+    return {
+        "ranking": _ranking(result),
         "ranking-by-observation": _by(result, "by_tick", _OBSERVATIONS, "observation {}"),
         "ranking-by-difficulty": _by(result, "by_difficulty", _DIFFICULTIES, "{}"),
         "ranking-comparisons": _comparisons([c for c in result["comparisons"] if c["of"] != "episodes"]),
@@ -41,7 +50,6 @@ def tables(result: Result) -> dict[str, Table]:
         "hints": _hints(result),
         "made-by": _made_by(result),
     }
-    return {name: table for name, table in made.items() if table.rows}
 
 
 def markdown(table: Table) -> str:
@@ -135,6 +143,40 @@ def _ranking_at_a_glance(result: Result) -> Table:
         (name, *(_first_and_third(measured.get((name, source))) for source in sources)) for name in rankers
     ]
     return Table(("AC@1 / AC@3", *sources), tuple(rows))
+
+
+def _ranking_of_the_shipped(result: Result) -> Table:
+    """How often the shipped rankers are right, with intervals, and when they say how sure they are."""
+    headings = (
+        "source", "ranker", "incidents", "AC@1 [95 %]", "AC@3 [95 %]", "ECE", "sure of",
+        "right when sure [95 %]",
+    )  # fmt: skip
+    rows = []
+    for r in result["results"]:
+        if r["ranker"] in SHIPPED and "abstention" in r:
+            sure = r["abstention"] or {}
+            rows.append(
+                (
+                    r["source"],
+                    r["ranker"],
+                    str(r["n"]),
+                    _with_bounds(r, "ac@1"),
+                    _with_bounds(r, "ac@3"),
+                    _figure(r["ece"]),
+                    _percent(sure.get("coverage")),
+                    _right_when_sure(sure),
+                )
+            )
+    return Table(headings, tuple(rows))
+
+
+def _right_when_sure(sure: Mapping[str, Any]) -> str:
+    """One minus the risk, and its bounds likewise."""
+    if sure.get("risk") is None:
+        return "–"
+    low, high = sure["ci95"]["risk"]
+    bounds = (None, None) if low is None or high is None else (1.0 - high, 1.0 - low)
+    return f"{_figure(1.0 - sure['risk'])} {_bounds(bounds)}".strip()
 
 
 def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> Table:
