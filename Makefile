@@ -105,9 +105,10 @@ seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; 
 	$(BIN)/python tests/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
 	cp build/seeds.json checkpoints/results/seeds.json
 
-# Real incidents are no part of this project: with a folder of them, INCIDENTS=folder, their tables are remade too.
+# Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and
+# TRAFFIC=folder, their tables are remade too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds
-	rm -rf build/ablation build/ablation-incidents
+	rm -rf build/ablation build/ablation-incidents build/ablation-traffic
 	mkdir -p checkpoints/results
 	$(BIN)/firewatch ablate --seeds 5 --policy rules,legacy-rules --simulate 500 --out build/ablation \
 		--ranker gnn,heuristic,mlp,untrained,random,pagerank,zscore,none,wrong
@@ -123,6 +124,11 @@ ifdef INCIDENTS
 	cp build/trained.json checkpoints/results/trained.json
 	$(BIN)/python tests/adaptation.py $(INCIDENTS) --unseen > build/unseen.json
 	cp build/unseen.json checkpoints/results/unseen.json
+endif
+ifdef TRAFFIC
+	$(BIN)/firewatch ablate --ranking-only --episodes-from $(TRAFFIC) --out build/ablation-traffic \
+		--ranker gnn,mlp,heuristic
+	cp build/ablation-traffic/ablation.json checkpoints/results/traffic.json
 endif
 	$(BIN)/python -m agent.showcase
 

@@ -83,7 +83,7 @@ class RankerSpec(NamedTuple):
         """The same for a result file: the shipped weights are where they are on every machine."""
         if self.weights is None:
             return None
-        tree = shipped("").parent.parent
+        tree = shipped("").parent
         return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
 
 

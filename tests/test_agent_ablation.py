@@ -2,13 +2,14 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.ablation import MEASURES, figures
 from agent.ablation_guard import check, read_condition
-from agent.ablation_plan import Arm, Played
+from agent.ablation_plan import Arm, Played, RankerSpec
 from agent.hint_use import hint_use
 from agent.tables import Table, in_words, markdown, rewrite, tables
 from data.errors import SettingsError
@@ -245,3 +246,10 @@ def test_tables_between_markers_are_made_from_the_result() -> None:
 def test_a_cell_cannot_break_a_markdown_table() -> None:
     table = markdown(Table(("a", "b"), (("x|y", "1"),)))
     assert table.splitlines() == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |"]
+
+
+def test_shipped_weights_have_the_same_name_on_every_machine(tmp_path: Path) -> None:
+    assert RankerSpec.read("gnn", None).weights_name == "checkpoints/ranker"
+    assert RankerSpec.read("mlp", None).weights_name == "checkpoints/mlp"
+    assert RankerSpec.read("gnn", str(tmp_path)).weights_name == str(tmp_path)
+    assert RankerSpec.read("heuristic", None).weights_name is None
