@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bench_machine import machine
@@ -21,7 +21,7 @@ from agent.provenance import git_revision
 from data.incidents import read_incidents
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, examples_of
-from gnn.features import SERVICE_FEATURES
+from gnn.features import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.metrics import CaseScore, score
 from gnn.model import Convolution, ModelConfig, Temporal
 from gnn.ranker import Candidate, Ranking
@@ -34,6 +34,7 @@ TEST_SEED, TEST_WORLDS = 1_000_003, 600
 CLASSICAL = ("traversal", "traversal_lead", "pagerank", "pagerank_lead")
 TIMING = ("timing", "contrast", "onset")
 NEIGHBOURS = ("callee_anomaly", "caller_anomaly", "excess_over_callees")
+GRAPH_COLUMNS = tuple(SERVICE_FEATURES[column] for column in GRAPH_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ class Arm:
     without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
     simulator: dict[str, float] = field(default_factory=dict)
     temporal: Temporal = "none"
+    messages: Literal["along calls", "both ways", "none"] = "along calls"
 
 
 ARMS = (
     Arm("all"),
     Arm("graph-free", "none"),
+    Arm("graph columns, no messages", messages="none"),
+    Arm("messages, no graph columns", without=GRAPH_COLUMNS),
+    Arm("messages that mix callers and callees", messages="both ways"),
     Arm("degrees only", "degree"),
     Arm("attention (GATv2)", "gatv2"),
     Arm("call features", "edge"),
@@ -82,19 +87,33 @@ def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     return hidden
 
 
+def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
+    """The same examples with messages that go another way; their columns stay."""
+    if messages == "along calls":
+        return list(examples)
+    rewired = []
+    for example in examples:
+        graph = example.graph
+        if messages == "none":
+            graph = graph._replace(edge_index=graph.edge_index[:, :0], edge_attr=graph.edge_attr[:0])
+        else:
+            there_and_back = np.hstack([graph.edge_index, graph.edge_index[::-1]])
+            graph = graph._replace(edge_index=there_and_back, edge_attr=np.tile(graph.edge_attr, (2, 1)))
+        rewired.append(example._replace(graph=graph))
+    return rewired
+
+
 def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one net on each test set."""
     model = ModelConfig(convolution=arm.convolution, temporal=arm.temporal)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
-    net = train(config, hide(examples, arm.without))
+    net = train(config, rewire(hide(examples, arm.without), arm.messages))
     found = {}
     for source, cases in tests.items():
-        scored = [
-            _score(points, case)
-            for points, case in zip(score_examples(net, hide(cases, arm.without)), cases, strict=True)
-        ]
+        seen = rewire(hide(cases, arm.without), arm.messages)
+        scored = [_score(points, case) for points, case in zip(score_examples(net, seen), cases, strict=True)]
         found[source] = {f"ac@{k}": float(np.mean([each.ac[k - 1] for each in scored])) for k in (1, 3)}
     return found
 
