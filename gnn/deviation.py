@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
+from gnn.hearsay import heard
 from gnn.robust import (
     MAD_TO_SIGMA,
     among_peers,
@@ -75,8 +76,9 @@ class Stack:
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
-    """Collects the telemetry of `incident` under its channels, in our units, higher is worse."""
-    return stack_rows([incident.telemetry.get(name, {}) for name in incident.services], channel_map)
+    """Collects the telemetry under its channels, in our units, higher is worse; callers are heard too."""
+    telemetry = heard(incident, channel_map)
+    return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map)
 
 
 def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
