@@ -215,7 +215,8 @@ def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Flo
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    return np.asarray(_IS_SHARE[block.channel] & ~(np.fmax.reduce(block.incident, axis=(1, 2)) > 2.0))
+    largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
+    return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:

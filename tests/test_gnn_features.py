@@ -322,3 +322,26 @@ def test_without_a_past_who_is_fuller_than_all_others_stands_out_in_steps_not_in
     assert row["store"][peer] > 1.0 > row["mid"][peer] == 0.0
     alone = featurize(Incident("alone", ("store",), {}, {"store": telemetry["store"]}))
     assert alone.x[0, beyond] == 0.0
+
+
+def test_an_alert_that_flaps_does_not_drown_the_others() -> None:
+    once = AlertEvent("front", "metric", "error_rate", "up")
+    rest = tuple(AlertEvent(name, "metric", "error_rate", "up") for name in ("mid", "store"))
+    names, graph = ("front", "mid", "store"), {"front": ["mid"], "mid": ["store"], "store": []}
+
+    def columns(repeats: int) -> np.ndarray:
+        return featurize(Incident("flap", names, graph, alerts=(*rest, *[once] * repeats))).x
+
+    assert not np.array_equal(columns(1), columns(2))
+    assert np.array_equal(columns(3), columns(50))
+
+
+def test_free_bytes_of_one_service_say_nothing_about_anothers() -> None:
+    """A lone snapshot has no past; what is free is read as what is not used, and is no share either."""
+    names = ("a", "b", "c")
+    free = {
+        name: {"memory_available_bytes": Series(np.array([size]))}
+        for name, size in zip(names, (5e8, 8e9, 9e9), strict=True)
+    }
+    told = featurize(Incident("free", names, {"a": ["b"]}, free)).x
+    assert not told[:, COLUMN["memory.peer"]].any() and not told[:, COLUMN["memory.beyond"]].any()
