@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
+from gnn.bystanders import bystanders, rejoined, without
 from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
 from gnn.evidence import explain
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 # A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Network = Callable[[Graph], tuple[Floats, Floats, Floats]]
+Heads = tuple[Floats, Floats, Floats]
+Network = Callable[[Graph], Heads]
 
 _EXPLAINED = 5  # candidates that get evidence
 # Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
@@ -72,8 +74,7 @@ class GraphRanker:
 
     def scores(self, incident: Incident) -> Floats:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
-        graph = featurize(incident, self._channel_map, self._course)
-        root = self._network(graph)[0]
+        graph, (root, _, _) = self._seen(incident)
         if not self._specialist or not incident.services:
             return root
         return self._logits(root, incident, graph).astype(np.float32)
@@ -81,6 +82,17 @@ class GraphRanker:
     def habits_for(self, incident: Incident) -> Habits | None:
         """What is usual where the incident is from, if that is known and counts."""
         return self._specialist.habits_for(incident) if self._specialist else None
+
+    def _seen(self, incident: Incident) -> tuple[Graph, Heads]:
+        """The incident as arrays, and what the network says; of bystanders it hears last."""
+        graph = featurize(incident, self._channel_map, self._course)
+        root, family, is_incident = self._network(graph)
+        gone = bystanders(graph)
+        if gone.any():
+            others = featurize(without(incident, gone), self._channel_map, self._course)
+            apart, family[~gone], is_incident = self._network(others)
+            root = rejoined(root, apart, gone)
+        return graph, (root, family, is_incident)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
@@ -91,8 +103,7 @@ class GraphRanker:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
             return Ranking((), self._name)
-        graph = featurize(incident, self._channel_map, self._course)
-        root, family, is_incident = self._network(graph)
+        graph, (root, family, is_incident) = self._seen(incident)
         logits = self._logits(root, incident, graph)
         if self._specialist:
             root = logits.astype(np.float32)
@@ -149,7 +160,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
             onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:  # fmt: skip
         raise CheckpointError(f"{path}: {str(error).splitlines()[0]} – run 'firewatch train' again") from None
 
-    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+    def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
         if graph.course is not None:
@@ -171,7 +182,7 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
     torch.manual_seed(seed)
     net = RootCauseNet(config).eval()
 
-    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+    def network(graph: Graph) -> Heads:
         with torch.no_grad():
             scores = net(
                 torch.from_numpy(graph.x),
