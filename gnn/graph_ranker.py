@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
+from gnn.checkpoint import EXPORT, Card, CheckpointError, kept_channel_map, read_card
 from gnn.evidence import explain
 from gnn.features import MODES, Graph, featurize
 from gnn.habits import Habits
@@ -118,6 +118,11 @@ class GraphRanker:
 def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None = None) -> GraphRanker:
     """Opens a checkpoint folder.
 
+    Args:
+        folder: as `gnn.checkpoint.save` wrote it.
+        name: how results are reported.
+        channel_map: how metric names are read; as in training when None.
+
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
         HabitsError: what is usual in one system cannot be read.
@@ -149,7 +154,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
         return root, family, incident
 
     specialist = load_specialist(folder, card.pool) if card.pool else None
-    return GraphRanker(network, card, name, channel_map, specialist)
+    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 
 
 def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:

@@ -14,7 +14,7 @@ from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
 from gnn.adapt import ADAPTING
-from gnn.checkpoint import CARD, read_card
+from gnn.checkpoint import CARD, common_channel_map, read_card
 from gnn.fit import FitJob, fit
 from gnn.model import HEADS, Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
@@ -26,7 +26,7 @@ REQUEST, STATE = "training.json", "training.safetensors"
 _FREE = {"device", "tensorboard"}
 # What says how to train, and is of no use where only habits are counted.
 _TRAINS = (
-    "dev_incidents", "labels", "rules", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
+    "dev_incidents", "labels", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
     "precision", "tensorboard",
 )  # fmt: skip
 _SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
@@ -61,6 +61,11 @@ class TrainRequest(BaseModel):
     precision: Precision = "auto"
     tensorboard: Path | None = None
     seed: int = 0
+
+    @property
+    def starts(self) -> tuple[Path, ...]:
+        """The checkpoints that it begins with or learns from."""
+        return (self.init, *self.teacher) if self.init else self.teacher
 
     @property
     def config(self) -> TrainConfig:
@@ -150,7 +155,7 @@ def _run(
             progress.epoch_done(epoch)
             board.epoch_done(epoch)
 
-        rules = channel_map(asked.rules)
+        rules = channel_map(asked.rules) or common_channel_map(asked.starts)
         own: Iterable[Incident] = ()
         others = simulated(asked.simulate, asked.seed)
         if asked.healthy:
