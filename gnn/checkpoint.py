@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from data.channels import ChannelMap, OwnRules, read_rules
+from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
 from data.observation import parse
 from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
@@ -120,23 +120,30 @@ def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
         ) from None
 
 
-def common_channel_map(folders: Iterable[Path]) -> ChannelMap | None:
-    """How those of the checkpoints that have own rules read metric names; None if none of them has.
+def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
+    """How metric names are read by all who work beside these checkpoints, such as rankers that are compared.
+
+    Args:
+        rules: own rules that are given for it; when None, those that the checkpoints were trained by.
+        folders: the checkpoints; those without own rules have no say.
 
     Raises:
-        CheckpointError: their rules differ, or cannot be read.
+        SchemaError: the rule file cannot be read.
+        CheckpointError: a checkpoint or its rules cannot be used, or their rules differ.
     """
+    if rules is not None:
+        return ChannelMap(read_rules(rules))
     found: dict[str, tuple[Path, ChannelMap]] = {}
     for folder in folders:
-        own = kept_channel_map(folder, read_card(folder))
-        if own is not None and own.own is not None:
-            found.setdefault(own.own.text, (folder, own))
+        kept = kept_channel_map(folder, read_card(folder))
+        if kept is not None and kept.own is not None:
+            found.setdefault(kept.own.text, (folder, kept))
     if len(found) > 1:
         first, second, *_ = (folder for folder, _ in found.values())
         raise CheckpointError(
             f"{first} and {second} read metric names by different rules – say by which with --rules FILE"
         )
-    return next((own for _, own in found.values()), None)
+    return next((kept for _, kept in found.values()), default_channel_map())
 
 
 def load(folder: Path) -> "tuple[RootCauseNet, Card]":

@@ -17,7 +17,7 @@ from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of, has_example
 from gnn.calibration import LEAST, fit_temperatures
-from gnn.checkpoint import Card, card_for, common_channel_map, load, save
+from gnn.checkpoint import Card, card_for, channel_map_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
@@ -118,7 +118,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     """
     if job.channel_map is None:
         starts = (job.init, *job.teachers) if job.init else job.teachers
-        job = replace(job, channel_map=common_channel_map(starts))
+        job = replace(job, channel_map=channel_map_for(None, starts))
     if job.history:
         _refuse_history(job)
         if job.init and not job.incidents:

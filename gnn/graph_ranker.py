@@ -157,7 +157,7 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 
 
-def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
+def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:
     """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
@@ -180,4 +180,4 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 
-    return GraphRanker(network, card_for(config), "untrained")
+    return GraphRanker(network, card_for(config), "untrained", channel_map)

@@ -86,6 +86,42 @@ def test_a_ranker_reads_names_as_it_was_trained(zoo: Path, capsys: pytest.Captur
     assert first["service"] == "db" and "zorp" in first["evidence"][0]
 
 
+COMPARED = ("gnn", "mlp", "zscore", "zscore-sum", "baro", "pagerank", "traversal")
+
+
+def test_all_rankers_of_a_comparison_read_names_alike(
+    zoo: Path, nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--incidents", str(zoo / "many.jsonl"), "--ranker", ",".join(COMPARED)]
+    assert max(hits(asked).values()) <= 0.5
+    rules = ("--rules", str(zoo / "rules.toml"))
+    assert hits([*asked, *rules]) == dict.fromkeys(COMPARED, 1.0)
+    assert hits([*asked, "--checkpoint", str(zoo / "trained")]) == dict.fromkeys(COMPARED, 1.0)
+    (nowhere / "other.toml").write_text(OTHER, encoding="utf-8")
+    both = ("--checkpoint", str(zoo / "trained"), "--rules", "other.toml")
+    assert max(hits([*asked, *both]).values()) <= 0.5
+    for ranker in COMPARED:
+        case = ("rank", str(zoo / "one.json"), "--ranker", ranker)
+        assert answer([*case, *rules, "--quiet", "--json", "-"]) == 0
+        assert json.loads(capsys.readouterr().out)["candidates"][0]["service"] == "db"
+
+
+def test_a_run_is_played_and_goes_on_by_the_rules_it_was_started_with(
+    zoo: Path, nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = str(zoo / "rules.toml")
+    play = ["run", "--env", "embedded", "--policy", "rules", "--task", "task_easy_oom_baseline", "--quiet"]
+    assert answer([*play, "--rules", rules, "--out", "played"]) == 0
+    started = json.loads((nowhere / "played" / "run.json").read_text(encoding="utf-8"))
+    assert started["config"]["rules"] == rules
+    assert answer(["run", "--resume", "played", "--quiet"]) == 0
+    capsys.readouterr()
+    assert "--rules: played was started with" in refusal(
+        ["run", "--resume", "played", "--rules", "other.toml"], capsys
+    )
+    assert "absent.toml" in refusal([*play, "--rules", "absent.toml"], capsys)
+
+
 def test_training_goes_on_with_the_rules_of_its_start(zoo: Path, nowhere: Path) -> None:
     start = ("train", *FAST, "--init", str(zoo / "trained"), "--incidents", str(zoo / "many.jsonl"))
     assert answer([*start, "--out", "again"]) == 0

@@ -15,6 +15,7 @@ def rank(
     ] = Path("-"),
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
+    rules: o.Rules = None,
     top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
     attribute: Annotated[
         bool,
@@ -38,10 +39,12 @@ def rank(
     from agent.cli.sources import text_of
     from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.trajectory import ranking_record
+    from gnn.checkpoint import channel_map_for
     from gnn.rankers import make_ranker
 
     incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
-    maker = make_ranker(ranker.value, checkpoint, seed)
+    names = channel_map_for(rules, [checkpoint] if checkpoint else ())
+    maker = make_ranker(ranker.value, checkpoint, seed, names)
     ranking, found = maker.rank(incident), NOT_ATTRIBUTED
     if attribute:
         ranking, found = attributed(maker, incident, ranking, top, seed)

@@ -13,6 +13,7 @@ from agent.cli.sources import simulated
 from agent.provenance import git_revision
 from data.errors import SettingsError
 from data.labels import read_labels
+from gnn.checkpoint import channel_map_for
 from gnn.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
 from gnn.rankers import make_ranker
 
@@ -27,6 +28,7 @@ def score_rankers(
     labels: Path | None,
     names: str,
     checkpoint: Path | None,
+    rules: Path | None,
     seed: int,
     json: Path | None,
     quiet: bool,
@@ -36,10 +38,11 @@ def score_rankers(
     Raises:
         SettingsError: nothing to score on.
     """
+    channel_map = channel_map_for(rules, [checkpoint] if checkpoint else ())
     rankers = []
     for name in filter(None, (part.strip() for part in names.split(","))):
         weights = weights_folder(name, checkpoint)
-        rankers.append((make_ranker(name, checkpoint, seed), str(weights) if weights else None))
+        rankers.append((make_ranker(name, checkpoint, seed, channel_map), str(weights) if weights else None))
     known = read_labels(labels) if labels else None
     sources = [
         *chain.from_iterable(episode_sources(path, known) for path in episodes_from or ()),
@@ -63,6 +66,7 @@ def score_rankers(
         "labels": str(labels) if labels else None,
         "ranker": names,
         "checkpoint": str(checkpoint) if checkpoint else None,
+        "rules": str(rules) if rules else None,
         "seed": seed,
     }
     write_json(json, {"results": results, "config": config, "git": git_revision()})

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cli.console import note, write_json
 from agent.cli.playing import new_folder
-from agent.cli.sources import channel_map, episodes_of, healthy_of, incidents_of, simulated
+from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
 from gnn.adapt import ADAPTING
-from gnn.checkpoint import CARD, common_channel_map, read_card
+from gnn.checkpoint import CARD, channel_map_for, read_card
 from gnn.fit import FitJob, fit
 from gnn.model import HEADS, Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
@@ -155,7 +155,7 @@ def _run(
             progress.epoch_done(epoch)
             board.epoch_done(epoch)
 
-        rules = channel_map(asked.rules) or common_channel_map(asked.starts)
+        rules = channel_map_for(asked.rules, asked.starts)
         own: Iterable[Incident] = ()
         others = simulated(asked.simulate, asked.seed)
         if asked.healthy:
