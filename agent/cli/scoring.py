@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, text_table, wide_console, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import simulated
 from agent.provenance import git_revision
 from data.errors import SettingsError
@@ -54,6 +55,8 @@ def score_rankers(
         raise SettingsError(
             "nothing to score: name a --ranker, and --episodes-from, --incidents or --simulate"
         )
+    unmapped = unmapped_in((case.incident for source in sources for case in source.cases), channel_map)
+    tell_unmapped(unmapped, quiet)
     results = _scored(rankers, sources, seed, quiet)
     if not quiet and not is_stdout(json):
         wide_console().print(text_table(_HEADINGS, map(_row, results)))
@@ -69,7 +72,9 @@ def score_rankers(
         "rules": str(rules) if rules else None,
         "seed": seed,
     }
-    write_json(json, {"results": results, "config": config, "git": git_revision()})
+    write_json(
+        json, {"results": results, "config": config, "unmapped_metrics": unmapped, "git": git_revision()}
+    )
     return 0
 
 

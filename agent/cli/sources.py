@@ -39,15 +39,17 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     return simulate(number, seed)
 
 
-def healthy_of(paths: Sequence[Path], rules: ChannelMap) -> "tuple[HealthyWindow, ...]":
-    """The healthy windows of a system from all files and folders.
+def healthy_of(
+    incidents: Sequence[Incident], paths: Sequence[Path], rules: ChannelMap
+) -> "tuple[HealthyWindow, ...]":
+    """The healthy windows of a system in what was read from `paths`.
 
     Raises:
         SettingsError: there is no healthy series in them that the rules know.
     """
     from data.simulator.healthy import healthy_windows
 
-    windows = healthy_windows(incidents_of(paths), rules)
+    windows = healthy_windows(incidents, rules)
     if not windows:
         raise SettingsError(
             f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "

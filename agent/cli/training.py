@@ -1,12 +1,14 @@
 """Trains a ranker: what `train` does once its options are read."""
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cli.console import note, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.playing import new_folder
 from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
@@ -158,8 +160,9 @@ def _run(
         rules = channel_map_for(asked.rules, asked.starts)
         own: Iterable[Incident] = ()
         others = simulated(asked.simulate, asked.seed)
+        healthy = incidents_of(asked.healthy)
         if asked.healthy:
-            windows = healthy_of(asked.healthy, rules)
+            windows = healthy_of(healthy, asked.healthy, rules)
             own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
         labelled, history = _told_apart(incidents_of(asked.incidents), incidents_of(asked.history))
         if asked.history and not history:
@@ -188,6 +191,9 @@ def _run(
             workers=together,
             state=folder / STATE,
         )
+        read = (*healthy, *labelled, *history, *job.dev_incidents)
+        seen = chain.from_iterable(episode.observations for episode in job.episodes)
+        tell_unmapped(unmapped_in(chain(read, seen), rules), quiet)
         if together.leads:
             _keep(folder / REQUEST, asked)
         try:
