@@ -255,6 +255,12 @@ def _refuse_history(job: FitJob) -> None:
         raise TrainingError(
             "the past incidents hold no alerts at their services – leave them away: series have own baselines"
         )
+    ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
+    if ours and theirs and not ours & theirs:
+        raise TrainingError(
+            f"the past incidents are of another system: it has services such as '{min(theirs)}' and none of "
+            f"those learnt from, such as '{min(ours)}' – give past incidents of the same system, or none"
+        )
 
 
 def _counted(history: Sequence[Incident]) -> dict[str, int]:
