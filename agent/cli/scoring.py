@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from agent.assembly import weights_folder
-from agent.cli.console import is_stdout, text_table, wide_console, write_json
+from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import simulated
 from agent.provenance import git_revision
@@ -75,6 +75,8 @@ def score_rankers(
     write_json(
         json, {"results": results, "config": config, "unmapped_metrics": unmapped, "git": git_revision()}
     )
+    if json is not None and not is_stdout(json):
+        note(f"Plots: firewatch report {json}", quiet)
     return 0
 
 
