@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -61,6 +61,14 @@ class _RuleFile(BaseModel):
 
 
 @dataclass(frozen=True)
+class OwnRules:
+    """A user's rule file: its rules, and its text to be kept beside what was learnt by them."""
+
+    rules: tuple[Rule, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Meaning:
     """What a metric name means: its channel, its bad direction, and the factor to our unit."""
 
@@ -80,11 +88,12 @@ class ChannelMap:
     """Maps metric names to channels, remembering each answer.
 
     Args:
-        extra: rules tried before the default ones, such as those of `read_rules`.
+        own: rules tried before the default ones, such as those of `read_rules`.
     """
 
-    def __init__(self, extra: Sequence[Rule] = ()) -> None:
-        self._rules = (*extra, *_default_rules())
+    def __init__(self, own: OwnRules | None = None) -> None:
+        self._own = own
+        self._rules = (*(own.rules if own else ()), *_default_rules())
         self._known: dict[str, Meaning | None] = {}
         self._unmapped: set[str] = set()
 
@@ -93,6 +102,11 @@ class ChannelMap:
         if name not in self._known:
             self._known[name] = self._look_up(name)
         return self._known[name]
+
+    @property
+    def own(self) -> OwnRules | None:
+        """The rules that are tried before the default ones."""
+        return self._own
 
     def unmapped(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that no rule knows, sorted, for a report."""
@@ -122,18 +136,19 @@ def channel_of(name: str) -> Channel | None:
     return meaning.channel if meaning else None
 
 
-def read_rules(path: Path) -> tuple[Rule, ...]:
+def read_rules(path: Path) -> OwnRules:
     """Reads a rule file.
 
     Raises:
         SchemaError: not TOML, an unknown channel or field, or a pattern that is no regular expression.
     """
     try:
-        return _parse_rules(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SchemaError(str(path), "", "other bytes", "write the rules in UTF-8") from None
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror, "give a readable rule file") from None
+    return OwnRules(_parse_rules(text, str(path)), text)
 
 
 @lru_cache(maxsize=1)

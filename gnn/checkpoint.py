@@ -1,12 +1,13 @@
 """A checkpoint folder: weights without pickle, the exported network, and a card that says where from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
 from data.observation import parse
 from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
+RULES = "channel_rules.toml"
 
 
 class CheckpointError(FirewatchError):
@@ -44,11 +46,27 @@ class Card(BaseModel):
     pool: Pool | None = None
     # Past incidents without labels from which it knows what is usual: source → number of incidents.
     history: dict[str, int] = {}
+    # Whether metric names are read by own rules first, those of `RULES` beside it.
+    own_rules: bool = False
     git: str | None = None
 
 
-def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist | None = None) -> None:
-    """Writes weights, export, specialist and card; an existing checkpoint in `folder` is replaced."""
+def save(
+    net: "RootCauseNet",
+    card: Card,
+    folder: Path,
+    specialist: Specialist | None = None,
+    rules: OwnRules | None = None,
+) -> None:
+    """Writes weights, export, specialist, rules and card; an existing checkpoint in `folder` is replaced.
+
+    Args:
+        net: the network.
+        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does.
+        folder: where to.
+        specialist: what is known of one system beside the network.
+        rules: those by which metric names were read before the default ones.
+    """
     from safetensors.torch import save_file
 
     from gnn.export import export_onnx
@@ -57,6 +75,9 @@ def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist |
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / WEIGHTS)
     export_onnx(net, folder / EXPORT)
     save_specialist(specialist, folder)
+    (folder / RULES).unlink(missing_ok=True)
+    if rules is not None:
+        (folder / RULES).write_text(rules.text, encoding="utf-8")
     text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 
@@ -81,6 +102,48 @@ def read_card(folder: Path) -> Card:
         return parse(Card, raw, str(path))
     except SchemaError as error:
         raise CheckpointError(f"{error} (train it again with 'firewatch train')") from None
+
+
+def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
+    """How metric names were read when the checkpoint was trained; None by the default rules alone.
+
+    Raises:
+        CheckpointError: its own rules are missing or damaged.
+    """
+    if not card.own_rules:
+        return None
+    try:
+        return ChannelMap(read_rules(folder / RULES))
+    except SchemaError as error:
+        raise CheckpointError(
+            f"{error} (restore the rules that it was trained with, or train it again with --rules FILE)"
+        ) from None
+
+
+def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
+    """How metric names are read by all who work beside these checkpoints, such as rankers that are compared.
+
+    Args:
+        rules: own rules that are given for it; when None, those that the checkpoints were trained by.
+        folders: the checkpoints; those without own rules have no say.
+
+    Raises:
+        SchemaError: the rule file cannot be read.
+        CheckpointError: a checkpoint or its rules cannot be used, or their rules differ.
+    """
+    if rules is not None:
+        return ChannelMap(read_rules(rules))
+    found: dict[str, tuple[Path, ChannelMap]] = {}
+    for folder in folders:
+        kept = kept_channel_map(folder, read_card(folder))
+        if kept is not None and kept.own is not None:
+            found.setdefault(kept.own.text, (folder, kept))
+    if len(found) > 1:
+        first, second, *_ = (folder for folder, _ in found.values())
+        raise CheckpointError(
+            f"{first} and {second} read metric names by different rules – say by which with --rules FILE"
+        )
+    return next((kept for _, kept in found.values()), default_channel_map())
 
 
 def load(folder: Path) -> "tuple[RootCauseNet, Card]":

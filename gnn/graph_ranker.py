@@ -10,7 +10,7 @@ import numpy.typing as npt
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.bystanders import bystanders, rejoined, without
-from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
+from gnn.checkpoint import EXPORT, Card, CheckpointError, kept_channel_map, read_card
 from gnn.evidence import explain
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
 from gnn.habits import Habits
@@ -138,6 +138,11 @@ def _at_even_odds(logit: float) -> float:
 def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None = None) -> GraphRanker:
     """Opens a checkpoint folder.
 
+    Args:
+        folder: as `gnn.checkpoint.save` wrote it.
+        name: how results are reported.
+        channel_map: how metric names are read; as in training when None.
+
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
         HabitsError: what is usual in one system cannot be read.
@@ -169,10 +174,10 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
         return root, family, incident
 
     specialist = load_specialist(folder, card.pool) if card.pool else None
-    return GraphRanker(network, card, name, channel_map, specialist)
+    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 
 
-def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
+def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:
     """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
@@ -195,4 +200,4 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 
-    return GraphRanker(network, card_for(config), "untrained")
+    return GraphRanker(network, card_for(config), "untrained", channel_map)
