@@ -157,7 +157,7 @@ def _latest_level(metric: str, series: Series, channel_map: ChannelMap) -> tuple
     points = series.incident[np.isfinite(series.incident)]
     if meaning is None or not points.size:
         return None, 0.0
-    level = float(points[-1]) * meaning.scale
+    level = float(points[-1]) * meaning.scale_of(float(points.max()))
     if meaning.channel in (Channel.ERROR, Channel.MEMORY):
         level = 1.0 - level if meaning.inverted else level
         level = level if 0.0 <= level <= 1.0 else 0.0
