@@ -1,0 +1,103 @@
+"""What is told of metrics that moved: the bad first, an improvement as one, numbers that people read."""
+
+import numpy as np
+import pytest
+
+from data.channels import Channel, default_channel_map
+from data.incident import Incident, Series
+from gnn.evidence import explain
+from gnn.pieces import Piece
+
+CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
+IDLE = [0.0] * 6
+
+
+def moved(weights: dict[Piece, float] | None = None, **metrics: tuple[list[float], list[float]]) -> list[str]:
+    """What is told of one service, by metric: its points now and before."""
+    series = {name: Series(np.array(now), np.array(past)) for name, (now, past) in metrics.items()}
+    incident = Incident("x", ("a",), {}, {"a": series})
+    return list(explain(incident, ["a"], default_channel_map(), weights or {})["a"])
+
+
+def names(sentences: list[str]) -> list[str]:
+    return [sentence.split()[0] for sentence in sentences]
+
+
+def test_what_got_worse_is_told_before_what_moved_more() -> None:
+    told = moved(
+        net_rx=([9000.0], CALM), trace_spans=([85.0], IDLE), cpu=([2.0], CALM), latency_p99=([0.01], CALM)
+    )
+    assert names(told) == ["cpu", "net_rx"]
+
+
+def test_weights_order_what_got_worse_and_lift_nothing_else_above_it() -> None:
+    metrics = {"requests": ([90.0], CALM), "latency_p99": ([9.0], CALM), "cpu": ([2.0], CALM)}
+    traffic, cpu = (Piece("channel", "a", channel) for channel in (Channel.TRAFFIC, Channel.CPU))
+    assert names(moved({traffic: 2.0, cpu: 1.0}, **metrics)) == ["cpu", "latency_p99"]
+
+
+def test_what_moved_without_being_bad_is_told_after_who_suffers_and_what_changed() -> None:
+    telemetry = {
+        "a": {
+            "requests": Series(np.array([90.0]), np.array(CALM)),
+            "last_deployment_age_seconds": Series(np.array([60.0])),
+        },
+        "web": {"latency_p99": Series(np.array([9.0]), np.array(CALM))},
+    }
+    told = explain(Incident("x", ("web", "a"), {"web": ["a"]}, telemetry), ["a"], default_channel_map())["a"]
+    assert [sentence.split()[0] for sentence in told] == ["deployed", "1", "requests"]
+
+
+def test_what_got_worse_does_not_hide_behind_what_got_better() -> None:
+    assert moved(latency_p99=([0.01, 1.7], CALM))[0].startswith("latency_p99 went from 1 to 1.7")
+    assert moved(success_rate=([9.0, 0.1], CALM))[0].startswith("success_rate went from 1 to 0.1")
+
+
+@pytest.mark.parametrize(
+    ("metric", "points", "sentence"),
+    [
+        ("trace_errors", [5.0], "trace_errors went from 0 to 5 (0 throughout before)"),
+        (
+            "restart_count",
+            [0.0, 3.0],
+            "restart_count went from 0 to 3 (0 throughout before), since point 2 of 2",
+        ),
+        ("trace_spans", [85.0], "trace_spans went from 0 to 85 (0 throughout before)"),
+    ],
+)
+def test_what_was_zero_throughout_has_no_deviations_to_count(
+    metric: str, points: list[float], sentence: str
+) -> None:
+    assert moved(**{metric: (points, IDLE)}) == [sentence]
+
+
+def test_what_was_zero_throughout_is_not_the_strongest_by_this() -> None:
+    assert names(moved(restart_count=([3.0], IDLE), latency_p99=([9.0], CALM))) == [
+        "latency_p99",
+        "restart_count",
+    ]
+
+
+def test_what_was_mostly_zero_is_held_against_its_other_points() -> None:
+    past = [0.0, 0.0, 3.0, 0.0, 0.0, 0.0]
+    assert moved(restart_count=([3.0], past)) == []
+    assert moved(restart_count=([30.0], past)) == ["restart_count went from 0 to 30 (24 deviations)"]
+
+
+def test_more_deviations_than_anybody_counts_are_not_counted() -> None:
+    assert moved(latency_p99=([900.0], CALM)) == ["latency_p99 went from 1 to 900 (over 999 deviations)"]
+
+
+@pytest.mark.parametrize(("lines", "bad"), [([100.0] * 3, False), ([8.0] * 3, True), (None, True)])
+def test_errors_that_grow_with_all_log_lines_are_no_worse(lines: list[float] | None, bad: bool) -> None:
+    metrics = {"log_err_count": ([4.0] * 3, [1.0] * 6), "cpu": ([1.5], CALM)}
+    if lines:
+        metrics["log_count"] = (lines, [25.0] * 6)
+    assert names(moved(**metrics)) == (["log_err_count", "cpu"] if bad else ["cpu", "log_err_count"])
+
+
+def test_what_is_still_bad_beside_its_peers_is_no_improvement() -> None:
+    rates = {"a": [0.9, 0.5], "b": [0.01, 0.01], "c": [0.01, 0.01]}
+    telemetry = {name: {"error_rate": Series(np.array(rate))} for name, rate in rates.items()}
+    told = explain(Incident("x", tuple(rates), {}, telemetry), ["a"], default_channel_map())["a"]
+    assert told == ("error_rate is 0.5 where its peers have 0.01, since point 1 of 2",)
