@@ -23,6 +23,7 @@ _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _STAYS = 0.8  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
 _COUNTED = 999  # deviations up to which a sentence gives their number
 _SHARE_FLOOR, _FLOOR = 0.01, 1e-6  # least spread, of a share and of anything else
+_LARGEST = 999_000_000_000_000  # beyond this digits say nothing to a person
 _CALM_LINES = 3.0  # that few of what a count is out of say little
 # What was 0 has no scale of its own: deviations from there count up to this, of a share and of anything else.
 _UNSCALED_SHARE, _UNSCALED = 1.0 / _SHARE_FLOOR, 10.0
@@ -137,7 +138,7 @@ class Moves:
         since = self._since(series, lambda value: abs(value - first) / spread >= _NOTABLE)
         there = np.flatnonzero(np.isfinite(series.incident))
         ticks = int(there[-1] - there[0])
-        how = f" in {ticks} ticks"
+        how = f" in {ticks} tick{'s' if ticks > 1 else ''}"
         return _moved(name, meaning, first, last, z, how, since)
 
     def _from_peers(
@@ -150,7 +151,7 @@ class Moves:
         if z < _NOTABLE:
             return None
         since = self._since(series, lambda value: (value - center) / bad >= _NOTABLE)
-        sentence = f"{name} is {last:.3g} where its peers have {center:.3g}"
+        sentence = f"{name} is {_number(last)} where its peers have {_number(center)}"
         turn = Turn.OTHER if meaning.channel in FLOW else Turn.WORSE
         return Move(turn, True, 0.0, _strength(z, center, meaning), f"{sentence}{since and ', '}{since}")
 
@@ -218,8 +219,11 @@ def _moved(name: str, meaning: Meaning, start: float, end: float, z: float, how:
         turn = Turn.WORSE
     else:
         turn = Turn.OTHER if meaning.channel in _LOAD else Turn.BETTER
-    path = f"from {start:.3g} to {end:.3g}"
-    return Move(turn, True, 0.0, strength, f"{name} went {path}{how}{since and ', '}{since}")
+    path = f"from {_number(start)} to {_number(end)}"
+    if turn is not Turn.BETTER:
+        return Move(turn, True, 0.0, strength, f"{name} went {path}{how}{since and ', '}{since}")
+    improved = f"{name} {'rose' if z > 0 else 'fell'} {path}, an improvement"
+    return Move(turn, True, 0.0, strength, f"{improved}{since and ' '}{since}")
 
 
 def _strength(z: float, start: float, meaning: Meaning) -> float:
@@ -261,3 +265,14 @@ def _center_and_spread(points: Sequence[float], meaning: Meaning) -> tuple[float
     if meaning.floor and not meaning.per:
         floor = meaning.floor
     return center, max(mad, 0.1 * abs(center), floor / meaning.scale)
+
+
+def _number(value: float) -> str:
+    """Three significant digits, for people: 5,620 and 0.0000123 rather than 5.62e+03 and 1.23e-05."""
+    text = f"{value:.3g}"
+    if "e" not in text:
+        return text
+    rounded = float(text)
+    if abs(rounded) > _LARGEST:
+        return f"{'over ' if value > 0 else 'under -'}{_LARGEST:,}"
+    return f"{rounded:,.0f}" if abs(rounded) >= 1.0 else f"{rounded:z.9f}".rstrip("0").rstrip(".")

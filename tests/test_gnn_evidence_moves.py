@@ -1,5 +1,7 @@
 """What is told of metrics that moved: the bad first, an improvement as one, numbers that people read."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -96,8 +98,56 @@ def test_errors_that_grow_with_all_log_lines_are_no_worse(lines: list[float] | N
     assert names(moved(**metrics)) == (["log_err_count", "cpu"] if bad else ["cpu", "log_err_count"])
 
 
+@pytest.mark.parametrize(
+    ("metric", "points", "past", "sentence"),
+    [
+        (
+            "trace_p90_us",
+            [188e3, 5620.0],
+            [188e3] * 5,
+            "trace_p90_us fell from 188,000 to 5,620, an improvement since point 2 of 2",
+        ),
+        ("success_rate", [1.0], [0.5] * 5, "success_rate rose from 0.5 to 1, an improvement"),
+        (
+            "error_rate",
+            [0.6, 0.6, 0.01],
+            [],
+            "error_rate fell from 0.6 to 0.01, an improvement since point 3 of 3",
+        ),
+        # Who is asked less computes less: that is no improvement.
+        ("cpu", [0.1], CALM, "cpu went from 1 to 0.1 (6 deviations)"),
+        ("requests", [0.1], CALM, "requests went from 1 to 0.1 (6 deviations)"),
+    ],
+)
+def test_an_improvement_is_said_to_be_one(
+    metric: str, points: list[float], past: list[float], sentence: str
+) -> None:
+    assert moved(**{metric: (points, past)}) == [sentence]
+
+
 def test_what_is_still_bad_beside_its_peers_is_no_improvement() -> None:
     rates = {"a": [0.9, 0.5], "b": [0.01, 0.01], "c": [0.01, 0.01]}
     telemetry = {name: {"error_rate": Series(np.array(rate))} for name, rate in rates.items()}
     told = explain(Incident("x", tuple(rates), {}, telemetry), ["a"], default_channel_map())["a"]
     assert told == ("error_rate is 0.5 where its peers have 0.01, since point 1 of 2",)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0000123, "0.0000123"),
+        (1e-30, "0"),
+        (0.05, "0.05"),
+        (999.6, "1,000"),
+        (1234.0, "1,230"),
+        (43_800.0, "43,800"),
+        (2.5e9, "2,500,000,000"),
+        (1e300, "over 999,000,000,000,000"),
+        (-2.5e9, "-2,500,000,000"),
+        (-1e-30, "0"),
+    ],
+)
+def test_numbers_are_for_people(value: float, text: str) -> None:
+    (sentence,) = moved(queue_length=([5e5], [value] * 5))
+    assert f"went from {text} to 500,000 " in sentence
+    assert not re.search(r"\de[+-]?\d", sentence)
