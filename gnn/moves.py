@@ -12,7 +12,7 @@ import numpy as np
 from data.channels import Channel, ChannelMap, Meaning
 from data.incident import Floats, Incident, Series
 from gnn.deviation import AGES, SHARES, stack
-from gnn.drift import DRIFTING, Mask, page_course, paged_channels, quiet_points
+from gnn.drift import DRIFTING, LATENCY, Mask, page_course, paged_channels, quiet_points
 from gnn.robust import MAD_TO_SIGMA
 
 MEASURED = frozenset(Channel) - AGES
@@ -27,6 +27,7 @@ _LARGEST = 999_000_000_000_000  # beyond this digits say nothing to a person
 _CALM_LINES = 3.0  # that few of what a count is out of say little
 # What was 0 has no scale of its own: deviations from there count up to this, of a share and of anything else.
 _UNSCALED_SHARE, _UNSCALED = 1.0 / _SHARE_FLOOR, 10.0
+_DURATIONS = frozenset({*LATENCY, Channel.OWN_LATENCY, Channel.CLIENT_LATENCY})
 # Less of these is less of a load, and may as well be due to who no longer calls.
 _LOAD = frozenset({Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO})
 
@@ -89,6 +90,10 @@ class Moves:
 
     def _move(self, name: str, series: Series, meaning: Meaning, peers: "_Peers") -> Move | None:
         now, past = known(series.incident), known(series.baseline)
+        if past and not any(past) and meaning.channel in _DURATIONS:
+            # Nobody called: that is no past, and no presence either.
+            series = Series(np.where(series.incident == 0.0, np.nan, series.incident))
+            now, past = known(series.incident), []
         if not now:
             gone = f"{name} is no longer reported"
             return Move(Turn.WORSE, True, 0.0, _NOTABLE, gone) if past else None

@@ -12,6 +12,7 @@ from gnn.pieces import Piece
 
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
 IDLE = [0.0] * 6
+NAN = float("nan")
 
 
 def moved(weights: dict[Piece, float] | None = None, **metrics: tuple[list[float], list[float]]) -> list[str]:
@@ -151,3 +152,20 @@ def test_numbers_are_for_people(value: float, text: str) -> None:
     (sentence,) = moved(queue_length=([5e5], [value] * 5))
     assert f"went from {text} to 500,000 " in sentence
     assert not re.search(r"\de[+-]?\d", sentence)
+
+
+@pytest.mark.parametrize("idle", [[0.0] * 6, [0.0, NAN, 0.0, 0.0]])
+def test_an_idle_service_that_is_asked_again_is_not_accused(idle: list[float]) -> None:
+    told = moved(availability_Average=([0.0, 100.0], idle), requests=([0.0, 40.0], idle), cpu=([9.0], CALM))
+    assert names(told) == ["cpu", "requests"]
+    assert moved(availability_Average=([0.0, 100.0], idle)) == [
+        "availability_Average rose from 0 to 100, an improvement since point 2 of 2"
+    ]
+
+
+def test_durations_of_zero_are_no_past() -> None:
+    """Nobody called: the first answers are not slower than before."""
+    assert moved(latency_p99=([0.0, 0.2, 0.21], IDLE)) == []
+    assert moved(latency_p99=([0.0, 0.2, 0.9], IDLE)) == [
+        "latency_p99 went from 0.2 to 0.9 in 1 tick, since point 3 of 3"
+    ]
