@@ -1,15 +1,16 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from data.channels import Channel, ChannelMap
-from data.incident import Incident
+from data.incident import AlertEvent, Incident
 from gnn.drift import LATENCY
 from gnn.habits import Habits, raised_in
-from gnn.moves import Move, Moves, Turn, known
+from gnn.moves import FLOW, Move, Moves, Turn, known
 from gnn.pieces import Piece
 from gnn.topology import calls_of
 from gnn.twins import Twins, twins
@@ -84,7 +85,7 @@ class _Witness:
         callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
         hurt = [name for name in callers if self._is_hurt(name)]
         if hurt:
-            also = f"{len(hurt)} of {len(callers)} callers are degraded too"
+            also = f"{len(hurt)} of {len(callers)} callers {'is' if len(hurt) == 1 else 'are'} degraded too"
             return [f"{also}: {', '.join(hurt[:3])}"]
         if callers and not self._incident.telemetry.get(service):
             return [f"no metrics of its own; called by {', '.join(callers[:3])}"]
@@ -114,13 +115,42 @@ class _Witness:
         return sentences
 
     def _alerts(self, service: str) -> list[str]:
-        names = [alert.name for alert in self._incident.alerts if alert.service == service]
-        if not names:
+        alerts = [alert for alert in self._incident.alerts if alert.service == service]
+        if not alerts:
             return []
-        distinct = list(dict.fromkeys(names))
-        told = f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"
+        alerts.sort(key=self._is_good)
+        counts = Counter((alert.kind, *self._words(alert)) for alert in alerts)
+        shown = [
+            what if kind != "trace" else f"a {what}{whose}" if count == 1 else f"{count} {what}s{whose}"
+            for (kind, what, whose), count in itertools.islice(counts.items(), 3)
+        ]
+        told = f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''} of its own: {', '.join(shown)}"
         beside = self._beside(service)
         return [f"{told}; in the same place of the graph {', '.join(beside)}" if beside else told]
+
+    def _is_good(self, alert: AlertEvent) -> bool:
+        """Whether an alert says nothing bad by itself."""
+        meaning = self._channel_map(alert.name) if alert.kind == "metric" else None
+        return meaning is not None and (meaning.channel in FLOW or alert.direction == meaning.good_direction)
+
+    def _words(self, alert: AlertEvent) -> tuple[str, str]:
+        """What an alert says and, of a call, who called and how it failed."""
+        if alert.kind == "log":
+            return f"log pattern {alert.name}", ""
+        if alert.kind == "metric":
+            return f"{alert.name} {alert.direction}" if alert.direction else alert.name, ""
+        whose = ""
+        if alert.caller is not None:
+            known_as = alert.caller if alert.caller in self._names else "outside"
+            whose = f" from {'itself' if alert.caller == alert.service else known_as}"
+        if alert.direction == "PD":
+            return "slow call", whose
+        code = f" ({alert.direction})" if alert.direction and alert.direction.upper() != "ERROR" else ""
+        return "failed call", whose + code
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self._incident.services)
 
     def _surprises(self, service: str) -> list[str]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""

@@ -119,7 +119,7 @@ def test_evidence_says_what_stays_the_same_while_the_page_is_quiet():
     assert latency.endswith(", much the same while web is well")
     assert requests.endswith(", much the same while web is well")
     assert told["search"][0].endswith("since point 2 of 5")
-    assert told["search"][-1] == "1 of 1 callers are degraded too: web"
+    assert told["search"][-1] == "1 of 1 callers is degraded too: web"
 
 
 def test_evidence_takes_for_drift_what_the_ranker_does():
