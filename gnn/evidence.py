@@ -67,9 +67,13 @@ class _Witness:
     def evidence(self, service: str) -> tuple[str, ...]:
         """The sentences about one service."""
         moves = sorted(self._moved(service), reverse=True)[:_MOVES]
+        calls = self._worse_calls(service)
         sentences = [move.sentence for move in moves if move.turn is Turn.WORSE]
+        if calls:
+            caller, loudest = max(calls.items(), key=lambda pair: pair[1])
+            sentences.append(f"calls from {caller}: {loudest.sentence}")
         sentences += self._changes(service) + self._alerts(service) + self._surprises(service)
-        sentences += self._callers(service)
+        sentences += self._callers(service, calls)
         sentences += [move.sentence for move in moves if move.turn is not Turn.WORSE]
         return tuple(sentences[:_MOST])
 
@@ -79,11 +83,32 @@ class _Witness:
             service, lambda channel: weights.get(Piece("channel", service, channel), 0.0)
         )
 
-    def _callers(self, service: str) -> list[str]:
-        """Who calls it and fares worse."""
+    def _worse_calls(self, service: str) -> dict[str, Move]:
+        """What got worst in the calls of each caller whose calls into the service are measured."""
+        found = {}
+        for caller in self._measured_callers.get(service, ()):
+            weight = self._weights.get(Piece("call", service, caller), 0.0)
+            worst = max(self._moves.of_call(caller, service, weight), default=None)
+            if worst is not None and worst.turn is Turn.WORSE:
+                found[caller] = worst
+        return found
+
+    @cached_property
+    def _measured_callers(self) -> Mapping[str, Sequence[str]]:
+        """Callee → callers whose calls into it are measured."""
+        callers: dict[str, list[str]] = {}
+        for caller, callee in self._incident.call_telemetry:
+            if caller != callee:
+                callers.setdefault(callee, []).append(caller)
+        return callers
+
+    def _callers(self, service: str, calls: Mapping[str, Move]) -> list[str]:
+        """Who calls it and fares worse, by itself or in these calls."""
         graph = self._incident.call_graph
         callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
-        hurt = [name for name in callers if self._is_hurt(name)]
+        if service in self._measured_callers:
+            callers = list(dict.fromkeys((*callers, *self._measured_callers[service])))
+        hurt = [name for name in callers if (name in calls and calls[name].fresh) or self._is_hurt(name)]
         if hurt:
             also = f"{len(hurt)} of {len(callers)} callers {'is' if len(hurt) == 1 else 'are'} degraded too"
             return [f"{also}: {', '.join(hurt[:3])}"]

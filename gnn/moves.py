@@ -56,6 +56,7 @@ class Moves:
     def __init__(self, incident: Incident, channel_map: ChannelMap) -> None:
         self._incident, self._channel_map = incident, channel_map
         self._services = _Peers(incident.telemetry.values())
+        self._calls = _Peers(incident.call_telemetry.values())
 
     def of_service(
         self, service: str, weigh: Callable[[Channel], float], channels: frozenset[Channel] = MEASURED
@@ -68,6 +69,11 @@ class Moves:
             channels: those that are asked about.
         """
         return self._of(self._incident.telemetry.get(service, {}), self._services, weigh, channels)
+
+    def of_call(self, caller: str, callee: str, weight: float) -> list[Move]:
+        """What has notably moved in the calls from one service to another."""
+        metrics = self._incident.call_telemetry[caller, callee]
+        return self._of(metrics, self._calls, lambda _: weight, MEASURED)
 
     def _of(
         self,
@@ -200,7 +206,7 @@ class Moves:
 
 
 class _Peers:
-    """What is usual for a metric among all services that have it."""
+    """What is usual for a metric among all that have it, services or calls."""
 
     def __init__(self, rows: Collection[Mapping[str, Series]]) -> None:
         self._rows = rows
