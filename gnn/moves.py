@@ -106,9 +106,9 @@ class Moves:
         if len(past) >= 3:
             return self._from_past(name, series, meaning, now, past)
         moved = self._from_start(name, series, meaning, now)
-        if moved is not None and (moved.turn is Turn.WORSE or meaning.channel in FLOW):
+        if moved is not None and (moved.turn is Turn.WORSE or meaning.channel not in SHARES):
             return moved
-        # What is bad beside its peers is bad although it was worse before.
+        # A share that is bad beside its peers is bad although it was worse before.
         return self._from_peers(name, series, meaning, now[-1], peers) or moved
 
     def _from_past(
