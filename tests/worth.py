@@ -176,8 +176,8 @@ def main(table: str, folder: str | None) -> None:
             {"source": source, "ranker": arm, "n": own[0]["n"], **measured, "ac@1_by_seed": by_seed}
         )
     config = {
-        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "command": f"python tests/worth.py {table} [FOLDER]",
-        "machine": machine(), "seconds": round(time.perf_counter() - started),
+        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "machine": machine(),
+        "command": f"python tests/worth.py {table} [FOLDER]", "seconds": round(time.perf_counter() - started),
     }  # fmt: skip
     print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
 
