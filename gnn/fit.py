@@ -17,7 +17,7 @@ from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of, has_example
 from gnn.calibration import LEAST, fit_temperatures
-from gnn.checkpoint import Card, card_for, load, save
+from gnn.checkpoint import Card, Start, card_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
@@ -205,6 +205,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
+        start=Start.of(init_card) if init_card else None,
         metrics={
             "dev_n": sum(bool(example.is_root.any()) for example in dev),
             "dev_ac@1": _rounded(after.ac1),

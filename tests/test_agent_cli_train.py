@@ -138,6 +138,23 @@ def test_a_ranker_learns_from_rankers(nowhere: Path, alone: Path) -> None:
     assert load_ranker(nowhere / "pupil").rank(next(simulate(1, seed=5))).candidates
 
 
+@pytest.mark.parametrize(("labels", "kept"), [(1, True), (3, False)])
+def test_an_adapted_ranker_says_where_it_started_and_why_it_stayed(
+    labels: int, kept: bool, nowhere: Path, alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = {"kind": "log", "service": "b", "name": "disk full", "direction": "up"}
+    one = {"system": "s", "call_graph": {"a": ["b"], "b": []}, "alerts": [alert], "root_causes": ["b"]}
+    lines = [json.dumps({**one, "incident_id": str(number)}) + "\n" for number in range(labels)]
+    (nowhere / "few.jsonl").write_text("".join(lines), encoding="utf-8")
+    options = ("--init", str(alone / "one"), "--incidents", "few.jsonl", "--epochs", "1", "--device", "cpu")
+    assert answer(["train", *options, "--out", "mine", "--json", "mine.json"]) == 0
+    card, start = (json.loads(path.read_text()) for path in (nowhere / "mine.json", alone / "one.json"))
+    assert card["trained_on"] == {"s": labels}
+    assert card["start"] == {name: start[name] for name in ("git", "trained_on", "training", "start")}
+    why = "The start is kept: nothing could be held aside to show whether adapting helps"
+    assert (why in capsys.readouterr().err) == kept == (card["metrics"]["adapted"] == 0.0)
+
+
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
     found = curves(alone / "curves")
     assert set(found) == {"loss/train", "loss/held-out", "AC@1/held-out", "learning rate"}

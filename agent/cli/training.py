@@ -201,7 +201,15 @@ def _run(
         if asked.init and read_card(asked.init).pool is not None and not only_history:
             note(f"{asked.init} knew one system by heart: only its network was started from", quiet)
         if card.metrics.get("adapted") == 0.0:
-            note("The start is kept: what was held aside does not show that adapting helps", quiet)
+            why = "what was held aside does not show that adapting helps"
+            if not card.metrics["dev_n"]:
+                more = (
+                    "simulate more with --simulate N"
+                    if asked.healthy
+                    else "give two labelled incidents or more"
+                )
+                why = f"nothing could be held aside to show whether adapting helps – {more}"
+            note(f"The start is kept: {why}", quiet)
         if asked.history and card.pool is None:
             note("The past incidents are not heard: on labels held aside they mislead", quiet)
         if only_history:
