@@ -22,6 +22,7 @@ from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
 from gnn.own_system import MANY, Labels, accustomed, specialise, unseen_scores
+from gnn.progress import OnStage, Stage, Steps, unheard
 from gnn.rehearsal import rehearse
 from gnn.specialist import Specialist
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
@@ -68,8 +69,8 @@ class FitJob:
     teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
     channel_map: ChannelMap | None = None
     git: str | None = None
-    on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
-    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
+    on_stage: OnStage = unheard  # told of all else that takes long
     workers: Workers = ALONE  # the processes that run this job together
     state: Path | None = None  # where each epoch is kept, to go on from after an interruption
 
@@ -134,7 +135,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         for example in examples_of([incident], job.channel_map, course):
             examples.append(example)
             ids.append(incident.incident_id)
-            job.on_examples(len(examples))
+            job.on_stage(Stage("examples read", len(examples)))
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
     dev = list(examples_of(job.dev_incidents, job.channel_map, course))
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
@@ -149,7 +150,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
     if teachers:
-        learnt = taught(learnt, teachers)
+        learnt = taught(learnt, teachers, job.on_stage)
     if init is None and not config.model.families:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
@@ -165,20 +166,30 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             )
         dev, others_aside = _split(held_out, elsewhere)
         rehearsed = rehearse(
-            config, own, others, dev, others_aside, init, job.on_epoch, job.workers, job.state
+            config,
+            own,
+            others,
+            dev,
+            others_aside,
+            init,
+            job.on_epoch,
+            job.workers,
+            job.state,
+            job.on_stage,
         )
         net, before, after = rehearsed.net, rehearsed.before, rehearsed.after
         # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
         unseen, scores = [], []
         metrics["adapted"] = rehearsed.step
     elif init is not None and few:
-        adapted = adapt(config, learnt, [group_of(name) for name in ids], init, job.on_epoch)
+        groups = [group_of(name) for name in ids]
+        adapted = adapt(config, learnt, groups, init, job.on_epoch, job.on_stage)
         net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
         dev, before, after = unseen, adapted.before, adapted.after
         metrics["adapted"] = adapted.step
     elif in_turn and labels is not None:
         net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-        unseen, scores = unseen_scores(config, labels, job.workers)
+        unseen, scores = unseen_scores(config, labels, job.workers, job.on_stage)
         dev, after = unseen, rate_scores(scores, unseen)
     else:
         unseen, dev = [*held_out, *dev], dev or held_out
@@ -189,7 +200,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     specialised = None
     logits = [s / temperature.get(MODES[e.graph.mode], 1.0) for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
-        specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
+        apart = labels.apart(held_out)
+        specialised = specialise(apart, unseen, logits, config.seed, job.history, job.on_stage)
     if job.history and specialised is None:
         incident_of = {id(e): i for e, i in zip(examples, filter(has_example, job.incidents), strict=True)}
         judged = [
@@ -219,7 +231,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         git=job.git,
     )
     if job.workers.leads:
+        writing = Steps("checkpoint written", 1, job.on_stage)
         save(net, card, job.out, specialist)
+        writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, net

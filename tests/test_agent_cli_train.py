@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
 from agent.cli import answer
@@ -153,6 +154,20 @@ def test_an_adapted_ranker_says_where_it_started_and_why_it_stayed(
     assert card["start"] == {name: start[name] for name in ("git", "trained_on", "training", "start")}
     why = "The start is kept: nothing could be held aside to show whether adapting helps"
     assert (why in capsys.readouterr().err) == kept == (card["metrics"]["adapted"] == 0.0)
+
+
+def test_what_follows_the_last_epoch_says_a_few_words(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_post_mortems(nowhere / "all.jsonl", 15)
+    assert answer([*SMALL, "--incidents", "all.jsonl", "--epochs", "4", "--out", "mine"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines[:4]] == [f"epoch {number}" for number in range(1, 5)]
+    assert all("loss" in line for line in lines[:4])
+    passes = [f"epochs of cross-validation: {done} of 20" for done in (4, 8, 12, 16, 20)]
+    trees = [f"trees of cross-validation, in parts: {done} of 30" for done in (6, 12, 18, 24, 30)]
+    assert lines[4:14] == [*passes, *trees]
+    assert len(lines) == 20 and lines[-1].startswith("mine: trained on {'shop': 15}")
 
 
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:

@@ -178,8 +178,8 @@ def _run(
             teachers=asked.teacher,
             channel_map=rules,
             git=git_revision(),
-            on_examples=progress.examples_read,
             on_epoch=tell,
+            on_stage=progress.stage_moved,
             workers=together,
             state=folder / STATE,
         )
