@@ -39,6 +39,19 @@ class Start(BaseModel):
         return Start(git=card.git, trained_on=card.trained_on, training=card.training, start=card.start)
 
 
+class Effort(BaseModel):
+    """What a training took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: (
+        float  # from the first incident to the decision what to keep; not what came before an interruption
+    )
+    device: str
+    processes: int = 1
+    incidents_per_s: float | None = None  # in all passes over them, those of folds, too; None: without any
+
+
 class Card(BaseModel):
     """What `checkpoint.json` holds."""
 
@@ -53,6 +66,8 @@ class Card(BaseModel):
     trained_on: dict[str, int] = {}
     # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
     start: Start | None = None
+    # What that took; all else is the same whenever the same is trained.
+    effort: Effort | None = None
     metrics: dict[str, Any] = {}
     # Softmax temperature a mode of evidence, fitted on held-out data.
     temperature: dict[str, float] = {}

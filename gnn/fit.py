@@ -22,7 +22,7 @@ from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
 from gnn.own_system import MANY, Labels, accustomed, specialise, unseen_scores
-from gnn.progress import OnStage, Stage, Steps, unheard
+from gnn.progress import Meter, OnStage, Stage, Steps, unheard
 from gnn.rehearsal import rehearse
 from gnn.specialist import Specialist
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
@@ -112,6 +112,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
+    meter = Meter(job.on_epoch, job.on_stage)
+    job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
         _refuse_history(job)
         if job.init and not job.incidents:
@@ -218,6 +220,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
         start=Start.of(init_card) if init_card else None,
+        effort=meter.effort(config.device, job.workers),
         metrics={
             "dev_n": sum(bool(example.is_root.any()) for example in dev),
             "dev_ac@1": _rounded(after.ac1),

@@ -121,7 +121,9 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
     assert sum(one["trained_on"].values()) % 4 == 1
     alike = {"checkpoint": "two", "temperature": pytest.approx(one["temperature"], rel=0.01)}
     # The tree may have been edited between the two.
-    assert two == {**one, **alike, "git": two["git"]}
+    assert two == {**one, **alike, "git": two["git"], "effort": two["effort"]}
+    assert (one["effort"]["processes"], two["effort"]["processes"]) == (1, 2)
+    assert re.search(r" s on cpu, [\d,]+ incidents a second by 2 processes$", err, re.MULTILINE)
     ours, theirs = load_ranker(alone / "one"), load_ranker(nowhere / "two")
     for case in simulate(20, seed=5):
         expected = {c.service: c.probability for c in ours.rank(case).candidates}
@@ -152,6 +154,10 @@ def test_an_adapted_ranker_says_where_it_started_and_why_it_stayed(
     card, start = (json.loads(path.read_text()) for path in (nowhere / "mine.json", alone / "one.json"))
     assert card["trained_on"] == {"s": labels}
     assert card["start"] == {name: start[name] for name in ("git", "trained_on", "training", "start")}
+    assert card["effort"]["device"] == "cpu" and card["effort"]["seconds"] >= 0
+    assert (
+        card["effort"]["incidents_per_s"] is None
+    ) == kept  # without a second label nothing is learnt from
     why = "The start is kept: nothing could be held aside to show whether adapting helps"
     assert (why in capsys.readouterr().err) == kept == (card["metrics"]["adapted"] == 0.0)
 
@@ -168,6 +174,7 @@ def test_what_follows_the_last_epoch_says_a_few_words(
     trees = [f"trees of cross-validation, in parts: {done} of 30" for done in (6, 12, 18, 24, 30)]
     assert lines[4:14] == [*passes, *trees]
     assert len(lines) == 20 and lines[-1].startswith("mine: trained on {'shop': 15}")
+    assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second$", lines[-1])
 
 
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:

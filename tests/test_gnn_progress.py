@@ -11,8 +11,9 @@ from data.incidents import parse_incident
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.fit import FitJob, fit
 from gnn.model import ModelConfig
-from gnn.progress import Stage
+from gnn.progress import Meter, Stage, Steps, unheard
 from gnn.train import Epoch, TrainConfig
+from gnn.workers import ALONE, Workers
 
 CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
 
@@ -65,7 +66,18 @@ def test_training_on_one_system_is_followed_through_folds_and_trees(
         "checkpoint written": 1,
     }
     assert stages["examples read"][-1] == Stage("examples read", len(labelled))
-    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert [(epoch.number, epoch.incidents) for epoch in epochs] == [(1, 15), (2, 15)]
+
+
+def test_the_passes_of_folds_count_where_effort_is_told() -> None:
+    meter = Meter(lambda epoch: None, unheard)
+    assert meter.effort("cpu", ALONE).incidents_per_s is None
+    meter.epoch_done(Epoch(1, 0.5, 0.5, 0.5, 0.1, incidents=30, seconds=2.0))
+    passes = Steps("passes", 1, meter.stage_moved)
+    passes.step(Epoch(1, 0.5, 0.5, 0.5, 0.1, incidents=20, seconds=3.0))
+    meter.stage_moved(Stage("anything else", 1))
+    effort = meter.effort("cpu", Workers(1, 2))
+    assert (effort.incidents_per_s, effort.device, effort.processes) == (10.0, "cpu", 2)
 
 
 def test_adapting_is_followed_through_folds(tmp_path: Path, start: Path, labelled: list[Incident]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent.cli.console import note, write_json
 from agent.cli.playing import new_folder
 from agent.cli.sources import channel_map, episodes_of, healthy_of, incidents_of, simulated
-from agent.cli.training_progress import TensorBoard, TrainingProgress
+from agent.cli.training_progress import TensorBoard, TrainingProgress, spent
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
@@ -215,7 +215,7 @@ def _run(
         if only_history:
             note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
         else:
-            note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
+            note(f"{folder}: trained on {card.trained_on}, {card.metrics}{spent(card)}", quiet)
         write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
     return 0
 

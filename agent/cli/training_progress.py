@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from agent.cli.console import note, wide_console
 from data.errors import SettingsError
+from gnn.checkpoint import Card
 from gnn.progress import Stage
 from gnn.train import Epoch
 
@@ -76,6 +77,16 @@ class TrainingProgress:
                 bar.stop_task(task.id)
             self._tasks[stage.name] = bar.add_task(stage.name, total=stage.total, standing="")
         bar.update(self._tasks[stage.name], completed=stage.done, standing=standing)
+
+
+def spent(card: Card) -> str:
+    """What a training took, to be put behind what came out; nothing for a card that does not know."""
+    if card.effort is None:
+        return ""
+    it = card.effort
+    speed = f", {it.incidents_per_s:,.0f} incidents a second" if it.incidents_per_s else ""
+    shared = f" by {it.processes} processes" if it.processes > 1 else ""
+    return f", in {it.seconds:,.0f} s on {it.device}{speed}{shared}"
 
 
 def _is_told(done: int, total: int) -> bool:
