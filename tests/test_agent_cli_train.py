@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from bench_train import trained
 from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
 from agent.cli import answer
-from agent.cli.training import REQUEST, STATE
+from agent.cli.training import REQUEST, STATE, TrainRequest
 from data.simulator.generate import simulate
 from gnn.graph_ranker import load_ranker
 
@@ -175,6 +176,14 @@ def test_what_follows_the_last_epoch_says_a_few_words(
     assert lines[4:14] == [*passes, *trees]
     assert len(lines) == 20 and lines[-1].startswith("mine: trained on {'shop': 15}")
     assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second$", lines[-1])
+
+
+def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:
+    write_post_mortems(nowhere / "few.jsonl", 4)
+    took = trained(TrainRequest(incidents=(nowhere / "few.jsonl",), epochs=2, hidden=8, device="cpu"))
+    assert took["seconds"] >= took["seconds_before_writing"] >= 0.0
+    assert took["incidents_per_s"] > 0.0 and took["device"] == "cpu"
+    assert [path.name for path in nowhere.iterdir()] == ["few.jsonl"]
 
 
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
