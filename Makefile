@@ -70,8 +70,8 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 	cp -R build/students/sage-$(SEED) checkpoints/ranker
 	cp -R build/students/none-$(SEED) checkpoints/mlp
 
-bench: $(READY)  ## speed of each part, with machine and command
-	@for file in tests/bench_[!m]*.py; do $(BIN)/python $$file || exit 1; done
+bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
+	@for bench in tests/bench_[!mt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
 
 hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
 	mkdir -p build checkpoints/results

@@ -11,6 +11,7 @@ import torch
 from gnn.batch import Example
 from gnn.folds import folds_of, splits
 from gnn.model import RootCauseNet
+from gnn.progress import CROSS_VALIDATED, OnStage, Steps, unheard
 from gnn.train import Epoch, Rating, TrainConfig, rate_scores, score_examples, train
 
 FEW = 100  # labelled groups up to which every one is held aside in turn; above, a fixed share of them is
@@ -43,6 +44,7 @@ def adapt(
     groups: Sequence[str],
     init: RootCauseNet,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_stage: OnStage = unheard,
 ) -> Adapted:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
@@ -56,15 +58,17 @@ def adapt(
         groups: of each example; what belongs together is held aside together.
         init: the start, left as it is.
         on_epoch: called after each pass of the final training.
+        on_stage: called after each pass of the trainings before it.
     """
     held_out: list[Example] = []
     scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in STEPS]
-    for numbers, others in splits(folds_of(groups)):
-        aside = [examples[number] for number in numbers if examples[number].is_root.any()]
-        seen = [examples[number] for number in others]
-        if not any(example.is_root.any() for example in seen):
-            continue
-        fitted = train(config, seen, init=init)
+    rooted = [bool(example.is_root.any()) for example in examples]
+    folds = splits(folds_of(groups))
+    parts = [fold for fold in folds if all(any(rooted[number] for number in side) for side in fold)]
+    passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
+    for numbers, others in parts:
+        aside = [examples[number] for number in numbers if rooted[number]]
+        fitted = train(config, [examples[number] for number in others], init=init, on_epoch=passes.step)
         held_out += aside
         for step, found in zip(STEPS, scores, strict=True):
             found += score_examples(between(init, fitted, step), aside)

@@ -6,6 +6,7 @@ loss (Cao et al., ICML 2007): what counts is who stands out in an incident, not 
 Shapes: N services of all incidents, F columns, G incidents, nodes of one tree.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from gnn.forest import Forest, forest_of
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_RUNS = 3  # boosted apart and averaged: which trees come first is luck
+RUNS = 3  # boosted apart and averaged: which trees come first is luck
 _TREES = 200  # of a run
 _RATE = 0.1  # share of each tree's answer that is believed
 _DEPTH = 5
@@ -26,7 +27,9 @@ _SEEN = 0.7  # share of the incidents that a tree is grown on
 _CAUTION = 1.0  # added to the curvature: leaves of few services say less
 
 
-def boost(rows: Floats, target: Floats, incident_of: Ints, seed: int) -> Forest:
+def boost(
+    rows: Floats, target: Floats, incident_of: Ints, seed: int, on_run: Callable[[], None] = lambda: None
+) -> Forest:
     """Grows the trees; `predict(rows)[:, 0]` of the forest is the score of each service.
 
     Args:
@@ -34,10 +37,14 @@ def boost(rows: Floats, target: Floats, incident_of: Ints, seed: int) -> Forest:
         target: (N,) chance of each service to be the root; adds up to 1 in each incident.
         incident_of: (N,) 0..G-1, which incident each is of.
         seed: same seed, same trees.
+        on_run: called after each of `RUNS`.
     """
     rng = np.random.default_rng(seed)
     columns = np.asfortranarray(rows, dtype=np.float32)  # trees search column by column
-    runs = [_run(columns, target, incident_of, rng) for _ in range(_RUNS)]
+    runs: list[tuple[list[Any], list[Floats]]] = []
+    for _ in range(RUNS):
+        runs.append(_run(columns, target, incident_of, rng))
+        on_run()
     trees = [tree for own, _ in runs for tree in own]
     values = np.concatenate([value for _, own in runs for value in own])
     # A forest answers with the mean of its trees, boosted trees with the sum of a run.

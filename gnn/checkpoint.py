@@ -25,6 +25,35 @@ class CheckpointError(FirewatchError):
     """A checkpoint folder that is missing, damaged, or made for other features."""
 
 
+class Start(BaseModel):
+    """What a training started from: what the card of that checkpoint says of how its weights were made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    git: str | None = None
+    trained_on: dict[str, int] = {}
+    training: dict[str, Any] = {}
+    start: "Start | None" = None  # what that one had started from
+
+    @staticmethod
+    def of(card: "Card") -> "Start":
+        """The checkpoint of `card` as a start."""
+        return Start(git=card.git, trained_on=card.trained_on, training=card.training, start=card.start)
+
+
+class Effort(BaseModel):
+    """What a training took."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: (
+        float  # from the first incident to the decision what to keep; not what came before an interruption
+    )
+    device: str
+    processes: int = 1
+    incidents_per_s: float | None = None  # in all passes over them, those of folds, too; None: without any
+
+
 class Card(BaseModel):
     """What `checkpoint.json` holds."""
 
@@ -37,6 +66,10 @@ class Card(BaseModel):
     training: dict[str, Any] = {}
     # What it learnt from: source → number of examples.
     trained_on: dict[str, int] = {}
+    # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
+    start: Start | None = None
+    # What that took; all else is the same whenever the same is trained.
+    effort: Effort | None = None
     metrics: dict[str, Any] = {}
     # Softmax temperature a mode of evidence, fitted on held-out data.
     temperature: dict[str, float] = {}

@@ -11,13 +11,16 @@ import numpy as np
 
 from gnn.batch import Example
 from gnn.model import RootCauseNet
+from gnn.progress import OnStage, Steps, unheard
 from gnn.softmax import log_softmax
 from gnn.train import score_examples
 
 _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
 
 
-def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> list[Example]:
+def taught(
+    examples: Sequence[Example], teachers: Sequence[RootCauseNet], on_stage: OnStage = unheard
+) -> list[Example]:
     """The examples with what the teachers, each with the same say, find suspect.
 
     Heard are the networks as they were trained: neither their temperatures nor what trees say beside them.
@@ -25,11 +28,14 @@ def taught(examples: Sequence[Example], teachers: Sequence[RootCauseNet]) -> lis
     Args:
         examples: those without a root stay as they are.
         teachers: at least one.
+        on_stage: called after each teacher.
     """
     said = [np.zeros(len(example.is_root)) for example in examples]  # (S,) each
+    heard = Steps("teachers heard", len(teachers), on_stage)
     for teacher in teachers:
         for total, scores in zip(said, score_examples(teacher, examples), strict=True):
             total += np.exp(log_softmax(scores)) / len(teachers)
+        heard.step()
     return [_with(e, share) if e.is_root.any() else e for e, share in zip(examples, said, strict=True)]
 
 

@@ -17,11 +17,12 @@ from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of, has_example
 from gnn.calibration import LEAST, fit_temperatures
-from gnn.checkpoint import Card, card_for, channel_map_for, load, save
+from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
 from gnn.own_system import MANY, Labels, accustomed, specialise, unseen_scores
+from gnn.progress import Meter, OnStage, Stage, Steps, unheard
 from gnn.rehearsal import rehearse
 from gnn.specialist import Specialist
 from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
@@ -68,8 +69,8 @@ class FitJob:
     teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
     channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None
-    on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
-    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
+    on_stage: OnStage = unheard  # told of all else that takes long
     workers: Workers = ALONE  # the processes that run this job together
     state: Path | None = None  # where each epoch is kept, to go on from after an interruption
 
@@ -119,6 +120,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     if job.channel_map is None:
         starts = (job.init, *job.teachers) if job.init else job.teachers
         job = replace(job, channel_map=channel_map_for(None, starts))
+    meter = Meter(job.on_epoch, job.on_stage)
+    job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
         _refuse_history(job)
         if job.init and not job.incidents:
@@ -142,7 +145,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         for example in examples_of([incident], job.channel_map, course):
             examples.append(example)
             ids.append(incident.incident_id)
-            job.on_examples(len(examples))
+            job.on_stage(Stage("examples read", len(examples)))
     rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
     dev = list(examples_of(job.dev_incidents, job.channel_map, course))
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
@@ -157,7 +160,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
     if teachers:
-        learnt = taught(learnt, teachers)
+        learnt = taught(learnt, teachers, job.on_stage)
     if init is None and not config.model.families:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
@@ -173,20 +176,30 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             )
         dev, others_aside = _split(held_out, elsewhere)
         rehearsed = rehearse(
-            config, own, others, dev, others_aside, init, job.on_epoch, job.workers, job.state
+            config,
+            own,
+            others,
+            dev,
+            others_aside,
+            init,
+            job.on_epoch,
+            job.workers,
+            job.state,
+            job.on_stage,
         )
         net, before, after = rehearsed.net, rehearsed.before, rehearsed.after
         # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
         unseen, scores = [], []
         metrics["adapted"] = rehearsed.step
     elif init is not None and few:
-        adapted = adapt(config, learnt, [group_of(name) for name in ids], init, job.on_epoch)
+        groups = [group_of(name) for name in ids]
+        adapted = adapt(config, learnt, groups, init, job.on_epoch, job.on_stage)
         net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
         dev, before, after = unseen, adapted.before, adapted.after
         metrics["adapted"] = adapted.step
     elif in_turn and labels is not None:
         net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-        unseen, scores = unseen_scores(config, labels, job.workers)
+        unseen, scores = unseen_scores(config, labels, job.workers, job.on_stage)
         dev, after = unseen, rate_scores(scores, unseen)
     else:
         unseen, dev = [*held_out, *dev], dev or held_out
@@ -197,7 +210,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     specialised = None
     logits = [s / temperature.get(MODES[e.graph.mode], 1.0) for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
-        specialised = specialise(labels.apart(held_out), unseen, logits, config.seed, job.history)
+        apart = labels.apart(held_out)
+        specialised = specialise(apart, unseen, logits, config.seed, job.history, job.on_stage)
     if job.history and specialised is None:
         incident_of = {id(e): i for e, i in zip(examples, filter(has_example, job.incidents), strict=True)}
         judged = [
@@ -213,6 +227,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
+        start=Start.of(init_card) if init_card else None,
+        effort=meter.effort(config.device, job.workers),
         metrics={
             "dev_n": sum(bool(example.is_root.any()) for example in dev),
             "dev_ac@1": _rounded(after.ac1),
@@ -227,7 +243,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         git=job.git,
     )
     if job.workers.leads:
+        writing = Steps("checkpoint written", 1, job.on_stage)
         save(net, card, job.out, specialist, job.own_rules)
+        writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, net

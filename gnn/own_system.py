@@ -13,9 +13,10 @@ from data.incident import Incident
 from gnn.batch import Example, has_example
 from gnn.folds import folds_of, splits
 from gnn.habits import Habits
+from gnn.progress import CROSS_VALIDATED, OnStage, Steps, unheard
 from gnn.specialist import Floats, Opinions, Pool, Specialist, pooled
 from gnn.train import Rating, TrainConfig, rate_scores, score_examples, train
-from gnn.trees import grow_trees
+from gnn.trees import PARTS, grow_trees
 from gnn.workers import ALONE, Workers
 
 Scores = npt.NDArray[np.float32]
@@ -73,7 +74,7 @@ def _one_system(incidents: Sequence[Incident]) -> bool:
 
 
 def unseen_scores(
-    config: TrainConfig, labels: Labels, workers: Workers = ALONE
+    config: TrainConfig, labels: Labels, workers: Workers = ALONE, on_stage: OnStage = unheard
 ) -> tuple[list[Example], list[Scores]]:
     """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
 
@@ -81,13 +82,26 @@ def unseen_scores(
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
-    for aside, seen in splits(labels.folds):
+    parts = _parts(labels, labels.examples)
+    passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
+    for aside, seen in parts:
         learnt = [labels.examples[number] for number in seen]
-        its = [labels.examples[number] for number in aside if labels.examples[number].is_root.any()]
-        if its and any(example.is_root.any() for example in learnt):
-            unseen += its
-            scores += score_examples(train(config, learnt, workers=workers), its)
+        its = [labels.examples[number] for number in aside]
+        unseen += its
+        scores += score_examples(train(config, learnt, on_epoch=passes.step, workers=workers), its)
     return unseen, scores
+
+
+def _parts(labels: Labels, judged: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
+    """The numbers of what to judge, with a root and of `judged`, and of what to learn from for that."""
+    rooted = [bool(example.is_root.any()) for example in labels.examples]
+    asked = {id(example) for example in judged}
+    found = []
+    for aside, seen in splits(labels.folds):
+        its = [number for number in aside if rooted[number] and id(labels.examples[number]) in asked]
+        if its and any(rooted[number] for number in seen):
+            found.append((its, seen))
+    return found
 
 
 class Specialised(NamedTuple):
@@ -103,6 +117,7 @@ def specialise(
     logits: Sequence[npt.NDArray[np.floating]],
     seed: int,
     history: Sequence[Incident] = (),
+    on_stage: OnStage = unheard,
 ) -> Specialised | None:
     """A specialist that is heard as far as it helps on incidents that it had not seen; None if it does not.
 
@@ -112,25 +127,27 @@ def specialise(
         logits: the network's, calibrated, an (S,) array an example.
         seed: same seed, same trees.
         history: other past incidents of the system, labelled or not.
+        on_stage: told how many parts of the trees are grown.
     """
     its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
     opinions: list[Opinions] = []
     judged: list[Example] = []
-    for aside, seen in splits(labels.folds):
-        numbers = [i for i in aside if id(e := labels.examples[i]) in its_logits and e.is_root.any()]
-        if numbers and any(labels.examples[number].is_root.any() for number in seen):
-            grown = _grown(labels, seen, seed, history)
-            for number in numbers:
-                example = labels.examples[number]
-                judged.append(example)
-                logits_of = its_logits[id(example)]
-                opinions.append(grown.opinions(logits_of, labels.incidents[number], example.graph))
+    parts = _parts(labels, unseen)
+    growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
+    for numbers, seen in parts:
+        grown = _grown(labels, seen, seed, history, growing)
+        for number in numbers:
+            example = labels.examples[number]
+            judged.append(example)
+            opinions.append(grown.opinions(its_logits[id(example)], labels.incidents[number], example.graph))
     if len(judged) < _LEAST:
         return None
     pool, rating = choose_pool(opinions, judged)
     if not pool.hears_others:
         return None
-    return Specialised(_grown(labels, range(len(labels.examples)), seed, history).heard(pool), rating)
+    growing = Steps("trees, in parts", PARTS, on_stage)
+    whole = _grown(labels, range(len(labels.examples)), seed, history, growing)
+    return Specialised(whole.heard(pool), rating)
 
 
 def accustomed(
@@ -155,11 +172,13 @@ def accustomed(
     return None if worse else Specialised(specialist, together)
 
 
-def _grown(labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident]) -> Specialist:
+def _grown(
+    labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident], growing: Steps
+) -> Specialist:
     incidents = [labels.incidents[number] for number in numbers]
     habits = Habits.of([*history, *incidents])
     graphs = [labels.examples[number].graph for number in numbers]
-    return Specialist(habits, grow_trees(incidents, graphs, habits, seed))
+    return Specialist(habits, grow_trees(incidents, graphs, habits, seed, growing.step))
 
 
 def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:

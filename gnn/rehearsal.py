@@ -12,6 +12,7 @@ from data.simulator.overlay import overlay
 from gnn.adapt import STEPS, between
 from gnn.batch import Example
 from gnn.model import RootCauseNet
+from gnn.progress import OnStage, Steps, unheard
 from gnn.train import Epoch, Rating, TrainConfig, rate, train
 from gnn.workers import ALONE, Workers
 
@@ -48,6 +49,7 @@ def rehearse(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     workers: Workers = ALONE,
     state: Path | None = None,
+    on_stage: OnStage = unheard,
 ) -> Rehearsed:
     """Trains `init` on both kinds of worlds and goes as far towards the result as helps on those held out.
 
@@ -65,11 +67,18 @@ def rehearse(
         on_epoch: called after each pass.
         workers: the processes that share each batch.
         state: where each epoch is kept, to go on from after an interruption.
+        on_stage: told how many of the steps are judged.
     """
     trained = train(config, [*own, *others], (), init, on_epoch, workers, state)
-    nets = [between(init, trained, step) for step in STEPS]
-    ratings = [rate(net, own_aside) for net in nets]
-    elsewhere = [rate(net, others_aside) for net in nets]
+    judged = Steps("steps judged", len(STEPS), on_stage)
+    nets: list[RootCauseNet] = []
+    ratings: list[Rating] = []
+    elsewhere: list[Rating] = []
+    for step in STEPS:
+        nets.append(between(init, trained, step))
+        ratings.append(rate(nets[-1], own_aside))
+        elsewhere.append(rate(nets[-1], others_aside))
+        judged.step()
     fit = [
         number
         for number in range(len(STEPS))

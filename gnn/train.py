@@ -2,8 +2,9 @@
 
 import math
 import random
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ class Epoch:
     dev_ac1: float  # NaN without development examples
     dev_loss: float  # mean surprise at the root cause, in nats; NaN without development examples
     learning_rate: float
+    incidents: int  # that were learnt from, by all processes together
+    seconds: float = field(compare=False)  # of learning; what is held out is scored after that
 
 
 def train(
@@ -112,6 +115,7 @@ def train(
         torch.manual_seed(_seed(config.seed, number, workers.rank))
         dropout = torch.Generator().manual_seed(_seed(config.seed, number, workers.rank))
         net.train()
+        began = time.perf_counter()
         total = 0.0
         shuffled = order.permutation(len(examples))
         for first in range(0, len(shuffled), config.batch_graphs):
@@ -135,6 +139,7 @@ def train(
             schedule.step()
             total += loss.item() * len(chosen) if mine else 0.0
         (total,) = workers.total(total, device=device)
+        learning_s = time.perf_counter() - began
         found = rate(net, dev, workers)
         if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
             since = number if found.ac1 > best.ac1 else best.since
@@ -142,7 +147,8 @@ def train(
         if kept is not None and workers.leads:
             kept.save(number, net, optimizer, schedule, scaler, best)
         learning_rate = float(schedule.get_last_lr()[0])
-        on_epoch(Epoch(number, total / len(examples), found.ac1, found.loss, learning_rate))
+        mean = total / len(examples)
+        on_epoch(Epoch(number, mean, found.ac1, found.loss, learning_rate, len(examples), learning_s))
     if best.weights:
         net.load_state_dict(best.weights)
     return net.cpu().eval()

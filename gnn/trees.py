@@ -10,7 +10,7 @@ Shapes: S services, K faults.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from data.errors import FirewatchError
 from data.incident import Incident
-from gnn.boosting import boost
+from gnn.boosting import RUNS, boost
 from gnn.features import SERVICE_FEATURES, Graph
 from gnn.forest import Forest, grow
 from gnn.habits import SURPRISES, Habits
@@ -33,6 +33,7 @@ FILE = "trees.safetensors"
 # Raised whenever what trees are told changes; a file of another format is refused.
 FORMAT = "3"
 _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
+PARTS = 3 + RUNS  # that trees are grown in: three forests and the boosted runs
 _TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
 _FLOOR = 1e-3  # no service is ruled out
@@ -86,7 +87,13 @@ class Trees:
         )
 
 
-def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], habits: Habits, seed: int) -> Trees:
+def grow_trees(
+    incidents: Sequence[Incident],
+    graphs: Sequence[Graph],
+    habits: Habits,
+    seed: int,
+    on_part: Callable[[], None] = lambda: None,
+) -> Trees:
     """Learns from labelled incidents of one system.
 
     Args:
@@ -94,7 +101,10 @@ def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], habits: H
         graphs: their features.
         habits: what is usual in the system; `incidents` are counted in them.
         seed: same seed, same trees.
+        on_part: called after each of `PARTS`.
     """
+    from sklearn import config_context
+
     vocabulary = Vocabulary.of(incidents)
     names = _faults(incidents)
     described = [vocabulary.rows(incident) for incident in incidents]
@@ -114,24 +124,28 @@ def grow_trees(incidents: Sequence[Incident], graphs: Sequence[Graph], habits: H
         if incident.root_causes:
             wholes.append(whole[None])
             faults.append(its)
-    return Trees(
-        vocabulary,
-        np.bincount(faults, minlength=len(names)) / len(faults),
-        usual,
-        of_service=_forest(plain, roots, 1 + len(names), seed),
-        of_unusual=_forest(unusual, roots, 1 + len(names), seed),
-        of_incident=_forest(wholes, faults, len(names), seed),
-        boosted=_boosted(unusual, incidents, seed),
-    )
+    # The settings are ours, and valid: to check them anew for each of 900 trees is a seventh of the time.
+    with config_context(skip_parameter_validation=True):
+        return Trees(
+            vocabulary,
+            np.bincount(faults, minlength=len(names)) / len(faults),
+            usual,
+            of_service=_forest(plain, roots, 1 + len(names), seed, on_part),
+            of_unusual=_forest(unusual, roots, 1 + len(names), seed, on_part),
+            of_incident=_forest(wholes, faults, len(names), seed, on_part),
+            boosted=_boosted(unusual, incidents, seed, on_part),
+        )
 
 
-def _boosted(rows: Sequence[Floats], incidents: Sequence[Incident], seed: int) -> Forest:
+def _boosted(
+    rows: Sequence[Floats], incidents: Sequence[Incident], seed: int, on_run: Callable[[], None]
+) -> Forest:
     """Learnt from the incidents with a root; `rows` of each incident's services (S, ·)."""
     is_root = [np.isin(incident.services, incident.root_causes) for incident in incidents]
     rooted = [number for number, its in enumerate(is_root) if its.any()]
     target = np.concatenate([is_root[number] / is_root[number].sum() for number in rooted])
     incident_of = np.repeat(np.arange(len(rooted)), [len(is_root[number]) for number in rooted])
-    return boost(np.vstack([rows[number] for number in rooted]), target, incident_of, seed)
+    return boost(np.vstack([rows[number] for number in rooted]), target, incident_of, seed, on_run)
 
 
 def _faults(incidents: Sequence[Incident]) -> list[str]:
@@ -159,9 +173,13 @@ def _described(rows: Floats, graph: Graph, usual: Floats, surprises: Floats) -> 
     return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0), *strange])
 
 
-def _forest(rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int) -> Forest:
+def _forest(
+    rows: Sequence[Floats], classes: Sequence[int], count: int, seed: int, on_grown: Callable[[], None]
+) -> Forest:
     of = np.array(classes, dtype=np.int32)
-    return grow(np.vstack(rows), of, count, seed, columns=_COLUMNS, trees=_TREES)
+    forest = grow(np.vstack(rows), of, count, seed, columns=_COLUMNS, trees=_TREES)
+    on_grown()
+    return forest
 
 
 def save_trees(trees: Trees, folder: Path) -> None:

@@ -86,6 +86,11 @@ def pick_device(choice: str) -> torch.device:
     return torch.device(choice)
 
 
+def device_name(device: torch.device) -> str:
+    """As a person knows it: `cpu`, or `cuda: ` and the name of the card."""
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
 def pick_precision(choice: Precision, device: torch.device) -> torch.dtype:
     """`auto` is half precision on CUDA, as good as the card has it, and full precision on the CPU.
 

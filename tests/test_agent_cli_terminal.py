@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from post_mortems import write_post_mortems
 
 from agent.menu import REMEDIES
 
@@ -103,6 +104,22 @@ def test_ctrl_c_ends_the_question(tmp_path: Path) -> None:
     assert terminal.status == 130
     assert "[END] success=false steps=0" in terminal.shown and "--resume r" in terminal.shown
     assert "Traceback" not in terminal.shown
+
+
+def test_each_stage_of_a_training_has_a_bar(tmp_path: Path) -> None:
+    write_post_mortems(tmp_path / "few.jsonl", 4)
+    start = ("--init", str(ROOT / "checkpoints/ranker"), "--incidents", "few.jsonl")
+    terminal = Terminal(tmp_path, "train", *start, "--epochs", "2", "--device", "cpu", "--out", "r")
+    assert list(terminal.read()) and terminal.status == 0
+    last = _CODES.sub("", terminal.shown).rpartition("examples read")[2]
+    bars = re.findall(r"^([a-z -]*?) +[━╸╺ ]+ (\d+/\d+) ", last, re.MULTILINE)
+    assert bars == [
+        ("", "4/4"),
+        ("epochs of cross-validation", "8/8"),
+        ("epochs", "2/2"),
+        ("checkpoint written", "1/1"),
+    ]
+    assert re.search(r"^epochs .* 2/2 .* loss \d", last, re.MULTILINE)
 
 
 def test_a_training_moves_a_bar_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from bench_train import trained
+from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
 from agent.cli import answer
-from agent.cli.training import REQUEST, STATE
+from agent.cli.training import REQUEST, STATE, TrainRequest
 from data.simulator.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
@@ -125,7 +127,9 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
     assert sum(one["trained_on"].values()) % 4 == 1
     alike = {"checkpoint": "two", "temperature": pytest.approx(one["temperature"], rel=0.01)}
     # The tree may have been edited between the two.
-    assert two == {**one, **alike, "git": two["git"]}
+    assert two == {**one, **alike, "git": two["git"], "effort": two["effort"]}
+    assert (one["effort"]["processes"], two["effort"]["processes"]) == (1, 2)
+    assert re.search(r" s on cpu, [\d,]+ incidents a second by 2 processes$", err, re.MULTILINE)
     ours, theirs = load_ranker(alone / "one"), load_ranker(nowhere / "two")
     for case in simulate(20, seed=5):
         expected = {c.service: c.probability for c in ours.rank(case).candidates}
@@ -141,6 +145,50 @@ def test_a_ranker_learns_from_rankers(nowhere: Path, alone: Path) -> None:
     assert answer([*options, "--json", "pupil.json"]) == 0
     assert json.loads((nowhere / "pupil.json").read_text(encoding="utf-8"))["training"]["teachers"] == 2
     assert load_ranker(nowhere / "pupil").rank(next(simulate(1, seed=5))).candidates
+
+
+@pytest.mark.parametrize(("labels", "kept"), [(1, True), (3, False)])
+def test_an_adapted_ranker_says_where_it_started_and_why_it_stayed(
+    labels: int, kept: bool, nowhere: Path, alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = {"kind": "log", "service": "b", "name": "disk full", "direction": "up"}
+    one = {"system": "s", "call_graph": {"a": ["b"], "b": []}, "alerts": [alert], "root_causes": ["b"]}
+    lines = [json.dumps({**one, "incident_id": str(number)}) + "\n" for number in range(labels)]
+    (nowhere / "few.jsonl").write_text("".join(lines), encoding="utf-8")
+    options = ("--init", str(alone / "one"), "--incidents", "few.jsonl", "--epochs", "1", "--device", "cpu")
+    assert answer(["train", *options, "--out", "mine", "--json", "mine.json"]) == 0
+    card, start = (json.loads(path.read_text()) for path in (nowhere / "mine.json", alone / "one.json"))
+    assert card["trained_on"] == {"s": labels}
+    assert card["start"] == {name: start[name] for name in ("git", "trained_on", "training", "start")}
+    assert card["effort"]["device"] == "cpu" and card["effort"]["seconds"] >= 0
+    assert (
+        card["effort"]["incidents_per_s"] is None
+    ) == kept  # without a second label nothing is learnt from
+    why = "The start is kept: nothing could be held aside to show whether adapting helps"
+    assert (why in capsys.readouterr().err) == kept == (card["metrics"]["adapted"] == 0.0)
+
+
+def test_what_follows_the_last_epoch_says_a_few_words(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_post_mortems(nowhere / "all.jsonl", 15)
+    assert answer([*SMALL, "--incidents", "all.jsonl", "--epochs", "4", "--out", "mine"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines[:4]] == [f"epoch {number}" for number in range(1, 5)]
+    assert all("loss" in line for line in lines[:4])
+    passes = [f"epochs of cross-validation: {done} of 20" for done in (4, 8, 12, 16, 20)]
+    trees = [f"trees of cross-validation, in parts: {done} of 30" for done in (6, 12, 18, 24, 30)]
+    assert lines[4:14] == [*passes, *trees]
+    assert len(lines) == 20 and lines[-1].startswith("mine: trained on {'shop': 15}")
+    assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second$", lines[-1])
+
+
+def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:
+    write_post_mortems(nowhere / "few.jsonl", 4)
+    took = trained(TrainRequest(incidents=(nowhere / "few.jsonl",), epochs=2, hidden=8, device="cpu"))
+    assert took["seconds"] >= took["seconds_before_writing"] >= 0.0
+    assert took["incidents_per_s"] > 0.0 and took["device"] == "cpu"
+    assert [path.name for path in nowhere.iterdir()] == ["few.jsonl"]
 
 
 def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:

@@ -1,5 +1,6 @@
 """Laws of the networks and of their training, on worlds small enough to learn in seconds."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from data.observation import Action, Observation, Service, Task
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, collate, drop_channels, examples_of
 from gnn.calibration import fit_temperatures
-from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load
+from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
 from gnn.features import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
 from gnn.fit import FitJob, TrainingError, fit, is_dev, windows_of
 from gnn.graph_ranker import load_ranker
@@ -201,8 +202,10 @@ def test_the_same_job_gives_the_same_files_without_a_path_in_them(
     tmp_path: Path, fitted: Fitted, worlds: list[Incident]
 ) -> None:
     fit(job(tmp_path, worlds[:60]))
-    for file in (WEIGHTS, EXPORT, CARD):
+    for file in (WEIGHTS, EXPORT):
         assert (tmp_path / file).read_bytes() == (fitted.folder / file).read_bytes(), file
+    one, other = (json.loads((folder / CARD).read_text()) for folder in (tmp_path, fitted.folder))
+    assert one == {**other, "effort": one["effort"]}
     assert str(Path(__file__).parents[1]).encode() not in (tmp_path / EXPORT).read_bytes()
 
 
@@ -212,6 +215,32 @@ def test_a_handful_of_labels_does_not_undo_the_calibration(
     card, _ = fit(job(tmp_path, worlds[:5], init=fitted.folder))
     assert card.temperature == fitted.card.temperature
     assert card.unsure_below == fitted.card.unsure_below
+
+
+def test_a_card_says_what_its_weights_learnt_from_before(
+    tmp_path: Path, fitted: Fitted, worlds: list[Incident]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert fitted.card.start is None
+    fit(job(first, worlds[:3], init=fitted.folder, git="b"))
+    fit(job(second, worlds[3:7], init=first))
+    card = read_card(second)
+    assert sum(card.trained_on.values()) == 4
+    assert card.start is not None and card.start.git == "b"
+    assert sum(card.start.trained_on.values()) == 3
+    before = card.start.start
+    assert before is not None and before.start is None
+    assert (before.git, before.trained_on) == (fitted.card.git, fitted.card.trained_on)
+    assert before.training == fitted.card.training
+
+
+def test_a_card_from_before_a_field_still_loads(fitted: Fitted, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(fitted.folder, tmp_path / "copy"))
+    card = json.loads((copy / CARD).read_text())
+    del card["start"], card["effort"]
+    (copy / CARD).write_text(json.dumps(card))
+    older = fitted.card.model_copy(update={"effort": None})
+    assert read_card(copy) == load_ranker(copy).card == older
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_with_the_mend(tmp_path: Path, fitted: Fitted) -> None:

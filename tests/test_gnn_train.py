@@ -17,7 +17,7 @@ from gnn.losses import Counts, counts_of, total_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.resume import ResumeError
 from gnn.train import Epoch, TrainConfig, rate, train
-from gnn.workers import Workers, pick_device, pick_precision
+from gnn.workers import Workers, device_name, pick_device, pick_precision
 
 # Dropout on: what is random must come back, too.
 SHAPE = ModelConfig(convolution="sage", hidden=16, layers=1, dropout=0.2)
@@ -138,6 +138,11 @@ def test_what_only_cuda_can_do_is_refused_without_it() -> None:
         pick_device("cuda")
     with pytest.raises(SettingsError, match="--precision fp16"):
         pick_precision("fp16", torch.device("cpu"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_card_is_called_by_its_name() -> None:
+    assert device_name(pick_device("cuda")) == f"cuda: {torch.cuda.get_device_name()}"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

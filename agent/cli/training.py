@@ -11,7 +11,7 @@ from agent.cli.console import note, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.playing import new_folder
 from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated
-from agent.cli.training_progress import TensorBoard, TrainingProgress
+from agent.cli.training_progress import TensorBoard, TrainingProgress, spent
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
@@ -186,8 +186,8 @@ def _run(
             teachers=asked.teacher,
             channel_map=rules,
             git=git_revision(),
-            on_examples=progress.examples_read,
             on_epoch=tell,
+            on_stage=progress.stage_moved,
             workers=together,
             state=folder / STATE,
         )
@@ -212,13 +212,21 @@ def _run(
         if asked.init and read_card(asked.init).pool is not None and not only_history:
             note(f"{asked.init} knew one system by heart: only its network was started from", quiet)
         if card.metrics.get("adapted") == 0.0:
-            note("The start is kept: what was held aside does not show that adapting helps", quiet)
+            why = "what was held aside does not show that adapting helps"
+            if not card.metrics["dev_n"]:
+                more = (
+                    "simulate more with --simulate N"
+                    if asked.healthy
+                    else "give two labelled incidents or more"
+                )
+                why = f"nothing could be held aside to show whether adapting helps – {more}"
+            note(f"The start is kept: {why}", quiet)
         if asked.history and card.pool is None:
             note("The past incidents are not heard: on labels held aside they mislead", quiet)
         if only_history:
             note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
         else:
-            note(f"{folder}: trained on {card.trained_on}, {card.metrics}", quiet)
+            note(f"{folder}: trained on {card.trained_on}, {card.metrics}{spent(card)}", quiet)
         write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
     return 0
 

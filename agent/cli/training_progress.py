@@ -1,21 +1,28 @@
-"""How a training is going: a bar on a terminal, a line an epoch elsewhere, and curves for TensorBoard."""
+"""How a training is going: bars on a terminal, lines elsewhere, and curves for TensorBoard."""
 
 import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from agent.cli.console import note, wide_console
 from data.errors import SettingsError
+from gnn.checkpoint import Card
+from gnn.progress import Stage
 from gnn.train import Epoch
 
-_A_NOTE = 1000  # examples
+_A_NOTE = 1000  # steps of a stage that nobody knows the end of
+_NOTES = 5  # of a stage whose end is known
 
 
 class TrainingProgress:
-    """Listens to a training and shows it on stderr; a context manager, so that the bar stops at the end."""
+    """Listens to a training and shows it on stderr; a context manager, so that the bars stop at the end.
+
+    On a terminal each stage has a bar. Elsewhere each epoch of the network that is kept is a line, and what
+    else takes long is a few.
+    """
 
     def __init__(self, epochs: int, quiet: bool) -> None:
         self._quiet, self._epochs = quiet, epochs
@@ -32,8 +39,7 @@ class TrainingProgress:
             if console.is_terminal and not quiet
             else None
         )
-        if self._bar:
-            self._task = self._bar.add_task("examples", total=None, standing="")
+        self._tasks: dict[str, TaskID] = {}  # by stage
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -46,26 +52,46 @@ class TrainingProgress:
         if self._bar:
             self._bar.stop()
 
-    def examples_read(self, number: int) -> None:
+    def stage_moved(self, stage: Stage) -> None:
         if self._bar:
-            self._bar.update(self._task, completed=number)
-        elif number % _A_NOTE == 0:
-            note(f"{number} examples read", self._quiet)
+            self._move(self._bar, stage)
+        elif stage.total is None and stage.done % _A_NOTE == 0:
+            note(f"{stage.done} {stage.name}", self._quiet)
+        elif stage.total is not None and _is_told(stage.done, stage.total):
+            note(f"{stage.name}: {stage.done} of {stage.total}", self._quiet)
 
     def epoch_done(self, epoch: Epoch) -> None:
         standing = f"loss {epoch.loss:.4f}"
         if not math.isnan(epoch.dev_ac1):
             standing += f", AC@1 on held-out {epoch.dev_ac1:.3f}"
         if self._bar:
-            self._bar.update(
-                self._task,
-                description="epochs",
-                total=self._epochs,
-                completed=epoch.number,
-                standing=standing,
-            )
+            self._move(self._bar, Stage("epochs", epoch.number, self._epochs), standing)
         else:
             note(f"epoch {epoch.number}: {standing}", self._quiet)
+
+    def _move(self, bar: Progress, stage: Stage, standing: str = "") -> None:
+        """The bar of the stage; those before it end, wherever they are: stages follow one another."""
+        if stage.name not in self._tasks:
+            for task in bar.tasks:
+                bar.update(task.id, total=task.completed if task.total is None else task.total)
+                bar.stop_task(task.id)
+            self._tasks[stage.name] = bar.add_task(stage.name, total=stage.total, standing="")
+        bar.update(self._tasks[stage.name], completed=stage.done, standing=standing)
+
+
+def spent(card: Card) -> str:
+    """What a training took, to be put behind what came out; nothing for a card that does not know."""
+    if card.effort is None:
+        return ""
+    it = card.effort
+    speed = f", {it.incidents_per_s:,.0f} incidents a second" if it.incidents_per_s else ""
+    shared = f" by {it.processes} processes" if it.processes > 1 else ""
+    return f", in {it.seconds:,.0f} s on {it.device}{speed}{shared}"
+
+
+def _is_told(done: int, total: int) -> bool:
+    """Whether a line is due: at each fifth; a stage of one step has nothing between its start and its end."""
+    return total > 1 and done > 0 and done * _NOTES // total > (done - 1) * _NOTES // total
 
 
 class TensorBoard:

@@ -1,0 +1,98 @@
+"""Laws of what a training tells of itself: every long stage is followed from its start to its end."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from post_mortems import post_mortems
+
+from data.incident import Incident
+from data.incidents import parse_incident
+from data.simulator.generate import SimulationConfig, simulate
+from gnn.fit import FitJob, fit
+from gnn.model import ModelConfig
+from gnn.progress import Meter, Stage, Steps, unheard
+from gnn.train import Epoch, TrainConfig
+from gnn.workers import ALONE, Workers
+
+CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def labelled() -> list[Incident]:
+    return [parse_incident(one, "here") for one in post_mortems(15)]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that learnt from simulated worlds."""
+    folder = tmp_path_factory.mktemp("start")
+    worlds = list(simulate(40, seed=2, config=SimulationConfig(most_services=8)))
+    fit(FitJob(CONFIG, folder, simulated=worlds))
+    return folder
+
+
+def told(job: FitJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
+    """What a training says, by stage."""
+    stages: dict[str, list[Stage]] = {}
+    epochs: list[Epoch] = []
+    heard = replace(
+        job,
+        on_epoch=epochs.append,
+        on_stage=lambda stage: stages.setdefault(stage.name, []).append(stage),
+    )
+    fit(heard)
+    return stages, epochs
+
+
+def totals(stages: dict[str, list[Stage]]) -> dict[str, int]:
+    """The total of each stage whose end is known, which was told step by step and to its end."""
+    for name, steps in stages.items():
+        first = 1 if steps[0].total is None else 0
+        assert [stage.done for stage in steps] == [*range(first, first + len(steps))], name
+        assert len({stage.total for stage in steps}) == 1
+        assert steps[-1].total in (None, steps[-1].done), name
+    return {name: steps[-1].total for name, steps in stages.items() if steps[-1].total is not None}
+
+
+def test_training_on_one_system_is_followed_through_folds_and_trees(
+    tmp_path: Path, labelled: list[Incident]
+) -> None:
+    stages, epochs = told(FitJob(CONFIG, tmp_path, incidents=labelled))
+    assert totals(stages) == {
+        "epochs of cross-validation": 5 * CONFIG.epochs,
+        "trees of cross-validation, in parts": 5 * 6,
+        "trees, in parts": 6,
+        "checkpoint written": 1,
+    }
+    assert stages["examples read"][-1] == Stage("examples read", len(labelled))
+    assert [(epoch.number, epoch.incidents) for epoch in epochs] == [(1, 15), (2, 15)]
+
+
+def test_the_passes_of_folds_count_where_effort_is_told() -> None:
+    meter = Meter(lambda epoch: None, unheard)
+    assert meter.effort("cpu", ALONE).incidents_per_s is None
+    meter.epoch_done(Epoch(1, 0.5, 0.5, 0.5, 0.1, incidents=30, seconds=2.0))
+    passes = Steps("passes", 1, meter.stage_moved)
+    passes.step(Epoch(1, 0.5, 0.5, 0.5, 0.1, incidents=20, seconds=3.0))
+    meter.stage_moved(Stage("anything else", 1))
+    effort = meter.effort("cpu", Workers(1, 2))
+    assert (effort.incidents_per_s, effort.device, effort.processes) == (10.0, "cpu", 2)
+
+
+def test_adapting_is_followed_through_folds(tmp_path: Path, start: Path, labelled: list[Incident]) -> None:
+    # One in health is held aside by itself: there is nothing to judge, and no training for that.
+    few = [*labelled[:3], labelled[3].labelled(())]
+    stages, _ = told(FitJob(CONFIG, tmp_path, incidents=few, init=start))
+    assert totals(stages) == {"epochs of cross-validation": 3 * CONFIG.epochs, "checkpoint written": 1}
+
+
+def test_a_rehearsal_and_teachers_are_followed(tmp_path: Path, start: Path) -> None:
+    small = SimulationConfig(most_services=8)
+    own = [replace(one, incident_id=f"own-{n}") for n, one in enumerate(simulate(10, seed=1, config=small))]
+    others = list(simulate(20, seed=3, config=small))
+    stages, _ = told(FitJob(CONFIG, tmp_path, overlaid=own, simulated=others, init=start))
+    assert totals(stages) == {"steps judged": 5, "checkpoint written": 1}
+    worlds = list(simulate(20, seed=1, config=small))
+    stages, _ = told(FitJob(CONFIG, tmp_path, simulated=worlds, teachers=(start, start)))
+    assert totals(stages) == {"teachers heard": 2, "checkpoint written": 1}
