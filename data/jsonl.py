@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.errors import SchemaError
+from data.whole_file import named
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -31,7 +32,7 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
     """
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b", buffering=0) as file:
+    with named(path), path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
         line = _mend_end(file) + line
         while line:

@@ -1,6 +1,5 @@
 """The graph network as a ranker: features in, calibrated and explained suspects out, by ONNX Runtime."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +8,9 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import EXPORT, Card, CheckpointError, read_card
+from gnn.checkpoint import Card, read_card
 from gnn.evidence import explain
+from gnn.exported import Floats, Network, exported_network
 from gnn.features import MODES, Graph, featurize
 from gnn.habits import Habits
 from gnn.ranker import Candidate, Ranking
@@ -19,10 +19,6 @@ from gnn.specialist import Specialist, load_specialist
 
 if TYPE_CHECKING:
     from gnn.model import ModelConfig
-
-Floats = npt.NDArray[np.float32]
-# A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Network = Callable[[Graph], tuple[Floats, Floats, Floats]]
 
 _EXPLAINED = 5  # candidates that get evidence
 
@@ -123,31 +119,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
         HabitsError: what is usual in one system cannot be read.
         TreesError: what it learnt from the labels of one system cannot be used.
     """
-    import onnxruntime
-
     card = read_card(folder)
-    path = folder / EXPORT
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: {EXPORT} is missing – run 'firewatch train' again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # A plan of memory for every size of graph ever seen is worth little and held for good.
-    options.enable_mem_pattern = False
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
-            onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:  # fmt: skip
-        raise CheckpointError(f"{path}: {str(error).splitlines()[0]} – run 'firewatch train' again") from None
-
-    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
-        inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
-                  "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
-        root, family, incident = session.run(None, inputs)
-        return root, family, incident
-
+    network = exported_network(folder, card)
     specialist = load_specialist(folder, card.pool) if card.pool else None
     return GraphRanker(network, card, name, channel_map, specialist)
 

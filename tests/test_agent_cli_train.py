@@ -54,7 +54,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".part"} == {REQUEST, STATE}
+    assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".new"} == {REQUEST, STATE}
     assert answer([*options, "--out", "killed"]) == 2
     assert "--resume killed" in capsys.readouterr().err
     assert answer(["train", "--resume", "killed", "--seed", "3"]) == 2

@@ -13,6 +13,7 @@ from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
+from data.whole_file import write_whole
 from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD, read_card
 from gnn.fit import FitJob, fit
@@ -192,6 +193,11 @@ def _run(
                 (folder / REQUEST).unlink()
                 (folder / STATE).unlink(missing_ok=True)
             raise
+        except OSError as error:
+            raise SettingsError(
+                f"{error.filename}: {error.strerror} – when that is mended go on with: "
+                f"firewatch train --resume {folder}"
+            ) from None
         except KeyboardInterrupt:
             note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
             raise
@@ -265,9 +271,7 @@ def _option(name: str) -> str:
 def _keep(path: Path, asked: TrainRequest) -> None:
     """Writes the request, whole or not at all, with paths that mean the same from any folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(asked.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, asked.model_dump_json(indent=1) + "\n")
 
 
 def _unfinished(folder: Path, asked: TrainRequest, given: Collection[str]) -> TrainRequest:

@@ -1,6 +1,5 @@
 """The 60 catalogue tasks with their scenarios, the smoke tasks, random episodes and task files."""
 
-import json
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from data.errors import SchemaError, SettingsError
+from data.json_text import read_json
 from data.observation import DIFFICULTIES, Difficulty, Task
 from data.simulator.config import CONFIGS
 from data.simulator.scenario import Script
@@ -109,8 +109,8 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
         SchemaError: not such a list; names file, field and value.
     """
     try:
-        raw = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        raw = read_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise SchemaError(str(path), "", str(error), "expected a JSON list of tasks") from None
     try:
         return tuple(TypeAdapter(list[Task]).validate_python(raw))
