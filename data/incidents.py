@@ -11,6 +11,8 @@ from data import jsonl
 from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import parse
 
+FORM = 'an incident such as {"incident_id": "7", "call_graph": {"web": ["db"]}, "alerts": [], …}'
+
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
@@ -82,7 +84,7 @@ def read_incidents(path: Path) -> tuple[Incident, ...]:
     return tuple(
         parse_incident(raw, f"{file}:{number}")
         for file in jsonl.files(path)
-        for number, raw in jsonl.read(file)
+        for number, raw in jsonl.read(file, FORM)
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data import jsonl
-from data.episodes import Episode, is_recording, read_episodes
+from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels
@@ -62,7 +62,7 @@ def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = No
     """
     grouped: dict[str, list[Episode]] = {}
     for file in jsonl.files(path):
-        recorded = is_recording(list(islice(jsonl.read(file), 1)))
+        recorded = is_recording(list(islice(jsonl.read(file, FORM), 1)))
         for episode in apply_labels(read_episodes(file), known):
             kind = "catalogue" if episode.task.task_id else "random"
             name = str(path / f"{kind}.{episode.policy}" if recorded and path.is_dir() else file)

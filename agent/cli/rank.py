@@ -13,6 +13,12 @@ def rank(
         Path,
         typer.Argument(metavar="FILE", help="An observation, a window or an incident as JSON; '-' is stdin."),
     ] = Path("-"),
+    chosen: Annotated[
+        str | None,
+        typer.Option(
+            "--incident", metavar="ID", help="Of several incidents, one a line. Default: the first."
+        ),
+    ] = None,
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
     top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
@@ -34,13 +40,16 @@ def rank(
     """
     from agent.attributing import attributed, attribution_record
     from agent.case import read_case
-    from agent.cli.console import is_stdout, write_json
-    from agent.cli.sources import text_of
+    from agent.cli.console import is_stdout, note, write_json
+    from agent.cli.sources import bytes_of
     from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.trajectory import ranking_record
     from gnn.rankers import make_ranker
 
-    incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
+    where = "stdin" if str(case) == "-" else str(case)
+    incident, of = read_case(bytes_of(case), where, chosen)
+    if of > 1 and chosen is None:
+        note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)
     maker = make_ranker(ranker.value, checkpoint, seed)
     ranking, found = maker.rank(incident), NOT_ATTRIBUTED
     if attribute:

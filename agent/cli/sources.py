@@ -6,13 +6,14 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from data.channels import ChannelMap, read_rules
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
+from data.jsonl import is_packed
 from data.labels import apply_labels, read_labels
 
 if TYPE_CHECKING:
@@ -61,21 +62,21 @@ def channel_map(rules: Path | None) -> ChannelMap | None:
     return ChannelMap(read_rules(rules)) if rules else None
 
 
-def text_of(path: Path) -> str:
-    """The text of a file, unpacked if it is gzip, or of stdin for '-'.
+def bytes_of(path: Path) -> bytes:
+    """What a file, or stdin for '-', holds, unpacked if it is gzip.
 
     Raises:
-        SchemaError: not whole, or not UTF-8.
+        SchemaError: a gzip file that is not whole.
+        SettingsError: there is no stdin.
     """
     is_stdin = str(path) == "-"
-    where = "stdin" if is_stdin else str(path)
+    # Without a stdin Python has none either, whatever its types say.
+    stdin: TextIO | None = sys.stdin
+    if is_stdin and stdin is None:
+        raise SettingsError("stdin is closed: name a file, or pipe something in")
+    raw = sys.stdin.buffer.read() if is_stdin else path.read_bytes()
     try:
-        if is_stdin:
-            return sys.stdin.read()
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        return gzip.decompress(raw) if is_packed(path.name, raw[:2]) else raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        where = "stdin" if is_stdin else str(path)
         raise SchemaError(where, "", str(error), "give a whole gzip file") from None
-    except UnicodeDecodeError as error:
-        shown = error.object[error.start : error.end]
-        raise SchemaError(where, "", shown, "write it as UTF-8") from None
