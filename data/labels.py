@@ -7,7 +7,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from data.episodes import Episode, Labels, is_remedy
 from data.errors import SchemaError
+from data.json_text import not_json, read_json
 from data.observation import Observation, Service
+from data.refusal import schema_error
 
 # A remedy answers for this many ticks after it, or until another service is remedied.
 RECOVERY_TICKS = 3
@@ -76,13 +78,14 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
         SchemaError: the file cannot be read or is of another form.
     """
     try:
-        return _LABEL_FILE.validate_json(path.read_bytes())
+        return _LABEL_FILE.validate_python(read_json(path.read_bytes()))
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror, "give a readable labels file") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(str(path), field, first["input"], first["msg"]) from None
+        raise schema_error(error, str(path)) from None
+    except ValueError as error:
+        fix = 'give {"<task_id>", "<difficulty>/<seed>" or "<incident_id>": [services]}'
+        raise SchemaError(str(path), "", not_json(error), fix) from None
 
 
 def apply_labels(

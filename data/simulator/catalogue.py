@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from data.errors import SchemaError, SettingsError
 from data.json_text import read_json
 from data.observation import DIFFICULTIES, Difficulty, Task
+from data.refusal import schema_error
 from data.simulator.config import CONFIGS
 from data.simulator.scenario import Script
 
@@ -115,6 +116,4 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
     try:
         return tuple(TypeAdapter(list[Task]).validate_python(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(str(path), where, first["input"], first["msg"]) from None
+        raise schema_error(error, str(path)) from None
