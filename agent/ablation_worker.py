@@ -23,6 +23,7 @@ from data.discovery import Endpoint
 from data.episodes import Episode
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
+from gnn.checkpoint import channel_map_for
 from gnn.evaluate import (
     Scored,
     Source,
@@ -175,7 +176,8 @@ def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
         import torch
 
         torch.set_num_threads(1)  # the processes share the cores already
-    return make_ranker(spec.real_name, spec.checkpoint, seed)
+    names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
+    return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 
 
 @cache

@@ -10,6 +10,7 @@ from gnn.ranker import Candidate, Ranking
 if TYPE_CHECKING:
     from gnn.attribution import Attribution, Part
 
+_LIKELY = 0.5  # chance from which a kind of fault is named
 _TOLD = 4  # parts of an attribution that speak for a suspect
 _WORTH_TELLING = 0.1  # share from which a part that speaks against it is told
 
@@ -29,16 +30,25 @@ def diagnosis(
     """
     lines = [f"{len(incident.services)} services, {sum(map(len, incident.call_graph.values()))} calls."]
     if ranking.incident_probability is not None:
-        lines.append(f"Chance that this is an incident: {ranking.incident_probability:.0%}.")
+        chance = f"{ranking.incident_probability:.0%}"
+        lines.append(f"Chance that this is an incident, had every second window been one: {chance}.")
     if not ranking.candidates:
         return "\n".join([*lines, f"The ranker '{ranking.ranker}' suspects nobody."]) + "\n"
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
         lines += [f"       - {printable(sentence)}" for sentence in candidate.evidence]
+        if place == 1 and not ranking.unsure:
+            lines += _family(ranking.families)
         if candidate.service in attributions:
             lines += _goes_by(attributions[candidate.service].parts)
     return "\n".join(lines) + "\n"
+
+
+def _family(families: Mapping[str, float]) -> list[str]:
+    """What kind of fault it most likely is, once that is more likely than not."""
+    name, chance = max(families.items(), key=lambda family: family[1], default=("", 0.0))
+    return [f"       looks like {name.replace('_', ' ')} ({chance:.0%})"] if chance > _LIKELY else []
 
 
 def _unsure(ranking: Ranking) -> str:

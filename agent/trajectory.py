@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
     transport: str = "auto"
     ranker: str = "gnn"
     checkpoint: str | None = None  # None: the shipped one
+    rules: str | None = None  # own rules for metric names; None: those that the checkpoint was trained by
     policy: str = "auto"
     hints: bool = True  # whether a model is shown the ranking
     seed: int = 0

@@ -2,15 +2,15 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from data.errors import SchemaError
 from data.observation import parse
@@ -41,23 +41,91 @@ class Channel(StrEnum):
     UPTIME = "uptime"  # seconds since the process started
 
 
+_LARGEST_SHARE = 1.5  # of a whole, where a burst may exceed it; what goes beyond is in percent
+_SECONDS = {"ms": 1e-3, "milliseconds": 1e-3, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
+
+# Where words meet that nothing separates: latencyP99, p99Latency, CPUUtilization; not CPUs.
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])(?!.s(?![a-z]))")
+
+
+def words_of(name: str) -> str:
+    """The words of a metric name, in lower case and with blanks between: "cpu usage rate %"."""
+    return " ".join(re.findall(r"[^\W_]+|%", _HUMPS.sub(" ", name).lower()))
+
+
+def _pattern(text: object) -> object:
+    return _compiled(text) if isinstance(text, str) else text
+
+
+def _whole_words(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    _compiled(text)  # says what is wrong in the text as it was written
+    between = text.replace(" .. ", r"(?: \S+)* ")
+    return _compiled(rf"(?<!\S)(?:{between})(?!\S)")
+
+
+def _compiled(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+
+
+_Pattern = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
+_Words = Annotated[re.Pattern[str], BeforeValidator(_whole_words)]
+
+
 class Rule(BaseModel):
     """One rule of a rule file; see the head of `channel_rules.toml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[_Pattern, ...] = ()
+    words: tuple[_Words, ...] = ()
+    unless: tuple[_Words, ...] = ()
     channel: Channel | Literal[""]
     inverted: bool = False
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    by_size: bool = False
+    in_seconds: bool = False
     per: str = ""
     floor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+    @model_validator(mode="after")
+    def _looks_for_something(self) -> Self:
+        if not self.patterns and not self.words:
+            raise ValueError("a rule needs patterns or words")
+        return self
+
+    def fits(self, spellings: Iterable[str], words: str) -> bool:
+        """Whether the rule speaks of a metric that is spelt like this and has these words."""
+        found = any(word.search(words) for word in self.words) or any(
+            pattern.search(one) for one in spellings for pattern in self.patterns
+        )
+        return found and not any(word.search(words) for word in self.unless)
+
+    def meaning(self, words: str) -> "Meaning | None":
+        """What it says of a metric with these words; None where it sets the metric aside."""
+        if not self.channel:
+            return None
+        units = [_SECONDS[word] for word in words.split() if word in _SECONDS] if self.in_seconds else []
+        scale = units[-1] if units else self.scale
+        return Meaning(self.channel, self.inverted, scale, self.per, self.floor, self.by_size)
 
 
 class _RuleFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rule: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class OwnRules:
+    """A user's rule file: its rules, and its text to be kept beside what was learnt by them."""
+
+    rules: tuple[Rule, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +137,13 @@ class Meaning:
     scale: float
     per: str = ""  # name of the metric that it is a count out of, where both are measured
     floor: float = 0.0  # smallest difference worth a mention, in our unit; 0: as the channel has it
+    by_size: bool = False  # a share of a whole or in percent; its values tell which
+
+    def scale_of(self, largest: float) -> float:
+        """The factor to our unit of a metric whose largest value in the system is `largest`."""
+        if not self.by_size:
+            return self.scale
+        return 0.01 if largest > _LARGEST_SHARE else 1.0
 
     @property
     def good_direction(self) -> str:
@@ -80,11 +155,12 @@ class ChannelMap:
     """Maps metric names to channels, remembering each answer.
 
     Args:
-        extra: rules tried before the default ones, such as those of `read_rules`.
+        own: rules tried before the default ones, such as those of `read_rules`.
     """
 
-    def __init__(self, extra: Sequence[Rule] = ()) -> None:
-        self._rules = (*extra, *_default_rules())
+    def __init__(self, own: OwnRules | None = None) -> None:
+        self._own = own
+        self._rules = (*(own.rules if own else ()), *_default_rules())
         self._known: dict[str, Meaning | None] = {}
         self._unmapped: set[str] = set()
 
@@ -94,18 +170,20 @@ class ChannelMap:
             self._known[name] = self._look_up(name)
         return self._known[name]
 
+    @property
+    def own(self) -> OwnRules | None:
+        """The rules that are tried before the default ones."""
+        return self._own
+
     def unmapped(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that no rule knows, sorted, for a report."""
         return sorted(name for name in set(names) if self(name) is None and name in self._unmapped)
 
     def _look_up(self, name: str) -> Meaning | None:
-        spellings = dict.fromkeys((name, re.sub(r"[.\-/ ]", "_", name)))
+        spellings, words = {name, re.sub(r"[.:\-/ ]", "_", name)}, words_of(name)
         for rule in self._rules:
-            patterns = (pattern.pattern for pattern in rule.patterns)
-            if any(re.search(p, one, re.IGNORECASE) for p in patterns for one in spellings):
-                if not rule.channel:
-                    return None
-                return Meaning(rule.channel, rule.inverted, rule.scale, rule.per, rule.floor)
+            if rule.fits(spellings, words):
+                return rule.meaning(words)
         self._unmapped.add(name)
         return None
 
@@ -122,18 +200,19 @@ def channel_of(name: str) -> Channel | None:
     return meaning.channel if meaning else None
 
 
-def read_rules(path: Path) -> tuple[Rule, ...]:
+def read_rules(path: Path) -> OwnRules:
     """Reads a rule file.
 
     Raises:
         SchemaError: not TOML, an unknown channel or field, or a pattern that is no regular expression.
     """
     try:
-        return _parse_rules(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise SchemaError(str(path), "", "other bytes", "write the rules in UTF-8") from None
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror, "give a readable rule file") from None
+    return OwnRules(_parse_rules(text, str(path)), text)
 
 
 @lru_cache(maxsize=1)

@@ -82,6 +82,13 @@ class Incident:
                 }
         return Incident(incident_id, tuple(names), last.call_graph, telemetry, observations=tuple(window))
 
+    @property
+    def metric_names(self) -> frozenset[str]:
+        """What its metrics are called: those of services, of calls, and those that alerts are about."""
+        rows = (*self.telemetry.values(), *self.call_telemetry.values())
+        alerted = (alert.name for alert in self.alerts if alert.kind == "metric")
+        return frozenset().union(*rows, alerted)
+
     def labelled(self, root_causes: Sequence[str], fault: str = "", system: str = "") -> "Incident":
         """The same evidence with its answer."""
         return replace(self, root_causes=tuple(root_causes), fault=fault, system=system or self.system)

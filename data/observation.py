@@ -129,6 +129,11 @@ class Observation(BaseModel):
     user_impact_active: bool = True
     current_slo_burn_rate: float = 0.0
 
+    @property
+    def metric_names(self) -> frozenset[str]:
+        """What the numbers of its services are called."""
+        return frozenset().union(*(service.numbers for service in self.services.values()))
+
     def to_wire(self) -> dict[str, Any]:
         """The JSON form, under the protocol's names; `parse(Observation, o.to_wire(), …) == o`."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -3,7 +3,8 @@
 Shapes: S services, C channels, K statistics.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
 # On a list of alerts these hold how rare a channel's alerts are, in the bad and the good direction, and the
 # service's share of them.
 _RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
+
+_MOST_REPEATS = 3  # as often as worlds to learn from raise the same
 
 
 def alert_columns(
@@ -54,7 +57,7 @@ def alert_columns(
         for sort, who in holders.items()
     }
     weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
-    for alert in incident.alerts:
+    for alert in _without_flapping(incident.alerts):
         row = index.get(alert.service)
         if row is None:
             continue
@@ -85,6 +88,15 @@ def alert_columns(
         statistics[..., _RARE_BAD], statistics[..., _RARE_GOOD] = np.log1p(rare)
         statistics[..., _SHARE] = share
     return columns, rarest.sum(axis=(0, 2))
+
+
+def _without_flapping(alerts: Sequence[AlertEvent]) -> Iterator[AlertEvent]:
+    """Each alert as often as it was raised, but not for ever: one that flaps says little more each time."""
+    raised: Counter[AlertEvent] = Counter()
+    for alert in alerts:
+        raised[alert] += 1
+        if raised[alert] <= _MOST_REPEATS:
+            yield alert
 
 
 def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:

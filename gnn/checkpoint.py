@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
 from data.json_text import not_json, read_json
 from data.observation import parse
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
+RULES = "channel_rules.toml"
 _AGAIN = "train it again with 'firewatch train'"
 _FRESH = ".new"  # where a checkpoint is written before it takes the place of an earlier one
 
@@ -50,11 +52,26 @@ class Card(BaseModel):
     pool: Pool | None = None
     # Past incidents without labels from which it knows what is usual: source → number of incidents.
     history: dict[str, int] = {}
+    # Whether metric names are read by own rules first, those of `RULES` beside it.
+    own_rules: bool = False
     git: str | None = None
 
 
-def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist | None = None) -> None:
-    """Writes weights, export, specialist and card; an existing checkpoint in `folder` is replaced.
+def save(
+    net: "RootCauseNet",
+    card: Card,
+    folder: Path,
+    specialist: Specialist | None = None,
+    rules: OwnRules | None = None,
+) -> None:
+    """Writes weights, export, specialist, rules and card; an existing checkpoint in `folder` is replaced.
+
+    Args:
+        net: the network.
+        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does.
+        folder: where to.
+        specialist: what is known of one system beside the network.
+        rules: those by which metric names were read before the default ones.
 
     Raises:
         OSError: with the name of a file that could not be written; an existing checkpoint is as it was.
@@ -71,6 +88,8 @@ def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist |
         write_whole(fresh / WEIGHTS, tensor_bytes(weights))
         export_onnx(net, fresh / EXPORT)
         save_specialist(specialist, fresh)
+        if rules is not None:
+            write_whole(fresh / RULES, rules.text)
         text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
         write_whole(fresh / CARD, text + "\n")
         _put_in_place(fresh, folder)
@@ -81,7 +100,7 @@ def save(net: "RootCauseNet", card: Card, folder: Path, specialist: Specialist |
 def _put_in_place(fresh: Path, folder: Path) -> None:
     """Moves the files of a whole checkpoint over an earlier one's: a mixture never has a card."""
     (folder / CARD).unlink(missing_ok=True)
-    for name in (WEIGHTS, EXPORT, *SPECIALIST, CARD):
+    for name in (WEIGHTS, EXPORT, *SPECIALIST, RULES, CARD):
         if (fresh / name).exists():
             (fresh / name).replace(folder / name)
         else:
@@ -108,6 +127,48 @@ def read_card(folder: Path) -> Card:
         return parse(Card, raw, str(path))
     except SchemaError as error:
         raise CheckpointError(f"{error} ({_AGAIN})") from None
+
+
+def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
+    """How metric names were read when the checkpoint was trained; None by the default rules alone.
+
+    Raises:
+        CheckpointError: its own rules are missing or damaged.
+    """
+    if not card.own_rules:
+        return None
+    try:
+        return ChannelMap(read_rules(folder / RULES))
+    except SchemaError as error:
+        raise CheckpointError(
+            f"{error} (restore the rules that it was trained with, or train it again with --rules FILE)"
+        ) from None
+
+
+def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
+    """How metric names are read by all who work beside these checkpoints, such as rankers that are compared.
+
+    Args:
+        rules: own rules that are given for it; when None, those that the checkpoints were trained by.
+        folders: the checkpoints; those without own rules have no say.
+
+    Raises:
+        SchemaError: the rule file cannot be read.
+        CheckpointError: a checkpoint or its rules cannot be used, or their rules differ.
+    """
+    if rules is not None:
+        return ChannelMap(read_rules(rules))
+    found: dict[str, tuple[Path, ChannelMap]] = {}
+    for folder in folders:
+        kept = kept_channel_map(folder, read_card(folder))
+        if kept is not None and kept.own is not None:
+            found.setdefault(kept.own.text, (folder, kept))
+    if len(found) > 1:
+        first, second, *_ = (folder for folder, _ in found.values())
+        raise CheckpointError(
+            f"{first} and {second} read metric names by different rules – say by which with --rules FILE"
+        )
+    return next((kept for _, kept in found.values()), default_channel_map())
 
 
 def load(folder: Path) -> "tuple[RootCauseNet, Card]":

@@ -102,9 +102,11 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         # An incident is counted from its start, its past back from there.
         _align(now[m], places, now_of[name], from_start=True)
         _align(past[m], places, past_of[name], from_start=False)
-        if meaning.scale != 1.0:
-            now[m] *= meaning.scale
-            past[m] *= meaning.scale
+        # The whole incident says in which unit a metric is, so that an idle service is read like the others.
+        scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
+        if scale != 1.0:
+            now[m] *= scale
+            past[m] *= scale
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
@@ -115,6 +117,11 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
                     past[m, s] = _share(series.baseline, whole.baseline)
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
     return Stack(now, past, channel, np.array([meaning.floor for meaning, _ in known]))
+
+
+def _largest(points: Floats) -> float:
+    """The largest of the points that are not missing; -inf without any."""
+    return float(np.fmax.reduce(points, axis=None, initial=-np.inf))
 
 
 def _share(count: Floats, whole: Floats) -> float:
@@ -215,7 +222,8 @@ def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Flo
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    return np.asarray(_IS_SHARE[block.channel] & ~(np.fmax.reduce(block.incident, axis=(1, 2)) > 2.0))
+    largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
+    return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None) -> Floats:

@@ -14,7 +14,7 @@ from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.labels import apply_labels
-from gnn.metrics import CaseScore, abstention, interval, reliability, risk_coverage, score, summarise
+from gnn.metrics import CaseScore, abstention, reliability, risk_coverage, score, share_interval, summarise
 from gnn.ranker import Ranker
 
 _SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported together
@@ -185,7 +185,7 @@ def _abstention(scored: Sequence[Scored], seed: int) -> dict[str, Any] | None:
         return None
     found = abstention([s.unsure for s in scored], [s.score.ac[0] for s in scored])
     sure = [s for s in scored if not s.unsure]
-    bounds = interval([1.0 - s.score.ac[0] for s in sure], [s.case.cluster for s in sure], seed=seed)
+    bounds = share_interval([1.0 - s.score.ac[0] for s in sure], [s.case.cluster for s in sure], seed=seed)
     return {
         "unsure_below": stated,
         "answered": found.answered,

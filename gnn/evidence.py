@@ -1,29 +1,23 @@
 """Why a service is suspected, in plain sentences that a person or a model can check."""
 
 import heapq
-import math
+import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from statistics import median
-from typing import NamedTuple
 
-import numpy as np
-
-from data.channels import Channel, ChannelMap, Meaning
-from data.incident import Floats, Incident, Series
-from gnn.deviation import AGES, SHARES, stack
-from gnn.drift import DRIFTING, LATENCY, Mask, page_course, paged_channels, quiet_points
+from data.channels import Channel, ChannelMap
+from data.incident import AlertEvent, Incident
+from gnn.drift import LATENCY
 from gnn.habits import Habits, raised_in
+from gnn.moves import FLOW, Move, Moves, Turn, known
 from gnn.pieces import Piece
-from gnn.robust import MAD_TO_SIGMA
 from gnn.topology import calls_of
 from gnn.twins import Twins, twins
 
 _MOST = 4  # sentences a candidate
-_NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
+_MOVES = 2  # of these about its own metrics
 _RECENT_S = 3600.0
-_STAYS = 0.8  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
 _ENOUGH = 10  # past incidents that say what is unusual
 _RARE = 0.1  # share of them up to which what is raised is worth a sentence
 _CHANGED = {
@@ -31,17 +25,8 @@ _CHANGED = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
-_MEASURED = frozenset(Channel) - AGES
 _FELT = frozenset({Channel.ERROR, *LATENCY})
 _UNWEIGHED: Mapping[Piece, float] = {}
-
-
-class _Deviation(NamedTuple):
-    fresh: bool  # no drift
-    weight: float
-    strength: float
-    worse: bool
-    sentence: str
 
 
 def explain(
@@ -51,7 +36,7 @@ def explain(
     weights: Mapping[Piece, float] = _UNWEIGHED,
     habits: Habits | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """For each of `services` its evidence, strongest first, at most four sentences each.
+    """For each of `services` its evidence, at most four sentences each: what got worse, then what else moved.
 
     Metrics are compared with their own baseline where there is one, else with their first point and with the
     same metric of the other services. Where there are several points, a sentence says since which.
@@ -75,134 +60,122 @@ class _Witness:
         habits: Habits | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
-        self._paging = incident.page.service if incident.page else None
+        self._moves = Moves(incident, channel_map)
         self._habits, self._raised = habits, raised_in(incident) if habits else {}
-        self._usual: dict[str, tuple[float, float]] = {}
         self._hurt: dict[str, bool] = {}
 
     def evidence(self, service: str) -> tuple[str, ...]:
         """The sentences about one service."""
-        deviations = sorted(self._deviations(service, _MEASURED), reverse=True)
-        sentences = [deviation.sentence for deviation in deviations[:2]]
+        moves = sorted(self._moved(service), reverse=True)[:_MOVES]
+        calls = self._worse_calls(service)
+        sentences = [move.sentence for move in moves if move.turn is Turn.WORSE]
+        if calls:
+            caller, loudest = max(calls.items(), key=lambda pair: pair[1])
+            sentences.append(f"calls from {caller}: {loudest.sentence}")
         sentences += self._changes(service) + self._alerts(service) + self._surprises(service)
-        graph = self._incident.call_graph
-        callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
-        hurt = [name for name in callers if self._is_hurt(name)]
-        if hurt:
-            also = f"{len(hurt)} of {len(callers)} callers are degraded too"
-            sentences.append(f"{also}: {', '.join(hurt[:3])}")
-        elif callers and not self._incident.telemetry.get(service):
-            sentences.append(f"no metrics of its own; called by {', '.join(callers[:3])}")
+        sentences += self._callers(service, calls)
+        sentences += [move.sentence for move in moves if move.turn is not Turn.WORSE]
         return tuple(sentences[:_MOST])
 
-    def _deviations(self, service: str, channels: frozenset[Channel]) -> list[_Deviation]:
-        found = []
-        for name, series in self._incident.telemetry.get(service, {}).items():
-            meaning = self._channel_map(name)
-            if meaning is not None and meaning.channel in channels:
-                weight = self._weights.get(Piece("channel", service, meaning.channel), 0.0)
-                if (told := self._deviation(name, series, meaning)) is not None:
-                    drifts = self._drifts(series, meaning)
-                    also = f", much the same while {self._paging} is well" if drifts else ""
-                    sentence = told.sentence + also
-                    found.append(told._replace(fresh=not drifts, weight=weight, sentence=sentence))
+    def _moved(self, service: str) -> list[Move]:
+        weights = self._weights
+        return self._moves.of_service(
+            service, lambda channel: weights.get(Piece("channel", service, channel), 0.0)
+        )
+
+    def _worse_calls(self, service: str) -> dict[str, Move]:
+        """What got worst in the calls of each caller whose calls into the service are measured."""
+        found = {}
+        for caller in self._measured_callers.get(service, ()):
+            weight = self._weights.get(Piece("call", service, caller), 0.0)
+            worst = max(self._moves.of_call(caller, service, weight), default=None)
+            if worst is not None and worst.turn is Turn.WORSE:
+                found[caller] = worst
         return found
 
-    def _deviation(self, name: str, series: Series, meaning: Meaning) -> _Deviation | None:
-        """What is told of a metric that deviates notably."""
-        now, past = _known(series.incident), _known(series.baseline)
-        if not now:
-            return _told(_NOTABLE, True, f"{name} is no longer reported") if past else None
-        bad = -1.0 if meaning.inverted else 1.0
-        if len(past) >= 3:
-            center, spread = _center_and_spread(past, meaning.channel)
-            worst = max(now, key=lambda value: abs(value - center))
-            z = (worst - center) / spread
-            if abs(z) < _NOTABLE:
-                return None
-            # Only points on the side of the worst one count.
-            far = math.copysign(_NOTABLE * spread, z)
-            since = self._since(series, lambda value: (value - center) / far >= 1.0)
-            change = f"{name} went from {center:.3g} to {worst:.3g}"
-            deviations = f"({min(abs(z), 999):.0f} deviations)"
-            return _told(abs(z), z * bad > 0, f"{change} {deviations}{since}")
-        first, last = now[0], now[-1]
-        spread = 0.1 * abs(first) + 1e-3
-        z = (last - first) / spread
-        if abs(z) >= _NOTABLE:
-            since = self._since(series, lambda value: abs(value - first) / spread >= _NOTABLE)
-            known = np.flatnonzero(np.isfinite(series.incident))
-            ticks = f"in {known[-1] - known[0]} ticks"
-            return _told(abs(z), z * bad > 0, f"{name} went from {first:.3g} to {last:.3g} {ticks}{since}")
-        center, spread = self._peers(name, meaning.channel)
-        z = bad * (last - center) / spread
-        if z < _NOTABLE:
-            return None
-        since = self._since(series, lambda value: bad * (value - center) / spread >= _NOTABLE)
-        return _told(z, True, f"{name} is {last:.3g} where its peers have {center:.3g}{since}")
+    @cached_property
+    def _measured_callers(self) -> Mapping[str, Sequence[str]]:
+        """Callee → callers whose calls into it are measured."""
+        callers: dict[str, list[str]] = {}
+        for caller, callee in self._incident.call_telemetry:
+            if caller != callee:
+                callers.setdefault(callee, []).append(caller)
+        return callers
 
-    def _since(self, series: Series, deviates: Callable[[float], bool]) -> str:
-        """Since which point a metric deviates, in words; nothing where there is only one point."""
-        points = series.incident.tolist()
-        onset = next((index for index, value in enumerate(points) if deviates(value)), None)
-        if len(points) < 2 or onset is None:
-            return ""
-        seen = self._incident.observations
-        if len(seen) != len(points):
-            return f", since point {onset + 1} of {len(points)}"
-        # The past before the first observation is not known.
-        return f", since tick {seen[onset].sim_tick}" + (" or before" if onset == 0 else "")
+    def _callers(self, service: str, calls: Mapping[str, Move]) -> list[str]:
+        """Who calls it and fares worse, by itself or in these calls."""
+        graph = self._incident.call_graph
+        callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
+        if service in self._measured_callers:
+            callers = list(dict.fromkeys((*callers, *self._measured_callers[service])))
+        hurt = [name for name in callers if (name in calls and calls[name].fresh) or self._is_hurt(name)]
+        if hurt:
+            also = f"{len(hurt)} of {len(callers)} callers {'is' if len(hurt) == 1 else 'are'} degraded too"
+            return [f"{also}: {', '.join(hurt[:3])}"]
+        if callers and not self._incident.telemetry.get(service):
+            return [f"no metrics of its own; called by {', '.join(callers[:3])}"]
+        return []
 
-    def _drifts(self, series: Series, meaning: Meaning) -> bool:
-        """Whether a metric is nearly as far from its past while the paging service is well."""
-        past, now = _known(series.baseline), _known(series.incident)
-        calm = _known(series.incident[self._quiet[: len(series.incident)]]) if len(self._quiet) else []
-        if meaning.channel not in DRIFTING or len(past) < 3 or not calm:
-            return False
-        center = median(past)
-        worst = max(now, key=lambda value: abs(value - center))
-        moved = median(calm) - center
-        better = moved > 0 if meaning.inverted else moved < 0
-        if better and meaning.channel is not Channel.TRAFFIC:
-            return False
-        return abs(moved) >= _STAYS * abs(worst - center) and moved * (worst - center) > 0
+    def _is_hurt(self, service: str) -> bool:
+        """Whether a service's own callers feel that it got worse."""
+        if service not in self._hurt:
+            self._hurt[service] = service in self._traced or any(
+                move.fresh and move.turn is Turn.WORSE
+                for move in self._moves.of_service(service, lambda _: 0.0, _FELT)
+            )
+        return self._hurt[service]
 
     @cached_property
-    def _quiet(self) -> Mask:
-        """The points at which the paging service is well, of a page that comes and goes: (T,) or empty."""
-        page = self._incident.page
-        if not page or page.service not in self._incident.services:
-            return np.zeros(0, bool)
-        row = self._incident.services.index(page.service)
-        block = stack(self._incident, self._channel_map)
-        return quiet_points(page_course(block, row, paged_channels(page)), page)
-
-    def _peers(self, name: str, channel: Channel) -> tuple[float, float]:
-        """Center and spread of the latest value of a metric among all services that have it."""
-        if name not in self._usual:
-            rows = (metrics.get(name) for metrics in self._incident.telemetry.values())
-            latest = [last for row in rows if row and not math.isnan(last := _latest(row.incident))]
-            self._usual[name] = _center_and_spread(latest, channel)
-        return self._usual[name]
+    def _traced(self) -> frozenset[str]:
+        return frozenset(alert.service for alert in self._incident.alerts if alert.kind == "trace")
 
     def _changes(self, service: str) -> list[str]:
         sentences = []
         for name, series in self._incident.telemetry.get(service, {}).items():
             meaning = self._channel_map(name)
-            if meaning is not None and meaning.channel in _CHANGED and (points := _known(series.incident)):
+            if meaning is not None and meaning.channel in _CHANGED and (points := known(series.incident)):
                 age_s = points[-1] * meaning.scale
                 if age_s < _RECENT_S:
                     sentences.append(f"{_CHANGED[meaning.channel]} {_ago(age_s)} ago")
         return sentences
 
     def _alerts(self, service: str) -> list[str]:
-        names = [alert.name for alert in self._incident.alerts if alert.service == service]
-        if not names:
+        alerts = [alert for alert in self._incident.alerts if alert.service == service]
+        if not alerts:
             return []
-        distinct = list(dict.fromkeys(names))
-        told = f"{len(names)} alerts of its own: {', '.join(distinct[:3])}"
+        alerts.sort(key=self._is_good)
+        counts = Counter((alert.kind, *self._words(alert)) for alert in alerts)
+        shown = [
+            what if kind != "trace" else f"a {what}{whose}" if count == 1 else f"{count} {what}s{whose}"
+            for (kind, what, whose), count in itertools.islice(counts.items(), 3)
+        ]
+        told = f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''} of its own: {', '.join(shown)}"
         beside = self._beside(service)
         return [f"{told}; in the same place of the graph {', '.join(beside)}" if beside else told]
+
+    def _is_good(self, alert: AlertEvent) -> bool:
+        """Whether an alert says nothing bad by itself."""
+        meaning = self._channel_map(alert.name) if alert.kind == "metric" else None
+        return meaning is not None and (meaning.channel in FLOW or alert.direction == meaning.good_direction)
+
+    def _words(self, alert: AlertEvent) -> tuple[str, str]:
+        """What an alert says and, of a call, who called and how it failed."""
+        if alert.kind == "log":
+            return f"log pattern {alert.name}", ""
+        if alert.kind == "metric":
+            return f"{alert.name} {alert.direction}" if alert.direction else alert.name, ""
+        whose = ""
+        if alert.caller is not None:
+            known_as = alert.caller if alert.caller in self._names else "outside"
+            whose = f" from {'itself' if alert.caller == alert.service else known_as}"
+        if alert.direction == "PD":
+            return "slow call", whose
+        code = f" ({alert.direction})" if alert.direction and alert.direction.upper() != "ERROR" else ""
+        return "failed call", whose + code
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self._incident.services)
 
     def _surprises(self, service: str) -> list[str]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""
@@ -232,38 +205,6 @@ class _Witness:
     @cached_property
     def _twins(self) -> Twins:
         return twins(calls_of(self._incident, {name: i for i, name in enumerate(self._incident.services)}))
-
-    def _is_hurt(self, service: str) -> bool:
-        if service not in self._hurt:
-            traced = any(
-                alert.service == service and alert.kind == "trace" for alert in self._incident.alerts
-            )
-            felt = self._deviations(service, _FELT)
-            self._hurt[service] = traced or any(deviation.fresh and deviation.worse for deviation in felt)
-        return self._hurt[service]
-
-
-def _told(strength: float, worse: bool, sentence: str) -> _Deviation:
-    return _Deviation(fresh=True, weight=0.0, strength=strength, worse=worse, sentence=sentence)
-
-
-def _known(points: Floats) -> list[float]:
-    values: list[float] = points.tolist()
-    return [value for value in values if not math.isnan(value)]
-
-
-def _latest(points: Floats) -> float:
-    """The last point that is not missing; NaN when all are."""
-    last = points.item(-1) if len(points) else math.nan
-    return next(reversed(_known(points)), math.nan) if math.isnan(last) else last
-
-
-def _center_and_spread(points: Sequence[float], channel: Channel) -> tuple[float, float]:
-    # Both are exact; the one is quick for a handful of points, the other for thousands.
-    middle = median if len(points) < 200 else np.median
-    center = float(middle(points))
-    mad = MAD_TO_SIGMA * float(middle([abs(value - center) for value in points]))
-    return center, max(mad, 0.1 * abs(center), 0.01 if channel in SHARES else 1e-6)
 
 
 def _ago(seconds: float) -> str:

@@ -13,7 +13,8 @@ from gnn.features import CALL_FEATURES, SERVICE_FEATURES, Graph
 
 Floats = npt.NDArray[np.float32]
 # A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Network = Callable[[Graph], tuple[Floats, Floats, Floats]]
+Heads = tuple[Floats, Floats, Floats]
+Network = Callable[[Graph], Heads]
 
 _AGAIN = "run 'firewatch train' again"
 
@@ -27,7 +28,7 @@ def exported_network(folder: Path, card: Card) -> Network:
     session = _session(folder / EXPORT)
     _check_fits(session, card, folder)
 
-    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+    def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
         if graph.course is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.channels import ChannelMap
+from data.channels import ChannelMap, OwnRules
 from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
@@ -17,7 +17,7 @@ from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
 from gnn.batch import Example, examples_of, has_example
 from gnn.calibration import LEAST, fit_temperatures
-from gnn.checkpoint import Card, card_for, load, save
+from gnn.checkpoint import Card, card_for, channel_map_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
@@ -66,12 +66,17 @@ class FitJob:
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
     teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
-    channel_map: ChannelMap | None = None
+    channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None
     on_examples: Callable[[int], None] = field(default=lambda read: None)  # told how many are read so far
     on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
     workers: Workers = ALONE  # the processes that run this job together
     state: Path | None = None  # where each epoch is kept, to go on from after an interruption
+
+    @property
+    def own_rules(self) -> OwnRules | None:
+        """The rules by which metric names are read before the default ones."""
+        return self.channel_map.own if self.channel_map else None
 
 
 def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
@@ -111,6 +116,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
+    if job.channel_map is None:
+        starts = (job.init, *job.teachers) if job.init else job.teachers
+        job = replace(job, channel_map=channel_map_for(None, starts))
     if job.history:
         _refuse_history(job)
         if job.init and not job.incidents:
@@ -215,10 +223,11 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         pool=specialist.pool if specialist else None,
         history=_counted(job.history) if specialist else {},
+        own_rules=job.own_rules is not None,
         git=job.git,
     )
     if job.workers.leads:
-        save(net, card, job.out, specialist)
+        save(net, card, job.out, specialist, job.own_rules)
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, net
@@ -232,9 +241,10 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
             f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
         )
     specialist = Specialist(Habits.of(job.history))
-    card = card.model_copy(update={"pool": specialist.pool, "history": _counted(job.history)})
+    told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
+    card = card.model_copy(update={"pool": specialist.pool, **told})
     if job.workers.leads:
-        save(net, card, job.out, specialist)
+        save(net, card, job.out, specialist, job.own_rules)
     return card, net
 
 
@@ -244,6 +254,12 @@ def _refuse_history(job: FitJob) -> None:
     if not Habits.of(job.history).past:
         raise TrainingError(
             "the past incidents hold no alerts at their services – leave them away: series have own baselines"
+        )
+    ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
+    if ours and theirs and not ours & theirs:
+        raise TrainingError(
+            f"the past incidents are of another system: it has services such as '{min(theirs)}' and none of "
+            f"those learnt from, such as '{min(ours)}' – give past incidents of the same system, or none"
         )
 
 

@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import Card, read_card
+from gnn.bystanders import bystanders, rejoined, without
+from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.evidence import explain
-from gnn.exported import Floats, Network, exported_network
-from gnn.features import MODES, Graph, featurize
+from gnn.exported import Floats, Heads, Network, exported_network
+from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
 from gnn.habits import Habits
 from gnn.ranker import Candidate, Ranking
 from gnn.softmax import log_softmax
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from gnn.model import ModelConfig
 
 _EXPLAINED = 5  # candidates that get evidence
+# Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
+_LEARNT_ODDS = float(np.log(0.95 / 0.05))
+_HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 
 
 class GraphRanker:
@@ -65,8 +69,7 @@ class GraphRanker:
 
     def scores(self, incident: Incident) -> Floats:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
-        graph = featurize(incident, self._channel_map, self._course)
-        root = self._network(graph)[0]
+        graph, (root, _, _) = self._seen(incident)
         if not self._specialist or not incident.services:
             return root
         return self._logits(root, incident, graph).astype(np.float32)
@@ -74,6 +77,17 @@ class GraphRanker:
     def habits_for(self, incident: Incident) -> Habits | None:
         """What is usual where the incident is from, if that is known and counts."""
         return self._specialist.habits_for(incident) if self._specialist else None
+
+    def _seen(self, incident: Incident) -> tuple[Graph, Heads]:
+        """The incident as arrays, and what the network says; of bystanders it hears last."""
+        graph = featurize(incident, self._channel_map, self._course)
+        root, family, is_incident = self._network(graph)
+        gone = bystanders(graph)
+        if gone.any():
+            others = featurize(without(incident, gone), self._channel_map, self._course)
+            apart, family[~gone], is_incident = self._network(others)
+            root = rejoined(root, apart, gone)
+        return graph, (root, family, is_incident)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
@@ -84,8 +98,7 @@ class GraphRanker:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
             return Ranking((), self._name)
-        graph = featurize(incident, self._channel_map, self._course)
-        root, family, is_incident = self._network(graph)
+        graph, (root, family, is_incident) = self._seen(incident)
         logits = self._logits(root, incident, graph)
         if self._specialist:
             root = logits.astype(np.float32)
@@ -101,18 +114,29 @@ class GraphRanker:
             )
         )
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
+        told = bool(graph.x[:, _HAS].any())  # else only the graph speaks
         return Ranking(
             candidates,
             self._name,
-            unsure=bool(probability[order[0]] < self._card.unsure_below),
+            unsure=not told or bool(probability[order[0]] < self._card.unsure_below),
             unsure_below=self._card.unsure_below,
-            incident_probability=float(1.0 / (1.0 + np.exp(-is_incident[0]))),
+            incident_probability=_at_even_odds(float(is_incident[0])) if told else None,
             families=dict(zip(self._families, likely, strict=True)),
         )
 
 
+def _at_even_odds(logit: float) -> float:
+    """The chance that this is an incident, had every second window been one before anything was seen."""
+    return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
+
+
 def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None = None) -> GraphRanker:
     """Opens a checkpoint folder.
+
+    Args:
+        folder: as `gnn.checkpoint.save` wrote it.
+        name: how results are reported.
+        channel_map: how metric names are read; as in training when None.
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
@@ -122,10 +146,10 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     card = read_card(folder)
     network = exported_network(folder, card)
     specialist = load_specialist(folder, card.pool) if card.pool else None
-    return GraphRanker(network, card, name, channel_map, specialist)
+    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 
 
-def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
+def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:
     """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
     import torch
 
@@ -135,7 +159,7 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
     torch.manual_seed(seed)
     net = RootCauseNet(config).eval()
 
-    def network(graph: Graph) -> tuple[Floats, Floats, Floats]:
+    def network(graph: Graph) -> Heads:
         with torch.no_grad():
             scores = net(
                 torch.from_numpy(graph.x),
@@ -148,4 +172,4 @@ def untrained_ranker(config: "ModelConfig", seed: int) -> GraphRanker:
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 
-    return GraphRanker(network, card_for(config), "untrained")
+    return GraphRanker(network, card_for(config), "untrained", channel_map)

@@ -183,6 +183,23 @@ def interval(
     return float(result.low), float(result.high)
 
 
+def share_interval(
+    values: Sequence[float], clusters: Sequence[object] | None = None, *, seed: int = 0
+) -> tuple[float, float]:
+    """As `interval`, of values between 0 and 1; where all are 1, or all 0, exact instead of without width.
+
+    No draw from fifteen hits holds a miss; after Clopper and Pearson (Biometrika, 1934) the truth may still
+    be as low as the chance at which so many hits in a row would happen once in forty times.
+    """
+    known = {value for value in values if not math.isnan(value)}
+    if known not in ({0.0}, {1.0}):
+        return interval(values, clusters, seed=seed)
+    labels = range(len(values)) if clusters is None else clusters
+    trials = len({label for label, value in zip(labels, values, strict=True) if not math.isnan(value)})
+    least = 0.025 ** (1.0 / trials)
+    return (least, 1.0) if known == {1.0} else (0.0, 1.0 - least)
+
+
 def _ratio(totals: Floats, counts: Floats, axis: int) -> Floats:
     return np.asarray(totals.sum(axis=axis) / counts.sum(axis=axis))
 
@@ -223,7 +240,7 @@ def summarise(
         mrr=_mean(columns["mrr"]),
         chance=tuple(_mean([s.chance[k] for s in kept]) for k in range(DEPTH)),
         ece=expected_calibration_error(reliability([s.confidence for s in kept], columns["ac@1"])),
-        ci95={name: interval(values, kept_labels, seed=seed) for name, values in columns.items()},
+        ci95={name: share_interval(values, kept_labels, seed=seed) for name, values in columns.items()},
     )
 
 

@@ -29,9 +29,9 @@ class Ranking:
     unsure: bool = False
     # The probability of the first candidate below which the ranker is unsure; None when it never is.
     unsure_below: float | None = None
-    # Chance that this is an incident at all; None when the ranker makes no such claim.
+    # Chance that this is an incident, at even odds beforehand; None when the ranker makes no such claim.
     incident_probability: float | None = None
-    # Chance of each fault family for the first candidate; for reports, never shown to an agent.
+    # Chance of each fault family for the first candidate; for people, never part of a hint.
     families: Mapping[str, float] = field(default_factory=dict)
 
     @property

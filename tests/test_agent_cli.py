@@ -284,6 +284,20 @@ def test_one_case_in_suspects_out(form: str, capsys: pytest.CaptureFixture[str],
     assert ranking["candidates"] and f"1. {ranking['candidates'][0]['service']}" in capsys.readouterr().out
 
 
+def test_evaluate_says_where_plots_come_from_and_they_do(
+    capsys: pytest.CaptureFixture[str], nowhere: Path
+) -> None:
+    asked = ["evaluate", "--simulate", "5", "--ranker", "zscore", "--json"]
+    assert answer([*asked, "figures.json"]) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("Plots: firewatch ")
+    assert answer(said.removeprefix("Plots: firewatch ").split()) == 0
+    assert (nowhere / "report.html").stat().st_size
+    capsys.readouterr()
+    assert answer([*asked, "-"]) == answer([*asked, "figures.json", "--quiet"]) == 0
+    assert "Plots" not in capsys.readouterr().err
+
+
 def test_rank_says_what_the_network_goes_by(capsys: pytest.CaptureFixture[str], nowhere: Path) -> None:
     rates = {"api": 0.2, "db": 0.9, "cache": 0.01}
     services = {name: {"http_server_error_rate": rate} for name, rate in rates.items()}

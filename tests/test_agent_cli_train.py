@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from agent.cli import answer
 from agent.cli.training import REQUEST, STATE
 from data.simulator.generate import simulate
+from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,10 @@ def test_a_width_that_attention_cannot_share_is_refused(capsys: pytest.CaptureFi
 def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = (*SMALL, "--temporal", "conv", "--simulate", "24", "--epochs", "60")
+    (nowhere / "rules.toml").write_text(
+        '[[rule]]\nchannel = "cpu"\npatterns = ["^zorp$"]\n', encoding="utf-8"
+    )
+    options = (*SMALL, "--temporal", "conv", "--simulate", "24", "--epochs", "60", "--rules", "rules.toml")
     killed = started("agent", *options, "--out", "killed")
     while not (nowhere / "killed" / STATE).exists():
         assert killed.poll() is None
@@ -70,6 +74,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert {path.name for path in (nowhere / "killed").iterdir()} == {
         path.name for path in (nowhere / "whole").iterdir()
     }
+    assert (nowhere / "killed" / RULES).is_file()
     assert answer(["train", "--resume", "killed"]) == 0
     assert "done" in capsys.readouterr().err
 

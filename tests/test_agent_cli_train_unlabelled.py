@@ -197,6 +197,10 @@ def test_one_file_may_hold_labelled_and_other_past_incidents(
         (["--history", "known.jsonl", "--incidents", "known.jsonl"], "no incident that is not labelled"),
         (["--history", "past.jsonl", "--init", "{one}", "--epochs", "3"], "--epochs: on --history alone"),
         (["--history", "past.jsonl", "--incidents", "past.jsonl"], "no incident with a label"),
+        (
+            ["--history", "past.jsonl", "--incidents", "elsewhere.jsonl"],
+            "another system: it has services such as 'front' and none of those learnt from, such as 'cart'",
+        ),
     ],
 )
 def test_an_unusable_history_is_one_clear_line_and_status_2(
@@ -211,4 +215,6 @@ def test_an_unusable_history_is_one_clear_line_and_status_2(
     (nowhere / "empty.jsonl").write_text("", encoding="utf-8")
     known = json.loads(alerts.read_text(encoding="utf-8").splitlines()[-1])
     (nowhere / "known.jsonl").write_text(json.dumps({**known, "root_causes": ["stock"]}), encoding="utf-8")
+    elsewhere = {"incident_id": "x", "call_graph": {"shop": ["cart"]}, "root_causes": ["cart"]}
+    (nowhere / "elsewhere.jsonl").write_text(json.dumps(elsewhere), encoding="utf-8")
     assert said in refusal([argument.format(one=start) for argument in arguments], capsys)

@@ -24,7 +24,7 @@ from data.errors import SchemaError
         ("deployment_cpu_usage", Channel.CPU),
         ("cumulative_cpu_seconds", Channel.CPU),
         ("config_server_memory_usage", Channel.MEMORY),
-        ("process_virtual_memory_max_bytes", Channel.MEMORY),
+        ("process_virtual_memory_max_bytes", None),
         ("memory_available_bytes", Channel.MEMORY),
         ("kube_deployment_status_replicas_unavailable", Channel.SATURATION),
         ("node_filesystem_avail_bytes", Channel.SATURATION),
@@ -67,12 +67,25 @@ def test_a_users_rules_win(tmp_path: Path) -> None:
     assert channels("process_memory_utilization").channel == Channel.MEMORY
 
 
+def test_a_users_words_are_whole_and_give_way_to_its_exceptions(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rule]]\nchannel = "saturation"\nwords = ["moon .. (full|tide)"]\nunless = ["half"]\n')
+    channels = ChannelMap(read_rules(file))
+    found = [
+        channels(name)
+        for name in ("moon_full", "Moon.High-tide", "honeymoon_full", "moonFuller", "half_moon_full")
+    ]
+    assert [meaning is not None for meaning in found] == [True, True, False, False, False]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("[[rule]", "TOML"),
         ('[[rule]]\nchannel = "moods"\npatterns = ["x"]\n', "rule.0.channel"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["("]\n', "patterns"),
+        ('[[rule]]\nchannel = "cpu"\nwords = [")("]\n', "rule.0.words"),
+        ('[[rule]]\nchannel = "cpu"\nunless = ["a"]\n', "patterns or words"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\ncolour = 1\n', "colour"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\nscale = 0.0\n', "scale"),
         ('[[rule]]\nchannel = "cpu"\npatterns = ["x"]\nscale = nan\n', "scale"),

@@ -4,6 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from data.channels import ChannelMap, read_rules
 from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import Observation, parse
 from gnn.baselines.baro import BaroRanker
@@ -13,6 +14,7 @@ from gnn.baselines.pagerank import PageRankRanker
 from gnn.baselines.random import RandomRanker
 from gnn.baselines.traversal import TraversalRanker
 from gnn.baselines.zscore import ZScoreRanker
+from gnn.rankers import make_ranker
 
 ALL = [
     HeuristicRanker(),
@@ -199,6 +201,21 @@ def test_renaming_and_reordering_services_changes_nothing(ranker):
     )
     want = {new[name]: value for name, value in scores(ranker.rank(incident)).items()}
     assert scores(ranker.rank(renamed)) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("name", [ranker.name for ranker in INFORMED])
+def test_renaming_a_metric_changes_nothing_for_who_is_told_its_meaning(name, tmp_path):
+    (tmp_path / "rules.toml").write_text('[[rule]]\nchannel = "latency_tail"\npatterns = ["^zorp$"]\n')
+    told = ChannelMap(read_rules(tmp_path / "rules.toml"))
+
+    def shop_of(metric):
+        telemetry = {service: {metric: own["latency_p99"]} for service, own in shop().telemetry.items()}
+        return shop(telemetry, alerts=(AlertEvent("db", "metric", metric, "up"),))
+
+    known, renamed = shop_of("latency_p99"), shop_of("zorp")
+    want = scores(make_ranker(name).rank(known))
+    assert scores(make_ranker(name, channel_map=told).rank(renamed)) == want
+    assert scores(make_ranker(name).rank(renamed)) != want
 
 
 @pytest.mark.parametrize("ranker", INFORMED, ids=lambda ranker: ranker.name)

@@ -106,7 +106,7 @@ def test_only_callers_that_fare_worse_are_degraded(
     telemetry = {"web": {metric: Series(np.array(points), np.array(baseline))}}
     incident = Incident("x", ("web", "db"), {"web": ["db"]}, telemetry)
     told = " ".join(explain(incident, ["db"], default_channel_map())["db"])
-    assert ("1 of 1 callers are degraded too: web" in told) == degraded
+    assert ("1 of 1 callers is degraded too: web" in told) == degraded
 
 
 def test_of_what_should_be_high_the_peers_accuse_the_lowest() -> None:

@@ -23,7 +23,7 @@ def test_a_service_is_compared_with_all_its_peers(peers: int) -> None:
     evidence = explain(crowd(peers), ["loud", "mute", "p2"], default_channel_map())
     (sentence,) = evidence["loud"]
     assert sentence.startswith("error_rate is 0.8 where its peers have 0.01")
-    assert evidence["mute"] == ("1 of 1 callers are degraded too: loud",)
+    assert evidence["mute"] == ("1 of 1 callers is degraded too: loud",)
     assert evidence["p2"] == ()
 
 

@@ -164,6 +164,33 @@ def test_incidents_of_any_length_start_together_and_pasts_end_together() -> None
     assert np.isnan(past[:2]).all() and np.isnan(past[3, :-1]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "share", "percent", "channel"),
+    [
+        ("availability", [0.999, 0.2, 0.0], [99.9, 20.0, 0.0], "error"),
+        ("success_rate", [1.0, 1.0, 0.5], [100.0, 100.0, 50.0], "error"),
+        ("cpu_utilization", [0.2, 0.9, 0.01], [20.0, 90.0, 1.0], "cpu"),
+        ("mem_used_pct", [0.2, 0.9, 0.01], [20.0, 90.0, 1.0], "memory"),
+    ],
+)
+def test_a_share_reads_the_same_in_percent(
+    name: str, share: list[float], percent: list[float], channel: str
+) -> None:
+    shares, percents = (
+        Incident(
+            "unit",
+            ("a", "b", "idle"),
+            {},
+            {"a": {name: Series(np.array(values))}, "idle": {name: Series(np.zeros(3), np.zeros(2))}},
+        )
+        for values in (share, percent)
+    )
+    blocks = [stack(incident, default_channel_map()) for incident in (shares, percents)]
+    np.testing.assert_allclose(blocks[0].incident, blocks[1].incident, atol=1e-12)
+    np.testing.assert_allclose(featurize(shares).x, featurize(percents).x, atol=1e-6)
+    assert featurize(shares).x[0, SERVICE_FEATURES.index(f"{channel}.level")] > 0.0
+
+
 def test_calls_are_each_told_once_in_order_and_only_among_the_services() -> None:
     graph = {"c": ["a", "b", "a", "c"], "a": ["b", "stranger"], "stranger": ["a"], "b": []}
     incident = Incident("calls", ("a", "b", "c"), graph)
@@ -322,3 +349,26 @@ def test_without_a_past_who_is_fuller_than_all_others_stands_out_in_steps_not_in
     assert row["store"][peer] > 1.0 > row["mid"][peer] == 0.0
     alone = featurize(Incident("alone", ("store",), {}, {"store": telemetry["store"]}))
     assert alone.x[0, beyond] == 0.0
+
+
+def test_an_alert_that_flaps_does_not_drown_the_others() -> None:
+    once = AlertEvent("front", "metric", "error_rate", "up")
+    rest = tuple(AlertEvent(name, "metric", "error_rate", "up") for name in ("mid", "store"))
+    names, graph = ("front", "mid", "store"), {"front": ["mid"], "mid": ["store"], "store": []}
+
+    def columns(repeats: int) -> np.ndarray:
+        return featurize(Incident("flap", names, graph, alerts=(*rest, *[once] * repeats))).x
+
+    assert not np.array_equal(columns(1), columns(2))
+    assert np.array_equal(columns(3), columns(50))
+
+
+def test_free_bytes_of_one_service_say_nothing_about_anothers() -> None:
+    """A lone snapshot has no past; what is free is read as what is not used, and is no share either."""
+    names = ("a", "b", "c")
+    free = {
+        name: {"memory_available_bytes": Series(np.array([size]))}
+        for name, size in zip(names, (5e8, 8e9, 9e9), strict=True)
+    }
+    told = featurize(Incident("free", names, {"a": ["b"]}, free)).x
+    assert not told[:, COLUMN["memory.peer"]].any() and not told[:, COLUMN["memory.beyond"]].any()

@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+from scipy import stats
 
 from gnn.metrics import (
     abstention,
@@ -13,6 +14,7 @@ from gnn.metrics import (
     reliability,
     risk_coverage,
     score,
+    share_interval,
     summarise,
 )
 from gnn.ranker import Candidate, Ranking
@@ -132,6 +134,20 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
         low, high = interval([float(draw.random() < 0.7) for _ in range(80)], seed=seed, resamples=500)
         covered += low <= 0.7 <= high
     assert covered / 200 > 0.88
+
+
+@pytest.mark.parametrize("trials", [1, 2, 15, 60])
+def test_only_hits_leave_room_for_a_miss(trials):
+    exact = stats.binomtest(trials, trials).proportion_ci(method="exact")
+    assert share_interval([1.0] * trials) == pytest.approx((exact.low, exact.high))
+    assert share_interval([0.0] * trials) == pytest.approx((1.0 - exact.high, 1.0 - exact.low))
+    assert share_interval([1.0] * trials * 3, [*range(trials)] * 3) == pytest.approx((exact.low, exact.high))
+
+
+def test_other_shares_have_the_bootstraps_interval():
+    values = [1.0, 0.0, 1.0, math.nan, 0.5]
+    assert share_interval(values, seed=3) == interval(values, seed=3)
+    assert all(math.isnan(bound) for bound in share_interval([]))
 
 
 def test_one_value_has_no_interval():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.incident import AlertEvent, Incident, Page, Series
+from data.simulator.generate import simulate
 from gnn.ranker import Ranker
 from gnn.rankers import make_ranker
 
@@ -75,3 +76,20 @@ def test_renaming_changes_no_probability(name: str) -> None:
     )
     want = {new[service]: value for service, value in probabilities(ranker, incident).items()}
     assert probabilities(ranker, renamed) == want
+
+
+def test_where_nothing_is_measured_the_network_names_nobody() -> None:
+    ranking = make_ranker("gnn").rank(shop(telemetry={}))
+    assert ranking.unsure and ranking.incident_probability is None
+    assert not make_ranker("gnn").rank(shop()).unsure
+
+
+def test_a_quiet_system_is_less_of_an_incident_than_a_broken_one() -> None:
+    """At even odds beforehand, on worlds never learnt from: at least three of four of either kind."""
+    ranker = make_ranker("gnn")
+    chances: dict[bool, list[float]] = {True: [], False: []}
+    for incident in simulate(500, seed=1_000_009):
+        if (chance := ranker.rank(incident).incident_probability) is not None:
+            chances[bool(incident.root_causes)].append(chance)
+    assert np.mean(np.array(chances[True]) > 0.5) > 0.75
+    assert np.mean(np.array(chances[False]) < 0.5) > 0.75

@@ -103,7 +103,7 @@ def test_the_evidence_says_what_the_twin_shows() -> None:
     incident = alerting("cart-0", "cart-0", "store-1")
     told = explain(incident, ["cart-0", "store-0", "store-1"], default_channel_map())
     assert told["cart-0"][0].endswith(
-        "2 alerts of its own: cpu_usage; in the same place of the graph 0 at cart-1"
+        "2 alerts of its own: cpu_usage up; in the same place of the graph 0 at cart-1"
     )
     assert told["store-1"][0].endswith("; in the same place of the graph 0 at store-0")
     assert not any("same place" in sentence for sentence in told["store-0"])

@@ -10,6 +10,7 @@ def evaluate(
     labels: o.Labels = None,
     ranker: o.Rankers = "gnn",
     checkpoint: o.Checkpoint = None,
+    rules: o.Rules = None,
     seed: o.Seed = 0,
     json: o.Json = None,
     quiet: o.Quiet = False,
@@ -20,4 +21,6 @@ def evaluate(
     """
     from agent.cli.scoring import score_rankers
 
-    return score_rankers(episodes_from, incidents, simulate, labels, ranker, checkpoint, seed, json, quiet)
+    return score_rankers(
+        episodes_from, incidents, simulate, labels, ranker, checkpoint, rules, seed, json, quiet
+    )

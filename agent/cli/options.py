@@ -134,6 +134,13 @@ Rankers = Annotated[
 Checkpoint = Annotated[
     Path | None, typer.Option(metavar="DIR", help="A trained ranker's folder. Default: the shipped one.")
 ]
+Rules = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Own rules that give metric names a meaning. Default: those that the checkpoint was trained by.",
+    ),
+]
 Policy = Annotated[
     PolicyChoice,
     typer.Option(

@@ -16,6 +16,7 @@ from agent.trajectory import RunConfig
 from data.discovery import Endpoint, locate
 from data.errors import SettingsError
 from data.observation import Task
+from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranker
 from gnn.rankers import make_ranker
 
@@ -54,7 +55,9 @@ async def assemble(config: RunConfig, settings: Settings, players: int, quiet: b
 
     if config.policy == "auto" and model is None:
         note(NO_MODEL, quiet)
-    ranker = make_ranker(config.ranker, Path(config.checkpoint) if config.checkpoint else None, config.seed)
+    checkpoint = Path(config.checkpoint) if config.checkpoint else None
+    names = channel_map_for(Path(config.rules) if config.rules else None, [checkpoint] if checkpoint else ())
+    ranker = make_ranker(config.ranker, checkpoint, config.seed, names)
     endpoint = await locate(config.env, config.transport, settings.space_url)
     if players > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --concurrency 1, or --transport ws")

@@ -33,6 +33,7 @@ _OPTION_FIELDS = {
     "seed": "seed",
     "ranker": "ranker",
     "checkpoint": "checkpoint",
+    "rules": "rules",
     "policy": "policy",
     "temperature": "temperature",
     "max_tokens": "max_tokens",

@@ -21,6 +21,7 @@ def rank(
     ] = None,
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
+    rules: o.Rules = None,
     top: Annotated[int, typer.Option(min=1, help="Show this many suspects.")] = 5,
     attribute: Annotated[
         bool,
@@ -41,21 +42,26 @@ def rank(
     from agent.attributing import attributed, attribution_record
     from agent.case import read_case
     from agent.cli.console import is_stdout, note, write_json
+    from agent.cli.naming import tell_unmapped, unmapped_in
     from agent.cli.sources import bytes_of
     from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.trajectory import ranking_record
+    from gnn.checkpoint import channel_map_for
     from gnn.rankers import make_ranker
 
     where = "stdin" if str(case) == "-" else str(case)
     incident, of = read_case(bytes_of(case), where, chosen)
     if of > 1 and chosen is None:
         note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)
-    maker = make_ranker(ranker.value, checkpoint, seed)
+    channel_map = channel_map_for(rules, [checkpoint] if checkpoint else ())
+    maker = make_ranker(ranker.value, checkpoint, seed, channel_map)
+    unmapped = unmapped_in([incident], channel_map)
+    tell_unmapped(unmapped, quiet)
     ranking, found = maker.rank(incident), NOT_ATTRIBUTED
     if attribute:
         ranking, found = attributed(maker, incident, ranking, top, seed)
     words = diagnosis(incident, ranking, top, found)
-    record = {"incident": incident.incident_id, **ranking_record(ranking)}
+    record = {"incident": incident.incident_id, **ranking_record(ranking), "unmapped_metrics": unmapped}
     if attribute:
         record["attribution"] = attribution_record(found)
     if explain:

@@ -8,11 +8,13 @@ from typing import Any
 from rich.progress import Progress
 
 from agent.assembly import weights_folder
-from agent.cli.console import is_stdout, text_table, wide_console, write_json
+from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import simulated
 from agent.provenance import git_revision
 from data.errors import SettingsError
 from data.labels import read_labels
+from gnn.checkpoint import channel_map_for
 from gnn.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
 from gnn.rankers import make_ranker
 
@@ -27,6 +29,7 @@ def score_rankers(
     labels: Path | None,
     names: str,
     checkpoint: Path | None,
+    rules: Path | None,
     seed: int,
     json: Path | None,
     quiet: bool,
@@ -36,10 +39,11 @@ def score_rankers(
     Raises:
         SettingsError: nothing to score on.
     """
+    channel_map = channel_map_for(rules, [checkpoint] if checkpoint else ())
     rankers = []
     for name in filter(None, (part.strip() for part in names.split(","))):
         weights = weights_folder(name, checkpoint)
-        rankers.append((make_ranker(name, checkpoint, seed), str(weights) if weights else None))
+        rankers.append((make_ranker(name, checkpoint, seed, channel_map), str(weights) if weights else None))
     known = read_labels(labels) if labels else None
     sources = [
         *chain.from_iterable(episode_sources(path, known) for path in episodes_from or ()),
@@ -51,6 +55,8 @@ def score_rankers(
         raise SettingsError(
             "nothing to score: name a --ranker, and --episodes-from, --incidents or --simulate"
         )
+    unmapped = unmapped_in((case.incident for source in sources for case in source.cases), channel_map)
+    tell_unmapped(unmapped, quiet)
     results = _scored(rankers, sources, seed, quiet)
     if not quiet and not is_stdout(json):
         wide_console().print(text_table(_HEADINGS, map(_row, results)))
@@ -63,9 +69,14 @@ def score_rankers(
         "labels": str(labels) if labels else None,
         "ranker": names,
         "checkpoint": str(checkpoint) if checkpoint else None,
+        "rules": str(rules) if rules else None,
         "seed": seed,
     }
-    write_json(json, {"results": results, "config": config, "git": git_revision()})
+    write_json(
+        json, {"results": results, "config": config, "unmapped_metrics": unmapped, "git": git_revision()}
+    )
+    if json is not None and not is_stdout(json):
+        note(f"Plots: firewatch report {json}", quiet)
     return 0
 
 

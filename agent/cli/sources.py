@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from data.channels import ChannelMap, read_rules
+from data.channels import ChannelMap
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
@@ -40,26 +40,23 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     return simulate(number, seed)
 
 
-def healthy_of(paths: Sequence[Path], rules: ChannelMap | None) -> "tuple[HealthyWindow, ...]":
-    """The healthy windows of a system from all files and folders.
+def healthy_of(
+    incidents: Sequence[Incident], paths: Sequence[Path], rules: ChannelMap
+) -> "tuple[HealthyWindow, ...]":
+    """The healthy windows of a system in what was read from `paths`.
 
     Raises:
         SettingsError: there is no healthy series in them that the rules know.
     """
     from data.simulator.healthy import healthy_windows
 
-    windows = healthy_windows(incidents_of(paths), rules)
+    windows = healthy_windows(incidents, rules)
     if not windows:
         raise SettingsError(
             f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "
             "with a baseline, or --rules FILE that gives their metric names a meaning"
         )
     return windows
-
-
-def channel_map(rules: Path | None) -> ChannelMap | None:
-    """How metric names are read: by own rules first, where a file has some."""
-    return ChannelMap(read_rules(rules)) if rules else None
 
 
 def bytes_of(path: Path) -> bytes:

@@ -71,9 +71,7 @@ def train(
             help="Suspect as this checkpoint's network does, on episodes and worlds; several: their mean.",
         ),
     ] = None,
-    rules: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Own rules that give metric names a meaning.")
-    ] = None,
+    rules: o.Rules = None,
     out: o.Out = None,
     resume: Annotated[
         Path | None,

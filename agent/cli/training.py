@@ -1,21 +1,23 @@
 """Trains a ranker: what `train` does once its options are read."""
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.cli.console import note, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.playing import new_folder
-from agent.cli.sources import channel_map, episodes_of, healthy_of, incidents_of, simulated
+from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated
 from agent.cli.training_progress import TensorBoard, TrainingProgress
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
 from data.whole_file import write_whole
 from gnn.adapt import ADAPTING
-from gnn.checkpoint import CARD, read_card
+from gnn.checkpoint import CARD, channel_map_for, read_card
 from gnn.fit import FitJob, fit
 from gnn.model import HEADS, Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
@@ -27,7 +29,7 @@ REQUEST, STATE = "training.json", "training.safetensors"
 _FREE = {"device", "tensorboard"}
 # What says how to train, and is of no use where only habits are counted.
 _TRAINS = (
-    "dev_incidents", "labels", "rules", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
+    "dev_incidents", "labels", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
     "precision", "tensorboard",
 )  # fmt: skip
 _SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
@@ -62,6 +64,11 @@ class TrainRequest(BaseModel):
     precision: Precision = "auto"
     tensorboard: Path | None = None
     seed: int = 0
+
+    @property
+    def starts(self) -> tuple[Path, ...]:
+        """The checkpoints that it begins with or learns from."""
+        return (self.init, *self.teacher) if self.init else self.teacher
 
     @property
     def config(self) -> TrainConfig:
@@ -151,11 +158,12 @@ def _run(
             progress.epoch_done(epoch)
             board.epoch_done(epoch)
 
-        rules = channel_map(asked.rules)
+        rules = channel_map_for(asked.rules, asked.starts)
         own: Iterable[Incident] = ()
         others = simulated(asked.simulate, asked.seed)
+        healthy = incidents_of(asked.healthy)
         if asked.healthy:
-            windows = healthy_of(asked.healthy, rules)
+            windows = healthy_of(healthy, asked.healthy, rules)
             own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
         labelled, history = _told_apart(incidents_of(asked.incidents), incidents_of(asked.history))
         if asked.history and not history:
@@ -184,6 +192,9 @@ def _run(
             workers=together,
             state=folder / STATE,
         )
+        read = (*healthy, *labelled, *history, *job.dev_incidents)
+        seen = chain.from_iterable(episode.observations for episode in job.episodes)
+        tell_unmapped(unmapped_in(chain(read, seen), rules), quiet)
         if together.leads:
             _keep(folder / REQUEST, asked)
         try:

@@ -26,6 +26,7 @@ class Kind:
 
     is_share: bool  # of a whole, 0..1 in our unit
     typical: float  # a large everyday value, in its own unit, above 0
+    scale: float = 1.0  # the factor to our unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +72,19 @@ def _window(incident: Incident, means: ChannelMap) -> HealthyWindow | None:
     if longest < 2:
         return None
     calls = {pair: points(metrics) for pair, metrics in incident.call_telemetry.items()}
-    latency = _levels(telemetry, means, (Channel.LATENCY_TAIL, Channel.LATENCY_MID))
-    middle = np.nanmedian(latency) if np.isfinite(latency).any() else 1.0
     kinds = _kinds((*telemetry, *calls.values()), means)
+    latency = _levels(telemetry, means, kinds, (Channel.LATENCY_TAIL, Channel.LATENCY_MID))
+    middle = np.nanmedian(latency) if np.isfinite(latency).any() else 1.0
     shares = {name for name, kind in kinds.items() if kind.is_share}
-    traffic = _levels(telemetry, means, (Channel.TRAFFIC,))
+    traffic = _levels(telemetry, means, kinds, (Channel.TRAFFIC,))
     return HealthyWindow(
         incident=incident,
         telemetry=telemetry,
         calls=calls,
         kinds=kinds,
         latency=latency / middle if middle > 0.0 else np.full(len(latency), np.nan),
-        cpu=_levels(telemetry, means, (Channel.CPU,), shares),
-        memory=_levels(telemetry, means, (Channel.MEMORY,), shares),
+        cpu=_levels(telemetry, means, kinds, (Channel.CPU,), shares),
+        memory=_levels(telemetry, means, kinds, (Channel.MEMORY,), shares),
         idle=traffic <= 0.0,
         longest=longest,
     )
@@ -98,14 +99,19 @@ def _kinds(rows: Sequence[Rows], means: ChannelMap) -> dict[str, Kind]:
     for name, parts in everywhere.items():
         values = np.abs(np.concatenate(parts))
         meaning = means(name)
-        scale = meaning.scale if meaning else 1.0
+        scale = meaning.scale_of(float(values.max())) if meaning else 1.0
         typical = float(np.quantile(values, 0.95))
-        kinds[name] = Kind(bool(values.max() * scale <= _SHARE_AT_MOST), typical if typical > 0.0 else 1.0)
+        is_share = bool(values.max() * scale <= _SHARE_AT_MOST)
+        kinds[name] = Kind(is_share, typical if typical > 0.0 else 1.0, scale)
     return kinds
 
 
 def _levels(
-    telemetry: Sequence[Rows], means: ChannelMap, channels: Sequence[Channel], among: set[str] | None = None
+    telemetry: Sequence[Rows],
+    means: ChannelMap,
+    kinds: Mapping[str, Kind],
+    channels: Sequence[Channel],
+    among: set[str] | None = None,
 ) -> Floats:
     """The usual value, in our unit, of the first channel's most widespread metric.  → (S,)"""
     counts: defaultdict[Channel, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -118,8 +124,7 @@ def _levels(
     for channel in channels:
         if names := counts[channel]:
             best = max(sorted(names), key=lambda name: names[name])
-            meaning = means(best)
-            scale = meaning.scale if meaning else 1.0
+            scale = kinds[best].scale
             return np.array([scale * np.nanmedian(row[best]) if best in row else np.nan for row in telemetry])
     return np.full(len(telemetry), np.nan)
 

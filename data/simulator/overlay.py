@@ -215,8 +215,10 @@ def _laid_over(
         if (meaning := means(name)) is not None:
             signal = signal_of(name, meaning)
             for found, signals in ((effects, struck.signals), (of_calls, struck.of_calls)):
-                values = signals[signal]
-                found[name] = Effect(meaning, window.kinds[name], values[0], values[1:], loudness)
+                values, kind = signals[signal], window.kinds[name]
+                found[name] = Effect(
+                    replace(meaning, scale=kind.scale), kind, values[0], values[1:], loudness
+                )
 
     def laid(row: Rows, other: Rows, service: int, known: Mapping[str, Effect]) -> dict[str, Series]:
         parts = {name: calm.series(points, other.get(name)) for name, points in row.items()}

@@ -6,7 +6,7 @@ halves of BARO only the ranking is here; the onset is given by where the inciden
 
 import numpy as np
 
-from data.channels import default_channel_map
+from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import MIN_BASELINE, alert_counts, known
 from gnn.baselines.order import ranked
@@ -18,9 +18,15 @@ class BaroRanker:
 
     Without a healthy past the metric's latest points at all services stand in for it, and on a list of
     alerts each alert adds one.
+
+    Args:
+        channel_map: how metric names are read; the default rules when None.
     """
 
     name = "baro"
+
+    def __init__(self, channel_map: ChannelMap | None = None) -> None:
+        self._channel_map = channel_map or default_channel_map()
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services; see `Ranker`."""
@@ -33,7 +39,7 @@ class BaroRanker:
             rises = [0.0]
             for metric, series in incident.telemetry.get(service, {}).items():
                 past, points = known(series.baseline), known(series.incident)
-                if default_channel_map()(metric) is None or not points.size:
+                if self._channel_map(metric) is None or not points.size:
                     continue
                 if past.size < MIN_BASELINE:
                     past, points = np.array(peers[metric]), points[-1:]

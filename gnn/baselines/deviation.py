@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel, default_channel_map
+from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident, Series
 from gnn.robust import MAD_TO_SIGMA
 
@@ -18,7 +18,9 @@ _FLOOR = 0.05  # of what is typical for the metric: a smaller spread is taken fo
 
 
 def point_deviations(
-    incident: Incident, channels: Collection[Channel] = tuple(Channel)
+    incident: Incident,
+    channels: Collection[Channel] = tuple(Channel),
+    channel_map: ChannelMap | None = None,
 ) -> dict[str, dict[str, Floats]]:
     """Deviations of the metrics that feed `channels`, {service: {metric: (T,)}}, every service a key.
 
@@ -26,12 +28,18 @@ def point_deviations(
     baseline's median in MADs (robust z-score: Iglewicz and Hoaglin, 1993), positive in the bad direction. A
     metric without a past is compared with its peers: the latest point's distance from the median of all
     services, T = 1. What cannot be compared is left out.
+
+    Args:
+        incident: whose telemetry is measured.
+        channels: those that are asked about.
+        channel_map: how metric names are read; the default rules when None.
     """
+    means = channel_map or default_channel_map()
     by_metric: dict[str, dict[str, Series]] = {}
     sign: dict[str, float] = {}
     for service in incident.services:
         for metric, series in incident.telemetry.get(service, {}).items():
-            meaning = default_channel_map()(metric)
+            meaning = means(metric)
             if meaning is not None and meaning.channel in channels:
                 by_metric.setdefault(metric, {})[service] = series
                 sign[metric] = -1.0 if meaning.inverted else 1.0
@@ -42,14 +50,14 @@ def point_deviations(
     return found
 
 
-def deviations(incident: Incident) -> dict[str, dict[str, float]]:
+def deviations(incident: Incident, channel_map: ChannelMap | None = None) -> dict[str, dict[str, float]]:
     """The size of each deviation, {service: {metric: deviation ≥ 0}}: its median over the incident's points.
 
     The median lets no single odd point decide.
     """
     return {
         service: {metric: float(np.nanmedian(np.abs(points))) for metric, points in metrics.items()}
-        for service, metrics in point_deviations(incident).items()
+        for service, metrics in point_deviations(incident, channel_map=channel_map).items()
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.channels import Channel, default_channel_map
+from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Series
 from data.observation import Observation, Service
 from gnn.ranker import Candidate, Ranking
@@ -75,13 +75,22 @@ class HeuristicRanker:
     It reads the latest observation only. For evidence without observations it reads the nearest equivalents:
     the latest points of the error, tail latency and memory channels, or what the alerts say, and derives the
     status from them by the environment's thresholds.
+
+    Args:
+        channel_map: how metric names are read where there are no observations; the default rules when None.
     """
 
     name = "heuristic"
 
+    def __init__(self, channel_map: ChannelMap | None = None) -> None:
+        self._channel_map = channel_map or default_channel_map()
+
     def rank(self, incident: Incident) -> Ranking:
         """Ranks at most five active services; see `Ranker`."""
-        vitals = _observed(incident.observations[-1]) if incident.observations else _inferred(incident)
+        if incident.observations:
+            vitals = _observed(incident.observations[-1])
+        else:
+            vitals = _inferred(incident, self._channel_map)
         reach = transitive_caller_counts(list(vitals), incident.call_graph)
         callees = {caller: set(called) - {caller} for caller, called in incident.call_graph.items()}
         n_callers = Counter(callee for called in callees.values() for callee in called)
@@ -119,16 +128,16 @@ def _vitals_of(service: Service) -> _Vitals:
     )
 
 
-def _inferred(incident: Incident) -> dict[str, _Vitals]:
+def _inferred(incident: Incident, channel_map: ChannelMap) -> dict[str, _Vitals]:
     """The figures as channels and alerts show them; what nobody measured counts 0, like a missing metric."""
     levels = {name: dict.fromkeys(_READ, 0.0) for name in incident.services}
     for name, metrics in incident.telemetry.items():
         for metric, series in metrics.items():
-            channel, level = _latest_level(metric, series)
+            channel, level = _latest_level(metric, series, channel_map)
             if channel in _READ and name in levels:
                 levels[name][channel] = max(levels[name][channel], level)
     for alert in incident.alerts:
-        channel = _alerted_channel(alert)
+        channel = _alerted_channel(alert, channel_map)
         if channel in _READ and alert.service in levels:
             levels[alert.service][channel] = max(levels[alert.service][channel], _ALERTED_LEVEL[channel])
     return {
@@ -142,23 +151,23 @@ def _inferred(incident: Incident) -> dict[str, _Vitals]:
     }
 
 
-def _latest_level(metric: str, series: Series) -> tuple[Channel | None, float]:
+def _latest_level(metric: str, series: Series, channel_map: ChannelMap) -> tuple[Channel | None, float]:
     """The metric's channel and latest point in that channel's unit; a "share" outside 0..1 counts 0."""
-    meaning = default_channel_map()(metric)
+    meaning = channel_map(metric)
     points = series.incident[np.isfinite(series.incident)]
     if meaning is None or not points.size:
         return None, 0.0
-    level = float(points[-1]) * meaning.scale
+    level = float(points[-1]) * meaning.scale_of(float(points.max()))
     if meaning.channel in (Channel.ERROR, Channel.MEMORY):
         level = 1.0 - level if meaning.inverted else level
         level = level if 0.0 <= level <= 1.0 else 0.0
     return meaning.channel, level
 
 
-def _alerted_channel(alert: AlertEvent) -> Channel | None:
+def _alerted_channel(alert: AlertEvent, channel_map: ChannelMap) -> Channel | None:
     if alert.kind == "trace":  # "PD" is a slow call, anything else the code of a failed one
         return Channel.LATENCY_TAIL if alert.direction == "PD" else Channel.ERROR
-    meaning = default_channel_map()(alert.name) if alert.kind == "metric" else None
+    meaning = channel_map(alert.name) if alert.kind == "metric" else None
     if meaning is None or alert.direction == meaning.good_direction:
         return None
     return meaning.channel

@@ -8,6 +8,7 @@ abnormal services.
 import networkx as nx
 import numpy as np
 
+from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, deviations
 from gnn.baselines.order import ranked
@@ -19,16 +20,23 @@ _NORMAL = 0.01  # weight of a service that does not deviate: the walk can pass i
 
 
 class PageRankRanker:
-    """Scores a service by how often the walker is there."""
+    """Scores a service by how often the walker is there.
+
+    Args:
+        channel_map: how metric names are read; the default rules when None.
+    """
 
     name = "pagerank"
+
+    def __init__(self, channel_map: ChannelMap | None = None) -> None:
+        self._channel_map = channel_map or default_channel_map()
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services; see `Ranker`."""
         alerts = alert_counts(incident)
         anomaly = {
             service: _NORMAL + float(np.arcsinh(max(metrics.values(), default=0.0))) + alerts[service]
-            for service, metrics in deviations(incident).items()
+            for service, metrics in deviations(incident, self._channel_map).items()
         }
         calls = [
             (caller, callee)

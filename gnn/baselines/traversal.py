@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel, default_channel_map
+from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, center_and_mad, known, point_deviations
 from gnn.baselines.order import ranked
@@ -34,13 +34,19 @@ class TraversalRanker:
     nothing, no spread counts for less than 5 % of what is typical. Without a page every abnormal service that
     no abnormal service calls starts a path, over latency and errors both, at the point at which all services
     together are worst. On a list of alerts any alert makes abnormal.
+
+    Args:
+        channel_map: how metric names are read; the default rules when None.
     """
 
     name = "traversal"
 
+    def __init__(self, channel_map: ChannelMap | None = None) -> None:
+        self._channel_map = channel_map or default_channel_map()
+
     def rank(self, incident: Incident) -> Ranking:
         """Ranks the ends of abnormal paths; see `Ranker`."""
-        deviation = _at_worst_point(incident)
+        deviation = _at_worst_point(incident, self._channel_map)
         for service, n_alerts in alert_counts(incident).items():
             deviation[service] += n_alerts * 2 * THRESHOLD
         abnormal = {service for service, value in deviation.items() if value > THRESHOLD}
@@ -61,12 +67,12 @@ def _entries(calls: nx.DiGraph) -> set[str]:
     return {member for knot in knots if not knots.in_degree(knot) for member in knots.nodes[knot]["members"]}
 
 
-def _at_worst_point(incident: Incident) -> dict[str, float]:
+def _at_worst_point(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
     """Each service's mean deviation over the metrics of the paged kind at the incident's worst point."""
     channels = paged_channels(incident.page)
-    found = point_deviations(incident, channels)
+    found = point_deviations(incident, channels, channel_map)
     if incident.page and incident.page.service in found:
-        for service, metrics in _in_mads(incident, channels).items():
+        for service, metrics in _in_mads(incident, channels, channel_map).items():
             found[service].update(metrics)
     length = max((points.size for metrics in found.values() for points in metrics.values()), default=1)
     mean = {
@@ -80,12 +86,14 @@ def _at_worst_point(incident: Incident) -> dict[str, float]:
     return {service: float(mean[service][worst]) if service in mean else 0.0 for service in incident.services}
 
 
-def _in_mads(incident: Incident, channels: Collection[Channel]) -> dict[str, dict[str, Floats]]:
+def _in_mads(
+    incident: Incident, channels: Collection[Channel], channel_map: ChannelMap
+) -> dict[str, dict[str, Floats]]:
     """Deviations in plain MADs, {service: {metric: (T,)}}, of metrics with enough of a past."""
     found: dict[str, dict[str, Floats]] = {service: {} for service in incident.services}
     for service in incident.services:
         for metric, series in incident.telemetry.get(service, {}).items():
-            meaning, past = default_channel_map()(metric), known(series.baseline)
+            meaning, past = channel_map(metric), known(series.baseline)
             measured = past.size >= MIN_PAST and known(series.incident).size
             if meaning is None or meaning.channel not in channels or not measured:
                 continue

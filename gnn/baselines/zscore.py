@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, deviations
 from gnn.baselines.order import ranked
@@ -20,10 +21,14 @@ class ZScoreRanker:
     Args:
         combine: "largest" takes the largest deviation; "sum" adds the asinh of all, so that many moderate
             deviations can outweigh a single extreme one.
+        channel_map: how metric names are read; the default rules when None.
     """
 
-    def __init__(self, combine: Literal["largest", "sum"] = "largest") -> None:
+    def __init__(
+        self, combine: Literal["largest", "sum"] = "largest", channel_map: ChannelMap | None = None
+    ) -> None:
         self._combine = combine
+        self._channel_map = channel_map or default_channel_map()
         self.name = "zscore" if combine == "largest" else "zscore-sum"
 
     def rank(self, incident: Incident) -> Ranking:
@@ -31,7 +36,7 @@ class ZScoreRanker:
         alerts = alert_counts(incident)
         scores = {
             service: self._combined(list(metrics.values())) + alerts[service]
-            for service, metrics in deviations(incident).items()
+            for service, metrics in deviations(incident, self._channel_map).items()
         }
         return ranked(scores, self.name)
 

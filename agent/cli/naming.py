@@ -1,0 +1,28 @@
+"""Says which metric names mean nothing to the rankers, so that nobody takes what is not read for calm."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from agent.cli.console import note
+from agent.wording import printable
+from data.channels import ChannelMap
+from data.incident import Incident
+from data.observation import Observation
+
+_SHOWN = 5  # names
+_LONGEST = 60  # characters of a name
+
+
+def unmapped_in(evidence: Iterable[Incident | Observation], channel_map: ChannelMap) -> list[str]:
+    """The metric names in `evidence` that have no channel and are not left aside on purpose, sorted."""
+    return channel_map.unmapped(chain.from_iterable(one.metric_names for one in evidence))
+
+
+def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
+    """One line on the metric names that have no channel, if there are any."""
+    if not names:
+        return
+    listed = ", ".join(printable(name)[:_LONGEST] for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    told = "metric name has no channel" if len(names) == 1 else "metric names have no channel"
+    note(f"{len(names)} {told}, not read: {listed}{more} – give them a meaning with --rules FILE", quiet)

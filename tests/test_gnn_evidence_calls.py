@@ -1,0 +1,118 @@
+"""What is told of calls: alerts about them, what callers measure, which callers suffer."""
+
+import numpy as np
+import pytest
+
+from data.channels import default_channel_map
+from data.incident import AlertEvent, Incident, Page, Series
+from gnn.evidence import explain
+from gnn.pieces import Piece
+
+USUAL = [0.02, 0.021, 0.019, 0.022, 0.018]
+GRAPH = {"web": ("db",), "api": ("db",)}
+
+
+def points(*now: float) -> Series:
+    return Series(np.array(now), np.array(USUAL))
+
+
+def told(weights: dict[Piece, float] | None = None, **calls: Series) -> tuple[str, ...]:
+    """What is told of db, where its callers measure how long it takes."""
+    measured = {(caller, "db"): {"latency_p99": series} for caller, series in calls.items()}
+    incident = Incident("x", ("web", "api", "db"), GRAPH, call_telemetry=measured)
+    return explain(incident, ["db"], default_channel_map(), weights or {})["db"]
+
+
+def test_the_loudest_call_that_got_worse_is_told_and_its_callers_are_degraded() -> None:
+    assert told(web=points(1.9), api=points(0.2)) == (
+        "calls from web: latency_p99 went from 0.02 to 1.9 (940 deviations)",
+        "2 of 2 callers are degraded too: web, api",
+    )
+
+
+def test_of_calls_too_what_weighs_more_is_told_first() -> None:
+    (first, _) = told({Piece("call", "db", "api"): 1.0}, web=points(1.9), api=points(0.2))
+    assert first == "calls from api: latency_p99 went from 0.02 to 0.2 (90 deviations)"
+
+
+def test_calls_that_are_well_or_better_say_nothing() -> None:
+    assert told(web=points(0.02), api=points(0.001)) == ("no metrics of its own; called by web, api",)
+
+
+def test_a_caller_that_only_the_measured_calls_name_counts() -> None:
+    assert told(web=points(0.02), cron=points(0.9))[-1] == "1 of 3 callers is degraded too: cron"
+
+
+def test_a_call_is_compared_with_other_calls_where_it_has_no_past() -> None:
+    lone = {name: Series(np.array([0.02])) for name in ("web", "api")}
+    assert told(**lone, cron=Series(np.array([2.0])))[0] == (
+        "calls from cron: latency_p99 is 2 where its peers have 0.02"
+    )
+
+
+def test_calls_are_told_between_own_metrics_and_what_moved_without_being_bad() -> None:
+    own = {"cpu": points(0.9), "requests": points(9.0)}
+    calls = {("web", "db"): {"latency_p99": points(1.9)}, ("db", "db"): {"latency_p99": points(9.0)}}
+    incident = Incident("x", ("web", "db"), {"web": ("db",)}, {"db": own}, calls)
+    (cpu, call, caller, requests) = explain(incident, ["db"], default_channel_map())["db"]
+    assert cpu.startswith("cpu") and call.startswith("calls from web: ") and requests.startswith("requests")
+    assert caller == "1 of 1 callers is degraded too: web"
+
+
+def test_a_call_that_is_as_slow_while_the_page_is_quiet_has_drifted() -> None:
+    calm, sometimes = points(0.02, 0.02, 0.02, 0.02), points(0.02, 0.9, 0.9, 0.02)
+    always = points(0.9, 0.9, 0.9, 0.9, 0.9)  # a point more than services have
+    incident = Incident(
+        "x",
+        ("web", "db"),
+        {"web": ("db",)},
+        {"web": {"latency_avg": sometimes}, "db": {"latency_avg": calm}},
+        {("cron", "db"): {"latency_avg": always}},
+        page=Page("web", "latency"),
+    )
+    (call, callers) = explain(incident, ["db"], default_channel_map())["db"]
+    assert call.endswith(", much the same while web is well")
+    assert callers == "1 of 2 callers is degraded too: web"
+
+
+def alerted(*alerts: AlertEvent) -> str:
+    incident = Incident("x", ("web", "api", "db"), GRAPH, alerts=alerts)
+    return explain(incident, ["db"], default_channel_map())["db"][0]
+
+
+def test_alerts_say_their_kind_and_direction() -> None:
+    assert (
+        alerted(
+            AlertEvent("db", "metric", "cpu_usage", "up"),
+            AlertEvent("db", "trace", "GET /x", "PD", "web"),
+            AlertEvent("db", "log", "42"),
+        )
+        == "3 alerts of its own: cpu_usage up, a slow call from web, log pattern 42"
+    )
+
+
+@pytest.mark.parametrize(
+    ("alert", "words"),
+    [
+        (AlertEvent("db", "metric", "cpu_usage"), "cpu_usage"),
+        (AlertEvent("db", "metric", "mem_free", "down"), "mem_free down"),
+        (AlertEvent("db", "trace", "GET /x", "500", "api"), "a failed call from api (500)"),
+        (AlertEvent("db", "trace", "GET /x", "ERROR", "api"), "a failed call from api"),
+        (AlertEvent("db", "trace", "GET /x", "PD", "db"), "a slow call from itself"),
+        (AlertEvent("db", "trace", "GET /x", "PD", "-1"), "a slow call from outside"),
+        (AlertEvent("db", "trace", "GET /x", "PD"), "a slow call"),
+    ],
+)
+def test_one_alert_in_words(alert: AlertEvent, words: str) -> None:
+    assert alerted(alert) == f"1 alert of its own: {words}"
+
+
+def test_calls_that_fare_alike_are_counted() -> None:
+    slow = [AlertEvent("db", "trace", f"GET /{k}", "PD", "web") for k in range(3)]
+    assert alerted(*slow) == "3 alerts of its own: 3 slow calls from web"
+
+
+def test_alerts_about_what_got_worse_are_named_first() -> None:
+    names = [("qps", "down"), ("success_rate", "up"), ("latency_p50", "down"), ("success_rate", "down")]
+    alerts = [AlertEvent("db", "metric", name, direction) for name, direction in names]
+    assert alerted(*alerts) == "4 alerts of its own: success_rate down, qps down, success_rate up"

@@ -1,0 +1,179 @@
+"""What is told of metrics that moved: the bad first, an improvement as one, numbers that people read."""
+
+import re
+
+import numpy as np
+import pytest
+
+from data.channels import Channel, default_channel_map
+from data.incident import Incident, Series
+from gnn.evidence import explain
+from gnn.pieces import Piece
+
+CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
+IDLE = [0.0] * 6
+NAN = float("nan")
+
+
+def moved(weights: dict[Piece, float] | None = None, **metrics: tuple[list[float], list[float]]) -> list[str]:
+    """What is told of one service, by metric: its points now and before."""
+    series = {name: Series(np.array(now), np.array(past)) for name, (now, past) in metrics.items()}
+    incident = Incident("x", ("a",), {}, {"a": series})
+    return list(explain(incident, ["a"], default_channel_map(), weights or {})["a"])
+
+
+def names(sentences: list[str]) -> list[str]:
+    return [sentence.split()[0] for sentence in sentences]
+
+
+def test_what_got_worse_is_told_before_what_moved_more() -> None:
+    told = moved(
+        net_rx=([9000.0], CALM), trace_spans=([85.0], IDLE), cpu=([2.0], CALM), latency_p99=([0.01], CALM)
+    )
+    assert names(told) == ["cpu", "net_rx"]
+
+
+def test_weights_order_what_got_worse_and_lift_nothing_else_above_it() -> None:
+    metrics = {"requests": ([90.0], CALM), "latency_p99": ([9.0], CALM), "cpu": ([2.0], CALM)}
+    traffic, cpu = (Piece("channel", "a", channel) for channel in (Channel.TRAFFIC, Channel.CPU))
+    assert names(moved({traffic: 2.0, cpu: 1.0}, **metrics)) == ["cpu", "latency_p99"]
+
+
+def test_what_moved_without_being_bad_is_told_after_who_suffers_and_what_changed() -> None:
+    telemetry = {
+        "a": {
+            "requests": Series(np.array([90.0]), np.array(CALM)),
+            "last_deployment_age_seconds": Series(np.array([60.0])),
+        },
+        "web": {"latency_p99": Series(np.array([9.0]), np.array(CALM))},
+    }
+    told = explain(Incident("x", ("web", "a"), {"web": ["a"]}, telemetry), ["a"], default_channel_map())["a"]
+    assert [sentence.split()[0] for sentence in told] == ["deployed", "1", "requests"]
+
+
+def test_what_got_worse_does_not_hide_behind_what_got_better() -> None:
+    assert moved(latency_p99=([0.01, 1.7], CALM))[0].startswith("latency_p99 went from 1 to 1.7")
+    assert moved(success_rate=([9.0, 0.1], CALM))[0].startswith("success_rate went from 1 to 0.1")
+
+
+@pytest.mark.parametrize(
+    ("metric", "points", "sentence"),
+    [
+        ("trace_errors", [5.0], "trace_errors went from 0 to 5 (0 throughout before)"),
+        (
+            "restart_count",
+            [0.0, 3.0],
+            "restart_count went from 0 to 3 (0 throughout before), since point 2 of 2",
+        ),
+        ("trace_spans", [85.0], "trace_spans went from 0 to 85 (0 throughout before)"),
+    ],
+)
+def test_what_was_zero_throughout_has_no_deviations_to_count(
+    metric: str, points: list[float], sentence: str
+) -> None:
+    assert moved(**{metric: (points, IDLE)}) == [sentence]
+
+
+def test_what_was_zero_throughout_is_not_the_strongest_by_this() -> None:
+    assert names(moved(restart_count=([3.0], IDLE), latency_p99=([9.0], CALM))) == [
+        "latency_p99",
+        "restart_count",
+    ]
+
+
+def test_what_was_mostly_zero_is_held_against_its_other_points() -> None:
+    past = [0.0, 0.0, 3.0, 0.0, 0.0, 0.0]
+    assert moved(restart_count=([3.0], past)) == []
+    assert moved(restart_count=([30.0], past)) == ["restart_count went from 0 to 30 (24 deviations)"]
+
+
+def test_more_deviations_than_anybody_counts_are_not_counted() -> None:
+    assert moved(latency_p99=([900.0], CALM)) == ["latency_p99 went from 1 to 900 (over 999 deviations)"]
+
+
+@pytest.mark.parametrize(("lines", "bad"), [([100.0] * 3, False), ([8.0] * 3, True), (None, True)])
+def test_errors_that_grow_with_all_log_lines_are_no_worse(lines: list[float] | None, bad: bool) -> None:
+    metrics = {"log_err_count": ([4.0] * 3, [1.0] * 6), "cpu": ([1.5], CALM)}
+    if lines:
+        metrics["log_count"] = (lines, [25.0] * 6)
+    assert names(moved(**metrics)) == (["log_err_count", "cpu"] if bad else ["cpu", "log_err_count"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "points", "past", "sentence"),
+    [
+        (
+            "trace_p90_us",
+            [188e3, 5620.0],
+            [188e3] * 5,
+            "trace_p90_us fell from 188,000 to 5,620, an improvement since point 2 of 2",
+        ),
+        ("success_rate", [1.0], [0.5] * 5, "success_rate rose from 0.5 to 1, an improvement"),
+        (
+            "error_rate",
+            [0.6, 0.6, 0.01],
+            [],
+            "error_rate fell from 0.6 to 0.01, an improvement since point 3 of 3",
+        ),
+        # Who is asked less computes less: that is no improvement.
+        ("cpu", [0.1], CALM, "cpu went from 1 to 0.1 (6 deviations)"),
+        ("requests", [0.1], CALM, "requests went from 1 to 0.1 (6 deviations)"),
+    ],
+)
+def test_an_improvement_is_said_to_be_one(
+    metric: str, points: list[float], past: list[float], sentence: str
+) -> None:
+    assert moved(**{metric: (points, past)}) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ("error_rate", "error_rate is 0.5 where its peers have 0.01, since point 1 of 2"),
+        # Some services take longer than others, always.
+        ("latency_p99", "latency_p99 fell from 0.9 to 0.5, an improvement since point 2 of 2"),
+    ],
+)
+def test_a_share_that_is_still_bad_beside_its_peers_is_no_improvement(metric: str, sentence: str) -> None:
+    rates = {"a": [0.9, 0.5], "b": [0.01, 0.01], "c": [0.01, 0.01]}
+    telemetry = {name: {metric: Series(np.array(rate))} for name, rate in rates.items()}
+    told = explain(Incident("x", tuple(rates), {}, telemetry), ["a"], default_channel_map())["a"]
+    assert told == (sentence,)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0000123, "0.0000123"),
+        (1e-30, "0"),
+        (0.05, "0.05"),
+        (999.6, "1,000"),
+        (1234.0, "1,230"),
+        (43_800.0, "43,800"),
+        (2.5e9, "2,500,000,000"),
+        (1e300, "over 999,000,000,000,000"),
+        (-2.5e9, "-2,500,000,000"),
+        (-1e-30, "0"),
+    ],
+)
+def test_numbers_are_for_people(value: float, text: str) -> None:
+    (sentence,) = moved(queue_length=([5e5], [value] * 5))
+    assert f"went from {text} to 500,000 " in sentence
+    assert not re.search(r"\de[+-]?\d", sentence)
+
+
+@pytest.mark.parametrize("idle", [[0.0] * 6, [0.0, NAN, 0.0, 0.0]])
+def test_an_idle_service_that_is_asked_again_is_not_accused(idle: list[float]) -> None:
+    told = moved(availability_Average=([0.0, 100.0], idle), requests=([0.0, 40.0], idle), cpu=([9.0], CALM))
+    assert names(told) == ["cpu", "requests"]
+    assert moved(availability_Average=([0.0, 100.0], idle)) == [
+        "availability_Average rose from 0 to 100, an improvement since point 2 of 2"
+    ]
+
+
+def test_durations_of_zero_are_no_past() -> None:
+    """Nobody called: the first answers are not slower than before."""
+    assert moved(latency_p99=([0.0, 0.2, 0.21], IDLE)) == []
+    assert moved(latency_p99=([0.0, 0.2, 0.9], IDLE)) == [
+        "latency_p99 went from 0.2 to 0.9 in 1 tick, since point 3 of 3"
+    ]
