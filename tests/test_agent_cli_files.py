@@ -196,3 +196,34 @@ def test_reports_on_files_of_one_folder_do_not_replace_each_other(
     assert answer(["report", "one.json", "--against", "two.json", "--format", "md", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["path"] == "one-against-two.md"
     assert {path.name for path in nowhere.glob("*.md")} == {"one.md", "two.md", "one-against-two.md"}
+
+
+def test_labels_from_elsewhere_are_heard_for_incidents(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (nowhere / "a.jsonl").write_text(LINE, encoding="utf-8")
+    (nowhere / "labels.json").write_text('{"one": ["web"], "easy/3": ["db"]}', encoding="utf-8")
+    found = []
+    for options in ([], ["--labels", "labels.json"]):
+        assert answer([*SCORE, "a.jsonl", *options, "--json", "-"]) == 0
+        captured = capsys.readouterr()
+        found.append(json.loads(captured.out)["results"][0]["ac@1"])
+    assert found == [1.0, 0.0]
+    assert captured.err.strip() == "--labels: 1 of 2 name nothing that was read, 'easy/3' first"
+
+
+def test_a_root_cause_that_is_no_service_is_said(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [LINE, LINE.replace('causes": ["db"]', 'causes": ["bd"]')]
+    (nowhere / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert answer([*SCORE, "a.jsonl"]) == 0
+    assert capsys.readouterr().err.strip() == (
+        "Root causes that are no service of their incident: 1, 'bd' of 'one' first; they count as missed"
+    )
+    assert answer([*SCORE, "a.jsonl", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_help_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["evaluate", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert '"<difficulty>/<seed>" or "<incident_id>": [services]}.' in shown

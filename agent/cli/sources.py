@@ -6,29 +6,42 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
+from agent.cli.console import note
 from data.channels import ChannelMap
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
 from data.jsonl import is_packed
-from data.labels import apply_labels, read_labels
+from data.labels import KnownRoots, apply_labels, label_incidents
 
 if TYPE_CHECKING:
     from data.simulator.healthy import HealthyWindow
 
 
-def episodes_of(paths: Sequence[Path] | None, labels: Path | None) -> tuple[Episode, ...]:
-    """The episodes of all files and folders, with the labels file's root causes where it has them."""
+def episodes_of(paths: Sequence[Path] | None, known: KnownRoots) -> tuple[Episode, ...]:
+    """The episodes of all files and folders, with root causes known from elsewhere where there are some."""
     episodes = tuple(chain.from_iterable(read_episodes(path) for path in paths or ()))
-    return apply_labels(episodes, read_labels(labels)) if labels else episodes
+    return apply_labels(episodes, known) if known else episodes
 
 
-def incidents_of(paths: Sequence[Path] | None) -> tuple[Incident, ...]:
-    """The incidents of all files and folders."""
-    return tuple(chain.from_iterable(read_incidents(path) for path in paths or ()))
+def incidents_of(
+    paths: Sequence[Path] | None, known: KnownRoots = MappingProxyType({})
+) -> tuple[Incident, ...]:
+    """The incidents of all files and folders, with root causes known from elsewhere where there are some."""
+    return label_incidents(chain.from_iterable(read_incidents(path) for path in paths or ()), known)
+
+
+def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
+    """One line on labels of what is not there, if there are any: their names may be wrong."""
+    unused = sorted(set(known).difference(names))
+    if unused:
+        note(
+            f"--labels: {len(unused)} of {len(known)} name nothing that was read, '{unused[0]}' first", quiet
+        )
 
 
 def simulated(number: int, seed: int) -> Iterable[Incident]:
