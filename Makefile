@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion worth healthy seeds transfer ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion worth messages healthy seeds transfer ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,8 +85,13 @@ deletion: $(READY)  ## whether the ranker goes by the evidence that it names: ta
 
 worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds an arm
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/worth.py $(INCIDENTS) > build/worth.json
+	$(BIN)/python tests/worth.py parts $(INCIDENTS) > build/worth.json
 	cp build/worth.json checkpoints/results/worth.json
+
+messages: $(READY)  ## what messages and graph columns are worth, each without the other, three seeds an arm
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/worth.py messages $(INCIDENTS) > build/messages.json
+	cp build/messages.json checkpoints/results/messages.json
 
 healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
 	mkdir -p build checkpoints/results

@@ -1,6 +1,7 @@
 """Services that nobody calls, that call nobody, and that are well: no other is judged by them.
 
-Lone snapshots are left out: without a past the others are all that a service can be compared with.
+Only where there is a past: in a lone snapshot, and on a list of alerts, the others are all that a service can
+be compared with.
 
 Shapes: S services, C channels, K statistics.
 """
@@ -26,13 +27,11 @@ def bystanders(graph: Graph) -> Mask:
     services = len(graph.x)
     alone = np.ones(services, dtype=bool)
     alone[graph.edge_index.ravel()] = False
-    if MODES[graph.mode] == "snapshot" or alone.all() or not alone.any():
+    if MODES[graph.mode] != "baselined" or alone.all() or not alone.any():
         return np.zeros(services, dtype=bool)
-    well = graph.x[:, N_ALERTS] == 0
-    if MODES[graph.mode] == "baselined":
-        block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(services, *CHANNEL_BLOCK)
-        moved = np.maximum(block[..., _UP], block[..., _DOWN]).max(axis=1)
-        well &= (moved < _ABNORMAL) & ~(block[..., _GONE] > 0).any(axis=1)
+    block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(services, *CHANNEL_BLOCK)
+    moved = np.maximum(block[..., _UP], block[..., _DOWN]).max(axis=1)
+    well = (moved < _ABNORMAL) & ~(block[..., _GONE] > 0).any(axis=1) & (graph.x[:, N_ALERTS] == 0)
     return np.asarray(alone & well & (graph.x[:, IS_PAGE] == 0))
 
 

@@ -22,7 +22,7 @@ FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
 _NOTABLE = 3.0  # robust z from which a deviation is worth a sentence
 _STAYS = 0.8  # of its worst deviation, beside a page that is quiet: drift rather than a symptom
 _COUNTED = 999  # deviations up to which a sentence gives their number
-_SHARE_FLOOR, _FLOOR = 0.01, 1e-6  # least spread, of a share and of anything else
+_SHARE_FLOOR, _FLOOR = 0.005, 1e-6  # least spread, of a share and of anything else
 _LARGEST = 999_000_000_000_000  # beyond this digits say nothing to a person
 _CALM_LINES = 3.0  # that few of what a count is out of say little
 # What was 0 has no scale of its own: deviations from there count up to this, of a share and of anything else.
@@ -275,7 +275,10 @@ def _center_and_spread(points: Sequence[float], meaning: Meaning) -> tuple[float
     floor = _SHARE_FLOOR if meaning.channel in SHARES else _FLOOR
     if meaning.floor and not meaning.per:
         floor = meaning.floor
-    return center, max(mad, 0.1 * abs(center), floor / meaning.scale)
+    unit = 1.0 / meaning.scale_of(max(points, default=0.0))
+    # Of what should be all, it is the rest that counts: 0.1 % is missing, not 99.9 % there.
+    size = unit - center if meaning.inverted and meaning.channel in SHARES and center <= unit else center
+    return center, max(mad, 0.1 * abs(size), floor * unit)
 
 
 def _number(value: float) -> str:

@@ -116,3 +116,14 @@ def test_of_what_should_be_high_the_peers_accuse_the_lowest() -> None:
     }
     told = explain(Incident("x", tuple(rates), {}, telemetry), ["a", "b"], default_channel_map())
     assert told == {"a": ("success_rate is 0.2 where its peers have 0.985",), "b": ()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "usual", "now"), [("availability", 99.9, 80.0), ("success_rate", 0.999, 0.8)]
+)
+def test_of_what_should_be_all_the_missing_counts(metric: str, usual: float, now: float) -> None:
+    past = np.full(10, usual)
+    metrics = {"a": {metric: Series(np.full(3, now), past)}, "b": {metric: Series(past[:3], past)}}
+    incident = Incident("i", ("a", "b"), {"a": ["b"]}, metrics)
+    (sentence,) = explain(incident, ["a"], default_channel_map())["a"]
+    assert sentence.startswith(f"{metric} went from {usual:g} to {now:g} (")

@@ -1,6 +1,7 @@
 """What each part of the ranker is worth: nets without some columns, some edges or some of the simulator.
 
-Usage: python tests/worth.py [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
+Usage: python tests/worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
+       python tests/worth.py messages [FOLDER] > checkpoints/results/messages.json
 A quarter of the shipped worlds and no episodes, three seeds an arm; every arm of a seed learns from the same
 worlds.
 """
@@ -49,12 +50,16 @@ class Arm:
     messages: Literal["along calls", "both ways", "none"] = "along calls"
 
 
-ARMS = (
-    Arm("all"),
-    Arm("graph-free", "none"),
+MESSAGES = (
+    Arm("messages and graph columns"),
     Arm("graph columns, no messages", messages="none"),
     Arm("messages, no graph columns", without=GRAPH_COLUMNS),
     Arm("messages that mix callers and callees", messages="both ways"),
+    Arm("neither", "none"),
+)
+PARTS = (
+    Arm("all"),
+    Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
     Arm("attention (GATv2)", "gatv2"),
     Arm("call features", "edge"),
@@ -72,6 +77,7 @@ ARMS = (
     Arm("no culprit unmeasured", simulator={"blind_root": 0.0}),
     Arm("no pages in worlds", simulator={"paged": 0.0}),
 )
+TABLES = {"parts": PARTS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
@@ -125,12 +131,12 @@ def _score(points: np.ndarray[Any, Any], case: Example) -> CaseScore:
     return score(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
 
 
-def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
+def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
     """All arms of one seed."""
     import torch
 
     torch.set_num_threads(1)
-    seed, folder = job
+    seed, table, folder = job
     hidden = SimulationConfig(blind_root=1.0, missing_service=0.3)
     tests = {
         "simulated": _rooted(simulate(TEST_WORLDS, TEST_SEED)),
@@ -140,7 +146,7 @@ def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
     plain = list(examples_of(simulate(WORLDS, seed), course=True))
-    for arm in ARMS:
+    for arm in TABLES[table]:
         config = replace(SimulationConfig(), **arm.simulator)
         examples = list(examples_of(simulate(WORLDS, seed, config), course=True)) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
@@ -153,10 +159,14 @@ def _rooted(incidents: Any) -> list[Example]:
     return [example for example in examples_of(incidents, course=True) if example.is_root.any()]
 
 
-def main(folder: str | None) -> None:
+def main(table: str, folder: str | None) -> None:
     started = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        rows = [row for part in pool.map(of_seed, [(s, folder) for s in SEEDS], chunksize=1) for row in part]
+        rows = [
+            row
+            for part in pool.map(of_seed, [(s, table, folder) for s in SEEDS], chunksize=1)
+            for row in part
+        ]
     results = []
     for arm, source in dict.fromkeys((row["arm"], row["source"]) for row in rows):
         own = [row for row in rows if (row["arm"], row["source"]) == (arm, source)]
@@ -166,11 +176,11 @@ def main(folder: str | None) -> None:
             {"source": source, "ranker": arm, "n": own[0]["n"], **measured, "ac@1_by_seed": by_seed}
         )
     config = {
-        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "command": "python tests/worth.py [FOLDER]",
-        "machine": machine(), "seconds": round(time.perf_counter() - started),
+        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "machine": machine(),
+        "command": f"python tests/worth.py {table} [FOLDER]", "seconds": round(time.perf_counter() - started),
     }  # fmt: skip
     print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
