@@ -227,3 +227,9 @@ def test_help_shows_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["evaluate", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert '"<difficulty>/<seed>" or "<incident_id>": [services]}.' in shown
+
+
+def test_options_are_refused_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, *RANK, "a.json", "--top", "0").endswith(
+        "'--top': give a number greater than or equal to 1\n"
+    )

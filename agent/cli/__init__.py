@@ -11,6 +11,13 @@ from pathlib import Path
 
 from agent.wording import printable
 
+# What validates options speaks to programmers.
+_WORDS = (
+    ("Value error, ", ""),
+    ("Input should be greater", "give a number greater"),
+    ("Input should be less", "give a number less"),
+    ("Input should be", "give"),
+)
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 
@@ -44,7 +51,10 @@ def answer(arguments: Sequence[str]) -> int:
     try:
         return int(command.main(line, prog_name="firewatch", standalone_mode=False) or 0)
     except typer.TyperException as error:
-        return _unusable(error.format_message())
+        message = error.format_message()
+        for theirs, ours in _WORDS:
+            message = message.replace(theirs, ours)
+        return _unusable(message)
     except FirewatchError as error:
         return _unusable(str(error))
     except OSError as error:

@@ -51,8 +51,6 @@ def rank(
 
     where = "stdin" if str(case) == "-" else str(case)
     incident, of = read_case(bytes_of(case), where, chosen)
-    if of > 1 and chosen is None:
-        note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)
     channel_map = channel_map_for(rules, [checkpoint] if checkpoint else ())
     maker = make_ranker(ranker.value, checkpoint, seed, channel_map)
     unmapped = unmapped_in([incident], channel_map)
@@ -70,6 +68,8 @@ def rank(
 
         record["explanation"] = run_interruptible(explaining.explain(words, seed))
         words += f"\n{record['explanation']}\n"
+    if of > 1 and chosen is None:
+        note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)
     if not quiet and not is_stdout(json):
         print(words, end="")
     write_json(json, record)
