@@ -20,6 +20,7 @@ from agent.trajectory import RunConfig
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task
+from data.whole_file import write_whole
 from gnn.rankers import shipped
 
 FORMAT = 1
@@ -180,7 +181,7 @@ class AblationFolder:
     def begin(self) -> None:
         """Writes down what is played and ranked here; from now on the folder takes nothing else."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._plan.write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
+        write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
 
     @property
     def watched(self) -> Path:
@@ -213,7 +214,7 @@ class AblationFolder:
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Writes a result file: compact, since most of it is figures, but with a line for each part of a list."""
     parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in result.items()]
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def _part(value: Any) -> str:

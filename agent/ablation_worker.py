@@ -185,11 +185,11 @@ def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed
     if asked.kind == TASKS:
         (source,) = episode_sources(folder / "watched.jsonl")
         return (Source(TASKS, source.cases),)
+    known = read_labels(Path(labels)) if labels else None
     if asked.kind == EPISODES:
-        known = read_labels(Path(labels)) if labels else None
         return episode_sources(Path(asked.path), known)
     if asked.kind == INCIDENTS:
-        return incident_sources(Path(asked.path))
+        return incident_sources(Path(asked.path), known)
     from data.simulator.generate import simulate as simulated
 
     return (incident_source(f"simulated/{seed}", simulated(simulate, seed)),)

@@ -8,6 +8,7 @@ from typing import Any
 from agent.untrusted import speaks_of_the_grade
 from data import jsonl
 from data.errors import FirewatchError, SettingsError
+from data.whole_file import write_whole
 
 
 class LeakError(FirewatchError):
@@ -42,7 +43,7 @@ def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
     """Writes one example a line and returns how many there are; nothing is written if one of them leaks."""
     lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_whole(path, "".join(lines))
     return len(lines)
 
 

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.decision import Usage
 from agent.episode import EpisodeResult, StepRecord
-from agent.json_file import read_object, write_whole
+from agent.json_file import read_object
 from data import jsonl
 from data.errors import SettingsError
 from data.observation import Task, parse
+from data.whole_file import write_whole
 from gnn.ranker import Ranking
 
 FORMAT = 1

@@ -26,6 +26,8 @@ HARMLESS_ACTIONS = frozenset(
     }
 )
 
+FORM = "an episode as 'firewatch collect' stores it, or recorded traffic"
+
 Line = tuple[int, dict[str, Any]]  # number from 1, content
 
 _log = logging.getLogger(__name__)
@@ -93,20 +95,24 @@ class EpisodeStore:
 
     def read(self) -> tuple[Episode, ...]:
         """The episodes stored so far."""
-        return read_episodes(self._path) if self._path.exists() else ()
+        return read_episodes(self._path, form="") if self._path.exists() else ()
 
 
-def read_episodes(path: Path) -> tuple[Episode, ...]:
+def read_episodes(path: Path, form: str = FORM) -> tuple[Episode, ...]:
     """Reads a store file, recorded server traffic, or a folder of either.
 
     Recorded traffic that makes no episode, and exchanges in it that make no step, are left out and logged.
+
+    Args:
+        path: the file or folder.
+        form: as `jsonl.read` has it; "" where a store may hold nothing yet.
 
     Raises:
         SchemaError: names file, line and field.
     """
     episodes: list[Episode] = []
     for file in jsonl.files(path):
-        lines = list(jsonl.read(file))
+        lines = list(jsonl.read(file, form))
         if not is_recording(lines):
             episodes.extend(parse(Episode, raw, f"{file}:{number}") for number, raw in lines)
             continue

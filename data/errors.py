@@ -12,9 +12,23 @@ FirewatchError
     └── EpisodeLost        the episode is not ours any more: ended, restarted, or reset by somebody else
 """
 
+from enum import Enum
+
 
 class FirewatchError(Exception):
     """Base of everything this project raises on purpose; the CLI prints it as one line and exits with 2."""
+
+
+class _Missing(Enum):
+    """So that a value that is not there reads so and is pickled as itself."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+MISSING = _Missing.MISSING
 
 
 class SchemaError(FirewatchError):
@@ -23,12 +37,15 @@ class SchemaError(FirewatchError):
     Args:
         where: file and line, URL, or what was being read.
         field: dotted path of the offending field, or "" for the whole input.
-        value: what stood there.
+        value: what stood there, or `MISSING`.
         fix: what should stand there instead.
     """
 
     def __init__(self, where: str, field: str, value: object, fix: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except RecursionError:
+            shown = "nested too deeply"
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         at = f"field '{field}' is {shown}" if field else f"got {shown}"
         super().__init__(f"{where}: {at} – {fix}")

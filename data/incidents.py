@@ -1,6 +1,6 @@
 """Real incidents from JSON-lines files: parsed, checked and brought into the one `Incident` form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,8 +8,10 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, model_validator
 
 from data import jsonl
-from data.incident import AlertEvent, Incident, Page, Series
-from data.observation import parse
+from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.observation import LARGEST, parse
+
+FORM = 'an incident such as {"incident_id": "7", "call_graph": {"web": ["db"]}, "alerts": [], …}'
 
 
 def _lower(value: object) -> object:
@@ -17,13 +19,19 @@ def _lower(value: object) -> object:
 
 
 class _Points(BaseModel):
-    """One metric; null is a missing point."""
+    """One metric; null is a missing point, and so is what is too large to calculate with."""
 
     baseline: tuple[FiniteFloat | None, ...] = ()
     incident: tuple[FiniteFloat | None, ...]
 
     def to_series(self) -> Series:
-        return Series(np.array(self.incident, dtype=float), np.array(self.baseline, dtype=float))
+        return Series(_points(self.incident), _points(self.baseline))
+
+
+def _points(values: Sequence[float | None]) -> Floats:
+    points = np.array(values, dtype=float)
+    points[np.abs(points) > LARGEST] = np.nan
+    return points
 
 
 class _Alert(BaseModel):
@@ -82,7 +90,7 @@ def read_incidents(path: Path) -> tuple[Incident, ...]:
     return tuple(
         parse_incident(raw, f"{file}:{number}")
         for file in jsonl.files(path)
-        for number, raw in jsonl.read(file)
+        for number, raw in jsonl.read(file, FORM)
     )
 
 

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from data.errors import SchemaError
+from data.json_text import read_json
+from data.whole_file import named
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -31,7 +33,7 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
     """
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b", buffering=0) as file:
+    with named(path), path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
         line = _mend_end(file) + line
         while line:
@@ -46,31 +48,47 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields (line number from 1, object) for every line of a `.jsonl` or `.jsonl.gz` file but blank ones.
+def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (line number from 1, object) for every line of a file, gzip or plain, but blank ones.
 
     A last line without an end that does not parse was torn by a crash: it is left out and a warning logged.
+
+    Args:
+        path: the file.
+        form: what a line is, for a file from outside, which is refused where it has no whole line. In a store
+            of our own a crash may have left none.
 
     Raises:
         SchemaError: the file cannot be read, or a line is not a JSON object.
     """
     try:
         with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                record = _parse(line)
-                if record is None and not line.endswith(b"\n"):
-                    _log.warning("%s:%d: left out a torn last line", path, number)
-                elif record is None:
-                    shown = line.decode(errors="replace").strip()
-                    raise SchemaError(f"{path}:{number}", "", shown, "write one JSON object a line")
-                else:
-                    yield number, record
+            yield from read_lines(file, str(path), form)
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror or str(error), "give a readable file") from None
     except (EOFError, zlib.error) as error:
         raise SchemaError(str(path), "", str(error), "give a whole gzip file") from None
+
+
+def read_lines(lines: Iterable[bytes], where: str, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of lines that come from anywhere."""
+    whole = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        record = _parse(line)
+        if record is not None:
+            whole += 1
+            yield number, record
+        elif line.endswith(b"\n") or (form and not whole):
+            shown = line.decode(errors="replace").strip()
+            fix = "write one JSON object a line"
+            fix += ", without a list around them" if shown.startswith("[") else ""
+            raise SchemaError(f"{where}:{number}", "", shown, f"{fix}: {form}" if form else fix)
+        else:
+            _log.warning("%s:%d: left out a torn last line", where, number)
+    if form and not whole:
+        raise SchemaError(where, "", "no line", f"write one JSON object a line: {form}")
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -91,14 +109,21 @@ def files(path: Path) -> tuple[Path, ...]:
     return found
 
 
+def is_packed(name: str, start: bytes) -> bool:
+    """Whether a file is gzip, by its name or its first two bytes."""
+    return name.endswith(".gz") or start == b"\x1f\x8b"
+
+
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with path.open("rb") as file:
+        packed = is_packed(path.name, file.read(2))
+    return gzip.open(path, "rb") if packed else path.open("rb")
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):  # not JSON, or not UTF-8; or nested without end
+        record = read_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) else None
 

@@ -1,13 +1,17 @@
 """Root causes of episodes: told from elsewhere in a file, or inferred from what the remedies did."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from data.episodes import Episode, Labels, is_remedy
 from data.errors import SchemaError
+from data.incident import Incident
+from data.json_text import not_json, read_json
 from data.observation import Observation, Service
+from data.refusal import schema_error
 
 # A remedy answers for this many ticks after it, or until another service is remedied.
 RECOVERY_TICKS = 3
@@ -17,6 +21,9 @@ _DRIFT = 0.02  # a change within one tick that is more than noise
 _MEMORY = "process_memory_utilization"
 # What callers feel, and how much of it counts as the worst: five seconds are as bad as every request failing.
 _HURTS = {"http_server_error_rate": 1.0, "http_server_request_duration_p99": 5.0}
+
+# Task name or incident id → root causes, known from elsewhere.
+KnownRoots = Mapping[str, tuple[str, ...]]
 
 _LABEL_FILE = TypeAdapter(dict[str, tuple[str, ...]])
 
@@ -70,29 +77,36 @@ def _levels(services: Sequence[Service], metrics: Sequence[str]) -> list[float]:
 
 
 def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
-    """Reads a labels file: `{"<task_id>" or "<difficulty>/<seed>": [services]}`.
+    """Reads a labels file: `{"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": [services]}`.
 
     Raises:
         SchemaError: the file cannot be read or is of another form.
     """
     try:
-        return _LABEL_FILE.validate_json(path.read_bytes())
+        return _LABEL_FILE.validate_python(read_json(path.read_bytes()))
     except OSError as error:
         raise SchemaError(str(path), "", error.strerror, "give a readable labels file") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(str(path), field, first["input"], first["msg"]) from None
+        raise schema_error(error, str(path)) from None
+    except ValueError as error:
+        fix = 'give {"<task_id>", "<difficulty>/<seed>" or "<incident_id>": [services]}'
+        raise SchemaError(str(path), "", not_json(error), fix) from None
 
 
-def apply_labels(
-    episodes: Iterable[Episode], known: Mapping[str, tuple[str, ...]] | None = None
-) -> tuple[Episode, ...]:
+def label_incidents(incidents: Iterable[Incident], known: KnownRoots) -> tuple[Incident, ...]:
+    """Gives each incident the root causes that are known of its id; the others keep their own."""
+    return tuple(
+        replace(one, root_causes=known[one.incident_id]) if one.incident_id in known else one
+        for one in incidents
+    )
+
+
+def apply_labels(episodes: Iterable[Episode], known: KnownRoots | None = None) -> tuple[Episode, ...]:
     """Gives every episode the best label there is: the file's, else its own, else the outcome's."""
     return tuple(_labelled(episode, known or {}) for episode in episodes)
 
 
-def _labelled(episode: Episode, known: Mapping[str, tuple[str, ...]]) -> Episode:
+def _labelled(episode: Episode, known: KnownRoots) -> Episode:
     if episode.task.name in known:
         labels: Labels | None = Labels(root_causes=known[episode.task.name], origin="file")
     else:

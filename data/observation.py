@@ -1,6 +1,5 @@
 """The typed form of everything that crosses the environment's wire: observation, alert, action, step."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import SchemaError
 from data.honesty import clean_feedback
+from data.refusal import schema_error
 
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
+# What is larger stands for "no value" in some systems, and sums of it for nothing.
+LARGEST = 1e300
 # How servers end the feedback of an action that they did not carry out.
 _VOID = "No action taken."
 
@@ -29,9 +31,7 @@ def parse(model: type[M], raw: object, where: str) -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(where, path, first["input"], first["msg"]) from None
+        raise schema_error(error, where) from None
 
 
 class Service(BaseModel):
@@ -231,8 +231,5 @@ def _score(observation: Mapping[str, Any], info: Mapping[str, Any]) -> float | N
 
 
 def _number(value: object) -> float | None:
-    """`value` as a finite float; None for anything else, integers beyond every float included."""
-    try:
-        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-    except OverflowError:
-        return None
+    """`value` as a float that can be calculated with; None for anything else."""
+    return float(value) if isinstance(value, (int, float)) and abs(value) <= LARGEST else None

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
+from data.json_text import without_halves
 from data.observation import Action, Step, Task, parse, parse_step
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
@@ -111,7 +112,7 @@ def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
         raise ProtocolError(
             f"{where}: not JSON but '{one_line(shown[:80])}' – is this a FirewatchEnv server?"
         ) from None
-    return _printable(value) if "\\ud" in shown.lower() else value
+    return without_halves(value) if "\\ud" in shown.lower() else value
 
 
 def _refuse(constant: str) -> float:
@@ -121,12 +122,6 @@ def _refuse(constant: str) -> float:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse(digits)
-
-
-def _printable(value: Any) -> Any:
-    """`value` with every half of a surrogate pair replaced: no text with one can be written or sent again."""
-    text = json.dumps(value, ensure_ascii=False)
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def read_state(raw: object, where: str) -> ServerState:

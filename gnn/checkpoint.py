@@ -1,6 +1,7 @@
 """A checkpoint folder: weights without pickle, the exported network, and a card that says where from."""
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
+from data.json_text import not_json, read_json
 from data.observation import parse
+from data.whole_file import write_whole
 from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
+from gnn.specialist import FILES as SPECIALIST
 from gnn.specialist import Pool, Specialist, save_specialist
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
 RULES = "channel_rules.toml"
+_AGAIN = "train it again with 'firewatch train'"
+_FRESH = ".new"  # where a checkpoint is written before it takes the place of an earlier one
 
 
 class CheckpointError(FirewatchError):
@@ -99,20 +105,39 @@ def save(
         folder: where to.
         specialist: what is known of one system beside the network.
         rules: those by which metric names were read before the default ones.
+
+    Raises:
+        OSError: with the name of a file that could not be written; an existing checkpoint is as it was.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as tensor_bytes
 
     from gnn.export import export_onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / WEIGHTS)
-    export_onnx(net, folder / EXPORT)
-    save_specialist(specialist, folder)
-    (folder / RULES).unlink(missing_ok=True)
-    if rules is not None:
-        (folder / RULES).write_text(rules.text, encoding="utf-8")
-    text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    fresh = folder / _FRESH
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+        write_whole(fresh / WEIGHTS, tensor_bytes(weights))
+        export_onnx(net, fresh / EXPORT)
+        save_specialist(specialist, fresh)
+        if rules is not None:
+            write_whole(fresh / RULES, rules.text)
+        text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        write_whole(fresh / CARD, text + "\n")
+        _put_in_place(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Moves the files of a whole checkpoint over an earlier one's: a mixture never has a card."""
+    (folder / CARD).unlink(missing_ok=True)
+    for name in (WEIGHTS, EXPORT, *SPECIALIST, RULES, CARD):
+        if (fresh / name).exists():
+            (fresh / name).replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def read_card(folder: Path) -> Card:
@@ -127,14 +152,14 @@ def read_card(folder: Path) -> Card:
             f"{folder}: no checkpoint ({CARD} is missing) – run 'firewatch train --out {folder}'"
         )
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: not JSON at line {error.lineno} – train it again") from None
+        raw = read_json(path.read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {not_json(error)} – {_AGAIN}") from None
     _check_versions(raw if isinstance(raw, Mapping) else {}, folder)
     try:
         return parse(Card, raw, str(path))
     except SchemaError as error:
-        raise CheckpointError(f"{error} (train it again with 'firewatch train')") from None
+        raise CheckpointError(f"{error} ({_AGAIN})") from None
 
 
 def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
@@ -196,9 +221,7 @@ def load(folder: Path) -> "tuple[RootCauseNet, Card]":
         net.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{folder / WEIGHTS}: {first} – train it again with 'firewatch train'"
-        ) from None
+        raise CheckpointError(f"{folder / WEIGHTS}: {first} – {_AGAIN}") from None
     return net.eval(), card
 
 

@@ -3,17 +3,17 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from data import jsonl
-from data.episodes import Episode, is_recording, read_episodes
+from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.incident import Incident
 from data.incidents import read_incidents
-from data.labels import apply_labels
+from data.labels import KnownRoots, apply_labels, label_incidents
 from gnn.metrics import CaseScore, abstention, reliability, risk_coverage, score, share_interval, summarise
 from gnn.ranker import Ranker
 
@@ -50,7 +50,7 @@ class Scored:
     unsure_below: float | None = None  # as the ranker states it; None when it never is unsure
 
 
-def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Source, ...]:
+def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
     """The episodes under `path`: one source for each file.
 
     A folder of recorded traffic, one file an episode, gives a source for each of who played, catalogue
@@ -62,7 +62,7 @@ def episode_sources(path: Path, known: Mapping[str, tuple[str, ...]] | None = No
     """
     grouped: dict[str, list[Episode]] = {}
     for file in jsonl.files(path):
-        recorded = is_recording(list(islice(jsonl.read(file), 1)))
+        recorded = is_recording(list(islice(jsonl.read(file, FORM), 1)))
         for episode in apply_labels(read_episodes(file), known):
             kind = "catalogue" if episode.task.task_id else "random"
             name = str(path / f"{kind}.{episode.policy}" if recorded and path.is_dir() else file)
@@ -93,9 +93,17 @@ def episode_cases(episode: Episode) -> tuple[Case, ...]:
     )
 
 
-def incident_sources(path: Path) -> tuple[Source, ...]:
-    """The incidents under `path`, a file or a folder: one source for each file."""
-    return tuple(incident_source(str(file), read_incidents(file)) for file in jsonl.files(path))
+def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
+    """The incidents under `path`, a file or a folder: one source for each file.
+
+    Args:
+        path: a file or a folder.
+        known: root causes from elsewhere by incident id; they win.
+    """
+    return tuple(
+        incident_source(str(file), label_incidents(read_incidents(file), known or {}))
+        for file in jsonl.files(path)
+    )
 
 
 def incident_source(name: str, incidents: Iterable[Incident]) -> Source:

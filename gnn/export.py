@@ -8,6 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from data.whole_file import write_whole
 from gnn.course import COURSE_ROWS, POINTS
 from gnn.features import CALL_FEATURES, SERVICE_FEATURES
 from gnn.model import RootCauseNet
@@ -65,7 +66,7 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
     finally:
         quiet.setLevel(level)
     assert program is not None
-    onnx.save(_anonymous(scatter_rows(program.model_proto)), path)
+    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:

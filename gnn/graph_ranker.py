@@ -1,6 +1,5 @@
 """The graph network as a ranker: features in, calibrated and explained suspects out, by ONNX Runtime."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import numpy.typing as npt
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.bystanders import bystanders, rejoined, without
-from gnn.checkpoint import EXPORT, Card, CheckpointError, kept_channel_map, read_card
+from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.evidence import explain
+from gnn.exported import Floats, Heads, Network, exported_network
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
 from gnn.habits import Habits
 from gnn.ranker import Candidate, Ranking
@@ -20,11 +20,6 @@ from gnn.specialist import Specialist, load_specialist
 
 if TYPE_CHECKING:
     from gnn.model import ModelConfig
-
-Floats = npt.NDArray[np.float32]
-# A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Heads = tuple[Floats, Floats, Floats]
-Network = Callable[[Graph], Heads]
 
 _EXPLAINED = 5  # candidates that get evidence
 # Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
@@ -148,31 +143,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
         HabitsError: what is usual in one system cannot be read.
         TreesError: what it learnt from the labels of one system cannot be used.
     """
-    import onnxruntime
-
     card = read_card(folder)
-    path = folder / EXPORT
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: {EXPORT} is missing – run 'firewatch train' again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # A plan of memory for every size of graph ever seen is worth little and held for good.
-    options.enable_mem_pattern = False
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf,
-            onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:  # fmt: skip
-        raise CheckpointError(f"{path}: {str(error).splitlines()[0]} – run 'firewatch train' again") from None
-
-    def network(graph: Graph) -> Heads:
-        inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
-                  "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
-        root, family, incident = session.run(None, inputs)
-        return root, family, incident
-
+    network = exported_network(folder, card)
     specialist = load_specialist(folder, card.pool) if card.pool else None
     return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 

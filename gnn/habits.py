@@ -21,7 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import FirewatchError, SchemaError
 from data.incident import ALERT_KINDS, AlertEvent, Incident
+from data.json_text import read_json
 from data.observation import parse
+from data.whole_file import write_whole
 
 Floats = npt.NDArray[np.float64]
 
@@ -143,7 +145,7 @@ def _sign(alert: AlertEvent) -> str:
 def save_habits(habits: Habits, folder: Path) -> None:
     """Writes the counts as text that people can read."""
     text = json.dumps(habits.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / FILE, text + "\n")
 
 
 def load_habits(folder: Path) -> Habits:
@@ -154,10 +156,10 @@ def load_habits(folder: Path) -> Habits:
     """
     path = folder / FILE
     try:
-        return parse(Habits, json.loads(path.read_text(encoding="utf-8")), str(path))
+        return parse(Habits, read_json(path.read_bytes()), str(path))
     except FileNotFoundError:
         raise HabitsError(f"{path} is missing – {_MEND}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise HabitsError(f"{path}: cannot be read as JSON ({error}) – {_MEND}") from None
     except SchemaError as error:
         raise HabitsError(f"{error} ({_MEND})") from None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from data.errors import FirewatchError
+from data.whole_file import write_whole
 from gnn.batch import Example
 from gnn.model import RootCauseNet
 
@@ -90,12 +90,7 @@ class StateFile:
             metadata={"state": json.dumps(facts)},
         )
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(self._path.name + ".part")
-        with beside.open("wb") as file:
-            file.write(whole)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
+        write_whole(self._path, whole)
 
     def restore(
         self,

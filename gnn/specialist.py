@@ -24,6 +24,7 @@ from gnn.trees import Trees, load_trees, save_trees
 
 Floats = npt.NDArray[np.float64]
 
+FILES = (HABITS, TREES)
 _HOME = 0.5  # share of known services from which an incident is of the system
 
 
@@ -127,8 +128,8 @@ def pooled(opinions: Opinions, pool: Pool) -> Floats:
 
 def save_specialist(specialist: Specialist | None, folder: Path) -> None:
     """Writes habits and the trees that are heard, over an earlier one's; the pool belongs into the card."""
-    (folder / HABITS).unlink(missing_ok=True)
-    (folder / TREES).unlink(missing_ok=True)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
     if specialist is not None:
         save_habits(specialist.habits, folder)
     if specialist is not None and specialist.trees is not None and specialist.pool.hears_trees:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from data.errors import FirewatchError
 from data.incident import Incident
+from data.whole_file import write_whole
 from gnn.boosting import RUNS, boost
 from gnn.features import SERVICE_FEATURES, Graph
 from gnn.forest import Forest, grow
@@ -184,7 +185,7 @@ def _forest(
 
 def save_trees(trees: Trees, folder: Path) -> None:
     """Writes the forests as tensors and the names as text beside them."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {"faults": trees.faults, "usual": trees.usual}
     for prefix in _FORESTS:
@@ -193,7 +194,17 @@ def save_trees(trees: Trees, folder: Path) -> None:
     metadata = {name: json.dumps(value, ensure_ascii=False) for name, value in names.items()}
     metadata["format"] = FORMAT
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(contiguous, folder / FILE, metadata)
+    write_whole(folder / FILE, _in_order(save(contiguous, metadata)))
+
+
+def _in_order(whole: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in an order of chance."""
+    start = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + whole[start:]
 
 
 def load_trees(folder: Path) -> Trees:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from bench_train import trained
+from full_disk import room_for
 from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
@@ -60,7 +62,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".part"} == {REQUEST, STATE}
+    assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".new"} == {REQUEST, STATE}
     assert answer([*options, "--out", "killed"]) == 2
     assert "--resume killed" in capsys.readouterr().err
     assert answer(["train", "--resume", "killed", "--seed", "3"]) == 2
@@ -137,6 +139,42 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
         assert found == pytest.approx(expected, abs=5e-3)
     told = [float(loss) for loss in re.findall(r"^epoch \d+: loss ([\d.]+)", err, re.MULTILINE)]
     assert told == pytest.approx([loss for _, loss in curves(alone / "curves")["loss/train"]], abs=1e-3)
+
+
+def test_a_finished_training_shows_its_card_and_takes_no_other_options(
+    alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = str(alone / "one")
+    assert answer(["train", "--resume", one, "--epochs", "3", "--batch", "4", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == json.loads((alone / "one.json").read_text())
+    assert captured.err == f"{one}: this training is done, nothing is changed\n"
+    assert answer(["train", "--resume", one, "--epochs", "9"]) == 2
+    assert capsys.readouterr().err == (
+        f"firewatch: --epochs: the training in {one} is done, with 3; leave it away, or train further with "
+        f"--init {one} and another --out\n"
+    )
+
+
+def test_a_full_disk_ends_a_training_in_one_line_and_leaves_what_was_there(
+    nowhere: Path, alone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path(shutil.copytree(alone / "one", nowhere / "mine"))
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    lines = [
+        {"incident_id": str(number), "call_graph": {"web": ["db"]}, "root_causes": ["db"],
+         "telemetry": {"db": {"latency": {"baseline": [1, 1, 1], "incident": [5, 5]}}}}
+        for number in range(2)
+    ]  # fmt: skip
+    (nowhere / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ["--init", str(alone / "one"), "--incidents", "a.jsonl", "--epochs", "1", "--device", "cpu"]
+    with room_for(20_000):
+        assert answer(["train", *options, "--out", "mine", "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "mine/.new/model" in said and "--resume mine" in said
+    assert {path.name: path.read_bytes() for path in mine.iterdir() if path.name != REQUEST} == before
+    assert answer(["train", "--resume", "mine", "--quiet"]) == 0
+    assert load_ranker(mine).card.training["epochs"] == 1
 
 
 def test_a_ranker_learns_from_rankers(nowhere: Path, alone: Path) -> None:

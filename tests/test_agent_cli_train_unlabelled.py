@@ -193,7 +193,7 @@ def test_one_file_may_hold_labelled_and_other_past_incidents(
         (["--history", "past.jsonl", "--teacher", "{one}", "--simulate", "8"], "--simulate: not"),
         (["--history", "windows.jsonl", "--init", "{one}"], "hold no alerts"),
         (["--history", "windows.jsonl", "--incidents", "known.jsonl"], "hold no alerts"),
-        (["--history", "empty.jsonl", "--init", "{one}"], "empty.jsonl: no incident"),
+        (["--history", "empty.jsonl", "--init", "{one}"], "empty.jsonl: got 'no line'"),
         (["--history", "known.jsonl", "--incidents", "known.jsonl"], "no incident that is not labelled"),
         (["--history", "past.jsonl", "--init", "{one}", "--epochs", "3"], "--epochs: on --history alone"),
         (["--history", "past.jsonl", "--incidents", "past.jsonl"], "no incident with a label"),

@@ -18,6 +18,7 @@ def test_what_is_appended_is_read(tmp_path):
     records = [{"text": "line\nbreak, ünïcode, \ud800"}, {"nested": {"a": [1, None, 2.5]}}, {}]
     for record in records:
         jsonl.append(path, record)
+    records[0] = {"text": "line\nbreak, ünïcode, �"}  # half a letter could never be written again
     assert list(jsonl.read(path)) == list(enumerate(records, start=1))
 
 

@@ -160,6 +160,15 @@ def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Speci
     assert not [*tmp_path.iterdir()]
 
 
+def test_the_same_trees_are_the_same_bytes(tmp_path: Path, trees: Trees) -> None:
+    """Whatever order safetensors keeps names in, which is another one each time."""
+    written = set()
+    for _ in range(10):
+        save_trees(trees, tmp_path)
+        written.add((tmp_path / FILE).read_bytes())
+    assert len(written) == 1
+
+
 def test_a_spoilt_file_is_refused_with_the_mend(tmp_path: Path, trees: Trees) -> None:
     with pytest.raises(TreesError, match="firewatch train"):
         load_trees(tmp_path)

@@ -1,16 +1,42 @@
 """The command line: one small file a command; only this package prints or reads the process environment."""
 
+import errno
+import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
 
 from agent.wording import printable
+
+# What validates options speaks to programmers.
+_WORDS = (
+    ("Value error, ", ""),
+    ("Input should be greater", "give a number greater"),
+    ("Input should be less", "give a number less"),
+    ("Input should be", "give"),
+)
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 
 def main() -> None:
     """The console script `firewatch`; SIGTERM ends it as Ctrl+C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(answer(sys.argv[1:]))
+    if sys.stderr is None:  # closed by `2>&-`: nobody wants to hear it
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.exit(_unusable("stdout is closed: send it to /dev/null if nobody reads it"))
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a letter shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = answer(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        status = _unusable(f"stdout: {error.strerror}")
+    sys.exit(status)
 
 
 def answer(arguments: Sequence[str]) -> int:
@@ -25,13 +51,20 @@ def answer(arguments: Sequence[str]) -> int:
     try:
         return int(command.main(line, prog_name="firewatch", standalone_mode=False) or 0)
     except typer.TyperException as error:
-        return _unusable(error.format_message())
+        message = error.format_message()
+        for theirs, ours in _WORDS:
+            message = message.replace(theirs, ours)
+        return _unusable(message)
     except FirewatchError as error:
         return _unusable(str(error))
     except OSError as error:
-        return _unusable(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        # Files are named by whoever writes them: a disk that is full elsewhere is behind stdout.
+        what = error.filename or ("stdout" if error.errno in _FULL else "")
+        return _unusable(f"{what}: {error.strerror}" if what else str(error))
     except (KeyboardInterrupt, typer.Abort):
         return 130
+    finally:
+        logging.disable(logging.NOTSET)  # of --quiet
 
 
 def _unusable(message: str) -> int:

@@ -12,7 +12,7 @@ from agent.cli.parts import assemble
 from agent.cli.playing import check_same, where_it_was
 from agent.cli.progress import Progress
 from agent.collecting import Collector
-from agent.json_file import read_object, write_whole
+from agent.json_file import read_object
 from agent.run import play_tasks
 from agent.settings import Settings
 from agent.trajectory import RunConfig
@@ -20,6 +20,7 @@ from data.episodes import EpisodeStore
 from data.errors import SettingsError
 from data.labels import read_labels
 from data.observation import parse
+from data.whole_file import write_whole
 
 STORE = "episodes.jsonl"
 REQUEST = "collect.json"

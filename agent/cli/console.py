@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.wording import printable
+from data.whole_file import named, write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,17 +27,28 @@ def write_json(target: Path | None, results: Any) -> None:
     """Writes results as data to a file or, for '-', to stdout; what is not a number becomes null."""
     if target is None:
         return
-    text = json.dumps(_plain(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if is_stdout(target):
-        sys.stdout.write(text)
+        with named("stdout"):
+            sys.stdout.write(_json_text(results, sys.stdout.encoding or "utf-8"))
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        write_whole(target, _json_text(results, "utf-8"))
 
 
 def is_stdout(target: Path | None) -> bool:
     """Whether results were asked for on stdout."""
     return target is not None and str(target) == "-"
+
+
+def _json_text(results: Any, encoding: str) -> str:
+    """Letters as they are, or as numbers where the encoding lacks one of them."""
+    plain = _plain(results)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(plain, indent=2, allow_nan=False) + "\n"
+    return text
 
 
 def _plain(value: Any) -> Any:

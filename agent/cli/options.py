@@ -1,8 +1,10 @@
 """The options that commands share, each with one meaning everywhere."""
 
+import logging
 import math
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -65,11 +67,39 @@ def was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def _writable(value: Path | None) -> Path | None:
+    """Tries it before the work, not after; leaves nothing behind."""
+    if value is None or str(value) == "-" or (value.exists() and not value.is_file() and not value.is_dir()):
+        return value
+    if value.is_dir():
+        raise typer.BadParameter(f"{value} is a folder: name a file in it")
+    folder = next(parent for parent in value.absolute().parents if parent.exists())
+    try:
+        with TemporaryFile(dir=folder):
+            return value
+    except OSError as error:
+        raise typer.BadParameter(f"{value} cannot be written ({error.strerror}): name another file") from None
+
+
+def _silent(value: bool) -> bool:
+    """What is logged on the way is no result; `agent.cli.answer` lets the next command speak again."""
+    if value:
+        logging.disable(logging.WARNING)
+    return value
+
+
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the results as JSON to this file, or '-' for stdout."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=_writable,
+        help="Write the results as JSON to this file, or '-' for stdout.",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_silent, help="No progress, no summary, no warnings.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Everything random comes from it: same seed, same result.")]
 
 Env = Annotated[
@@ -170,7 +200,8 @@ Labels = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help='Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>": [services]}.',
+        help='Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": '
+        r"\[services]}.",
     ),
 ]
 

@@ -13,6 +13,12 @@ def rank(
         Path,
         typer.Argument(metavar="FILE", help="An observation, a window or an incident as JSON; '-' is stdin."),
     ] = Path("-"),
+    chosen: Annotated[
+        str | None,
+        typer.Option(
+            "--incident", metavar="ID", help="Of several incidents, one a line. Default: the first."
+        ),
+    ] = None,
     ranker: o.Ranker = o.RankerChoice.GNN,
     checkpoint: o.Checkpoint = None,
     rules: o.Rules = None,
@@ -35,15 +41,16 @@ def rank(
     """
     from agent.attributing import attributed, attribution_record
     from agent.case import read_case
-    from agent.cli.console import is_stdout, write_json
+    from agent.cli.console import is_stdout, note, write_json
     from agent.cli.naming import tell_unmapped, unmapped_in
-    from agent.cli.sources import text_of
+    from agent.cli.sources import bytes_of
     from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.trajectory import ranking_record
     from gnn.checkpoint import channel_map_for
     from gnn.rankers import make_ranker
 
-    incident = read_case(text_of(case), "stdin" if str(case) == "-" else str(case))
+    where = "stdin" if str(case) == "-" else str(case)
+    incident, of = read_case(bytes_of(case), where, chosen)
     channel_map = channel_map_for(rules, [checkpoint] if checkpoint else ())
     maker = make_ranker(ranker.value, checkpoint, seed, channel_map)
     unmapped = unmapped_in([incident], channel_map)
@@ -61,6 +68,8 @@ def rank(
 
         record["explanation"] = run_interruptible(explaining.explain(words, seed))
         words += f"\n{record['explanation']}\n"
+    if of > 1 and chosen is None:
+        note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)
     if not quiet and not is_stdout(json):
         print(words, end="")
     write_json(json, record)

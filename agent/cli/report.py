@@ -32,7 +32,11 @@ def report(
         Form, typer.Option("--format", help="A page that opens offline, or Markdown for a pull request.")
     ] = Form.HTML,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: report.html or report.md beside the result.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Default: report.html (or .md) in a folder; beside a file one that is named so.",
+        ),
     ] = None,
     seed: o.Seed = 0,
     json: o.Json = None,
@@ -44,13 +48,15 @@ def report(
     """
     from agent.cli.console import note, write_json
     from agent.report import make_report, render_html, render_markdown
+    from agent.report.build import beside
+    from data.whole_file import write_whole
 
     made = make_report(result, against)
     page = render_html(made) if form is Form.HTML else render_markdown(made)
-    target = out or (result if result.is_dir() else result.parent) / f"report.{form.value}"
+    target = out or beside(result, against, form.value)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page, encoding="utf-8")
-    size = target.stat().st_size
+    write_whole(target, page)
+    size = len(page.encode("utf-8"))
     note(f"{target}: {size / 1e6:.2f} MB", quiet)
     write_json(json, {"path": str(target), "bytes": size})
     return 0

@@ -10,8 +10,9 @@ from rich.progress import Progress
 from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import simulated
+from agent.cli.sources import simulated, tell_unused
 from agent.provenance import git_revision
+from agent.wording import printable
 from data.errors import SettingsError
 from data.labels import read_labels
 from gnn.checkpoint import channel_map_for
@@ -44,10 +45,10 @@ def score_rankers(
     for name in filter(None, (part.strip() for part in names.split(","))):
         weights = weights_folder(name, checkpoint)
         rankers.append((make_ranker(name, checkpoint, seed, channel_map), str(weights) if weights else None))
-    known = read_labels(labels) if labels else None
+    known = read_labels(labels) if labels else {}
     sources = [
         *chain.from_iterable(episode_sources(path, known) for path in episodes_from or ()),
-        *chain.from_iterable(incident_sources(path) for path in incidents or ()),
+        *chain.from_iterable(incident_sources(path, known) for path in incidents or ()),
     ]
     if simulate:
         sources.append(incident_source(f"simulated/{seed}", simulated(simulate, seed)))
@@ -55,6 +56,8 @@ def score_rankers(
         raise SettingsError(
             "nothing to score: name a --ranker, and --episodes-from, --incidents or --simulate"
         )
+    tell_unused(known, (case.cluster for source in sources for case in source.cases), quiet)
+    _tell_strangers(sources, quiet)
     unmapped = unmapped_in((case.incident for source in sources for case in source.cases), channel_map)
     tell_unmapped(unmapped, quiet)
     results = _scored(rankers, sources, seed, quiet)
@@ -78,6 +81,23 @@ def score_rankers(
     if json is not None and not is_stdout(json):
         note(f"Plots: firewatch report {json}", quiet)
     return 0
+
+
+def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
+    """One line on root causes that no ranker can name, if there are any."""
+    found = [
+        (case.incident.incident_id, strangers[0])
+        for case in chain.from_iterable(source.cases for source in sources)
+        if (strangers := [root for root in case.incident.root_causes if root not in case.incident.services])
+        and case.tick == 0
+    ]
+    if found:
+        which = " of ".join(f"'{printable(name)}'" for name in reversed(found[0]))
+        note(
+            f"Root causes that are no service of their incident: {len(found)}, {which} first; "
+            "they count as missed",
+            quiet,
+        )
 
 
 def _scored(rankers: list[Any], sources: Sequence[Source], seed: int, quiet: bool) -> list[dict[str, Any]]:

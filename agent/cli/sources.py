@@ -6,28 +6,42 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TextIO
 
+from agent.cli.console import note
 from data.channels import ChannelMap
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.incidents import read_incidents
-from data.labels import apply_labels, read_labels
+from data.jsonl import is_packed
+from data.labels import KnownRoots, apply_labels, label_incidents
 
 if TYPE_CHECKING:
     from data.simulator.healthy import HealthyWindow
 
 
-def episodes_of(paths: Sequence[Path] | None, labels: Path | None) -> tuple[Episode, ...]:
-    """The episodes of all files and folders, with the labels file's root causes where it has them."""
+def episodes_of(paths: Sequence[Path] | None, known: KnownRoots) -> tuple[Episode, ...]:
+    """The episodes of all files and folders, with root causes known from elsewhere where there are some."""
     episodes = tuple(chain.from_iterable(read_episodes(path) for path in paths or ()))
-    return apply_labels(episodes, read_labels(labels)) if labels else episodes
+    return apply_labels(episodes, known) if known else episodes
 
 
-def incidents_of(paths: Sequence[Path] | None) -> tuple[Incident, ...]:
-    """The incidents of all files and folders."""
-    return tuple(chain.from_iterable(read_incidents(path) for path in paths or ()))
+def incidents_of(
+    paths: Sequence[Path] | None, known: KnownRoots = MappingProxyType({})
+) -> tuple[Incident, ...]:
+    """The incidents of all files and folders, with root causes known from elsewhere where there are some."""
+    return label_incidents(chain.from_iterable(read_incidents(path) for path in paths or ()), known)
+
+
+def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
+    """One line on labels of what is not there, if there are any: their names may be wrong."""
+    unused = sorted(set(known).difference(names))
+    if unused:
+        note(
+            f"--labels: {len(unused)} of {len(known)} name nothing that was read, '{unused[0]}' first", quiet
+        )
 
 
 def simulated(number: int, seed: int) -> Iterable[Incident]:
@@ -58,21 +72,21 @@ def healthy_of(
     return windows
 
 
-def text_of(path: Path) -> str:
-    """The text of a file, unpacked if it is gzip, or of stdin for '-'.
+def bytes_of(path: Path) -> bytes:
+    """What a file, or stdin for '-', holds, unpacked if it is gzip.
 
     Raises:
-        SchemaError: not whole, or not UTF-8.
+        SchemaError: a gzip file that is not whole.
+        SettingsError: there is no stdin.
     """
     is_stdin = str(path) == "-"
-    where = "stdin" if is_stdin else str(path)
+    # Without a stdin Python has none either, whatever its types say.
+    stdin: TextIO | None = sys.stdin
+    if is_stdin and stdin is None:
+        raise SettingsError("stdin is closed: name a file, or pipe something in")
+    raw = sys.stdin.buffer.read() if is_stdin else path.read_bytes()
     try:
-        if is_stdin:
-            return sys.stdin.read()
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        return gzip.decompress(raw) if is_packed(path.name, raw[:2]) else raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        where = "stdin" if is_stdin else str(path)
         raise SchemaError(where, "", str(error), "give a whole gzip file") from None
-    except UnicodeDecodeError as error:
-        shown = error.object[error.start : error.end]
-        raise SchemaError(where, "", shown, "write it as UTF-8") from None

@@ -10,13 +10,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent.cli.console import note, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.playing import new_folder
-from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated
+from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated, tell_unused
 from agent.cli.training_progress import TensorBoard, TrainingProgress, spent
+from agent.past import told_apart
 from agent.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
+from data.labels import read_labels
+from data.whole_file import write_whole
 from gnn.adapt import ADAPTING
-from gnn.checkpoint import CARD, channel_map_for, read_card
+from gnn.checkpoint import CARD, Card, channel_map_for, read_card
 from gnn.fit import FitJob, fit
 from gnn.model import HEADS, Convolution, ModelConfig, Temporal
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
@@ -115,7 +118,9 @@ def train_ranker(
         if out is not None and out.resolve() != resume.resolve():
             raise SettingsError(f"--out {out} and --resume {resume} name different folders: leave --out away")
         if not (resume / REQUEST).exists() and (resume / CARD).exists():
-            note(f"{resume}: this training is done", quiet)
+            card = _done(resume, asked, given)
+            note(f"{resume}: this training is done, nothing is changed", quiet)
+            write_json(json, _result(resume, card))
             return 0
         asked = _unfinished(resume, asked, given)
     for name in _SHAPE if asked.init else ():
@@ -164,7 +169,10 @@ def _run(
         if asked.healthy:
             windows = healthy_of(healthy, asked.healthy, rules)
             own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
-        labelled, history = _told_apart(incidents_of(asked.incidents), incidents_of(asked.history))
+        known = read_labels(asked.labels) if asked.labels else {}
+        labelled, history = told_apart(
+            incidents_of(asked.incidents, known), incidents_of(asked.history, known)
+        )
         if asked.history and not history:
             raise SettingsError(
                 f"--history {' '.join(map(str, asked.history))}: no incident that is not labelled"
@@ -176,12 +184,12 @@ def _run(
         job = FitJob(
             config=config,
             out=folder,
-            episodes=episodes_of(asked.episodes_from, asked.labels),
+            episodes=episodes_of(asked.episodes_from, known),
             incidents=labelled,
             history=history,
             simulated=others,
             overlaid=own,
-            dev_incidents=incidents_of(asked.dev_incidents),
+            dev_incidents=incidents_of(asked.dev_incidents, known),
             init=asked.init,
             teachers=asked.teacher,
             channel_map=rules,
@@ -194,6 +202,8 @@ def _run(
         read = (*healthy, *labelled, *history, *job.dev_incidents)
         seen = chain.from_iterable(episode.observations for episode in job.episodes)
         tell_unmapped(unmapped_in(chain(read, seen), rules), quiet)
+        names = chain((one.incident_id for one in read), (episode.task.name for episode in job.episodes))
+        tell_unused(known, names, quiet)
         if together.leads:
             _keep(folder / REQUEST, asked)
         try:
@@ -203,6 +213,11 @@ def _run(
                 (folder / REQUEST).unlink()
                 (folder / STATE).unlink(missing_ok=True)
             raise
+        except OSError as error:
+            raise SettingsError(
+                f"{error.filename}: {error.strerror} – when that is mended go on with: "
+                f"firewatch train --resume {folder}"
+            ) from None
         except KeyboardInterrupt:
             note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
             raise
@@ -227,8 +242,26 @@ def _run(
             note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
         else:
             note(f"{folder}: trained on {card.trained_on}, {card.metrics}{spent(card)}", quiet)
-        write_json(json, {"checkpoint": str(folder), **card.model_dump(mode="json")})
+        write_json(json, _result(folder, card))
     return 0
+
+
+def _result(folder: Path, card: Card) -> dict[str, Any]:
+    return {"checkpoint": str(folder), **card.model_dump(mode="json")}
+
+
+def _done(folder: Path, asked: TrainRequest, given: Collection[str]) -> Card:
+    """The card of a finished training, if no option asks for another one as far as the card tells."""
+    card = read_card(folder)
+    told = {**card.training, **card.model}
+    for name in sorted(given):
+        field = "batch_graphs" if name == "batch" else name
+        if name not in _FREE and field in told and told[field] != getattr(asked, name):
+            raise SettingsError(
+                f"{_option(name)}: the training in {folder} is done, with {told[field]}; leave it away, or "
+                f"train further with --init {folder} and another --out"
+            )
+    return card
 
 
 def _refuse_beside_healthy(asked: TrainRequest) -> None:
@@ -248,20 +281,6 @@ def _refuse_beside_history(asked: TrainRequest, given: Collection[str]) -> None:
     for name in () if asked.incidents else _TRAINS:
         if name in given:
             raise SettingsError(f"{_option(name)}: on --history alone nothing is trained; leave it away")
-
-
-def _told_apart(
-    incidents: Sequence[Incident], history: Sequence[Incident]
-) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
-    """Those to learn from, and each past incident once that is not among them.
-
-    A past incident without a root is not in health for that: it is not learnt from.
-    """
-    past = {one.incident_id: one for one in history}
-    labelled = tuple(one for one in incidents if one.root_causes or one.incident_id not in past)
-    for one in labelled:
-        past.pop(one.incident_id, None)
-    return labelled, tuple(past.values())
 
 
 def _refuse_beside_teachers(asked: TrainRequest) -> None:
@@ -284,9 +303,7 @@ def _option(name: str) -> str:
 def _keep(path: Path, asked: TrainRequest) -> None:
     """Writes the request, whole or not at all, with paths that mean the same from any folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(asked.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, asked.model_dump_json(indent=1) + "\n")
 
 
 def _unfinished(folder: Path, asked: TrainRequest, given: Collection[str]) -> TrainRequest:

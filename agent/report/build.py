@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from agent.ablation_plan import RESULT
 from agent.json_file import read_object
 from agent.report.ablation_report import ablation_report
 from agent.report.document import Report
@@ -35,6 +36,14 @@ def make_report(path: Path, against: Path | None = None) -> Report:
     if isinstance(result, AblationResult):
         return ablation_report(_name(path), result, _arms(path, result))
     return episodes_report(path.resolve().name, result)
+
+
+def beside(path: Path, against: Path | None, suffix: str) -> Path:
+    """Where the report on a result goes: into its folder, or beside its file and under its name."""
+    if path.is_dir() or path.name == RESULT:  # the folder of an ablation, by the file in it
+        return (path if path.is_dir() else path.parent) / f"report.{suffix}"
+    name = path.name.removesuffix(".json")
+    return path.with_name(f"{name}-against-{against.stem}.{suffix}" if against else f"{name}.{suffix}")
 
 
 def _side_by_side(first: Path, one: Result, second: Path, other: Result) -> Report:

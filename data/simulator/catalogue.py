@@ -1,6 +1,5 @@
 """The 60 catalogue tasks with their scenarios, the smoke tasks, random episodes and task files."""
 
-import json
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -10,7 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from data.errors import SchemaError, SettingsError
+from data.json_text import read_json
 from data.observation import DIFFICULTIES, Difficulty, Task
+from data.refusal import schema_error
 from data.simulator.config import CONFIGS
 from data.simulator.scenario import Script
 
@@ -109,12 +110,10 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
         SchemaError: not such a list; names file, field and value.
     """
     try:
-        raw = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        raw = read_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise SchemaError(str(path), "", str(error), "expected a JSON list of tasks") from None
     try:
         return tuple(TypeAdapter(list[Task]).validate_python(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SchemaError(str(path), where, first["input"], first["msg"]) from None
+        raise schema_error(error, str(path)) from None
