@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion worth messages healthy seeds transfer ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds transfer ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,11 @@ deletion: $(READY)  ## whether the ranker goes by the evidence that it names: ta
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/deletion.py $(INCIDENTS) > build/deletion.json
 	cp build/deletion.json checkpoints/results/deletion.json
+
+heads: $(READY)  ## how far the kind of fault, and the chance of an incident, can be believed
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/heads.py $(INCIDENTS) > build/heads.json
+	cp build/heads.json checkpoints/results/heads.json
 
 worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds an arm
 	mkdir -p build checkpoints/results

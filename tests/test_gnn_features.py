@@ -8,6 +8,7 @@ from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.deviation import stack
 from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.rankers import make_ranker
 from gnn.topology import calls_of
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
@@ -211,7 +212,10 @@ def test_a_hundred_thousand_services_are_no_special_case() -> None:
     }
     callees = rng.integers(0, services, (services, 3)).tolist()
     graph = {name: [names[row] for row in rows] for name, rows in zip(names, callees, strict=True)}
-    told = featurize(Incident("huge", names, graph, telemetry))
+    huge = Incident("huge", names, graph, telemetry)
+    ranking = make_ranker("gnn").rank(huge)
+    assert set(ranking.services) == set(names) and np.isfinite([c.score for c in ranking.candidates]).all()
+    told = featurize(huge)
     distinct = {(row, callee) for row, rows in enumerate(callees) for callee in rows if callee != row}
     assert told.x.shape == (services, len(SERVICE_FEATURES))
     assert np.isfinite(told.x).all()
