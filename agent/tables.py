@@ -148,7 +148,7 @@ def _ranking_at_a_glance(result: Result) -> Table:
 def _ranking_of_the_shipped(result: Result) -> Table:
     """How often the shipped rankers are right, with intervals, and when they say how sure they are."""
     headings = (
-        "source", "ranker", "incidents", "AC@1 [95 %]", "AC@3 [95 %]", "ECE", "sure of",
+        "source", "ranker", "scored", "AC@1 [95 %]", "AC@3 [95 %]", "ECE", "sure of",
         "right when sure [95 %]",
     )  # fmt: skip
     rows = []
