@@ -2,16 +2,12 @@
 
 import itertools
 import math
-import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from data.channels import ChannelMap, OwnRules
-from data.episodes import Episode
-from data.errors import FirewatchError
 from data.incident import Incident
 from data.simulator.generate import topology_key
 from gnn.adapt import FEW, adapt
@@ -21,12 +17,12 @@ from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
 from gnn.distil import taught
 from gnn.features import MODES
 from gnn.habits import Habits
-from gnn.own_system import MANY, Labels, accustomed, specialise, unseen_scores
-from gnn.progress import Meter, OnStage, Stage, Steps, unheard
+from gnn.job import FitJob, TrainingError, group_of, is_dev, windows_of
+from gnn.own_system import MANY, Labels, Specialised, accustomed, specialise, unseen_scores
+from gnn.progress import Meter, Stage, Steps
 from gnn.rehearsal import rehearse
 from gnn.specialist import Specialist
-from gnn.train import Epoch, Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.workers import ALONE, Workers
+from gnn.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,76 +32,9 @@ if TYPE_CHECKING:
 
     Scores = Sequence[npt.NDArray[np.float32]]
 
-_WINDOWS = 5  # windows of an episode that are learnt from: after its first, second … fifth observation
-_DEV_SHARE = 0.15
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # With less than an even chance for its first candidate the ranker says that it is unsure.
 UNSURE_BELOW = 0.5
-
-
-class TrainingError(FirewatchError):
-    """Nothing to learn from, or a start that does not fit."""
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """One training job; sources may be mixed.
-
-    The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
-    With `init` and a handful of labels, each of them is held out once (`gnn.adapt`). With `init` and
-    `overlaid` the only other source is `simulated`, and both are needed (`gnn.rehearsal`). With `init` and
-    `history` alone nothing is trained: what is usual in the system is counted (`gnn.habits`).
-    """
-
-    config: TrainConfig
-    out: Path
-    episodes: Sequence[Episode] = ()
-    incidents: Sequence[Incident] = ()
-    history: Sequence[Incident] = ()  # past incidents of the system of `incidents`; no labels needed
-    simulated: Iterable[Incident] = ()
-    overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
-    dev_incidents: Sequence[Incident] = ()
-    init: Path | None = None
-    teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
-    channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
-    git: str | None = None
-    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
-    on_stage: OnStage = unheard  # told of all else that takes long
-    workers: Workers = ALONE  # the processes that run this job together
-    state: Path | None = None  # where each epoch is kept, to go on from after an interruption
-
-    @property
-    def own_rules(self) -> OwnRules | None:
-        """The rules by which metric names are read before the default ones."""
-        return self.channel_map.own if self.channel_map else None
-
-
-def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
-    """The labelled incidents that an agent would have seen in each episode before any remedy.
-
-    Episodes without known root causes are left out.
-    """
-    for episode in episodes:
-        if episode.labels is None:
-            continue
-        seen = episode.before_remedies
-        fault = "+".join(episode.labels.fault_types)
-        for length in range(1, min(len(seen), _WINDOWS) + 1):
-            window = Incident.from_observations(seen[:length], f"{episode.task.name}@{length - 1}")
-            yield window.labelled(
-                episode.labels.root_causes, fault, system=f"episodes-{episode.task.difficulty}"
-            )
-
-
-def group_of(incident_id: str) -> str:
-    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
-    whole = incident_id.split("@")[0]
-    return topology_key(whole) or whole
-
-
-def is_dev(incident_id: str) -> bool:
-    """Whether an incident is held out for selection: by its group, so never some steps of an episode."""
-    return zlib.crc32(group_of(incident_id).encode()) % 1000 < 1000 * _DEV_SHARE
 
 
 def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
@@ -117,6 +46,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         ResumeError: `job.state` is of another job.
         SettingsError: this machine lacks the device or the precision.
     """
+    if job.teachers and (job.init or job.incidents or job.overlaid):
+        raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     if job.channel_map is None:
         starts = (job.init, *job.teachers) if job.init else job.teachers
         job = replace(job, channel_map=channel_map_for(None, starts))
@@ -126,35 +57,18 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         _refuse_history(job)
         if job.init and not job.incidents:
             return _accustomed(job, job.init)
-    if job.teachers and (job.init or job.incidents or job.overlaid):
-        raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
     init, init_card = load(job.init) if job.init else (None, None)
     teachers = [load(teacher)[0] for teacher in job.teachers]
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
     course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
-    examples: list[Example] = []
-    ids: list[str] = []
-    # The card shall not say that real incidents of the system were learnt from.
-    overlaid = (
-        replace(incident, system=f"{incident.system or 'own system'}, simulated faults")
-        for incident in job.overlaid
-    )
-    for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
-        for example in examples_of([incident], job.channel_map, course):
-            examples.append(example)
-            ids.append(incident.incident_id)
-            job.on_stage(Stage("examples read", len(examples)))
-    rooted = {group_of(name) for name, example in zip(ids, examples, strict=True) if example.is_root.any()}
+    read = _read(job, course)
     dev = list(examples_of(job.dev_incidents, job.channel_map, course))
-    few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
-    labels = Labels.of(job.incidents, examples, [group_of(name) for name in ids])
-    in_turn = init is None and not dev and labels is not None and len(examples) <= MANY
-    held_out = [] if few or in_turn else [e for e, name in zip(examples, ids, strict=True) if is_dev(name)]
-    learnt = (
-        examples if not held_out else [e for e, name in zip(examples, ids, strict=True) if not is_dev(name)]
-    )
+    labels = Labels.of(job.incidents, read.examples, read.groups)
+    few = init is not None and read.rooted <= FEW and not dev and not job.overlaid
+    in_turn = init is None and not dev and labels is not None and len(read.examples) <= MANY
+    learnt, held_out = (read.examples, []) if few or in_turn else read.split()
     if not any(example.is_root.any() for example in learnt):
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
@@ -165,62 +79,27 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
 
-    before = Rating(math.nan, math.nan)
-    metrics: dict[str, float | int | None] = {}
     if init is not None and job.overlaid:
-        elsewhere = {id(e) for e, name in zip(examples, ids, strict=True) if topology_key(name)}
-        own, others = _split(learnt, elsewhere)
-        if not any(example.is_root.any() for example in own):
-            raise TrainingError(
-                "no service of the healthy windows is ever asked: a fault would not show anywhere"
-            )
-        dev, others_aside = _split(held_out, elsewhere)
-        rehearsed = rehearse(
-            config,
-            own,
-            others,
-            dev,
-            others_aside,
-            init,
-            job.on_epoch,
-            job.workers,
-            job.state,
-            job.on_stage,
-        )
-        net, before, after = rehearsed.net, rehearsed.before, rehearsed.after
-        # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
-        unseen, scores = [], []
-        metrics["adapted"] = rehearsed.step
+        made = _rehearsed(job, config, init, read, learnt, held_out)
     elif init is not None and few:
-        groups = [group_of(name) for name in ids]
-        adapted = adapt(config, learnt, groups, init, job.on_epoch, job.on_stage)
-        net, unseen, scores = adapted.net, adapted.held_out, adapted.scores
-        dev, before, after = unseen, adapted.before, adapted.after
-        metrics["adapted"] = adapted.step
+        made = _adapted(job, config, init, read, learnt)
     elif in_turn and labels is not None:
-        net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-        unseen, scores = unseen_scores(config, labels, job.workers, job.on_stage)
-        dev, after = unseen, rate_scores(scores, unseen)
+        made = _trained_in_turn(job, config, learnt, labels)
     else:
-        unseen, dev = [*held_out, *dev], dev or held_out
-        net = train(config, learnt, dev, init, job.on_epoch, job.workers, job.state)
-        scores, after = score_examples(net, unseen), rate(net, dev)
-        before = rate(init, dev) if init is not None else before
-    temperature = _temperatures(scores, unseen, init_card)
+        made = _trained(job, config, init, learnt, held_out, dev)
+    temperature = _temperatures(made.scores, made.unseen, init_card)
+    logits = [
+        scores / temperature.get(MODES[example.graph.mode], 1.0)
+        for scores, example in zip(made.scores, made.unseen, strict=True)
+    ]
     specialised = None
-    logits = [s / temperature.get(MODES[e.graph.mode], 1.0) for s, e in zip(scores, unseen, strict=True)]
     if labels is not None:
         apart = labels.apart(held_out)
-        specialised = specialise(apart, unseen, logits, config.seed, job.history, job.on_stage)
+        specialised = specialise(apart, made.unseen, logits, config.seed, job.history, job.on_stage)
     if job.history and specialised is None:
-        incident_of = {id(e): i for e, i in zip(examples, filter(has_example, job.incidents), strict=True)}
-        judged = [
-            (incident_of[id(example)], example, own)
-            for example, own in zip(unseen, logits, strict=True)
-            if id(example) in incident_of and example.is_root.any()
-        ]
-        specialised = accustomed(Habits.of([*job.history, *job.incidents]), judged)
+        specialised = _used_to(job, read, made.unseen, logits)
     specialist = specialised.specialist if specialised else None
+    after = made.after
     if specialised is not None and not job.dev_incidents and not math.isnan(specialised.unseen.ac1):
         after = specialised.unseen
     card = card_for(
@@ -230,10 +109,10 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         start=Start.of(init_card) if init_card else None,
         effort=meter.effort(config.device, job.workers),
         metrics={
-            "dev_n": sum(bool(example.is_root.any()) for example in dev),
+            "dev_n": sum(bool(example.is_root.any()) for example in made.judged),
             "dev_ac@1": _rounded(after.ac1),
-            "dev_ac@1_before": _rounded(before.ac1),
-            **metrics,
+            "dev_ac@1_before": _rounded(made.before.ac1),
+            **({} if made.step is None else {"adapted": made.step}),
         },
         temperature=temperature,
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
@@ -244,11 +123,126 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     )
     if job.workers.leads:
         writing = Steps("checkpoint written", 1, job.on_stage)
-        save(net, card, job.out, specialist, job.own_rules)
+        save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
-    return card, net
+    return card, made.net
+
+
+class _Read(NamedTuple):
+    """What the sources hold."""
+
+    examples: list[Example]
+    ids: list[str]  # the incident of each
+
+    @property
+    def groups(self) -> list[str]:
+        """What each example must not be parted from."""
+        return [group_of(name) for name in self.ids]
+
+    @property
+    def rooted(self) -> int:
+        """How many groups have a known root cause."""
+        named = zip(self.groups, self.examples, strict=True)
+        return len({group for group, example in named if example.is_root.any()})
+
+    def split(self) -> tuple[list[Example], list[Example]]:
+        """What is learnt from, and what is held out."""
+        learnt: list[Example] = []
+        held_out: list[Example] = []
+        for example, name in zip(self.examples, self.ids, strict=True):
+            (held_out if is_dev(name) else learnt).append(example)
+        return learnt, held_out
+
+
+def _read(job: FitJob, course: bool) -> _Read:
+    read = _Read([], [])
+    # The card shall not say that real incidents of the system were learnt from.
+    overlaid = (
+        replace(incident, system=f"{incident.system or 'own system'}, simulated faults")
+        for incident in job.overlaid
+    )
+    for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
+        for example in examples_of([incident], job.channel_map, course):
+            read.examples.append(example)
+            read.ids.append(incident.incident_id)
+            job.on_stage(Stage("examples read", len(read.examples)))
+    return read
+
+
+class _Made(NamedTuple):
+    """A network, and what was found out about it."""
+
+    net: "RootCauseNet"
+    unseen: Sequence[Example]  # examples that it, or one made in the same way, was not shown
+    scores: "Scores"  # what was said of each
+    judged: Sequence[Example]  # what the ratings are of
+    after: Rating
+    before: Rating = Rating(math.nan, math.nan)  # of the start
+    step: float | None = None  # how far it went from the start, where that was decided
+
+
+def _rehearsed(
+    job: FitJob,
+    config: TrainConfig,
+    init: "RootCauseNet",
+    read: _Read,
+    learnt: Sequence[Example],
+    held_out: Sequence[Example],
+) -> _Made:
+    elsewhere = {id(e) for e, name in zip(read.examples, read.ids, strict=True) if topology_key(name)}
+    own, others = _split(learnt, elsewhere)
+    if not any(example.is_root.any() for example in own):
+        raise TrainingError(
+            "no service of the healthy windows is ever asked: a fault would not show anywhere"
+        )
+    aside, others_aside = _split(held_out, elsewhere)
+    done = rehearse(
+        config, own, others, aside, others_aside, init, job.on_epoch, job.workers, job.state, job.on_stage
+    )
+    # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
+    return _Made(done.net, [], [], aside, done.after, done.before, done.step)
+
+
+def _adapted(
+    job: FitJob, config: TrainConfig, init: "RootCauseNet", read: _Read, learnt: Sequence[Example]
+) -> _Made:
+    done = adapt(config, learnt, read.groups, init, job.on_epoch, job.on_stage)
+    return _Made(done.net, done.held_out, done.scores, done.held_out, done.after, done.before, done.step)
+
+
+def _trained_in_turn(job: FitJob, config: TrainConfig, learnt: Sequence[Example], labels: Labels) -> _Made:
+    net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
+    unseen, scores = unseen_scores(config, labels, job.workers, job.on_stage)
+    return _Made(net, unseen, scores, unseen, rate_scores(scores, unseen))
+
+
+def _trained(
+    job: FitJob,
+    config: TrainConfig,
+    init: "RootCauseNet | None",
+    learnt: Sequence[Example],
+    held_out: Sequence[Example],
+    dev: Sequence[Example],
+) -> _Made:
+    unseen, judged = [*held_out, *dev], dev or held_out
+    net = train(config, learnt, judged, init, job.on_epoch, job.workers, job.state)
+    made = _Made(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
+    return made if init is None else made._replace(before=rate(init, judged))
+
+
+def _used_to(
+    job: FitJob, read: _Read, unseen: Sequence[Example], logits: Sequence["npt.NDArray[np.floating]"]
+) -> Specialised | None:
+    """What is usual in the system, where no labels of it make a specialist."""
+    incident_of = {id(e): i for e, i in zip(read.examples, filter(has_example, job.incidents), strict=True)}
+    judged = [
+        (incident_of[id(example)], example, own)
+        for example, own in zip(unseen, logits, strict=True)
+        if id(example) in incident_of and example.is_root.any()
+    ]
+    return accustomed(Habits.of([*job.history, *job.incidents]), judged)
 
 
 def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.cli.training import TrainRequest, train_ranker
+from agent.cli.train_request import TrainRequest
+from agent.cli.training import train_ranker
 from agent.provenance import git_revision
 from data.incidents import read_incidents
 

@@ -18,8 +18,9 @@ from data.observation import Action, Observation, parse
 from data.simulator.scenario import Script, set_up
 from data.simulator.world import Episode
 from gnn.evaluate import Case, Source, evaluate
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
+from gnn.job import FitJob
 from gnn.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranker, Ranking
 from gnn.rankers import make_ranker

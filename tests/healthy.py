@@ -20,8 +20,9 @@ from data.incident import Incident
 from data.incidents import read_incidents
 from data.simulator.healthy import HealthyWindow, healthy_windows
 from gnn.evaluate import evaluate, incident_source
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
+from gnn.job import FitJob
 from gnn.ranker import Ranker
 from gnn.rankers import make_ranker, shipped
 from gnn.rehearsal import REHEARSING, WORLDS, worlds_of

@@ -17,7 +17,8 @@ from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
 from agent.cli import answer
-from agent.cli.training import REQUEST, STATE, TrainRequest
+from agent.cli.train_request import TrainRequest
+from agent.cli.training import REQUEST, STATE
 from data.simulator.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker

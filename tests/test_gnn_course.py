@@ -13,8 +13,9 @@ from gnn.batch import Example, collate, drop_channels, examples_of
 from gnn.checkpoint import load
 from gnn.course import COURSE_CHANNELS, COURSE_ROWS, POINTS, shortened
 from gnn.features import MODES, SERVICE_FEATURES, featurize
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker, untrained_ranker
+from gnn.job import FitJob
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.resume import fingerprint
 from gnn.train import TrainConfig, score_examples

@@ -10,7 +10,8 @@ from data.incident import Incident
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.batch import Example, collate, examples_of
 from gnn.distil import taught
-from gnn.fit import FitJob, TrainingError, fit
+from gnn.fit import fit
+from gnn.job import FitJob, TrainingError
 from gnn.losses import listwise_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.train import TrainConfig, score_examples, train

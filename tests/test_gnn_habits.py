@@ -12,9 +12,10 @@ import pytest
 from data.incident import AlertEvent, Incident, Series
 from gnn.checkpoint import read_card
 from gnn.features import featurize
-from gnn.fit import FitJob, TrainingError, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
 from gnn.habits import FILE, MEAN, Habits, HabitsError, load_habits, raised_in, save_habits
+from gnn.job import FitJob, TrainingError
 from gnn.model import ModelConfig
 from gnn.specialist import UNLABELLED, Specialist, log_softmax
 from gnn.train import TrainConfig

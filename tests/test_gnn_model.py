@@ -17,8 +17,9 @@ from gnn.batch import Example, collate, drop_channels, examples_of
 from gnn.calibration import fit_temperatures
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
 from gnn.features import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
-from gnn.fit import FitJob, TrainingError, fit, is_dev, windows_of
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
+from gnn.job import FitJob, TrainingError, is_dev, windows_of
 from gnn.losses import listwise_loss, log_softmax_per_graph
 from gnn.model import Convolution, ModelConfig, RootCauseNet
 from gnn.train import TrainConfig, rate, score_examples, train

@@ -9,7 +9,8 @@ from post_mortems import post_mortems
 from data.incident import Incident
 from data.incidents import parse_incident
 from data.simulator.generate import SimulationConfig, simulate
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
+from gnn.job import FitJob
 from gnn.model import ModelConfig
 from gnn.progress import Meter, Stage, Steps, unheard
 from gnn.train import Epoch, TrainConfig

@@ -15,10 +15,11 @@ from data.incident import AlertEvent, Incident, Series
 from gnn.batch import examples_of
 from gnn.checkpoint import read_card
 from gnn.features import featurize
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
 from gnn.habits import FILE as HABITS
 from gnn.habits import Habits
+from gnn.job import FitJob
 from gnn.model import ModelConfig
 from gnn.own_system import Labels
 from gnn.specialist import (

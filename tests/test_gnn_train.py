@@ -12,7 +12,7 @@ from data.incident import Incident
 from data.simulator.generate import SimulationConfig, simulate
 from gnn.adapt import adapt
 from gnn.batch import Batch, Example, collate, examples_of
-from gnn.fit import is_dev
+from gnn.job import is_dev
 from gnn.losses import Counts, counts_of, total_loss
 from gnn.model import ModelConfig, RootCauseNet
 from gnn.resume import ResumeError

@@ -18,8 +18,9 @@ from bench_machine import machine
 from agent.provenance import git_revision
 from data.incidents import read_incidents
 from gnn.evaluate import evaluate, incident_source
-from gnn.fit import FitJob, fit
+from gnn.fit import fit
 from gnn.graph_ranker import load_ranker
+from gnn.job import FitJob
 from gnn.model import ModelConfig
 from gnn.train import TrainConfig
 

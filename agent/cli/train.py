@@ -135,7 +135,8 @@ def train(
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
-    from agent.cli.training import TrainRequest, train_ranker
+    from agent.cli.train_request import TrainRequest
+    from agent.cli.training import train_ranker
 
     def whole(paths: list[Path] | None) -> tuple[Path, ...]:
         return tuple(path.absolute() for path in paths or ())

@@ -1,16 +1,17 @@
 """Trains a ranker: what `train` does once its options are read."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from agent.cli.console import note, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.playing import new_folder
 from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated, tell_unused
+from agent.cli.train_request import TrainRequest, as_typed, refuse_contradictions
 from agent.cli.training_progress import TensorBoard, TrainingProgress, spent
 from agent.past import told_apart
 from agent.provenance import git_revision
@@ -18,87 +19,16 @@ from data.errors import FirewatchError, SettingsError
 from data.incident import Incident
 from data.labels import read_labels
 from data.whole_file import write_whole
-from gnn.adapt import ADAPTING
 from gnn.checkpoint import CARD, Card, channel_map_for, read_card
-from gnn.fit import FitJob, fit
-from gnn.model import HEADS, Convolution, ModelConfig, Temporal
-from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
-from gnn.train import Epoch, TrainConfig
-from gnn.workers import Precision, Workers, pick_device, pick_precision, workers
+from gnn.fit import fit
+from gnn.job import FitJob
+from gnn.rehearsal import WORLDS, worlds_of
+from gnn.train import Epoch
+from gnn.workers import Workers, pick_device, pick_precision, workers
 
 REQUEST, STATE = "training.json", "training.safetensors"
 # What may differ when a training goes on: it decides where and how it runs, not what comes out.
 _FREE = {"device", "tensorboard"}
-# What says how to train, and is of no use where only habits are counted.
-_TRAINS = (
-    "dev_incidents", "labels", "epochs", "patience", "batch", "learning_rate", "channel_dropout",
-    "precision", "tensorboard",
-)  # fmt: skip
-_SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
-
-
-class TrainRequest(BaseModel):
-    """The options of one training, kept beside what it writes until it is done."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    episodes_from: tuple[Path, ...] = ()
-    incidents: tuple[Path, ...] = ()
-    simulate: int = 0
-    dev_incidents: tuple[Path, ...] = ()
-    healthy: tuple[Path, ...] = ()
-    history: tuple[Path, ...] = ()
-    labels: Path | None = None
-    init: Path | None = None
-    teacher: tuple[Path, ...] = ()
-    rules: Path | None = None
-    epochs: int | None = None
-    patience: int = 0
-    batch: int | None = None
-    learning_rate: float | None = None
-    convolution: Convolution = "edge"
-    temporal: Temporal = "none"
-    hidden: int = 64
-    layers: int = 3
-    dropout: float = 0.1
-    channel_dropout: float = 0.15
-    device: str = "auto"
-    precision: Precision = "auto"
-    tensorboard: Path | None = None
-    seed: int = 0
-
-    @property
-    def starts(self) -> tuple[Path, ...]:
-        """The checkpoints that it begins with or learns from."""
-        return (self.init, *self.teacher) if self.init else self.teacher
-
-    @property
-    def config(self) -> TrainConfig:
-        """The training that is asked for; what is left open depends on `init`."""
-        fixed = {"epochs": self.epochs, "batch_graphs": self.batch, "learning_rate": self.learning_rate}
-        chosen = {name: value for name, value in fixed.items() if value is not None}
-        return TrainConfig(
-            model=ModelConfig(
-                convolution=self.convolution,
-                temporal=self.temporal,
-                hidden=self.hidden,
-                layers=self.layers,
-                dropout=self.dropout,
-            ),
-            patience=self.patience,
-            channel_dropout=self.channel_dropout,
-            device=self.device,
-            precision=self.precision,
-            seed=self.seed,
-            **{**self._suited, **chosen},
-        )
-
-    @property
-    def _suited(self) -> dict[str, Any]:
-        """What suits the start better than the defaults of a training from nothing."""
-        if self.healthy:
-            return REHEARSING
-        return ADAPTING if self.init else {}
 
 
 def train_ranker(
@@ -123,17 +53,7 @@ def train_ranker(
             write_json(json, _result(resume, card))
             return 0
         asked = _unfinished(resume, asked, given)
-    for name in _SHAPE if asked.init else ():
-        if name in given:
-            raise SettingsError(f"--{name}: the checkpoint of --init decides it; leave it away")
-    if asked.convolution == "gatv2" and asked.hidden % HEADS:
-        raise SettingsError(f"--hidden {asked.hidden}: gatv2 needs a multiple of its {HEADS} heads")
-    if asked.teacher:
-        _refuse_beside_teachers(asked)
-    if asked.healthy:
-        _refuse_beside_healthy(asked)
-    if asked.history:
-        _refuse_beside_history(asked, given)
+    refuse_contradictions(asked, given)
     with workers(asked.device) as together:
         return _run(asked, resume, out, together, json, quiet or not together.leads)
 
@@ -223,27 +143,31 @@ def _run(
             raise
     if together.leads:
         (folder / REQUEST).unlink(missing_ok=True)
-        only_history = bool(asked.history) and not asked.incidents
-        if asked.init and read_card(asked.init).pool is not None and not only_history:
-            note(f"{asked.init} knew one system by heart: only its network was started from", quiet)
-        if card.metrics.get("adapted") == 0.0:
-            why = "what was held aside does not show that adapting helps"
-            if not card.metrics["dev_n"]:
-                more = (
-                    "simulate more with --simulate N"
-                    if asked.healthy
-                    else "give two labelled incidents or more"
-                )
-                why = f"nothing could be held aside to show whether adapting helps – {more}"
-            note(f"The start is kept: {why}", quiet)
-        if asked.history and card.pool is None:
-            note("The past incidents are not heard: on labels held aside they mislead", quiet)
-        if only_history:
-            note(f"{folder}: the network of {asked.init}, with what is usual in {card.history}", quiet)
-        else:
-            note(f"{folder}: trained on {card.trained_on}, {card.metrics}{spent(card)}", quiet)
+        for line in _told(asked, folder, card):
+            note(line, quiet)
         write_json(json, _result(folder, card))
     return 0
+
+
+def _told(asked: TrainRequest, folder: Path, card: Card) -> Iterator[str]:
+    """What came of it, in words."""
+    only_history = bool(asked.history) and not asked.incidents
+    if asked.init and read_card(asked.init).pool is not None and not only_history:
+        yield f"{asked.init} knew one system by heart: only its network was started from"
+    if card.metrics.get("adapted") == 0.0:
+        why = "what was held aside does not show that adapting helps"
+        if not card.metrics["dev_n"]:
+            more = (
+                "simulate more with --simulate N" if asked.healthy else "give two labelled incidents or more"
+            )
+            why = f"nothing could be held aside to show whether adapting helps – {more}"
+        yield f"The start is kept: {why}"
+    if asked.history and card.pool is None:
+        yield "The past incidents are not heard: on labels held aside they mislead"
+    if only_history:
+        yield f"{folder}: the network of {asked.init}, with what is usual in {card.history}"
+    else:
+        yield f"{folder}: trained on {card.trained_on}, {card.metrics}{spent(card)}"
 
 
 def _result(folder: Path, card: Card) -> dict[str, Any]:
@@ -258,46 +182,10 @@ def _done(folder: Path, asked: TrainRequest, given: Collection[str]) -> Card:
         field = "batch_graphs" if name == "batch" else name
         if name not in _FREE and field in told and told[field] != getattr(asked, name):
             raise SettingsError(
-                f"{_option(name)}: the training in {folder} is done, with {told[field]}; leave it away, or "
+                f"{as_typed(name)}: the training in {folder} is done, with {told[field]}; leave it away, or "
                 f"train further with --init {folder} and another --out"
             )
     return card
-
-
-def _refuse_beside_healthy(asked: TrainRequest) -> None:
-    """Only one thing is learnt at a time: what a system is like in health, or what its labels say."""
-    if asked.init is None:
-        raise SettingsError("--healthy adapts a checkpoint: name one with --init")
-    _refuse_beside(
-        "healthy", asked, ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
-    )
-
-
-def _refuse_beside_history(asked: TrainRequest, given: Collection[str]) -> None:
-    """Habits are of one system: that of the labels, or the one that a checkpoint is to serve."""
-    _refuse_beside("history", asked, ("episodes_from", "simulate", "teacher"))
-    if not asked.incidents and asked.init is None:
-        raise SettingsError("--history: name what it should be known beside, --init DIR or --incidents FILE")
-    for name in () if asked.incidents else _TRAINS:
-        if name in given:
-            raise SettingsError(f"{_option(name)}: on --history alone nothing is trained; leave it away")
-
-
-def _refuse_beside_teachers(asked: TrainRequest) -> None:
-    """Pupils start from fresh weights and learn from episodes and worlds only."""
-    _refuse_beside("teacher", asked, ("incidents", "init", "healthy"))
-
-
-def _refuse_beside(option: str, asked: TrainRequest, others: Sequence[str]) -> None:
-    for name in others:
-        if getattr(asked, name):
-            raise SettingsError(
-                f"{_option(name)}: not together with --{option}; use one, then the other with --init"
-            )
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _keep(path: Path, asked: TrainRequest) -> None:
@@ -322,7 +210,7 @@ def _unfinished(folder: Path, asked: TrainRequest, given: Collection[str]) -> Tr
         if name not in _FREE:
             shown = getattr(kept, name)
             raise SettingsError(
-                f"{_option(name)}: the training in {folder} was started with {shown}; leave it away"
+                f"{as_typed(name)}: the training in {folder} was started with {shown}; leave it away"
             )
         changed[name] = getattr(asked, name)
     return kept.model_copy(update=changed)
