@@ -292,7 +292,7 @@ def test_evaluate_says_where_plots_come_from_and_they_do(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("Plots: firewatch ")
     assert answer(said.removeprefix("Plots: firewatch ").split()) == 0
-    assert (nowhere / "report.html").stat().st_size
+    assert (nowhere / "figures.html").stat().st_size
     capsys.readouterr()
     assert answer([*asked, "-"]) == answer([*asked, "figures.json", "--quiet"]) == 0
     assert "Plots" not in capsys.readouterr().err
