@@ -128,7 +128,7 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: H
         "where it was not": lambda: json.dumps({**told, "past": {}}),
         "10000": lambda: json.dumps({**told, "past": {"cart": 10**400}}),
         "past.cart.*inf": lambda: json.dumps({**told, "past": {"cart": 0}}).replace("0", "9" * 5000),
-        "Extra": lambda: json.dumps({**told, "names": []}),
+        "no such field": lambda: json.dumps({**told, "names": []}),
     }
     for reason, text in spoilt.items():
         (tmp_path / FILE).write_text(text(), encoding="utf-8")
