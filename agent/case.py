@@ -73,7 +73,7 @@ def _name(raw: object) -> str | None:
 
 
 def _incident(raw: object, where: str, name: str) -> Incident:
-    if _name(raw) is not None:
+    if isinstance(raw, dict) and ("incident_id" in raw or "call_graph" in raw):
         return parse_incident(raw, where)
     window = raw if isinstance(raw, list) else [raw]
     if not window:
