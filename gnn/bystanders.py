@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import Incident
-from gnn.deviation import STATISTICS
+from gnn.deviation import ABNORMAL, STATISTICS
 from gnn.features import CHANNEL_BLOCK, IS_PAGE, MODES, N_ALERTS, Graph
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
 
 _UP, _DOWN, _GONE = (STATISTICS.index(name) for name in ("up", "down", "gone"))
-_ABNORMAL = float(np.arcsinh(5.0))  # robust z from which a metric has left its past
 
 
 def bystanders(graph: Graph) -> Mask:
@@ -31,7 +30,7 @@ def bystanders(graph: Graph) -> Mask:
         return np.zeros(services, dtype=bool)
     block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(services, *CHANNEL_BLOCK)
     moved = np.maximum(block[..., _UP], block[..., _DOWN]).max(axis=1)
-    well = (moved < _ABNORMAL) & ~(block[..., _GONE] > 0).any(axis=1) & (graph.x[:, N_ALERTS] == 0)
+    well = (moved < ABNORMAL) & ~(block[..., _GONE] > 0).any(axis=1) & (graph.x[:, N_ALERTS] == 0)
     return np.asarray(alone & well & (graph.x[:, IS_PAGE] == 0))
 
 

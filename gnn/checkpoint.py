@@ -52,9 +52,8 @@ class Effort(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seconds: (
-        float  # from the first incident to the decision what to keep; not what came before an interruption
-    )
+    # From the first incident to the decision what to keep; not what came before an interruption.
+    seconds: float
     device: str
     processes: int = 1
     incidents_per_s: float | None = None  # in all passes over them, those of folds, too; None: without any

@@ -62,7 +62,7 @@ _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND
 # Of several metrics of a channel the loudest counts in these, their mean in the others.
 _LOUDEST = [_UP, _DOWN, _ONSET, _LEVEL, _BEYOND]
 
-_FIVE_SIGMA = float(np.arcsinh(5.0))
+ABNORMAL = float(np.arcsinh(5.0))  # from which a metric has left its past
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +260,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     out[..., _DOWN] = np.where(comparable, np.maximum(-np.nanmin(z, axis=2), 0.0), 0.0)
     out[..., _MEAN] = np.where(comparable, np.nanmean(z, axis=2), 0.0)
     out[..., _LAST] = np.where(comparable, or_zero(carry_forward(z, there)[..., -1]), 0.0)
-    exceeds = np.abs(or_zero(z)) > _FIVE_SIGMA
+    exceeds = np.abs(or_zero(z)) > ABNORMAL
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
     level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
