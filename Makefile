@@ -140,7 +140,7 @@ ifdef TRAFFIC
 		--ranker gnn,mlp,heuristic
 	cp build/ablation-traffic/ablation.json checkpoints/results/traffic.json
 endif
-	$(BIN)/python -m agent.showcase
+	$(BIN)/python -m agent.benchmark.showcase
 
 constraints: $(READY)  ## write the versions now installed to constraints.txt
 	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt

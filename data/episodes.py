@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data import jsonl
 from data.errors import SchemaError
+from data.files import jsonl
 from data.observation import Action, Difficulty, Observation, Step, Task, parse, parse_step
 
 # Actions that only look, or end the incident; every other action changes the system.

@@ -8,10 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from data.episodes import Episode, Labels, is_remedy
 from data.errors import SchemaError
+from data.files.json_text import not_json, read_json
+from data.files.refusal import schema_error
 from data.incident import Incident
-from data.json_text import not_json, read_json
 from data.observation import Observation, Service
-from data.refusal import schema_error
 
 # A remedy answers for this many ticks after it, or until another service is remedied.
 RECOVERY_TICKS = 3

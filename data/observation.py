@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import SchemaError
-from data.honesty import clean_feedback
-from data.refusal import schema_error
+from data.files.refusal import schema_error
+from data.leak_filter import clean_feedback
 
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")

@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict
 
 from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
-from data.json_text import not_json, read_json
+from data.files.json_text import not_json, read_json
+from data.files.whole_file import write_whole
 from data.observation import parse
-from data.whole_file import write_whole
-from gnn.features import FEATURE_VERSION, SERVICE_FEATURES
-from gnn.specialist import FILES as SPECIALIST
-from gnn.specialist import Pool, Specialist, save_specialist
+from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
+from gnn.per_system.system_ensemble import FILES as SPECIALIST
+from gnn.per_system.system_ensemble import Pool, Specialist, save_specialist
 
 if TYPE_CHECKING:
-    from gnn.model import ModelConfig, RootCauseNet
+    from gnn.network.model import ModelConfig, RootCauseNet
 
 FORMAT_VERSION = 1
 WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
@@ -110,7 +110,7 @@ def save(
     """
     from safetensors.torch import save as tensor_bytes
 
-    from gnn.export import export_onnx
+    from gnn.network.export import export_onnx
 
     fresh = folder / _FRESH
     shutil.rmtree(fresh, ignore_errors=True)
@@ -212,7 +212,7 @@ def load(folder: Path) -> "tuple[RootCauseNet, Card]":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from gnn.model import ModelConfig, RootCauseNet
+    from gnn.network.model import ModelConfig, RootCauseNet
 
     card = read_card(folder)
     net = RootCauseNet(parse(ModelConfig, card.model, str(folder / CARD)))

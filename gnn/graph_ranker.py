@@ -8,18 +8,18 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.bystanders import bystanders, rejoined, without
 from gnn.checkpoint import Card, kept_channel_map, read_card
-from gnn.evidence import explain
-from gnn.exported import Floats, Heads, Network, exported_network
-from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
-from gnn.habits import Habits
+from gnn.explain.sentences import explain
+from gnn.exported_network import Floats, Heads, Network, exported_network
+from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.features.isolated_services import bystanders, rejoined, without
+from gnn.network.softmax import log_softmax
+from gnn.per_system.alert_frequencies import Habits
+from gnn.per_system.system_ensemble import Specialist, load_specialist
 from gnn.ranker import Candidate, Ranking
-from gnn.softmax import log_softmax
-from gnn.specialist import Specialist, load_specialist
 
 if TYPE_CHECKING:
-    from gnn.model import ModelConfig
+    from gnn.network.model import ModelConfig
 
 _EXPLAINED = 5  # candidates that get evidence
 # Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
@@ -154,7 +154,7 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
     import torch
 
     from gnn.checkpoint import card_for
-    from gnn.model import RootCauseNet
+    from gnn.network.model import RootCauseNet
 
     torch.manual_seed(seed)
     net = RootCauseNet(config).eval()

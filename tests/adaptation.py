@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from bench_machine import machine
 
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from data.incident import Incident
-from data.incidents import read_incidents
-from gnn.adapt import ADAPTING
-from gnn.evaluate import evaluate, incident_source
-from gnn.fit import fit
+from data.sources.own_form import read_incidents
+from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
-from gnn.job import FitJob
 from gnn.ranker import Ranker
-from gnn.rankers import make_ranker, shipped
-from gnn.train import TrainConfig
+from gnn.registry import make_ranker, shipped
+from gnn.training.finetuning import ADAPTING
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob
 
 LEAST = 24  # incidents in a file worth halving
 FOLDS = 5

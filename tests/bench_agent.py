@@ -14,17 +14,17 @@ from pathlib import Path
 
 from bench_machine import machine
 
-from agent.budget import Ledger
-from agent.decision import Message
-from agent.episode import EpisodeResult, StepRecord
-from agent.llm import Reply
-from agent.policy import make_policy
-from agent.run import play_tasks
-from agent.trajectory import RunConfig, RunFolder
+from agent.llm.budget import Ledger
+from agent.llm.client import Reply
+from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.run import play_tasks
+from agent.policies.decision import Message
+from agent.policies.registry import make_policy
+from agent.records.trajectory import RunConfig, RunFolder
 from data.observation import Task
 from data.simulator.catalogue import catalogue
-from data.simulator.environment import EmbeddedEnvironment
-from gnn.rankers import make_ranker
+from data.simulator.world.environment import EmbeddedEnvironment
+from gnn.registry import make_ranker
 
 FIREWATCH = [sys.executable, "-m", "agent"]
 

@@ -13,19 +13,22 @@ import httpx
 from bench_machine import machine
 from websockets.asyncio.client import ClientConnection, connect
 
+from data.clients.http_client import HttpEnvironment
+from data.clients.websocket_client import WebSocketEnvironment
 from data.environment import Environment
-from data.http_client import HttpEnvironment
 from data.observation import Action, Task
-from data.simulator.environment import EmbeddedEnvironment, World
-from data.simulator.generate import SimulationConfig, simulate
+from data.simulator.active_faults import drives, hidden_shares
+from data.simulator.batch.generate import SimulationConfig, simulate
 from data.simulator.physics import Physics
-from data.simulator.running import drives, hidden_shares
-from data.simulator.scenario import Script, set_up
-from data.simulator.world import Episode
-from data.websocket_client import WebSocketEnvironment
+from data.simulator.world.environment import EmbeddedEnvironment, World
+from data.simulator.world.scenario import Script, set_up
+from data.simulator.world.world import Episode
 
 LOOK = Action(action_type="escalate")
-SERVER = "from data.simulator.server import serve; serve(port=0, on_ready=lambda url: print(url, flush=True))"
+SERVER = (
+    "from data.simulator.server.serving import serve\n"
+    "serve(port=0, on_ready=lambda url: print(url, flush=True))"
+)
 SESSIONS, ROUNDS = 256, 20
 
 

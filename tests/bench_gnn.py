@@ -12,8 +12,8 @@ from bench_machine import machine
 from data.incident import Incident
 from data.observation import Observation, Service
 from gnn.baselines.heuristic import HeuristicRanker
-from gnn.features import featurize
-from gnn.rankers import make_ranker
+from gnn.features.featurize import featurize
+from gnn.registry import make_ranker
 
 
 def observed(services: int, seed: int = 0, calls_each: int = 3) -> Observation:

@@ -11,18 +11,18 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.assembly import weights_folder
-from agent.episode import SOLVED_SCORE
-from agent.policy import make_policy
-from agent.provenance import folder_hash, git_revision
-from agent.run import play_tasks
+from agent.play.assembly import weights_folder
+from agent.play.episode import SOLVED_SCORE
+from agent.play.run import play_tasks
+from agent.policies.registry import make_policy
+from agent.records.provenance import folder_hash, git_revision
 from data.observation import DIFFICULTIES, Action, Task, parse_step
-from data.simulator import expert
 from data.simulator.catalogue import catalogue, random_tasks
-from data.simulator.environment import EmbeddedEnvironment
-from data.simulator.world import World
-from gnn.metrics import interval
-from gnn.rankers import make_ranker
+from data.simulator.world import expert
+from data.simulator.world.environment import EmbeddedEnvironment
+from data.simulator.world.world import World
+from gnn.evaluation.metrics import interval
+from gnn.registry import make_ranker
 
 RANDOM_EPISODES, SEED = 300, 0
 # Each policy with the rankers that it is played with; the original runner's ranker is the heuristic.

@@ -15,8 +15,8 @@ from bench_machine import machine
 
 from agent.cli.train_request import TrainRequest
 from agent.cli.training import train_ranker
-from agent.provenance import git_revision
-from data.incidents import read_incidents
+from agent.records.provenance import git_revision
+from data.sources.own_form import read_incidents
 
 WORLDS, EPOCHS = 200, 3
 

@@ -13,16 +13,16 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.provenance import git_revision
-from data import jsonl
+from agent.records.provenance import git_revision
+from data.files import jsonl
 from data.incident import Incident
-from data.incidents import read_incidents
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.attribution import AttributionConfig
-from gnn.deletion import DRAWS, NAMED, Cut, Deletion, check_deletion
+from data.simulator.batch.generate import SimulationConfig, simulate
+from data.sources.own_form import read_incidents
+from gnn.evaluation.metrics import interval
+from gnn.explain.attribution import AttributionConfig
+from gnn.explain.deletion import DRAWS, NAMED, Cut, Deletion, check_deletion
 from gnn.graph_ranker import GraphRanker, load_ranker
-from gnn.metrics import interval
-from gnn.rankers import shipped
+from gnn.registry import shipped
 
 SEED = 4_000_000
 SIMULATED, MOST = 40, 24  # cases of each kind that are simulated; of each file

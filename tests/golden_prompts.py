@@ -4,8 +4,8 @@ from pathlib import Path
 
 from situations import observation, service, situation
 
-from agent.decision import PastStep, Situation
-from agent.prompt import build_prompt
+from agent.llm.prompt import build_prompt
+from agent.policies.decision import PastStep, Situation
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Ranking
 

@@ -12,19 +12,19 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from data.incident import Incident
 from data.observation import Action, Observation, parse
-from data.simulator.scenario import Script, set_up
-from data.simulator.world import Episode
-from gnn.evaluate import Case, Source, evaluate
-from gnn.fit import fit
+from data.simulator.world.scenario import Script, set_up
+from data.simulator.world.world import Episode
+from gnn.evaluation.evaluate import Case, Source, evaluate
 from gnn.graph_ranker import load_ranker
-from gnn.job import FitJob
-from gnn.model import Convolution, ModelConfig
+from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranker, Ranking
-from gnn.rankers import make_ranker
-from gnn.train import TrainConfig
+from gnn.registry import make_ranker
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob
 
 OBSERVATIONS = 3
 TRAIN_SEEDS, TEST_SEEDS = range(900), range(100_000, 100_400)

@@ -17,13 +17,13 @@ import numpy as np
 from bench_machine import machine
 from sklearn.metrics import roc_auc_score
 
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from data.incident import Incident, Series
-from data.incidents import read_incidents
-from data.simulator.generate import simulate
-from gnn.features import MODES, featurize
+from data.simulator.batch.generate import simulate
+from data.sources.own_form import read_incidents
+from gnn.features.featurize import MODES, featurize
 from gnn.ranker import Ranking
-from gnn.rankers import make_ranker
+from gnn.registry import make_ranker
 
 WORLDS, SEED = 3_000, 1_000_011
 

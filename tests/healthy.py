@@ -15,18 +15,18 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from data.incident import Incident
-from data.incidents import read_incidents
-from data.simulator.healthy import HealthyWindow, healthy_windows
-from gnn.evaluate import evaluate, incident_source
-from gnn.fit import fit
+from data.simulator.batch.healthy import HealthyWindow, healthy_windows
+from data.sources.own_form import read_incidents
+from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
-from gnn.job import FitJob
 from gnn.ranker import Ranker
-from gnn.rankers import make_ranker, shipped
-from gnn.rehearsal import REHEARSING, WORLDS, worlds_of
-from gnn.train import TrainConfig
+from gnn.registry import make_ranker, shipped
+from gnn.training.pipeline import fit
+from gnn.training.simulated_finetuning import REHEARSING, WORLDS, worlds_of
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob
 
 SEEDS = (1, 2)
 KEPT = ("ac@1", "ac@3", "ac@5", "mrr", "ece")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench_machine import machine
 
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from gnn.checkpoint import read_card
-from gnn.evaluate import evaluate, incident_sources
+from gnn.evaluation.evaluate import evaluate, incident_sources
 from gnn.graph_ranker import load_ranker
 
 KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "mrr", "ece", "ci95")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from llm_server import LLMServer, action
 
+from agent.benchmark.source_names import brief_names
+from agent.benchmark.tables import tables
 from agent.cli import answer
-from agent.source_names import brief_names
-from agent.tables import tables
 from data.simulator.catalogue import random_tasks
-from data.simulator.environment import EmbeddedEnvironment
+from data.simulator.world.environment import EmbeddedEnvironment
 
 EASY = ("--episodes", "2", "--difficulty", "easy")
 # Who picks which of the unwell services, worst first, given the ranker's first suspect.
@@ -273,7 +273,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from gnn.checkpoint import card_for, save
-    from gnn.model import ModelConfig, RootCauseNet
+    from gnn.network.model import ModelConfig, RootCauseNet
 
     torch.manual_seed(0)
     config = ModelConfig(hidden=8, layers=1)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from agent.ablation import MEASURES, figures
-from agent.ablation_guard import check, read_condition
-from agent.ablation_plan import Arm, Played, RankerSpec
-from agent.hint_use import hint_use
-from agent.tables import Table, in_words, markdown, rewrite, tables
+from agent.benchmark.figures import MEASURES, figures
+from agent.benchmark.hint_use import hint_use
+from agent.benchmark.plan import Arm, Played, RankerSpec
+from agent.benchmark.regression_guard import check, read_condition
+from agent.benchmark.tables import Table, in_words, markdown, rewrite, tables
 from data.errors import SettingsError
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli import answer
 from gnn.checkpoint import CARD, RULES
-from gnn.rankers import shipped
+from gnn.registry import shipped
 
 RULE = '[[rule]]\nchannel = "latency_tail"\npatterns = ["^zorp$"]\n'
 OTHER = RULE.replace("zorp", "blip")

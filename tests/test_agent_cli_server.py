@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import answer
-from data.simulator.server import RunningServer
+from data.simulator.server.serving import RunningServer
 
 RUN = (
     "run",

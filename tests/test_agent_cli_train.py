@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from agent.cli import answer
 from agent.cli.train_request import TrainRequest
 from agent.cli.training import REQUEST, STATE
-from data.simulator.generate import simulate
+from data.simulator.batch.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from agent.cli import answer
 from agent.cli.training import REQUEST
 from agent.cli.training_progress import TrainingProgress
-from gnn.train import Epoch
+from gnn.training.train import Epoch
 
 SMALL = ("train", "--hidden", "8", "--layers", "1", "--device", "cpu", "--simulate", "30", "--epochs", "1")
 

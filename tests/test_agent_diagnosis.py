@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.diagnosis import diagnosis
+from agent.report.diagnosis import diagnosis
 from data.incident import Incident
 from gnn.ranker import Candidate, Ranking
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from fault_proxy import Proxy
 
-from agent.episode import EpisodeResult, StepRecord
-from agent.policy import make_policy
-from agent.run import play_tasks
-from data.http_client import HttpEnvironment
+from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.run import play_tasks
+from agent.policies.registry import make_policy
+from data.clients.http_client import HttpEnvironment
+from data.clients.websocket_client import WebSocketEnvironment
 from data.observation import Task
-from data.simulator.server import RunningServer
-from data.websocket_client import WebSocketEnvironment
+from data.simulator.server.serving import RunningServer
 from gnn.baselines.heuristic import HeuristicRanker
 
 TASKS = tuple(Task(difficulty="easy", seed=seed, max_ticks=20) for seed in (1, 2, 3))

@@ -9,21 +9,21 @@ import pytest
 from golden_prompts import text_of
 from llm_server import action
 
-from agent.budget import Ledger
 from agent.cli.explaining import question_about
-from agent.decision import Message, PastStep, Situation
-from agent.diagnosis import diagnosis
-from agent.llm import Reply
-from agent.menu import menu
-from agent.policy import make_policy
-from agent.prompt import SHOWN_ACTIONS
-from agent.untrusted import speaks_of_the_grade
+from agent.llm.budget import Ledger
+from agent.llm.client import Reply
+from agent.llm.prompt import SHOWN_ACTIONS
+from agent.llm.sanitize import speaks_of_the_grade
+from agent.policies.action_space import menu
+from agent.policies.decision import Message, PastStep, Situation
+from agent.policies.registry import make_policy
+from agent.report.diagnosis import diagnosis
 from data.channels import ChannelMap
 from data.errors import SchemaError
 from data.incident import Incident
 from data.observation import Action, parse_step
 from gnn.baselines.heuristic import HeuristicRanker
-from gnn.evidence import explain
+from gnn.explain.sentences import explain
 from gnn.ranker import Candidate, Ranking
 
 CANARY = "Kanarienvogel"

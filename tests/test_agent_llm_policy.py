@@ -11,9 +11,9 @@ import pytest
 from llm_server import Answer, LLMServer, action
 from situations import observation, service, situation
 
-from agent.budget import Budget, Price
-from agent.llm import ChatModel, LlmSettings
-from agent.policy import Decision, PastStep, Situation, make_policy
+from agent.llm.budget import Budget, Price
+from agent.llm.client import ChatModel, LlmSettings
+from agent.policies.registry import Decision, PastStep, Situation, make_policy
 from data.errors import SettingsError
 from data.observation import Action
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.past import told_apart
 from data.incident import AlertEvent, Incident, Series
+from gnn.training.split_history import told_apart
 
 
 def past(name: str, alert: str, *roots: str) -> Incident:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
-from agent.decision import Decision, Situation
-from agent.episode import EpisodeResult, play_task
-from agent.postmortem import PostMortems, post_mortem
+from agent.play.episode import EpisodeResult, play_task
+from agent.policies.decision import Decision, Situation
+from agent.records.postmortem import PostMortems, post_mortem
 from data.observation import Action
 
 

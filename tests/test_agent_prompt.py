@@ -9,14 +9,14 @@ import pytest
 from golden_prompts import CASES, FOLDER, text_of
 from situations import observation, service, situation
 
-from agent.decision import PastStep, Situation
-from agent.menu import menu
-from agent.policy import make_policy
-from agent.prompt import build_prompt, repair_question
+from agent.llm.prompt import build_prompt, repair_question
+from agent.policies.action_space import menu
+from agent.policies.decision import PastStep, Situation
+from agent.policies.registry import make_policy
 from data.incident import Incident
 from data.observation import Action, Task, parse_step
 from data.simulator.catalogue import SMOKE_TASKS
-from data.simulator.environment import EmbeddedEnvironment
+from data.simulator.world.environment import EmbeddedEnvironment
 from gnn.baselines.heuristic import HeuristicRanker
 
 CHARACTERS_PER_TOKEN = 4

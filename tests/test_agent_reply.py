@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from situations import observation, service, situation
 
-from agent.decision import Situation
-from agent.menu import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES, menu
-from agent.reply import UnusableReply, parse_reply, reason_of
+from agent.llm.reply import UnusableReply, parse_reply, reason_of
+from agent.policies.action_space import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES, menu
+from agent.policies.decision import Situation
 from data.observation import Action
 
 HERE = situation(observation(api=service(), db=service(error_rate=0.9)))

@@ -14,11 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.cli import answer
-from agent.report import html, make_report, render_html, render_markdown
+from agent.report import html
+from agent.report.build import make_report
 from agent.report.document import Report, Section, Table, number, text
+from agent.report.html import render_html
 from agent.report.layout import BOX, layered
-from data import jsonl
+from agent.report.markdown import render_markdown
 from data.errors import SchemaError, SettingsError
+from data.files import jsonl
 
 TASKS = ("--episodes", "2", "--difficulty", "easy", "--quiet")
 

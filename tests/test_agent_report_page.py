@@ -11,7 +11,8 @@ import pytest
 from llm_server import LLMServer, action
 
 from agent.cli import answer
-from agent.report import make_report, render_html
+from agent.report.build import make_report
+from agent.report.html import render_html
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, which the dev extra brings")
 

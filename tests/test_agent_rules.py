@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from situations import observation, service, situation
 
-from agent.decision import Decision, PastStep, Situation
-from agent.menu import INVESTIGATIONS, REMEDIES, is_remedy
-from agent.policy import Policy, make_policy
+from agent.policies.action_space import INVESTIGATIONS, REMEDIES, is_remedy
+from agent.policies.decision import Decision, PastStep, Situation
+from agent.policies.registry import Policy, make_policy
 from data.incident import Incident
 from data.observation import DIFFICULTIES, Action, Observation, Service, Task, parse, parse_step
-from data.simulator.environment import EmbeddedEnvironment
+from data.simulator.world.environment import EmbeddedEnvironment
 from gnn.baselines.heuristic import HeuristicRanker
 from gnn.ranker import Candidate, Ranking
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from agent.statistics import compare, corrected, topology_of
+from agent.benchmark.statistics import compare, corrected, topology_of
 
 
 def planted(seed, points, pairs=300, per_topology=5, binary=False):

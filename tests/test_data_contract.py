@@ -10,16 +10,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data.contract import PLAY_RULES, check
-from data.contract_rule import RuleResult
-from data.contract_server import SERVER_RULES, check_server
-from data.contract_traces import TRACE_RULES
-from data.discovery import Endpoint
+from data.clients.discovery import Endpoint
+from data.contract.behaviour import PLAY_RULES, check
+from data.contract.rule import RuleResult
+from data.contract.server_rules import SERVER_RULES, check_server
+from data.contract.trace_rules import TRACE_RULES
 from data.environment import Environment
 from data.errors import Unreachable
 from data.observation import Action, Alert, Observation, Outcome, Service, Step, Task
-from data.simulator.environment import EmbeddedEnvironment
-from data.simulator.server import Limits, RunningServer, create_app
+from data.simulator.server.serving import Limits, RunningServer, create_app
+from data.simulator.world.environment import EmbeddedEnvironment
 
 LOOK = Action(action_type="escalate")
 

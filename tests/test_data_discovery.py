@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from data import discovery
-from data.discovery import Endpoint, connect, is_healthy, locate
+from data.clients import discovery
+from data.clients.discovery import Endpoint, connect, is_healthy, locate
+from data.clients.http_client import HttpEnvironment
+from data.clients.websocket_client import WebSocketEnvironment
 from data.errors import ProtocolError, SettingsError, Unreachable
-from data.http_client import HttpEnvironment
 from data.observation import Action, Task
-from data.simulator.environment import EmbeddedEnvironment
-from data.simulator.server import RunningServer
-from data.websocket_client import WebSocketEnvironment
+from data.simulator.server.serving import RunningServer
+from data.simulator.world.environment import EmbeddedEnvironment
 
 TASK = Task(difficulty="easy", seed=7, max_ticks=20)
 

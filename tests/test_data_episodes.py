@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from data import jsonl
 from data.episodes import Episode, EpisodeStore, is_remedy, read_episodes, replay
 from data.errors import SchemaError
+from data.files import jsonl
 from data.observation import Action, parse
 
 META = {"task_id": None, "difficulty": "easy", "seed": 3, "max_ticks": 20, "policy": "expert"}

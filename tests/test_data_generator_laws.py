@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from data.incident import Incident, Series
-from data.simulator.assemble import Window
+from data.simulator.active_faults import DRIVES, RunningFault, drives
+from data.simulator.batch.assemble import Window
+from data.simulator.batch.fault_sampling import INJECTED, faults_of
+from data.simulator.batch.generate import run, simulate
+from data.simulator.batch.measurement_profile import Plant, plants
+from data.simulator.batch.metric_naming import DIALECTS, FIREWATCH
+from data.simulator.batch.signals import SPREAD, read, truth
+from data.simulator.batch.variants import with_client_views
 from data.simulator.config import SimulationConfig
-from data.simulator.dialects import DIALECTS, FIREWATCH
-from data.simulator.draws import INJECTED, faults_of
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.generate import run, simulate
 from data.simulator.physics import Fleet, Physics, State
-from data.simulator.plant import Plant, plants
-from data.simulator.running import DRIVES, RunningFault, drives
-from data.simulator.scenario import healthy_fleet
-from data.simulator.signals import SPREAD, read, truth
 from data.simulator.topology import Topology, generate
-from data.simulator.variants import with_client_views
+from data.simulator.world.scenario import healthy_fleet
 
 DIALS = [field.name for field in fields(SimulationConfig) if isinstance(field.default, float)]
 SIGNALS = {(dialect.name, m.name): m.signal for dialect in (*DIALECTS, FIREWATCH) for m in dialect.metrics}

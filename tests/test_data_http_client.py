@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from data.clients.http_client import HttpEnvironment
+from data.clients.websocket_client import WebSocketEnvironment
 from data.errors import (
     ActionRefused,
     CapacityReached,
@@ -24,10 +26,8 @@ from data.errors import (
     TaskRefused,
     Unreachable,
 )
-from data.http_client import HttpEnvironment
 from data.observation import Action, Step, Task
-from data.simulator.server import RunningServer
-from data.websocket_client import WebSocketEnvironment
+from data.simulator.server.serving import RunningServer
 
 TASK = Task(difficulty="easy", seed=7, max_ticks=20)
 OTHER_TASK = Task(difficulty="hard", seed=8, max_ticks=40)

@@ -7,8 +7,8 @@ import pytest
 
 from data.errors import SchemaError
 from data.incident import AlertEvent, Incident, Page
-from data.incidents import parse_incident, read_incidents
 from data.observation import Observation, parse
+from data.sources.own_form import parse_incident, read_incidents
 
 LINE = {
     "incident_id": "shop/1",

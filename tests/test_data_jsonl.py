@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from data import jsonl
 from data.errors import SchemaError
+from data.files import jsonl
 
 
 def test_what_is_appended_is_read(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 
 from data.channels import Channel, Meaning, default_channel_map
 from data.incident import Incident, Series
+from data.simulator.batch.effects import Effect, signal_of
+from data.simulator.batch.healthy import Cut, HealthyWindow, Kind, healthy_windows
+from data.simulator.batch.overlay import overlay
 from data.simulator.config import SimulationConfig
-from data.simulator.effects import Effect, signal_of
-from data.simulator.healthy import Cut, HealthyWindow, Kind, healthy_windows
-from data.simulator.overlay import overlay
 
 GRAPH = {"shop": ["cart", "stock"], "cart": ["db"], "stock": ["db", "stock"], "db": [], "lone": []}
 ALWAYS = SimulationConfig(healthy=0.0, paged=1.0)

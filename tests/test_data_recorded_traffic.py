@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from data.contract_traces import Moment, check_traces
+from data.clients.http_client import HttpEnvironment
+from data.contract.trace_rules import Moment, check_traces
 from data.errors import ActionRefused, EnvironmentFault, EpisodeLost, ProtocolError, TaskRefused
-from data.http_client import HttpEnvironment
 from data.observation import Action, Observation, Step, Task, parse
 
 Exchange = dict[str, Any]

@@ -10,9 +10,9 @@ import pytest
 from agent.cli.collecting import CollectRequest
 from data.channels import read_rules
 from data.errors import SchemaError
-from data.incidents import parse_incident
 from data.labels import read_labels
 from data.observation import Observation, parse
+from data.sources.own_form import parse_incident
 
 BARE: dict[str, Any] = {"incident_id": "a", "call_graph": {"a": ["b"]}}
 

@@ -20,8 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from data.errors import SettingsError
-from data.simulator.environment import World
-from data.simulator.server import Limits, RunningServer, create_app, serve
+from data.simulator.server.serving import Limits, RunningServer, create_app, serve
+from data.simulator.world.environment import World
 
 EASY = {"difficulty": "easy", "seed": 7}
 
@@ -293,7 +293,8 @@ def test_another_process_sends_the_same_bytes_and_stops_on_sigterm(http: httpx.C
         return answers
 
     program = (
-        "from data.simulator.server import serve; serve(port=0, on_ready=lambda url: print(url, flush=True))"
+        "from data.simulator.server.serving import serve\n"
+        "serve(port=0, on_ready=lambda url: print(url, flush=True))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env={"PYTHONHASHSEED": "99"}

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from data.observation import Action
-from data.simulator.scenario import Script, set_up
-from data.simulator.world import Episode
+from data.simulator.world.scenario import Script, set_up
+from data.simulator.world.world import Episode
 
 Services = dict[str, dict[str, Any]]
 ERROR = "http_server_error_rate"

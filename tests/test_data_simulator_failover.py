@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from data.observation import Action
+from data.simulator.active_faults import RunningFault
+from data.simulator.batch.generate import SimulationConfig, run, simulate
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.generate import SimulationConfig, run, simulate
 from data.simulator.load import Load
 from data.simulator.names import stand_ins
 from data.simulator.physics import State
-from data.simulator.running import RunningFault
-from data.simulator.scenario import Script, healthy_fleet, set_up
 from data.simulator.topology import Topology, from_calls, generate
-from data.simulator.world import Episode
+from data.simulator.world.scenario import Script, healthy_fleet, set_up
+from data.simulator.world.world import Episode
 
 MINUTES = 0.5
 

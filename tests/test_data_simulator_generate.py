@@ -6,9 +6,9 @@ import pytest
 from data.channels import default_channel_map
 from data.incident import Incident
 from data.simulator import families
-from data.simulator.dialects import DIALECTS, FIREWATCH
+from data.simulator.batch.generate import SimulationConfig, simulate
+from data.simulator.batch.metric_naming import DIALECTS, FIREWATCH
 from data.simulator.faults import FAMILIES
-from data.simulator.generate import SimulationConfig, simulate
 
 
 @pytest.fixture(scope="module")

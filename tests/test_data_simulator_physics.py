@@ -8,14 +8,14 @@ import pytest
 
 from data.observation import Action
 from data.simulator import catalogue
+from data.simulator.active_faults import RunningFault, drives, hidden_shares
+from data.simulator.batch.generate import run
+from data.simulator.batch.variants import replicate
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.generate import run
 from data.simulator.physics import Fleet, Physics, State
-from data.simulator.running import RunningFault, drives, hidden_shares
-from data.simulator.scenario import healthy_fleet, set_up
 from data.simulator.topology import KINDS, Topology, from_calls, generate, union
-from data.simulator.variants import replicate
-from data.simulator.world import Episode
+from data.simulator.world.scenario import healthy_fleet, set_up
+from data.simulator.world.world import Episode
 
 
 def _chain(length: int = 4, waiting: float = 1.0) -> Topology:

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from data.errors import ActionRefused, EpisodeLost, TaskRefused
-from data.honesty import clean_feedback
+from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS
-from data.simulator.environment import EmbeddedEnvironment, World
-from data.simulator.expert import next_action
 from data.simulator.faults import FAMILIES
-from data.simulator.grade import Accounts, score
-from data.simulator.requests import ACTION_TYPES
-from data.simulator.scenario import Script, set_up
-from data.simulator.world import Episode
+from data.simulator.server.requests import ACTION_TYPES
+from data.simulator.world.environment import EmbeddedEnvironment, World
+from data.simulator.world.expert import next_action
+from data.simulator.world.grade import Accounts, score
+from data.simulator.world.scenario import Script, set_up
+from data.simulator.world.world import Episode
 
 Answer = dict[str, Any]
 

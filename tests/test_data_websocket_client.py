@@ -11,6 +11,8 @@ from starlette.applications import Starlette
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
+from data.clients.http_client import HttpEnvironment
+from data.clients.websocket_client import WebSocketEnvironment
 from data.errors import (
     ActionRefused,
     CapacityReached,
@@ -20,10 +22,8 @@ from data.errors import (
     TaskRefused,
     Unreachable,
 )
-from data.http_client import HttpEnvironment
 from data.observation import Action, Step, Task
-from data.simulator.server import Limits, RunningServer
-from data.websocket_client import WebSocketEnvironment
+from data.simulator.server.serving import Limits, RunningServer
 
 TASK = Task(difficulty="easy", seed=7, max_ticks=20)
 OTHER_TASK = Task(difficulty="hard", seed=8, max_ticks=40)

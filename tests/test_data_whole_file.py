@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from full_disk import room_for
 
-from data.whole_file import write_whole
+from data.files.whole_file import write_whole
 
 
 def test_the_old_file_stays_where_there_is_no_room_for_the_new_one(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from data.clients.wire import Address, one_line, read_json, refusal
 from data.errors import ProtocolError, SettingsError
-from data.wire import Address, one_line, read_json, refusal
 
 
 @pytest.mark.parametrize(

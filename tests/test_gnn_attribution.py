@@ -8,13 +8,13 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import Incident, Series
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.attribution import AttributionConfig, attribute, attribute_first, margin_of
-from gnn.deletion import check_deletion
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.evaluation.metrics import interval
+from gnn.explain.attribution import AttributionConfig, attribute, attribute_first, margin_of
+from gnn.explain.deletion import check_deletion
+from gnn.explain.evidence_items import pieces_of, without
 from gnn.graph_ranker import GraphRanker, load_ranker
-from gnn.metrics import interval
-from gnn.pieces import pieces_of, without
-from gnn.rankers import shipped
+from gnn.registry import shipped
 
 MAP = default_channel_map()
 QUICK = AttributionConfig(orders=4)

@@ -14,7 +14,7 @@ from gnn.baselines.pagerank import PageRankRanker
 from gnn.baselines.random import RandomRanker
 from gnn.baselines.traversal import TraversalRanker
 from gnn.baselines.zscore import ZScoreRanker
-from gnn.rankers import make_ranker
+from gnn.registry import make_ranker
 
 ALL = [
     HeuristicRanker(),

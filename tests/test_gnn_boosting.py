@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gnn.boosting import Ints, boost
-from gnn.forest import grow
-from gnn.specialist import Floats, log_softmax
+from gnn.per_system.boosting import Ints, boost
+from gnn.per_system.forest import grow
+from gnn.per_system.system_ensemble import Floats, log_softmax
 
 
 def crowd(sizes: Sequence[int]) -> tuple[Ints, Floats, Floats]:

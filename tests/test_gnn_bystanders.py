@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.bystanders import bystanders, rejoined
-from gnn.features import MODES, featurize
-from gnn.rankers import make_ranker
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.features.featurize import MODES, featurize
+from gnn.features.isolated_services import bystanders, rejoined
+from gnn.registry import make_ranker
 
 ADDED = "added"
 

@@ -9,14 +9,14 @@ import torch
 from full_disk import room_for
 
 from data.incident import Incident
-from data.simulator.generate import simulate
+from data.simulator.batch.generate import simulate
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, CheckpointError, card_for, read_card, save
 from gnn.graph_ranker import load_ranker
-from gnn.habits import FILE as HABITS
-from gnn.habits import Habits
-from gnn.model import ModelConfig, RootCauseNet
-from gnn.specialist import Specialist
-from gnn.trees import FILE as TREES
+from gnn.network.model import ModelConfig, RootCauseNet
+from gnn.per_system.alert_frequencies import FILE as HABITS
+from gnn.per_system.alert_frequencies import Habits
+from gnn.per_system.system_ensemble import Specialist
+from gnn.per_system.trees import FILE as TREES
 
 CONFIG = ModelConfig(hidden=8, layers=1)
 CASE: Incident = next(iter(simulate(1, seed=5)))

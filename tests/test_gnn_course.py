@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.batch import Example, collate, drop_channels, examples_of
+from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.checkpoint import load
-from gnn.course import COURSE_CHANNELS, COURSE_ROWS, POINTS, shortened
-from gnn.features import MODES, SERVICE_FEATURES, featurize
-from gnn.fit import fit
+from gnn.features.featurize import MODES, SERVICE_FEATURES, featurize
+from gnn.features.time_profile import COURSE_CHANNELS, COURSE_ROWS, POINTS, shortened
 from gnn.graph_ranker import load_ranker, untrained_ranker
-from gnn.job import FitJob
-from gnn.model import ModelConfig, RootCauseNet
-from gnn.resume import fingerprint
-from gnn.train import TrainConfig, score_examples
+from gnn.network.batch import Example, collate, drop_channels, examples_of
+from gnn.network.model import ModelConfig, RootCauseNet
+from gnn.training.pipeline import fit
+from gnn.training.resume import fingerprint
+from gnn.training.train import TrainConfig, score_examples
+from gnn.training.training_job import FitJob
 
 ROOT = Path(__file__).parents[1]
 ROW = {str(name): row for row, name in enumerate(COURSE_ROWS)}

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from data.incident import Incident
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.batch import Example, collate, examples_of
-from gnn.distil import taught
-from gnn.fit import fit
-from gnn.job import FitJob, TrainingError
-from gnn.losses import listwise_loss
-from gnn.model import ModelConfig, RootCauseNet
-from gnn.train import TrainConfig, score_examples, train
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.network.batch import Example, collate, examples_of
+from gnn.network.model import ModelConfig, RootCauseNet
+from gnn.training.distil import taught
+from gnn.training.losses import listwise_loss
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig, score_examples, train
+from gnn.training.training_job import FitJob, TrainingError
 
 SMALL = SimulationConfig(most_services=8)
 TINY = ModelConfig(hidden=16, layers=1)

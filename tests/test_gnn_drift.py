@@ -7,11 +7,11 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
-from gnn.deviation import CHANNEL_INDEX, stack
-from gnn.drift import page_course, paged_channels, quiet_points, renewed
-from gnn.evidence import explain
-from gnn.features import SERVICE_FEATURES, featurize
-from gnn.rankers import make_ranker
+from gnn.explain.sentences import explain
+from gnn.features.deviation import CHANNEL_INDEX, stack
+from gnn.features.drift import page_course, paged_channels, quiet_points, renewed
+from gnn.features.featurize import SERVICE_FEATURES, featurize
+from gnn.registry import make_ranker
 
 CALM = [0.9, 1.0, 1.1] * 5
 PAGE = Page("web", "latency")

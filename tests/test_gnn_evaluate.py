@@ -12,7 +12,7 @@ from data.incident import Incident
 from data.observation import parse
 from gnn.baselines.heuristic import HeuristicRanker
 from gnn.baselines.random import RandomRanker
-from gnn.evaluate import (
+from gnn.evaluation.evaluate import (
     episode_cases,
     episode_sources,
     evaluate,

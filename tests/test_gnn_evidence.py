@@ -6,8 +6,8 @@ import pytest
 from data.channels import Channel, default_channel_map
 from data.incident import Incident, Series
 from data.observation import Observation, parse
-from gnn.evidence import explain
-from gnn.pieces import Piece
+from gnn.explain.evidence_items import Piece
+from gnn.explain.sentences import explain
 
 NAN = float("nan")
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]

@@ -5,8 +5,8 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
-from gnn.evidence import explain
-from gnn.pieces import Piece
+from gnn.explain.evidence_items import Piece
+from gnn.explain.sentences import explain
 
 USUAL = [0.02, 0.021, 0.019, 0.022, 0.018]
 GRAPH = {"web": ("db",), "api": ("db",)}

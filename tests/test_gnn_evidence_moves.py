@@ -7,8 +7,8 @@ import pytest
 
 from data.channels import Channel, default_channel_map
 from data.incident import Incident, Series
-from gnn.evidence import explain
-from gnn.pieces import Piece
+from gnn.explain.evidence_items import Piece
+from gnn.explain.sentences import explain
 
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
 IDLE = [0.0] * 6

@@ -5,7 +5,7 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import Incident, Series
-from gnn.evidence import explain
+from gnn.explain.sentences import explain
 
 
 def crowd(peers: int) -> Incident:

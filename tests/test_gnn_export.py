@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 import torch
 
-from gnn.course import COURSE_ROWS, POINTS
-from gnn.export import COURSE, OUTPUTS, export_onnx
-from gnn.features import CALL_FEATURES, MODES, SERVICE_FEATURES
-from gnn.model import ModelConfig, RootCauseNet
+from gnn.features.featurize import CALL_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features.time_profile import COURSE_ROWS, POINTS
+from gnn.network.export import COURSE, OUTPUTS, export_onnx
+from gnn.network.model import ModelConfig, RootCauseNet
 
 SHAPES = (
     *(ModelConfig(convolution=c) for c in ("edge", "sage", "gatv2", "none", "degree")),

@@ -5,11 +5,11 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.deviation import stack
-from gnn.features import MODES, SERVICE_FEATURES, Graph, featurize
-from gnn.rankers import make_ranker
-from gnn.topology import calls_of
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.features.deviation import stack
+from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.features.topology import calls_of
+from gnn.registry import make_ranker
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
 

@@ -11,14 +11,22 @@ import pytest
 
 from data.incident import AlertEvent, Incident, Series
 from gnn.checkpoint import read_card
-from gnn.features import featurize
-from gnn.fit import fit
+from gnn.features.featurize import featurize
 from gnn.graph_ranker import load_ranker
-from gnn.habits import FILE, MEAN, Habits, HabitsError, load_habits, raised_in, save_habits
-from gnn.job import FitJob, TrainingError
-from gnn.model import ModelConfig
-from gnn.specialist import UNLABELLED, Specialist, log_softmax
-from gnn.train import TrainConfig
+from gnn.network.model import ModelConfig
+from gnn.per_system.alert_frequencies import (
+    FILE,
+    MEAN,
+    Habits,
+    HabitsError,
+    load_habits,
+    raised_in,
+    save_habits,
+)
+from gnn.per_system.system_ensemble import UNLABELLED, Specialist, log_softmax
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob, TrainingError
 
 SERVICES = ("front", "cart", "stock", "mail")
 CALLS = {"front": ("cart", "mail"), "cart": ("stock",)}

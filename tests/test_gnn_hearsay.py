@@ -4,8 +4,8 @@ import numpy as np
 
 from data.channels import default_channel_map
 from data.incident import Incident, Series
-from gnn.hearsay import heard
-from gnn.rankers import make_ranker
+from gnn.features.caller_telemetry import heard
+from gnn.registry import make_ranker
 
 GRAPH = {"web": ["api"], "api": ["db", "cache"], "db": [], "cache": []}
 SERVICES = ("web", "api", "db", "cache")

@@ -11,7 +11,7 @@ import numpy as np
 from data.incident import AlertEvent, Incident, Series
 from data.observation import Observation, parse
 from gnn.baselines.heuristic import HeuristicRanker
-from gnn.reachability import transitive_caller_counts
+from gnn.baselines.reachability import transitive_caller_counts
 
 
 def test_every_golden_ranking_is_reproduced(shared):

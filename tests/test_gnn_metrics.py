@@ -7,7 +7,7 @@ import random
 import pytest
 from scipy import stats
 
-from gnn.metrics import (
+from gnn.evaluation.metrics import (
     abstention,
     expected_calibration_error,
     interval,

@@ -12,17 +12,17 @@ import torch
 from data.episodes import Episode, Labels
 from data.incident import Incident, Series
 from data.observation import Action, Observation, Service, Task
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.batch import Example, collate, drop_channels, examples_of
-from gnn.calibration import fit_temperatures
+from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
-from gnn.features import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
-from gnn.fit import fit
+from gnn.features.featurize import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
 from gnn.graph_ranker import load_ranker
-from gnn.job import FitJob, TrainingError, is_dev, windows_of
-from gnn.losses import listwise_loss, log_softmax_per_graph
-from gnn.model import Convolution, ModelConfig, RootCauseNet
-from gnn.train import TrainConfig, rate, score_examples, train
+from gnn.network.batch import Example, collate, drop_channels, examples_of
+from gnn.network.model import Convolution, ModelConfig, RootCauseNet
+from gnn.training.calibration import fit_temperatures
+from gnn.training.losses import listwise_loss, log_softmax_per_graph
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig, rate, score_examples, train
+from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
 
 CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "gatv2", "none", "degree")
 SMALL = SimulationConfig(most_services=8)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from data.incident import Incident
-from gnn.batch import Example
-from gnn.features import featurize
-from gnn.own_system import choose_pool
-from gnn.specialist import Floats, Opinions, Pool, log_softmax, pooled
+from gnn.features.featurize import featurize
+from gnn.network.batch import Example
+from gnn.per_system.system_ensemble import Floats, Opinions, Pool, log_softmax, pooled
+from gnn.training.cross_fitting import choose_pool
 
 
 def cases(count: int) -> list[Example]:

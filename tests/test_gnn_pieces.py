@@ -5,9 +5,9 @@ import pytest
 
 from data.channels import Channel, default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.features import featurize
-from gnn.pieces import Piece, pieces_of, without
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.explain.evidence_items import Piece, pieces_of, without
+from gnn.features.featurize import featurize
 
 MAP = default_channel_map()
 POINT = Series(np.array([2.0]), np.ones(5))

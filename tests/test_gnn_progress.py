@@ -7,14 +7,14 @@ import pytest
 from post_mortems import post_mortems
 
 from data.incident import Incident
-from data.incidents import parse_incident
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.fit import fit
-from gnn.job import FitJob
-from gnn.model import ModelConfig
-from gnn.progress import Meter, Stage, Steps, unheard
-from gnn.train import Epoch, TrainConfig
-from gnn.workers import ALONE, Workers
+from data.simulator.batch.generate import SimulationConfig, simulate
+from data.sources.own_form import parse_incident
+from gnn.network.model import ModelConfig
+from gnn.training.pipeline import fit
+from gnn.training.progress import Meter, Stage, Steps, unheard
+from gnn.training.train import Epoch, TrainConfig
+from gnn.training.training_job import FitJob
+from gnn.training.workers import ALONE, Workers
 
 CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
 

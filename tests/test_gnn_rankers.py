@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.generate import simulate
+from data.simulator.batch.generate import simulate
 from gnn.ranker import Ranker
-from gnn.rankers import make_ranker
+from gnn.registry import make_ranker
 
 CONTROLS = ("mlp", "untrained")
 

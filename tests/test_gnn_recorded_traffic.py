@@ -7,7 +7,7 @@ import pytest
 
 from data.episodes import read_episodes
 from data.incident import Incident
-from gnn.rankers import make_ranker
+from gnn.registry import make_ranker
 
 
 @pytest.mark.parametrize(("observation", "least"), [(0, 0.97), (1, 0.99)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gnn.robust import among_peers, nanmedian, or_zero
+from gnn.features.nan_statistics import among_peers, nanmedian, or_zero
 
 _NUMBERS = st.floats(-1e6, 1e6) | st.just(np.nan)
 

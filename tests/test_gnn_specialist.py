@@ -12,26 +12,26 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from data.incident import AlertEvent, Incident, Series
-from gnn.batch import examples_of
 from gnn.checkpoint import read_card
-from gnn.features import featurize
-from gnn.fit import fit
+from gnn.features.featurize import featurize
 from gnn.graph_ranker import load_ranker
-from gnn.habits import FILE as HABITS
-from gnn.habits import Habits
-from gnn.job import FitJob
-from gnn.model import ModelConfig
-from gnn.own_system import Labels
-from gnn.specialist import (
+from gnn.network.batch import examples_of
+from gnn.network.model import ModelConfig
+from gnn.per_system.alert_frequencies import FILE as HABITS
+from gnn.per_system.alert_frequencies import Habits
+from gnn.per_system.system_ensemble import (
     Pool,
     Specialist,
     load_specialist,
     log_softmax,
     save_specialist,
 )
-from gnn.train import TrainConfig
-from gnn.trees import FILE, Trees, TreesError, grow_trees, load_trees, save_trees
-from gnn.vocabulary import Vocabulary
+from gnn.per_system.trees import FILE, Trees, TreesError, grow_trees, load_trees, save_trees
+from gnn.per_system.vocabulary import Vocabulary
+from gnn.training.cross_fitting import Labels
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob
 
 SERVICES = tuple("abcdef")
 CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")

@@ -9,15 +9,15 @@ import torch
 
 from data.errors import SettingsError
 from data.incident import Incident
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.adapt import adapt
-from gnn.batch import Batch, Example, collate, examples_of
-from gnn.job import is_dev
-from gnn.losses import Counts, counts_of, total_loss
-from gnn.model import ModelConfig, RootCauseNet
-from gnn.resume import ResumeError
-from gnn.train import Epoch, TrainConfig, rate, train
-from gnn.workers import Workers, device_name, pick_device, pick_precision
+from data.simulator.batch.generate import SimulationConfig, simulate
+from gnn.network.batch import Batch, Example, collate, examples_of
+from gnn.network.model import ModelConfig, RootCauseNet
+from gnn.training.finetuning import adapt
+from gnn.training.losses import Counts, counts_of, total_loss
+from gnn.training.resume import ResumeError
+from gnn.training.train import Epoch, TrainConfig, rate, train
+from gnn.training.training_job import is_dev
+from gnn.training.workers import Workers, device_name, pick_device, pick_precision
 
 # Dropout on: what is random must come back, too.
 SHAPE = ModelConfig(convolution="sage", hidden=16, layers=1, dropout=0.2)

@@ -7,10 +7,10 @@ import pytest
 
 from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident
-from gnn.evidence import explain
-from gnn.features import GRAPH_FEATURES, SERVICE_FEATURES, featurize
-from gnn.topology import Calls, calls_of
-from gnn.twins import Twins, twins
+from gnn.explain.sentences import explain
+from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES, featurize
+from gnn.features.replicas import Twins, twins
+from gnn.features.topology import Calls, calls_of
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
 # Two replicas of everything; every instance calls every instance below.

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from bench_machine import machine
 
-from agent.provenance import git_revision
-from data.incidents import read_incidents
-from gnn.evaluate import evaluate, incident_source
-from gnn.fit import fit
+from agent.records.provenance import git_revision
+from data.sources.own_form import read_incidents
+from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
-from gnn.job import FitJob
-from gnn.model import ModelConfig
-from gnn.train import TrainConfig
+from gnn.network.model import ModelConfig
+from gnn.training.pipeline import fit
+from gnn.training.train import TrainConfig
+from gnn.training.training_job import FitJob
 
 SEEDS = (1, 2, 3)
 SHOWN = ("ac@1", "ac@3")

@@ -18,15 +18,15 @@ from typing import Any, Literal
 import numpy as np
 from bench_machine import machine
 
-from agent.provenance import git_revision
-from data.incidents import read_incidents
-from data.simulator.generate import SimulationConfig, simulate
-from gnn.batch import Example, examples_of
-from gnn.features import GRAPH_FEATURES, SERVICE_FEATURES
-from gnn.metrics import CaseScore, score
-from gnn.model import Convolution, ModelConfig, Temporal
+from agent.records.provenance import git_revision
+from data.simulator.batch.generate import SimulationConfig, simulate
+from data.sources.own_form import read_incidents
+from gnn.evaluation.metrics import CaseScore, score
+from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
+from gnn.network.batch import Example, examples_of
+from gnn.network.model import Convolution, ModelConfig, Temporal
 from gnn.ranker import Candidate, Ranking
-from gnn.train import TrainConfig, score_examples, train
+from gnn.training.train import TrainConfig, score_examples, train
 
 SEEDS = (1, 2, 3)
 WORLDS, EPOCHS = 4000, 5

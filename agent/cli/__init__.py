@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from agent.wording import printable
+from agent.terminal_text import printable
 
 # What validates options speaks to programmers.
 _WORDS = (

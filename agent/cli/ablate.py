@@ -76,7 +76,7 @@ def ablate(
 
     [dim]Example:[/dim] firewatch ablate --ranker gnn,heuristic,none --policy rules --out ablation
     """
-    from agent.ablation_plan import Ablation
+    from agent.benchmark.plan import Ablation
     from agent.cli.ablating import ablate_and_compare
     from agent.cli.environ import settings_from_environment
     from agent.cli.playing import new_folder

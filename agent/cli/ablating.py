@@ -7,15 +7,15 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from agent.ablate import ablate
-from agent.ablation_guard import Finding, check, read_condition
-from agent.ablation_plan import RESULT, Ablation, AblationFolder, write_result
+from agent.benchmark.ablate import ablate
+from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
+from agent.benchmark.regression_guard import Finding, check, read_condition
+from agent.benchmark.tables import Table, in_words, tables
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
-from agent.json_file import read_object
 from agent.settings import Settings
-from agent.tables import Table, in_words, tables
-from data.discovery import locate
+from data.clients.discovery import locate
 from data.errors import SchemaError, SettingsError
+from data.files.json_file import read_object
 
 _SHOWN = ("ranking", "episodes", "hints")
 

@@ -3,9 +3,9 @@
 import asyncio
 import sys
 
-from agent.decision import Situation
-from agent.guard import Approve
-from agent.wording import printable
+from agent.policies.decision import Situation
+from agent.policies.guard import Approve
+from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.observation import Action
 

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.cli.console import is_stdout, note, write_json
-from data.contract import check
-from data.contract_rule import RuleResult
-from data.contract_server import check_server
-from data.discovery import locate
-from data.wire import Address
+from data.clients.discovery import locate
+from data.clients.wire import Address
+from data.contract.behaviour import check
+from data.contract.rule import RuleResult
+from data.contract.server_rules import check_server
 
 
 async def check_environment(env: str | None, transport: str, json: Path | None, quiet: bool) -> int:

@@ -36,7 +36,7 @@ def collect(
     from agent.cli.interrupt import run_interruptible
     from agent.cli.playing import new_folder
     from agent.cli.tasks import chosen_tasks
-    from agent.trajectory import RunConfig
+    from agent.records.trajectory import RunConfig
 
     settings = settings_from_environment()
     config = RunConfig(

@@ -11,16 +11,16 @@ from agent.cli.console import note
 from agent.cli.parts import assemble
 from agent.cli.playing import check_same, where_it_was
 from agent.cli.progress import Progress
-from agent.collecting import Collector
-from agent.json_file import read_object
-from agent.run import play_tasks
+from agent.play.collecting import Collector
+from agent.play.run import play_tasks
+from agent.records.trajectory import RunConfig
 from agent.settings import Settings
-from agent.trajectory import RunConfig
 from data.episodes import EpisodeStore
 from data.errors import SettingsError
+from data.files.json_file import read_object
+from data.files.whole_file import write_whole
 from data.labels import read_labels
 from data.observation import parse
-from data.whole_file import write_whole
 
 STORE = "episodes.jsonl"
 REQUEST = "collect.json"

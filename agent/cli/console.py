@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.wording import printable
-from data.whole_file import named, write_whole
+from agent.terminal_text import printable
+from data.files.whole_file import named, write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,10 +1,10 @@
 """Asks the model for a short diagnosis: what `rank --explain` does."""
 
 from agent.cli.environ import settings_from_environment
-from agent.decision import Message
-from agent.llm import ChatModel, LlmSettings, ModelFault
+from agent.llm.client import ChatModel, LlmSettings, ModelFault
+from agent.llm.sanitize import clean, fenced
+from agent.policies.decision import Message
 from agent.settings import Settings
-from agent.untrusted import clean, fenced
 from data.errors import SettingsError
 
 _LINE_LENGTH = 300

@@ -31,7 +31,7 @@ def export(
     [dim]Example:[/dim] firewatch export runs/monday --format chat --min-score 0.8 --out chat.jsonl
     """
     from agent.cli.console import note, write_json
-    from agent.export import chat_examples, write_examples
+    from agent.records.export import chat_examples, write_examples
 
     number = write_examples(out, (example for run in runs for example in chat_examples(run, min_score)))
     note(f"{out}: {number} examples", quiet)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from agent.cli.console import note
-from agent.wording import printable
+from agent.terminal_text import printable
 from data.channels import ChannelMap
 from data.incident import Incident
 from data.observation import Observation

@@ -4,21 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.assembly import make_model
 from agent.cli.approval import ask_on_terminal
 from agent.cli.console import note
-from agent.decision import Policy
-from agent.guard import Guard, GuardSettings
-from agent.llm import ChatModel
-from agent.policy import make_policy
+from agent.llm.client import ChatModel
+from agent.play.assembly import make_model
+from agent.policies.decision import Policy
+from agent.policies.guard import Guard, GuardSettings
+from agent.policies.registry import make_policy
+from agent.records.trajectory import RunConfig
 from agent.settings import Settings
-from agent.trajectory import RunConfig
-from data.discovery import Endpoint, locate
+from data.clients.discovery import Endpoint, locate
 from data.errors import SettingsError
 from data.observation import Task
 from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranker
-from gnn.rankers import make_ranker
+from gnn.registry import make_ranker
 
 NO_MODEL = "No model is set up (HF_TOKEN, OPENAI_API_KEY or a local API_BASE_URL): the rules decide."
 

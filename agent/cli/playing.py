@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, note, write_json
 from agent.cli.parts import assemble
 from agent.cli.progress import Progress
 from agent.cli.watch import Watch, paced
-from agent.evaluator_output import EvaluatorOutput
-from agent.postmortem import PostMortems
-from agent.provenance import folder_hash, git_revision, versions
-from agent.run import play_tasks
+from agent.play.assembly import weights_folder
+from agent.play.evaluator_output import EvaluatorOutput
+from agent.play.run import play_tasks
+from agent.records.postmortem import PostMortems
+from agent.records.provenance import folder_hash, git_revision, versions
+from agent.records.trajectory import RunConfig, RunFolder
 from agent.settings import Settings
-from agent.trajectory import RunConfig, RunFolder
-from data.discovery import Endpoint
+from data.clients.discovery import Endpoint
 from data.errors import SettingsError
 
 # Which part of the configuration each option decides; these must not change when a run goes on.

@@ -10,10 +10,10 @@ from rich.file_proxy import FileProxy
 from rich.live import Live
 
 from agent.cli.console import text_table, wide_console
-from agent.episode import EpisodeResult, StepRecord
-from agent.summary import HEADINGS, headline, outcome, summary_row
-from agent.trajectory import episode_record
-from agent.wording import printable
+from agent.play.episode import EpisodeResult, StepRecord
+from agent.records.summary import HEADINGS, headline, outcome, summary_row
+from agent.records.trajectory import episode_record
+from agent.terminal_text import printable
 from data.observation import Task
 
 _SHOWN = 20  # rows of a live table: those of the latest tasks

@@ -39,15 +39,15 @@ def rank(
 
     [dim]Example:[/dim] firewatch rank observation.json --top 3
     """
-    from agent.attributing import attributed, attribution_record
-    from agent.case import read_case
     from agent.cli.console import is_stdout, note, write_json
     from agent.cli.naming import tell_unmapped, unmapped_in
     from agent.cli.sources import bytes_of
-    from agent.diagnosis import NOT_ATTRIBUTED, diagnosis
-    from agent.trajectory import ranking_record
+    from agent.records.trajectory import ranking_record
+    from agent.report.attribution import attributed, attribution_record
+    from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
+    from data.sources.one_case import read_case
     from gnn.checkpoint import channel_map_for
-    from gnn.rankers import make_ranker
+    from gnn.registry import make_ranker
 
     where = "stdin" if str(case) == "-" else str(case)
     incident, of = read_case(bytes_of(case), where, chosen)

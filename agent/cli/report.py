@@ -47,9 +47,10 @@ def report(
     [dim]Example:[/dim] firewatch report runs/monday --against runs/tuesday --out changes.html
     """
     from agent.cli.console import note, write_json
-    from agent.report import make_report, render_html, render_markdown
-    from agent.report.build import beside
-    from data.whole_file import write_whole
+    from agent.report.build import beside, make_report
+    from agent.report.html import render_html
+    from agent.report.markdown import render_markdown
+    from data.files.whole_file import write_whole
 
     made = make_report(result, against)
     page = render_html(made) if form is Form.HTML else render_markdown(made)

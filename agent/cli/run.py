@@ -56,7 +56,7 @@ def run(
     from agent.cli.interrupt import run_interruptible
     from agent.cli.playing import check_same, play
     from agent.cli.tasks import chosen_tasks
-    from agent.trajectory import RunConfig, RunFolder, Spending
+    from agent.records.trajectory import RunConfig, RunFolder, Spending
 
     settings = settings_from_environment()
     config = RunConfig(

@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.progress import Progress
 
-from agent.assembly import weights_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import simulated, tell_unused
-from agent.provenance import git_revision
-from agent.wording import printable
+from agent.play.assembly import weights_folder
+from agent.records.provenance import git_revision
+from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
 from gnn.checkpoint import channel_map_for
-from gnn.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
-from gnn.rankers import make_ranker
+from gnn.evaluation.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
+from gnn.registry import make_ranker
 
 _TICKS = ("0", "1", "3")
 _HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")

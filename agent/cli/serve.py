@@ -23,8 +23,8 @@ def serve(
     [dim]Example:[/dim] firewatch serve --port 8000
     """
     from agent.cli.console import note, write_json
-    from data.simulator.server import Limits
-    from data.simulator.server import serve as serve_embedded
+    from data.simulator.server.serving import Limits
+    from data.simulator.server.serving import serve as serve_embedded
 
     def ready(url: str) -> None:
         note(f"Listening on {url} (WebSocket at /ws); Ctrl+C stops.", quiet)

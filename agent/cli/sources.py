@@ -13,13 +13,13 @@ from agent.cli.console import note
 from data.channels import ChannelMap
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
+from data.files.jsonl import is_packed
 from data.incident import Incident
-from data.incidents import read_incidents
-from data.jsonl import is_packed
 from data.labels import KnownRoots, apply_labels, label_incidents
+from data.sources.own_form import read_incidents
 
 if TYPE_CHECKING:
-    from data.simulator.healthy import HealthyWindow
+    from data.simulator.batch.healthy import HealthyWindow
 
 
 def episodes_of(paths: Sequence[Path] | None, known: KnownRoots) -> tuple[Episode, ...]:
@@ -48,7 +48,7 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     """Freshly simulated incidents."""
     if not number:
         return ()
-    from data.simulator.generate import simulate
+    from data.simulator.batch.generate import simulate
 
     return simulate(number, seed)
 
@@ -61,7 +61,7 @@ def healthy_of(
     Raises:
         SettingsError: there is no healthy series in them that the rules know.
     """
-    from data.simulator.healthy import healthy_windows
+    from data.simulator.batch.healthy import healthy_windows
 
     windows = healthy_windows(incidents, rules)
     if not windows:

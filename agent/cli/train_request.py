@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import SettingsError
-from gnn.adapt import ADAPTING
-from gnn.model import HEADS, Convolution, ModelConfig, Temporal
-from gnn.rehearsal import REHEARSING
-from gnn.train import TrainConfig
-from gnn.workers import Precision
+from gnn.network.model import HEADS, Convolution, ModelConfig, Temporal
+from gnn.training.finetuning import ADAPTING
+from gnn.training.simulated_finetuning import REHEARSING
+from gnn.training.train import TrainConfig
+from gnn.training.workers import Precision
 
 # What says how to train, and is of no use where only habits are counted.
 _TRAINS = (

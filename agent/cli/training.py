@@ -13,18 +13,18 @@ from agent.cli.playing import new_folder
 from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated, tell_unused
 from agent.cli.train_request import TrainRequest, as_typed, refuse_contradictions
 from agent.cli.training_progress import TensorBoard, TrainingProgress, spent
-from agent.past import told_apart
-from agent.provenance import git_revision
+from agent.records.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
+from data.files.whole_file import write_whole
 from data.incident import Incident
 from data.labels import read_labels
-from data.whole_file import write_whole
 from gnn.checkpoint import CARD, Card, channel_map_for, read_card
-from gnn.fit import fit
-from gnn.job import FitJob
-from gnn.rehearsal import WORLDS, worlds_of
-from gnn.train import Epoch
-from gnn.workers import Workers, pick_device, pick_precision, workers
+from gnn.training.pipeline import fit
+from gnn.training.simulated_finetuning import WORLDS, worlds_of
+from gnn.training.split_history import told_apart
+from gnn.training.train import Epoch
+from gnn.training.training_job import FitJob
+from gnn.training.workers import Workers, pick_device, pick_precision, workers
 
 REQUEST, STATE = "training.json", "training.safetensors"
 # What may differ when a training goes on: it decides where and how it runs, not what comes out.

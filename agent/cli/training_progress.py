@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from agent.cli.console import note, wide_console
 from data.errors import SettingsError
 from gnn.checkpoint import Card
-from gnn.progress import Stage
-from gnn.train import Epoch
+from gnn.training.progress import Stage
+from gnn.training.train import Epoch
 
 _A_NOTE = 1000  # steps of a stage that nobody knows the end of
 _NOTES = 5  # of a stage whose end is known

@@ -9,9 +9,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from agent.cli.progress import Progress
-from agent.decision import Decision, Policy, Situation
-from agent.episode import StepRecord
-from agent.wording import printable
+from agent.play.episode import StepRecord
+from agent.policies.decision import Decision, Policy, Situation
+from agent.terminal_text import printable
 from data.observation import Observation, Service, Task
 from gnn.ranker import Candidate
 

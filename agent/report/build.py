@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from agent.ablation_plan import RESULT
-from agent.json_file import read_object
+from agent.benchmark.plan import RESULT
 from agent.report.ablation_report import ablation_report
 from agent.report.document import Report
 from agent.report.episodes_report import episodes_report
@@ -13,7 +12,8 @@ from agent.report.run_report import PlayedRun, read_run, run_report
 from agent.report.two_runs import two_runs_report
 from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
-from data.jsonl import SUFFIXES
+from data.files.json_file import read_object
+from data.files.jsonl import SUFFIXES
 from data.observation import parse
 
 Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...]

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.records.summary import outcome
 from agent.report.document import Replay, count
 from agent.report.layout import BOX, calls_among, layered
 from agent.report.results import ActionLine, RankingLine, StepLine
-from agent.summary import outcome
 from data.episodes import Episode
 from data.observation import Observation, Service
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.records.summary import headline, outcome
+from agent.records.trajectory import RunFolder, read_config
 from agent.report import charts
 from agent.report.document import Cell, Chart, Replay, Report, Section, Table, count, number, text
 from agent.report.replay import replay_of_run
 from agent.report.results import StepLine
-from agent.summary import headline, outcome
-from agent.trajectory import RunFolder, read_config
-from data import jsonl
+from data.files import jsonl
 from data.observation import DIFFICULTIES, parse
 
 Record = Mapping[str, Any]

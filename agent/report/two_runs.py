@@ -6,12 +6,12 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from agent.benchmark.statistics import compare, corrected, topology_of
 from agent.report import charts
 from agent.report.comparisons import comparison_section, in_words
 from agent.report.document import Chart, Report, Section, Table, count, number, text
 from agent.report.results import ComparisonResult, StepLine
 from agent.report.run_report import Key, PlayedRun, Record, key_of, replay_key, replays
-from agent.statistics import compare, corrected, topology_of
 from data.observation import parse
 
 Steps = Mapping[Key, Sequence[StepLine]]

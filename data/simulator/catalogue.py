@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from data.errors import SchemaError, SettingsError
-from data.json_text import read_json
+from data.files.json_text import read_json
+from data.files.refusal import schema_error
 from data.observation import DIFFICULTIES, Difficulty, Task
-from data.refusal import schema_error
 from data.simulator.config import CONFIGS
-from data.simulator.scenario import Script
+from data.simulator.world.scenario import Script
 
 
 class Scenario(BaseModel):

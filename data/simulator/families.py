@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.simulator.active_faults import RunningFault
+from data.simulator.batch.generate import run
 from data.simulator.failover import CONVINCED_MINUTES, FAILS_CHECKS
 from data.simulator.faults import FAMILIES, Drive
-from data.simulator.generate import run
 from data.simulator.physics import MISSES, PROBES, TOLERANCE, TRIPS
-from data.simulator.running import RunningFault
-from data.simulator.scenario import healthy_fleet
 from data.simulator.topology import BREAKERS, CACHED, FAILOVER, OUTBOX, from_calls
+from data.simulator.world.scenario import healthy_fleet
 
 if TYPE_CHECKING:
     import altair

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident, Series
-from gnn.robust import MAD_TO_SIGMA
+from gnn.features.nan_statistics import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import numpy as np
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Series
 from data.observation import Observation, Service
+from gnn.baselines.reachability import transitive_caller_counts
 from gnn.ranker import Candidate, Ranking
-from gnn.reachability import transitive_caller_counts
 
 LISTED = 5  # suspects in a ranking, at most
 

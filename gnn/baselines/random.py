@@ -1,6 +1,6 @@
 """The level that every ranker must beat: an order drawn at random, always the same for the same incident.
 
-Its source is arithmetic: `gnn.metrics` states chance beside every figure, and the two agree.
+Its source is arithmetic: `gnn.evaluation.metrics` states chance beside every figure, and the two agree.
 """
 
 import random

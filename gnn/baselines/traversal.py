@@ -15,7 +15,7 @@ from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, center_and_mad, known, point_deviations
 from gnn.baselines.order import ranked
-from gnn.drift import paged_channels
+from gnn.features.drift import paged_channels
 from gnn.ranker import Ranking
 
 Floats = npt.NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""Compares rankers and policies on the same tasks, in pairs."""

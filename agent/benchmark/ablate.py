@@ -1,0 +1,255 @@
+"""Plays the arms of an ablation and ranks its sources, in several processes; what is done already stays."""
+
+import hashlib
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.benchmark.figures import figures
+from agent.benchmark.hint_use import Key
+from agent.benchmark.plan import WATCHED, WRONG, AblationFolder, Arm, Played
+from agent.benchmark.source_names import brief_names
+from agent.benchmark.worker import (
+    EPISODES,
+    INCIDENTS,
+    SIMULATED,
+    TASKS,
+    Asked,
+    Workplace,
+    arm_folder,
+    play_arm,
+    rank_source,
+    ranker_of,
+    watch,
+)
+from agent.benchmark.wrong_hints import astray
+from agent.play.assembly import make_model
+from agent.policies.registry import make_policy
+from agent.records.provenance import files_hash
+from agent.records.trajectory import RunFolder, read_config
+from agent.settings import Settings
+from data.clients.discovery import Endpoint
+from data.episodes import Episode, EpisodeStore
+from data.errors import SettingsError
+from data.files.jsonl import files
+from data.labels import read_labels
+from data.observation import Task
+
+Progress = Callable[[int, int], None]
+
+
+class Job(NamedTuple):
+    """One thing for a worker to do, and where its result goes."""
+
+    run: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keep: Callable[[Any], None]
+
+
+def ablate(
+    folder: AblationFolder,
+    endpoint: Endpoint,
+    settings: Settings,
+    jobs: int = 1,
+    concurrency: int = 1,
+    on_progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Plays and ranks what `folder` does not hold yet and returns the result of it all.
+
+    Args:
+        folder: where results are kept one by one.
+        endpoint: where tasks are played.
+        settings: where the model is.
+        jobs: processes.
+        concurrency: tasks that a process plays at once.
+        on_progress: hears how many jobs are done, of how many.
+
+    Raises:
+        FirewatchError: a part that cannot be made, before anything is played; or a task cannot be watched.
+    """
+    ablation = folder.ablation
+    check_parts(folder, endpoint, settings, jobs * concurrency)
+    folder.begin()
+    place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
+    _open_run_folders(folder, endpoint)
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["agent.benchmark.worker"])  # imported once, for all workers
+    pool = ProcessPoolExecutor(jobs, context, initializer=_on_interrupt_leave)
+    try:
+        if ablation.play:
+            _watch_all(pool, place, folder, on_progress)
+        _run(pool, [*_rankings(place, folder), *_plays(place, folder, concurrency)], on_progress)
+    except BrokenProcessPool:
+        raise SettingsError(
+            f"a worker was killed, out of memory? – go on with the same --out {folder.path} and fewer --jobs"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return result_of(folder)
+
+
+def result_of(folder: AblationFolder) -> dict[str, Any]:
+    """The result of what the folder holds, for the arms, tasks and rankers of its ablation."""
+    ablation = folder.ablation
+    keys = [(task.name, task.seed) for task in ablation.tasks]
+    episodes, rankings = folder.episodes, folder.rankings
+    played = [
+        Played(arm, [episodes[arm.name, key] for key in keys if (arm.name, key) in episodes])
+        for arm in ablation.arms
+    ]
+    ranked = _briefly(
+        [
+            (asked.kind, entry)
+            for asked in _asked(folder)
+            for ranker in ablation.compared_rankers
+            for entry in rankings.get((ranker, asked.name), ())
+        ]
+    )
+    sources = list(dict.fromkeys(entry["source"] for entry in ranked))
+    ranked.sort(key=lambda entry: sources.index(entry["source"]))
+    facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
+    return {**facts, **figures(played, ranked, ablation.seed)}
+
+
+def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rankings of files, each under a short name that no other source has."""
+    files = [entry["source"] for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
+    others = {entry["source"] for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
+    # Comparisons of what was played go by the name of EPISODES, in results with and without tasks.
+    brief = brief_names(files, {EPISODES, TASKS, *others})
+    return [
+        {**entry, "source": brief[entry["source"]]} if kind in (EPISODES, INCIDENTS) else entry
+        for kind, entry in ranked
+    ]
+
+
+def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with files by their own names: a result says nothing of the machine's folders."""
+    names = {field: [Path(path).name for path in config[field]] for field in ("episodes_from", "incidents")}
+    return {**config, **names}
+
+
+def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, players: int) -> None:
+    """Makes every part once, so that whatever cannot be made is known before anything is played."""
+    ablation = folder.ablation
+    if ablation.play and players > 1 and not endpoint.has_sessions:
+        raise SettingsError(f"{endpoint} has one episode for all: use --jobs 1, or --transport ws")
+    for spec in map(ablation.spec, ablation.rankers):
+        ranker = ranker_of(spec, ablation.seed)
+        if spec.name == WRONG and ablation.play:
+            astray(ranker, endpoint.open())
+    for arm in ablation.arms:
+        config = ablation.run_config(arm)
+        make_policy(config.policy, model=make_model(config, settings))
+    if ablation.labels:
+        read_labels(Path(ablation.labels))
+    _asked(folder)
+
+
+def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
+    """Begins a run folder for every arm, or tidies the one that an interrupted ablation left."""
+    if not folder.ablation.keep_steps:
+        return
+    done = _done(folder)
+    for arm in folder.ablation.arms:
+        path = arm_folder(folder.path, arm)
+        config = folder.ablation.run_config(arm, folder.ablation.tasks)
+        if not (path / "run.json").exists():
+            facts = {"environment": str(endpoint), "ranker": arm.ranker, "policy": arm.policy}
+            RunFolder.open(path, config, facts)
+            continue
+        if read_config(path) != config:
+            raise SettingsError(f"{path} keeps the steps of other tasks: choose another --out")
+        # A job that was cut short has left results here that the ablation does not hold: it plays them again.
+        RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
+
+
+def _watch_all(
+    pool: ProcessPoolExecutor, place: Workplace, folder: AblationFolder, on_progress: Progress
+) -> None:
+    """Keeps the first observations of every task, in the order of the tasks."""
+    tasks = folder.ablation.tasks
+    store = EpisodeStore(folder.watched)
+    if [episode.task for episode in store.read()] == list(tasks):
+        return
+    seen: dict[Task, Episode] = {}
+
+    def keep(episode: Episode) -> None:
+        seen[episode.task] = episode
+
+    _run(pool, [Job(watch, (place, task), keep) for task in tasks], on_progress)
+    folder.watched.unlink(missing_ok=True)
+    for task in tasks:
+        store.append(seen[task])
+
+
+def _rankings(place: Workplace, folder: AblationFolder) -> list[Job]:
+    done = folder.rankings
+    return [
+        Job(rank_source, (place, ranker, asked), folder.keep_rankings)
+        for asked in _asked(folder)
+        for ranker in folder.ablation.compared_rankers
+        if (ranker, asked.name) not in done
+    ]
+
+
+def _asked(folder: AblationFolder) -> list[Asked]:
+    """Everything to rank."""
+    ablation = folder.ablation
+    labels = [Path(ablation.labels)] if ablation.labels else []
+    asked = [Asked(EPISODES, path, _content(path, labels)) for path in ablation.episodes_from]
+    asked += [Asked(INCIDENTS, path, _content(path)) for path in ablation.incidents]
+    if ablation.simulate:
+        asked.append(Asked(SIMULATED, version=str(ablation.simulate)))
+    if ablation.play:
+        told = repr([(task.name, task.seed) for task in ablation.tasks]) + str(WATCHED)
+        asked.insert(0, Asked(TASKS, version=hashlib.sha256(told.encode()).hexdigest()[:12]))
+    return list(dict.fromkeys(asked))
+
+
+def _content(path: str, labels: Sequence[Path] = ()) -> str:
+    """Sets apart what files hold now, under these labels, from what they held before."""
+    return files_hash([*files(Path(path)), *labels])[:12]
+
+
+def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:
+    """Jobs of `concurrency` tasks each; a task that ended in an error is played again."""
+    done = _done(folder)
+
+    def keep(records: Sequence[dict[str, Any]]) -> None:
+        for record in records:
+            folder.keep_episode(record)
+
+    jobs = []
+    for arm in folder.ablation.arms:
+        missing = [t for t in folder.ablation.tasks if _key(arm, t) not in done]
+        for start in range(0, len(missing), concurrency):
+            jobs.append(Job(play_arm, (place, arm, missing[start : start + concurrency]), keep))
+    return jobs
+
+
+def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
+    """What was played to its grade."""
+    return {key for key, record in folder.episodes.items() if record["error"] is None}
+
+
+def _key(arm: Arm, task: Task) -> tuple[str, Key]:
+    return arm.name, (task.name, task.seed)
+
+
+def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) -> None:
+    """Runs the jobs and keeps each result as it comes."""
+    running = {pool.submit(job.run, *job.arguments): job for job in jobs}
+    for done, future in enumerate(as_completed(running), start=1):
+        running[future].keep(future.result())
+        on_progress(done, len(jobs))
+
+
+def _on_interrupt_leave() -> None:
+    """In a worker: Ctrl+C ends it without a word; the process that owns it says what there is to say."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))

@@ -1,0 +1,154 @@
+"""The figures of an ablation: records of its arms and rankings in, means, intervals and comparisons out."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from agent.benchmark.hint_use import Record, hint_use
+from agent.benchmark.pairs import episode_comparisons, episode_values, ranking_comparisons, ranking_values
+from agent.benchmark.plan import Arm, Played, as_json
+from gnn.evaluation.metrics import CaseScore, interval, summarise
+
+_Measure = Callable[[Record], float]
+
+
+def _if_graded(read: _Measure) -> _Measure:
+    """The same measure, NaN of an episode without a grade: one that failed early would look cheap."""
+    return lambda e: math.nan if e["score"] is None else read(e)
+
+
+_READ: Mapping[str, _Measure] = {
+    "score": lambda e: float(e["score"]),
+    "solved": lambda e: float(e["success"]),
+    "steps": lambda e: float(e["steps"]),
+    "ticks_to_mitigation": lambda e: _number(e["mitigated_at_tick"]),
+    "wrong_remedies": lambda e: float(e["wrong_actions"]),
+    "slo_budget_left": lambda e: _number(e["slo_budget_left"]),
+    "fallback_rate": lambda e: e["fallbacks"] / e["steps"] if e["steps"] else math.nan,
+    "tokens": lambda e: float(e["tokens"]["prompt"] + e["tokens"]["completion"]),
+    "cost_usd": lambda e: float(e["cost_usd"]),
+    "seconds": lambda e: float(e["seconds"]),
+}
+# How each measure is read from an episode's record; NaN where there is nothing to score.
+MEASURES: Mapping[str, _Measure] = {name: _if_graded(read) for name, read in _READ.items()}
+_WITH_INTERVALS = ("score", "solved", "wrong_remedies")
+_IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
+_RISK_POINTS = 40
+
+
+def figures(arms: Sequence[Played], rankings: Sequence[Record], seed: int) -> dict[str, Any]:
+    """What the result file says.
+
+    Args:
+        arms: those of one policy after another; the first of a policy is what its others are compared with,
+            and the first of all is what the policies are compared with.
+        rankings: what each ranker made of each source, in the form of `evaluate --json` with the first
+            observations' measures under "first"; the first ranker of a source is the reference.
+        seed: of the bootstrap.
+    """
+    values = {"episodes": episode_values(arms, MEASURES), "rankings": ranking_values(rankings)}
+    played = {
+        "arms": [_arm(each, _without_hints(each, arms), seed) for each in arms],
+        "results": [_ranking(entry) for entry in rankings],
+        "comparisons": [
+            *episode_comparisons(values["episodes"], [each.arm for each in arms], seed),
+            *ranking_comparisons(values["rankings"], seed),
+        ],
+        "values": values,
+    }
+    if not arms:
+        del played["arms"]
+    result: dict[str, Any] = as_json(played)
+    return result
+
+
+def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[Record]:
+    """The episodes of the same policy without hints, if they were played."""
+    return next((a.episodes for a in arms if a.arm == Arm("none", of.arm.policy) and a.arm != of.arm), ())
+
+
+def _arm(played: Played, without: Sequence[Record], seed: int) -> dict[str, Any]:
+    arm, episodes = played.arm, played.episodes
+    return {
+        "arm": arm.name,
+        "ranker": arm.ranker,
+        "policy": arm.policy,
+        **_means(episodes, MEASURES, _WITH_INTERVALS, seed),
+        "first_ranking": _first_ranking(episodes, seed),
+        "hint_use": hint_use(episodes, without),
+        "decisions": _decisions(episodes),
+        "by_difficulty": _grouped(episodes, lambda e: e["difficulty"], seed),
+        "by_fault": _grouped(episodes, lambda e: e["fault"], seed),
+        "by_services": _grouped(episodes, lambda e: str(e["services"]), seed),
+    }
+
+
+def _means(
+    episodes: Sequence[Record], measures: Iterable[str], intervals: Iterable[str], seed: int
+) -> dict[str, Any]:
+    """Means over what is scored, with intervals for which graphs are drawn whole."""
+    result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e["score"] is None for e in episodes)}
+    bounds = {}
+    for name in measures:
+        values = [(MEASURES[name](e), e["topology"]) for e in episodes]
+        kept = [(value, cluster) for value, cluster in values if not math.isnan(value)]
+        result[name] = fmean(value for value, _ in kept) if kept else None
+        if name in intervals:
+            bounds[name] = interval([value for value, _ in kept], [cluster for _, cluster in kept], seed=seed)
+    return {**result, "ci95": bounds}
+
+
+def _grouped(episodes: Sequence[Record], kind: Callable[[Record], str], seed: int) -> dict[str, Any]:
+    """The main measures of each kind of episode; episodes of no kind ("") are left out."""
+    kinds = sorted({kind(e) for e in episodes} - {""}, key=lambda k: (len(k), k))
+    return {k: _means([e for e in episodes if kind(e) == k], _IN_GROUPS, ("score",), seed) for k in kinds}
+
+
+def _first_ranking(episodes: Sequence[Record], seed: int) -> dict[str, Any]:
+    """The ranking that the policy saw first, over the episodes that had one."""
+    seen = [e for e in episodes if e["first_ranking"] is not None]
+    scores = [
+        CaseScore(*(_numbers(e["first_ranking"][name]) for name in ("ac", "mrr", "chance", "confidence")))
+        for e in seen
+    ]
+    summary = summarise(scores, [e["topology"] for e in seen], seed=seed)
+    names = {"ac@1": summary.ac[0], "ac@3": summary.ac[2], "ac@5": summary.ac[4], "avg@5": summary.avg5}
+    return {
+        "n": summary.n,
+        "unscored": summary.unscored,
+        **names,
+        "mrr": summary.mrr,
+        "ece": summary.ece,
+        "chance": {f"ac@{k}": summary.chance[k - 1] for k in (1, 3, 5)},
+        "ci95": summary.ci95,
+    }
+
+
+def _ranking(entry: Record) -> dict[str, Any]:
+    """A ranker's result with its lift over chance and no more points of its curve than a plot shows."""
+    chance = entry["chance"]["ac@1"]
+    curve = entry["risk_coverage"]
+    every = max(1, math.ceil(len(curve) / _RISK_POINTS))
+    return {
+        **{name: value for name, value in entry.items() if name != "first"},
+        "lift": None if not chance or entry["ac@1"] is None else entry["ac@1"] / chance,
+        "risk_coverage": curve[::-1][::every][::-1],
+    }
+
+
+def _decisions(episodes: Sequence[Record]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for episode in episodes:
+        for source, count in episode["decisions"].items():
+            total[source] = total.get(source, 0) + count
+    return total
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _numbers(value: Any) -> Any:
+    """A figure or a list of figures as it was before JSON made null of NaN."""
+    return tuple(map(_number, value)) if isinstance(value, list) else _number(value)

@@ -1,0 +1,95 @@
+"""How a policy used its hints: what became of the ranker's first suspect at each task's first remedy."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.play.episode import EpisodeResult, StepRecord
+from agent.policies.action_space import is_remedy
+
+Record = Mapping[str, Any]
+Key = tuple[str, int]
+
+# So many suspects are looked through for a true root cause; a prompt shows as many.
+DEPTH = 5
+
+
+def first_remedy(result: EpisodeResult) -> dict[str, Any] | None:
+    """The first remedy of an episode with the suspects of that moment, as an episode's record keeps it."""
+    step = next((step for step in result.steps if is_remedy(step.action)), None)
+    if step is None:
+        return None
+    return {"step": step.number, "target": step.action.target_service, "hints": _hints(step)}
+
+
+def hint_use(episodes: Sequence[Record], without: Sequence[Record] = ()) -> dict[str, int]:
+    """Counts over the episodes whose root cause is known; a rate is one count over another.
+
+    Args:
+        episodes: the records of an arm.
+        without: those of the same policy without hints, if it played so.
+
+    Returns:
+        - labelled: episodes whose root cause is known; remedied: those with a remedy; hinted: with a hint
+          at that moment.
+        - followed, overrode: whether the first remedy was aimed at the first suspect, and each of them by
+          whether the suspect was a root cause (`_right`) or not (`_wrong`).
+        - in_top_1, in_top_3, in_top_5 (retrieval): a root cause was among so many suspects.
+        - picked, picked_in_top_5 (reranking): the first remedy was aimed at a root cause, and a root cause
+          had been among the five suspects.
+        - paired: hinted episodes that the same policy also played without hints; only of these it is known
+          which were rescued (aimed at a root cause, while without hints elsewhere) and which were misled
+          (followed a hint elsewhere, while without it aimed at a root cause).
+    """
+    counts = Counter[str]()
+    unaided = {key_of(e): _picks(e) for e in without if e["root_causes"]}
+    for episode in episodes:
+        if episode["root_causes"]:
+            counts["labelled"] += 1
+            counts.update(_use(episode, unaided.get(key_of(episode))))
+    return {name: counts[name] for name in _COUNTS}
+
+
+_COUNTS = (
+    "labelled", "remedied", "hinted", "followed", "followed_right", "followed_wrong",
+    "overrode", "overrode_right", "overrode_wrong", "in_top_1", "in_top_3", "in_top_5", "picked",
+    "picked_in_top_5", "paired", "rescued", "misled",
+)  # fmt: skip
+
+
+def key_of(record: Record) -> Key:
+    """What pairs the same task and seed across arms."""
+    return record["task"], record["seed"]
+
+
+def _use(episode: Record, picked_unaided: bool | None) -> list[str]:
+    """The counts that an episode adds to."""
+    remedy = episode["first_remedy"]
+    if remedy is None:
+        return []
+    hints, roots, picked = remedy["hints"], set(episode["root_causes"]), _picks(episode)
+    if not hints:
+        return ["remedied"] + ["picked"] * picked
+    followed = remedy["target"] == hints[0]
+    taken = "followed" if followed else "overrode"
+    used = ["remedied", "hinted", taken, f"{taken}_{'right' if hints[0] in roots else 'wrong'}"]
+    used += [f"in_top_{k}" for k in (1, 3, 5) if roots & set(hints[:k])]
+    if picked:
+        used += ["picked"] + ["picked_in_top_5"] * bool(roots & set(hints))
+    if picked_unaided is not None:
+        used.append("paired")
+    if picked and picked_unaided is False:
+        used.append("rescued")
+    if followed and not picked and picked_unaided is True:
+        used.append("misled")
+    return used
+
+
+def _picks(episode: Record) -> bool:
+    """Whether the first remedy is aimed at a root cause."""
+    remedy = episode["first_remedy"]
+    return remedy is not None and remedy["target"] in episode["root_causes"]
+
+
+def _hints(step: StepRecord) -> list[str]:
+    return [candidate.service for candidate in step.ranking.top(DEPTH)] if step.ranking else []

@@ -1,0 +1,266 @@
+"""What an ablation compares, and the folder that keeps what has been played and ranked so far."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.benchmark.hint_use import Key, Record, key_of
+from agent.play.assembly import weights_folder
+from agent.records.provenance import folder_hash, git_revision, versions
+from agent.records.trajectory import RunConfig
+from agent.settings import NO_HINTS
+from data.errors import SettingsError
+from data.files import jsonl
+from data.files.json_file import read_object
+from data.files.whole_file import write_whole
+from data.observation import Task
+from gnn.registry import shipped
+
+FORMAT = 1
+RESULT = "ablation.json"
+WRONG = "wrong"
+# Observations on which rankers are compared before anybody acts, the first after the reset included.
+WATCHED = 6
+
+# Configuration that decides what a task comes to: a folder holds results under one setting of these.
+_DECISIVE = (
+    "env", "transport", "seed", "checkpoint", "task_timeout_s", "models", "api_base_url", "temperature",
+    "max_tokens",
+)  # fmt: skip
+
+
+class Arm(NamedTuple):
+    """One combination of parts."""
+
+    ranker: str
+    policy: str
+
+    @property
+    def name(self) -> str:
+        """Such as "gnn+rules"."""
+        return f"{self.ranker}+{self.policy}"
+
+
+@dataclass(frozen=True)
+class Played:
+    """An arm and the records of its episodes."""
+
+    arm: Arm
+    episodes: Sequence[Record]
+
+
+class RankerSpec(NamedTuple):
+    """A ranker as it is asked for: its name and, where not the shipped ones, the folder of its weights."""
+
+    name: str
+    checkpoint: Path | None
+
+    @staticmethod
+    def read(text: str, default: str | None) -> "RankerSpec":
+        """Reads a name, or name@folder; without a folder the weights are those of `default`."""
+        name, _, own = text.partition("@")
+        folder = own or default
+        return RankerSpec(name, Path(folder) if folder else None)
+
+    @property
+    def real_name(self) -> str:
+        """The ranker that does the ranking: wrong hints are turned ones of the network."""
+        return "gnn" if self.name == WRONG else self.name
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder of the weights that it uses, if it uses any."""
+        return weights_folder(self.real_name, self.checkpoint)
+
+    @property
+    def weights_name(self) -> str | None:
+        """The same for a result file: the shipped weights are where they are on every machine."""
+        if self.weights is None:
+            return None
+        tree = shipped("").parent
+        return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
+
+
+class Ablation(BaseModel):
+    """Everything that decides what an ablation comes to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[Task, ...] = ()
+    rankers: tuple[str, ...]  # each a name, or name@checkpoint folder; the others are compared with the first
+    policies: tuple[str, ...] = ()
+    play: bool = True  # False: rank the sources below, play nothing
+    keep_steps: bool = False
+    env: str | None = None
+    transport: str = "auto"
+    checkpoint: str | None = None  # of rankers that name none themselves; None: the shipped one
+    seed: int = 0
+    task_timeout_s: float = Field(default=1800.0, gt=0)
+    models: tuple[str, ...] = ()
+    api_base_url: str = ""
+    temperature: float = 0.3
+    max_tokens: int = 256
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    episodes_from: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+    simulate: int = 0
+    labels: str | None = None
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every ranker with every policy; a policy without hints is one arm, whatever the rankers."""
+        arms = (
+            Arm("none", policy.removesuffix(NO_HINTS)) if policy.endswith(NO_HINTS) else Arm(ranker, policy)
+            for policy in self.policies
+            for ranker in self.rankers
+        )
+        return tuple(dict.fromkeys(arms)) if self.play else ()
+
+    @property
+    def compared_rankers(self) -> tuple[str, ...]:
+        """The rankers whose rankings mean something by themselves."""
+        return tuple(text for text in self.rankers if self.spec(text).name not in ("none", WRONG))
+
+    def spec(self, ranker: str) -> RankerSpec:
+        """One of `rankers`, read."""
+        return RankerSpec.read(ranker, self.checkpoint)
+
+    def run_config(self, arm: Arm, tasks: tuple[Task, ...] = ()) -> RunConfig:
+        """The configuration of a run of one arm."""
+        spec = self.spec(arm.ranker)
+        return RunConfig(
+            tasks=tasks,
+            env=self.env,
+            transport=self.transport,
+            ranker=spec.name,
+            checkpoint=str(spec.checkpoint) if spec.checkpoint else None,
+            policy=arm.policy,
+            hints=spec.name != "none",
+            seed=self.seed,
+            task_timeout_s=self.task_timeout_s,
+            models=self.models if arm.policy in ("llm", "auto") else (),
+            api_base_url=self.api_base_url,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            prices=self.prices,
+        )
+
+    def weights(self) -> dict[str, str]:
+        """The hash of the weights that each ranker uses, for those that use some."""
+        hashes = {}
+        for text in self.rankers:
+            path = self.spec(text).weights
+            if path is not None and path.is_dir():
+                hashes[text] = folder_hash(path)
+        return hashes
+
+
+class AblationFolder:
+    """One ablation's files; every line is a result of its own, so that a killed run goes on."""
+
+    def __init__(self, path: Path, ablation: Ablation) -> None:
+        """Opens the folder, if it is there already; nothing is written before `begin`.
+
+        Raises:
+            SettingsError: it holds results of other settings or weights.
+        """
+        self.path = path
+        self.ablation = ablation
+        self.facts: Mapping[str, Any] = _facts(ablation)
+        self._plan = path / "plan.json"
+        if self._plan.exists():
+            _check_same(read_object(self._plan), self.facts, path)
+
+    def begin(self) -> None:
+        """Writes down what is played and ranked here; from now on the folder takes nothing else."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
+
+    @property
+    def watched(self) -> Path:
+        """The first observations of every task, while nobody acts."""
+        return self.path / "watched.jsonl"
+
+    @property
+    def episodes(self) -> dict[tuple[str, Key], dict[str, Any]]:
+        """The latest record of every arm, task and seed."""
+        return {(record["arm"], key_of(record)): record for record in self._records("episodes.jsonl")}
+
+    @property
+    def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """What every ranker (first) made of every source (second)."""
+        return {(line["ranker"], line["asked"]): line["results"] for line in self._records("rankings.jsonl")}
+
+    def keep_episode(self, record: Mapping[str, Any]) -> None:
+        """Keeps one played task; it is on the disk when this returns."""
+        jsonl.append(self.path / "episodes.jsonl", as_json(record))
+
+    def keep_rankings(self, line: Mapping[str, Any]) -> None:
+        """Keeps what one ranker made of one source."""
+        jsonl.append(self.path / "rankings.jsonl", as_json(line))
+
+    def _records(self, name: str) -> list[dict[str, Any]]:
+        path = self.path / name
+        return [record for _, record in jsonl.read(path)] if path.exists() else []
+
+
+def write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Writes a result file: compact, since most of it is figures, but with a line for each part of a list."""
+    parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in result.items()]
+    write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(map(_compact, value)) + "\n]"
+    return _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def as_json(value: Any) -> Any:
+    """The same as JSON can hold it: six decimals, null for what is not a number."""
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: as_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return value
+
+
+def _facts(ablation: Ablation) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": ablation.model_dump(mode="json"),
+        "weights_sha256": ablation.weights(),
+        "git": git_revision(),
+        "versions": versions(),
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    for name in _DECISIVE:
+        if before["config"][name] != now["config"][name]:
+            raise SettingsError(
+                f"{path}: its results were made with {name}={before['config'][name]} – choose another --out"
+            )
+    for ranker in set(before["weights_sha256"]) & set(now["weights_sha256"]):
+        if before["weights_sha256"][ranker] != now["weights_sha256"][ranker]:
+            raise SettingsError(
+                f"{path}: its results were made with other weights of '{ranker}' – choose another --out"
+            )

@@ -1,0 +1,99 @@
+"""A regression guard: a new result against an earlier one in pairs, under conditions as "ac@1 < -0.02"."""
+
+import operator
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.benchmark.pairs import KEPT, RANKED, Block, compared
+from agent.benchmark.statistics import Comparison
+from data.errors import SettingsError
+
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_CONDITION = re.compile(r"\s*(\S+?)\s*(<=|>=|<|>)\s*([-+]?\d*\.?\d+)\s*")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What must not happen: the new value minus the old one compared with a bound."""
+
+    measure: str
+    operator: str
+    bound: float
+
+    def is_met(self, difference: float) -> bool:
+        """Whether it happened."""
+        return bool(_COMPARE[self.operator](difference, self.bound))
+
+    def __str__(self) -> str:
+        return f"{self.measure} {self.operator} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One arm or ranker under one condition."""
+
+    condition: Condition
+    of: str  # "episodes", or the source that was ranked
+    comparison: Comparison
+
+    @property
+    def fails(self) -> bool:
+        """Whether the condition is met."""
+        return self.condition.is_met(self.comparison.difference)
+
+    def __str__(self) -> str:
+        c = self.comparison
+        return (
+            f"{c.arm} on {self.of}: {c.measure} {c.reference_mean:.3f} → {c.arm_mean:.3f} "
+            f"({c.difference:+.3f}, 95 % {c.ci95[0]:+.3f} to {c.ci95[1]:+.3f}, {c.n} pairs): {c.verdict}"
+        )
+
+
+def read_condition(text: str) -> Condition:
+    """Reads such as "ac@1 < -0.02".
+
+    Raises:
+        SettingsError: not a condition, or on no measure that results keep.
+    """
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise SettingsError(f"--fail-if '{text}': write MEASURE < NUMBER, such as 'ac@1 < -0.02'")
+    measure, sign, bound = match.groups()
+    if measure not in (*KEPT, *RANKED):
+        known = ", ".join((*KEPT, *RANKED))
+        raise SettingsError(f"--fail-if '{text}': there is no measure '{measure}' – choose from {known}")
+    return Condition(measure, sign, float(bound))
+
+
+def check(
+    before: Mapping[str, Any], after: Mapping[str, Any], conditions: Iterable[Condition], seed: int = 0
+) -> list[Finding]:
+    """Every arm and ranker that both results have, under every condition.
+
+    Raises:
+        SettingsError: a condition is on something that the two results do not have in common.
+    """
+    findings = []
+    for condition in conditions:
+        of_condition = [
+            Finding(condition, of, compared(old, condition.measure, name, new, name, seed))
+            for of, old, new in _common_blocks(before["values"], after["values"], condition.measure)
+            for name in old["values"]
+            if name in new["values"]
+        ]
+        scored = [finding for finding in of_condition if finding.comparison.n]
+        if not scored:
+            raise SettingsError(f"--fail-if '{condition}': the two results share no task or case that has it")
+        findings += scored
+    return findings
+
+
+def _common_blocks(
+    before: Mapping[str, Any], after: Mapping[str, Any], measure: str
+) -> Sequence[tuple[str, Block, Block]]:
+    if measure in KEPT:
+        return [("episodes", before["episodes"], after["episodes"])]
+    old, new = before["rankings"], after["rankings"]
+    return [(source, old[source], new[source]) for source in old if source in new]

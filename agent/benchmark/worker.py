@@ -1,0 +1,195 @@
+"""What one process of an ablation does: watches a task, plays tasks with one arm, ranks one source."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from agent.benchmark.hint_use import first_remedy
+from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
+from agent.benchmark.statistics import topology_of
+from agent.benchmark.wrong_hints import astray
+from agent.llm.client import ChatModel
+from agent.play.assembly import make_model
+from agent.play.episode import EpisodeResult
+from agent.play.run import Listener, play_tasks
+from agent.policies.registry import make_policy
+from agent.records.trajectory import RunConfig, RunFolder, episode_record
+from agent.settings import Settings
+from data.clients.discovery import Endpoint
+from data.collect import play
+from data.episodes import Episode
+from data.labels import read_labels
+from data.observation import Action, Observation, Task
+from gnn.checkpoint import channel_map_for
+from gnn.evaluation.evaluate import (
+    Scored,
+    Source,
+    episode_sources,
+    incident_source,
+    incident_sources,
+    result_of,
+    score_cases,
+)
+from gnn.evaluation.metrics import score
+from gnn.ranker import Ranker
+from gnn.registry import make_ranker
+
+# Where cases to rank come from, beside the name of a file or folder.
+TASKS, EPISODES, INCIDENTS, SIMULATED = "tasks", "episodes", "incidents", "simulated"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every job needs; it travels with each of them, so the ablation comes without its tasks."""
+
+    ablation: Ablation
+    endpoint: Endpoint
+    settings: Settings
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing to rank."""
+
+    kind: str
+    path: str = ""
+    # Sets apart what has the same name but other content, such as the tasks of an earlier, smaller run.
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the folder keeps its rankings under."""
+        return ":".join((self.kind, self.path, self.version))
+
+
+def watch(place: Workplace, task: Task) -> Episode:
+    """The first observations of a task while nobody changes anything."""
+    return asyncio.run(_watch(place, task))
+
+
+async def _watch(place: Workplace, task: Task) -> Episode:
+    environment = place.endpoint.open()
+    # Closing the incident is the last of the actions, and shows one observation more.
+    brief = task.model_copy(update={"max_ticks": min(task.max_ticks, WATCHED - 2)})
+    try:
+        episode = await play(environment, _look, brief, "watch")
+    finally:
+        await environment.aclose()
+    return episode.model_copy(update={"task": task})
+
+
+def _look(seen: Sequence[Observation], _feedback: Sequence[str]) -> Action:
+    return Action(action_type="get_metrics_detail", target_service=min(seen[-1].services))
+
+
+def play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Plays the tasks side by side and returns their records."""
+    return asyncio.run(_play_arm(place, arm, tasks))
+
+
+async def _play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    config = place.ablation.run_config(arm)
+    model = make_model(config, place.settings)
+    try:
+        results = await asyncio.gather(*(_play_task(place, arm, config, model, task) for task in tasks))
+    finally:
+        if model is not None:
+            await model.aclose()
+    return [record_of(arm, result) for result in results]
+
+
+async def _play_task(
+    place: Workplace, arm: Arm, config: RunConfig, model: ChatModel | None, task: Task
+) -> EpisodeResult:
+    environment = place.endpoint.open()
+    spec = place.ablation.spec(arm.ranker)
+    ranker = ranker_of(spec, config.seed)
+    if spec.name == WRONG:
+        ranker = astray(ranker, environment)
+    policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
+    listeners: tuple[Listener, ...] = ()
+    if place.ablation.keep_steps:
+        listeners = (RunFolder(arm_folder(place.folder, arm), config, frozenset()),)
+    (result,) = await play_tasks(
+        [task], lambda: environment, ranker, lambda _: policy, listeners, 1, config.task_timeout_s
+    )
+    return result
+
+
+def arm_folder(folder: Path, arm: Arm) -> Path:
+    """Where an arm's run folder is, if steps are kept."""
+    return folder / "arms" / arm.name.replace("/", "_")
+
+
+def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
+    """One line of an ablation's episodes.jsonl: the run folder's, and what the figures need of the steps."""
+    steps, last = result.steps, result.steps[-1].result if result.steps else None
+    services = steps[0].observation.services if steps else {}
+    ranking = steps[0].ranking if steps and arm.ranker != "none" else None
+    return {
+        "arm": arm.name,
+        **episode_record(result),
+        "fault": "+".join(result.fault_types),
+        "services": len(services),
+        "topology": topology_of(steps[0].observation.call_graph) if steps else "",
+        "slo_budget_left": last.observation.slo_budget_remaining_pct if last else None,
+        "fallbacks": sum(step.decision.why_not_model is not None for step in steps),
+        "first_remedy": first_remedy(result),
+        "first_ranking": asdict(score(ranking, len(services), result.root_causes)) if ranking else None,
+    }
+
+
+def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
+    """What one ranker makes of the cases asked for, a result a source."""
+    ablation = place.ablation
+    spec = ablation.spec(name)
+    ranker = ranker_of(spec, ablation.seed)
+    results = []
+    for source in _sources(asked, place.folder, ablation.labels, ablation.simulate, ablation.seed):
+        scored = score_cases(ranker, source.cases)
+        entry = result_of(source.name, name, spec.weights_name, scored, ablation.seed)
+        results.append({**entry, "first": _first(scored)})
+    return {"ranker": name, "asked": asked.name, "results": results}
+
+
+def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
+    """The measures of each episode's first observation and of each incident, for comparisons in pairs."""
+    first = [s for s in scored if s.case.tick == 0]
+    return {
+        "clusters": [s.case.cluster for s in first],
+        "kinds": [s.case.difficulty for s in first],
+        "ac@1": [s.score.ac[0] for s in first],
+        "ac@3": [s.score.ac[2] for s in first],
+        "avg@5": [s.score.avg5 for s in first],
+        "mrr": [s.score.mrr for s in first],
+    }
+
+
+@cache
+def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
+    """The ranker asked for; for wrong hints the one whose answers are turned."""
+    if spec.name == "untrained":
+        import torch
+
+        torch.set_num_threads(1)  # the processes share the cores already
+    names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
+    return make_ranker(spec.real_name, spec.checkpoint, seed, names)
+
+
+@cache
+def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed: int) -> tuple[Source, ...]:
+    if asked.kind == TASKS:
+        (source,) = episode_sources(folder / "watched.jsonl")
+        return (Source(TASKS, source.cases),)
+    known = read_labels(Path(labels)) if labels else None
+    if asked.kind == EPISODES:
+        return episode_sources(Path(asked.path), known)
+    if asked.kind == INCIDENTS:
+        return incident_sources(Path(asked.path), known)
+    from data.simulator.batch.generate import simulate as simulated
+
+    return (incident_source(f"simulated/{seed}", simulated(simulate, seed)),)

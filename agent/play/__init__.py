@@ -1,0 +1,1 @@
+"""Plays tasks: one episode, or many at once."""

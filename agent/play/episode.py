@@ -1,0 +1,220 @@
+"""The loop: an environment, a ranker and a policy play one task, and every step is recorded."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from agent.policies.action_space import is_remedy
+from agent.policies.decision import Decision, PastStep, Policy, Situation, Usage
+from data.environment import Environment, TellsTruth
+from data.errors import ActionRefused, EnvironmentFault
+from data.incident import Incident
+from data.observation import Action, Observation, Step, Task
+from gnn.ranker import Ranker, Ranking
+
+SOLVED_SCORE = 0.5
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One action with what led to it and what came of it."""
+
+    task: Task
+    number: int  # from 1
+    observation: Observation  # what the decision was made on
+    ranking: Ranking | None
+    decision: Decision
+    result: Step | None  # None when the environment gave no answer
+    refused: str | None = None  # the environment does not accept this action; nothing happened
+    fault: str | None = None  # the environment failed, which ends the task
+    ranking_s: float = 0.0
+    environment_s: float = 0.0
+
+    @property
+    def action(self) -> Action:
+        """What was sent."""
+        return self.decision.action
+
+    @property
+    def done(self) -> bool:
+        """Whether the environment ended the episode here."""
+        return self.result is not None and self.result.done
+
+    @property
+    def error(self) -> str | None:
+        """The environment's own complaint, whichever way it came."""
+        return self.fault or self.refused or (self.result.error if self.result else None)
+
+    @property
+    def feedback(self) -> str:
+        """What the policy is told about the action."""
+        return self.result.feedback if self.result else self.refused or ""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one task went."""
+
+    task: Task
+    steps: tuple[StepRecord, ...] = ()
+    error: str | None = None  # why the task ended without a grade
+    interrupted: bool = False
+    seconds: float = 0.0
+    # From the environment's label channel, where it has one.
+    root_causes: tuple[str, ...] = ()
+    fault_types: tuple[str, ...] = ()
+
+    @cached_property
+    def score(self) -> float | None:
+        """The environment's grade, None when it gave none."""
+        return _score_of(self.steps)
+
+    @property
+    def success(self) -> bool:
+        """Whether the task counts as solved."""
+        return self.score is not None and self.score >= SOLVED_SCORE
+
+    @property
+    def wrong_actions(self) -> int:
+        """Remedies of services that were healthy, by the grader's definition."""
+        return sum(_is_wrong(step) for step in self.steps)
+
+    @property
+    def mitigated_at_tick(self) -> int | None:
+        """When users stopped being hurt, as the environment says."""
+        last = next((step.result for step in reversed(self.steps) if step.result), None)
+        return last.observation.mttm_achieved_tick if last else None
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """How many steps each source decided."""
+        return dict(Counter(step.decision.source for step in self.steps))
+
+    @property
+    def usage(self) -> Usage:
+        """What the model was paid for, all steps together."""
+        return sum((step.decision.usage for step in self.steps), Usage())
+
+    @property
+    def ranked_first_at_step(self) -> int | None:
+        """The first step at which the ranker had a true root cause first; None when never or not known."""
+        ranked = (s for s in self.steps if s.ranking and s.ranking.candidates)
+        return next(
+            (s.number for s in ranked if s.ranking and s.ranking.services[0] in self.root_causes), None
+        )
+
+    @property
+    def remedied_at_step(self) -> int | None:
+        """The first step with a remedy for a true root cause; None when never or not known."""
+        remedies = (s for s in self.steps if is_remedy(s.action))
+        return next((s.number for s in remedies if s.action.target_service in self.root_causes), None)
+
+
+async def play_task(
+    environment: Environment,
+    ranker: Ranker,
+    policy: Policy,
+    task: Task,
+    deadline_s: float,
+    on_step: Callable[[StepRecord], None],
+) -> EpisodeResult:
+    """Plays `task` to its end.
+
+    An environment that fails ends this task with the reason in `error`, and so does the deadline. When the
+    caller is cancelled, so is the episode; `on_step` has then heard of every step that was completed.
+    """
+    started = time.monotonic()
+    steps: list[StepRecord] = []
+    error = None
+    deadline = asyncio.timeout(deadline_s)
+    try:
+        async with deadline:
+            async for step in _steps(environment, ranker, policy, task):
+                steps.append(step)
+                on_step(step)
+                error = step.fault
+    except EnvironmentFault as fault:
+        error = str(fault)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        error = f"the task took longer than its {deadline_s:g} s"
+    if error is None and not (steps and steps[-1].done):
+        error = "the environment did not end the episode when it was declared resolved"
+    if error is None and _score_of(steps) is None:
+        error = "the episode ended without a grade"
+        if steps[-1].error is not None:
+            error += f": {steps[-1].error}"
+    truth = environment if steps and isinstance(environment, TellsTruth) else None
+    return EpisodeResult(
+        task,
+        tuple(steps),
+        error,
+        seconds=time.monotonic() - started,
+        root_causes=truth.root_causes() if truth else (),
+        fault_types=truth.fault_types() if truth else (),
+    )
+
+
+async def _steps(
+    environment: Environment, ranker: Ranker, policy: Policy, task: Task
+) -> AsyncIterator[StepRecord]:
+    """Resets, then acts until the environment is done, fails, or the task's steps are used up."""
+    window = [(await environment.reset(task)).observation]
+    past: list[PastStep] = []
+    logs: dict[str, tuple[str, ...]] = {}
+    for number in range(1, task.max_ticks + 1):
+        now = window[-1]
+        logs.update({name: s.recent_logs for name, s in now.services.items() if s.recent_logs})
+        asked = time.monotonic()
+        ranking = ranker.rank(Incident.from_observations(window))
+        ranking_s = time.monotonic() - asked
+        ticks_left = max(1, task.max_ticks - max(number - 1, now.sim_tick))
+        situation = Situation(tuple(window), ranking, tuple(past), ticks_left, dict(logs))
+        decision = await policy.decide(situation)
+        step = await _act(environment, task, number, now, ranking, decision, ranking_s)
+        yield step
+        if step.done or step.fault:
+            return
+        past.append(PastStep(step.action, step.feedback))
+        if step.result:
+            window.append(step.result.observation)
+    closing = Decision(Action(action_type="declare_resolved"), "rules", reason="the task's steps are used up")
+    yield await _act(environment, task, task.max_ticks + 1, window[-1], None, closing, 0.0)
+
+
+async def _act(
+    environment: Environment,
+    task: Task,
+    number: int,
+    observation: Observation,
+    ranking: Ranking | None,
+    decision: Decision,
+    ranking_s: float,
+) -> StepRecord:
+    """Sends the decision's action; an environment's failure becomes part of the record."""
+    # Embedded episodes never wait for anything: without this no other task, signal or deadline gets its turn.
+    await asyncio.sleep(0)
+    sent = time.monotonic()
+    result, refused, fault = None, None, None
+    try:
+        result = await environment.step(decision.action)
+    except ActionRefused as error:
+        refused = str(error)
+    except EnvironmentFault as error:
+        fault = str(error)
+    took_s = time.monotonic() - sent
+    return StepRecord(task, number, observation, ranking, decision, result, refused, fault, ranking_s, took_s)
+
+
+def _score_of(steps: Sequence[StepRecord]) -> float | None:
+    last = steps[-1].result if steps else None
+    return last.outcome.score if last and last.done else None
+
+
+def _is_wrong(step: StepRecord) -> bool:
+    target = step.observation.services.get(step.action.target_service or "")
+    return step.result is not None and is_remedy(step.action) and target is not None and target.is_healthy

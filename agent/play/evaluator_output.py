@@ -1,0 +1,86 @@
+"""The lines that an evaluator parses from stdout, each task's together and in order."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from agent.play.episode import EpisodeResult, StepRecord
+from data.observation import Task
+
+_FALLBACK_LENGTH = 120
+
+
+def start_line(task: Task, model: str) -> str:
+    """Announces a task."""
+    return f"[START] task={_word(task.name)} env=firewatch-env model={_word(model)}"
+
+
+def step_line(step: StepRecord, report_rewards: bool) -> str:
+    """One action with its error, if any."""
+    reward = f" reward={_reward(step):.2f}" if report_rewards else ""
+    done = "true" if step.done else "false"
+    return (
+        f"[STEP] step={step.number} action={_word(str(step.action))}{reward} done={done} error={_error(step)}"
+    )
+
+
+def end_line(result: EpisodeResult, report_rewards: bool) -> str:
+    """How a task ended."""
+    line = f"[END] success={'true' if result.success else 'false'} steps={len(result.steps)}"
+    if report_rewards:
+        rewards = ",".join(f"{_reward(step):.2f}" for step in result.steps)
+        line += f" score={result.score or 0.0:.2f} rewards={rewards}"
+    return line
+
+
+class EvaluatorOutput:
+    """Writes the lines, flushed; of tasks played at once, the later ones wait until the earlier have ended.
+
+    Args:
+        tasks: all tasks of the run, in the order in which their lines appear.
+    """
+
+    def __init__(self, stream: TextIO, tasks: Sequence[Task], model: str, report_rewards: bool) -> None:
+        self._stream = stream
+        self._model = model
+        self._report_rewards = report_rewards
+        self._waiting: dict[Task, list[str]] = {task: [] for task in tasks}
+        self._ended: set[Task] = set()
+
+    def task_started(self, task: Task) -> None:
+        self._say(task, start_line(task, self._model))
+
+    def step_played(self, step: StepRecord) -> None:
+        self._say(step.task, step_line(step, self._report_rewards))
+
+    def task_ended(self, result: EpisodeResult) -> None:
+        self._ended.add(result.task)
+        self._say(result.task, end_line(result, self._report_rewards))
+
+    def _say(self, task: Task, line: str) -> None:
+        self._waiting[task].append(line)
+        while self._waiting:
+            head = next(iter(self._waiting))
+            for ready in self._waiting[head]:
+                self._stream.write(ready + "\n")
+            self._waiting[head].clear()
+            if head not in self._ended:
+                break
+            del self._waiting[head]
+        self._stream.flush()
+
+
+def _reward(step: StepRecord) -> float:
+    return (step.result.outcome.reward if step.result else None) or 0.0
+
+
+def _error(step: StepRecord) -> str:
+    if step.error:
+        return " ".join(step.error.split())
+    if step.decision.fallback:
+        return " ".join(f"llm_fallback:{step.decision.fallback}".split())[:_FALLBACK_LENGTH]
+    return "null"
+
+
+def _word(text: str) -> str:
+    """Text as one word, because a space or a line end would break the line's fields."""
+    return "".join(c if c.isprintable() and not c.isspace() else "_" for c in text)

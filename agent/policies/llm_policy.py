@@ -1,0 +1,129 @@
+"""The model decides: one question, one repair question, then the rules; three failures end its part."""
+
+import time
+
+from agent.llm.client import Model, ModelFault
+from agent.llm.prompt import build_prompt, repair_question
+from agent.llm.reply import UnusableReply, parse_reply, reason_of
+from agent.llm.sanitize import labels_of
+from agent.policies.decision import Decision, Message, Refusal, Situation, Source, Usage
+from agent.policies.guard import Guard
+from agent.policies.rules import RulesPolicy
+from data.observation import Action
+
+MAX_FAILURES_IN_A_ROW = 3
+GAVE_UP = "gave_up"
+
+
+class LlmPolicy:
+    """A model with rules behind it, for one task."""
+
+    name = "llm"
+
+    def __init__(self, model: Model, seed: int = 0, guard: Guard | None = None, hints: bool = True) -> None:
+        self._model = model
+        self._ledger = model.new_ledger()
+        self._seed = seed
+        self._guard = guard or Guard()
+        self._rules = RulesPolicy(self._guard)
+        self._hints = hints
+        self._failures_in_a_row = 0
+
+    async def decide(self, situation: Situation) -> Decision:
+        """The model's action if it gives a usable one in two attempts, else the rules'."""
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            return await self._by_rules(_Exchange(), GAVE_UP, situation)
+        started = time.monotonic()
+        exchange = _Exchange(messages=build_prompt(situation, self._hints))
+        source: Source = "llm"
+        cause = ""
+        for source in ("llm", "llm_repaired"):
+            try:
+                reply = await self._model.ask(exchange.messages, self._seed, self._ledger)
+            except ModelFault as fault:
+                cause = str(fault)
+                break
+            exchange.heard(reply.text, reply.model, reply.usage)
+            try:
+                action = self._permitted(reply.text, situation, exchange)
+            except UnusableReply as unusable:
+                cause = unusable.cause
+                if source == "llm":
+                    exchange.messages += repair_question(reply.text, unusable.problem)
+                continue
+            self._failures_in_a_row = 0
+            return await self._by_model(action, source, situation, exchange, time.monotonic() - started)
+        self._failures_in_a_row += 1
+        return await self._by_rules(exchange, cause, situation, time.monotonic() - started)
+
+    def _permitted(self, text: str, situation: Situation, exchange: "_Exchange") -> Action:
+        """The reply's action, once the guard lets it through.
+
+        Raises:
+            UnusableReply: it does not parse, or the guard refuses it.
+        """
+        action = parse_reply(text, situation)
+        refusal = self._guard.refusal(action, situation)
+        if refusal is not None:
+            exchange.refusals += (Refusal(action, refusal),)
+            told = refusal
+            if action.target_service is not None:
+                # The guard speaks of services by their names, a prompt by what may stand in one.
+                label = labels_of(situation.now.services)[action.target_service]
+                told = refusal.replace(action.target_service, label)
+            raise UnusableReply("refused", f"the action is not permitted: {told}")
+        return action
+
+    async def _by_model(
+        self, action: Action, source: Source, situation: Situation, exchange: "_Exchange", latency_s: float
+    ) -> Decision:
+        withheld = await self._guard.withheld(action, situation)
+        sent, recommended, reason = action, None, reason_of(exchange.reply or "")
+        if withheld is not None:
+            sent, recommended, reason = self._rules.pastime(situation), action, withheld
+        return Decision(
+            sent,
+            source,
+            None,
+            exchange.messages,
+            exchange.reply,
+            exchange.model,
+            exchange.usage,
+            latency_s,
+            exchange.refusals,
+            reason,
+            recommended,
+        )
+
+    async def _by_rules(
+        self, exchange: "_Exchange", cause: str, situation: Situation, latency_s: float = 0.0
+    ) -> Decision:
+        ruled = await self._rules.decide(situation)
+        return Decision(
+            ruled.action,
+            "rules",
+            cause,
+            exchange.messages,
+            exchange.reply,
+            exchange.model,
+            exchange.usage,
+            latency_s,
+            exchange.refusals + ruled.refusals,
+            ruled.reason,
+            ruled.recommended,
+        )
+
+
+class _Exchange:
+    """The conversation of one decision as it grows."""
+
+    def __init__(self, messages: tuple[Message, ...] = ()) -> None:
+        self.messages = messages
+        self.reply: str | None = None
+        self.model: str | None = None
+        self.usage = Usage()
+        self.refusals: tuple[Refusal, ...] = ()
+
+    def heard(self, reply: str, model: str, usage: Usage) -> None:
+        """Notes an answer."""
+        self.reply, self.model, self.usage = reply, model, self.usage + usage

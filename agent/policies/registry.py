@@ -1,0 +1,89 @@
+"""Who decides: the model with rules behind it, the rules, the original rules, or a seeded explorer."""
+
+import random
+from typing import TYPE_CHECKING, Literal
+
+from agent.policies.action_space import INVESTIGATIONS, REMEDIES
+from agent.policies.decision import Decision, Message, PastStep, Policy, Refusal, Situation, Source, Usage
+from agent.policies.guard import Guard
+from agent.policies.legacy_rules import LegacyRulesPolicy
+from agent.policies.rules import RulesPolicy
+from data.errors import SettingsError
+from data.observation import Action
+
+if TYPE_CHECKING:
+    from agent.llm.client import Model
+
+__all__ = [
+    "Decision",
+    "ExplorePolicy",
+    "LegacyRulesPolicy",
+    "Message",
+    "PastStep",
+    "Policy",
+    "PolicyName",
+    "Refusal",
+    "RulesPolicy",
+    "Situation",
+    "Source",
+    "Usage",
+    "make_policy",
+]
+
+PolicyName = Literal["auto", "llm", "rules", "legacy-rules", "explore"]
+
+
+class ExplorePolicy:
+    """Mixes the rules' choices with random ones, for collecting episodes that are not all alike."""
+
+    name = "explore"
+
+    def __init__(self, seed: int, guard: Guard | None = None, random_share: float = 0.4) -> None:
+        self._random = random.Random(seed)
+        self._random_share = random_share
+        self._guard = guard or Guard()
+        self._rules = RulesPolicy(self._guard)
+
+    async def decide(self, situation: Situation) -> Decision:
+        """The rules' action, or now and then any permitted one; never ends the episode at random."""
+        ruled = await self._rules.decide(situation)
+        if self._random.random() >= self._random_share:
+            return ruled
+        services = sorted(situation.now.services)
+        if not services:
+            return ruled
+        kinds = INVESTIGATIONS + REMEDIES
+        action = Action(action_type=self._random.choice(kinds), target_service=self._random.choice(services))
+        if self._guard.refusal(action, situation) is not None:
+            return ruled
+        return Decision(action, "rules", reason="exploring")
+
+
+def make_policy(
+    name: str, *, model: "Model | None" = None, seed: int = 0, guard: Guard | None = None, hints: bool = True
+) -> Policy:
+    """Builds the policy for one task.
+
+    Args:
+        name: one of `PolicyName`; "auto" is "llm" where a model is given, else "rules".
+        model: who answers prompts.
+        seed: the task's seed, for the model and the explorer.
+        guard: limits; the default ones when not given.
+        hints: whether the prompt shows the ranking.
+
+    Raises:
+        SettingsError: an unknown name, or "llm" without a model.
+    """
+    if name == "rules" or (name == "auto" and model is None):
+        return RulesPolicy(guard)
+    if name == "legacy-rules":
+        return LegacyRulesPolicy()
+    if name == "explore":
+        return ExplorePolicy(seed, guard)
+    if name in ("llm", "auto"):
+        if model is None:
+            raise SettingsError("policy 'llm' needs a model: set HF_TOKEN or OPENAI_API_KEY, or API_BASE_URL")
+        from agent.policies.llm_policy import LlmPolicy
+
+        return LlmPolicy(model, seed=seed, guard=guard, hints=hints)
+    raise SettingsError(f"policy '{name}' is unknown: choose auto, llm, rules, legacy-rules or explore")

@@ -1,0 +1,246 @@
+"""Decides without a model: remedies the suspect by evidence, watches, moves on, and resolves in time."""
+
+from dataclasses import dataclass
+
+from agent.policies.action_space import REMEDIES, is_remedy
+from agent.policies.decision import LOG_LINES, Decision, Refusal, Situation
+from agent.policies.guard import Guard
+from agent.policies.remedy_scores import blamed, guilt, remedy_weights
+from agent.policies.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
+from data.observation import Action, Observation
+
+NO_EFFECT_WORDS = (
+    "no effect",
+    "not significantly degraded",
+    "underlying issue persists",
+    "limited effect",
+    "not resolved",
+    "unnecessary",
+    "not needed",
+    "goes on",
+)
+# Weight from which a remedy is taken without reading anything first.
+CONVINCED = 1.5
+CLEAR_LEAD = 0.5
+SUSPECTS = 5  # considered at a time
+# A remedy has this many ticks to show that it helps.
+WATCHED_TICKS = 2
+IMPROVING = -0.005
+AFTERMATH = 3  # ticks in which callers may still suffer from a service that was remedied
+# Observations without trouble before an incident is over, and before one that never showed is given up.
+CALM_OBSERVATIONS = 2
+PATIENCE = 8
+GROWING = 0.01  # of memory utilisation in a tick
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A remedy that was sent and what became of it."""
+
+    service: str
+    remedy: str
+    ticks_ago: int  # 0: its feedback is the latest thing known
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An action that the rules want, and why."""
+
+    action: Action
+    reason: str
+
+
+class RulesPolicy:
+    """Evidence in, action out: a pure function of the situation, which reads what a prompt shows."""
+
+    name = "rules"
+
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard or Guard()
+
+    async def decide(self, situation: Situation) -> Decision:
+        """The first proposal that the guard lets through."""
+        refused: list[Refusal] = []
+        for proposal in (*proposals(situation), *pastimes(situation)):
+            reason = self._guard.refusal(proposal.action, situation)
+            if reason is not None:
+                refused.append(Refusal(proposal.action, reason))
+                continue
+            withheld = await self._guard.withheld(proposal.action, situation)
+            if withheld is not None:
+                return Decision(
+                    self.pastime(situation),
+                    "rules",
+                    refusals=tuple(refused),
+                    reason=withheld,
+                    recommended=proposal.action,
+                )
+            return Decision(proposal.action, "rules", refusals=tuple(refused), reason=proposal.reason)
+        end = Action(action_type="escalate")
+        return Decision(end, "rules", refusals=tuple(refused), reason="nothing else is permitted")
+
+    def pastime(self, situation: Situation) -> Action:
+        """A permitted action that changes nothing, while a wanted remedy is only named."""
+        looks = (p.action for p in pastimes(situation) if self._guard.refusal(p.action, situation) is None)
+        return next(looks, Action(action_type="escalate"))
+
+
+def proposals(situation: Situation) -> list[Proposal]:
+    """What should be done now, best first; empty when watching is best."""
+    case = Case(situation)
+    over = case.when_calm()
+    return over or case.remedies()
+
+
+def pastimes(situation: Situation) -> list[Proposal]:
+    """Harmless ways to spend a tick while watching, the most telling first."""
+    ranked = situation.ranking.services if situation.ranking is not None else ()
+    services = [name for name in ranked if name in situation.now.services] or list(situation.now.services)
+    unread = [name for name in services[:2] if name not in situation.logs]
+    looks = [Action(action_type="fetch_logs", target_service=name) for name in unread]
+    for name in services[:3]:
+        looks.append(Action(action_type="get_metrics_detail", target_service=name))
+        looks.append(Action(action_type="trace_dependencies", target_service=name))
+    return [Proposal(look, "watching") for look in looks]
+
+
+class Case:
+    """One situation, read: who is broken, what has been tried, and who is still unexplained."""
+
+    def __init__(self, situation: Situation) -> None:
+        self.situation = situation
+        self.trends = trends(situation.window)
+        self.logs = {name: lines[-LOG_LINES:] for name, lines in situation.logs.items()}
+        self.harm = harm_per_tick(situation.window)
+        self.trials = [self._trial(k) for k, step in enumerate(situation.steps) if is_remedy(step.action)]
+        self.written_off = frozenset(
+            t.name for t in self.trends.values() if t.is_background or self._is_hopeless(t.name)
+        )
+        self.broken = [t for t in self.trends.values() if self._hurts(t.name, situation.now)]
+        # Services whose remedy is still taking hold or is visibly helping.
+        self.under_way = frozenset(
+            t.service for t in self.trials if not t.failed and t.service in self.trends
+        )
+        self.open = [t for t in self.broken if not self._is_explained(t)]
+        if self.harm[-1] > NO_HARM and not self._harm_falls():
+            self.open += [t for t in self.trends.values() if self._may_hide(t)]
+
+    @property
+    def tells_harm(self) -> bool:
+        """Whether the environment counts what users suffer."""
+        return self.situation.now.bad_customer_minutes > 0.0
+
+    def _may_hide(self, trend: Trend) -> bool:
+        """Whether the service may be broken though its figures, which are missing, do not show it."""
+        if trend.is_measured or not trend.now.is_healthy or self._is_explained(trend):
+            return False
+        logs = self.logs.get(trend.name, ())
+        return not logs or guilt(logs) > 0.0
+
+    def _trial(self, k: int) -> Trial:
+        """Judges step `k` by its feedback, else by whether its service got better since."""
+        step = self.situation.steps[k]
+        service, ticks_ago = str(step.action.target_service), len(self.situation.steps) - 1 - k
+        failed = any(words in step.feedback.lower() for words in NO_EFFECT_WORDS)
+        trend = self.trends.get(service)
+        if not failed and trend is not None and ticks_ago >= WATCHED_TICKS:
+            if not trend.is_measured:
+                failed = self.harm[-1] > NO_HARM and not self._harm_falls()
+            elif not trend.now.is_healthy:
+                failed = trend.change > IMPROVING
+        return Trial(service, step.action.action_type, ticks_ago, failed)
+
+    def _harm_falls(self) -> bool:
+        return len(self.harm) > 1 and self.harm[-1] < 0.95 * self.harm[-2]
+
+    def _is_explained(self, trend: Trend) -> bool:
+        """Whether the service is getting better, or suffers from another that is being dealt with."""
+        if trend.name in self.under_way or (trend.observations > 1 and trend.change <= IMPROVING):
+            return True
+        # A little trouble can wait while a remedy elsewhere spares the users more and more.
+        if trend.is_mild and self.under_way and self._harm_falls():
+            return True
+        # The observation that a remedy comes back with is from before it took hold anywhere.
+        if any(trial.ticks_ago == 0 and not trial.failed for trial in self.trials):
+            return True
+        return bool(callees_of(trend.name, self.situation.now.call_graph) & self._recovering())
+
+    def _recovering(self) -> frozenset[str]:
+        """Services under way that their callers may still suffer from."""
+        lately = {trial.service for trial in self.trials if trial.ticks_ago <= AFTERMATH}
+        return frozenset(s for s in self.under_way if s in lately or not self.trends[s].now.is_healthy)
+
+    def _is_hopeless(self, name: str) -> bool:
+        """Whether every remedy has failed on the service."""
+        return {t.remedy for t in self.trials if t.service == name and t.failed} >= set(REMEDIES)
+
+    def when_calm(self) -> list[Proposal]:
+        """Resolves once everything has been well for long enough; before any trouble it waits for it."""
+        window = self.situation.window
+        troubled = [self._is_troubled(k) for k in range(len(window))]
+        calm = next((k for k, trouble in enumerate(reversed(troubled)) if trouble), len(window))
+        if any(troubled):
+            over = calm >= CALM_OBSERVATIONS
+        else:
+            over = calm > PATIENCE and not any(t.memory_per_tick >= GROWING for t in self.trends.values())
+        resolve = Action(action_type="declare_resolved")
+        return [Proposal(resolve, "everything that could recover has recovered")] if over else []
+
+    def _is_troubled(self, k: int) -> bool:
+        """Whether users suffered at observation `k` or, where nobody counts that, services did."""
+        if self.tells_harm:
+            return self.harm[k] > NO_HARM
+        observation = self.situation.window[k]
+        return any(self._hurts(name, observation) for name in observation.services)
+
+    def _hurts(self, name: str, observation: Observation) -> bool:
+        return name not in self.written_off and not observation.services[name].is_healthy
+
+    def _by_suspicion(self) -> list[Trend]:
+        """The likeliest root first: the ranking's belief and own evidence together."""
+        hidden = [t for t in self.open if t not in self.broken]
+        names = frozenset(t.name for t in self.open if t not in hidden)
+        call_graph = self.situation.now.call_graph
+        reached = {t.name: callees_of(t.name, call_graph) for t in (*self.broken, *hidden)}
+        ranking = self.situation.ranking
+        belief: dict[str, float] = {}
+        for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
+            given = candidate.probability
+            belief[candidate.service] = given if given is not None else 0.6 / (position + 1)
+        accused = frozenset().union(*(blamed(lines, self.trends) for lines in self.logs.values()))
+
+        def suspicion(trend: Trend) -> float:
+            victim = bool(reached[trend.name] & names)
+            lines = self.logs.get(trend.name, ())
+            best_fit = max(remedy_weights(trend, lines).values())
+            failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
+            covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
+            own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.8 * (trend.name in accused)
+            own += 0.5 * covered / max(1, len(self.broken)) - 0.3 * (trend in hidden)
+            return 2.0 * belief.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
+
+        return sorted(self.open, key=suspicion, reverse=True)
+
+    def remedies(self) -> list[Proposal]:
+        """Each suspect's untried remedies, best fit first; its logs before where none fits clearly."""
+        wanted: list[Proposal] = []
+        for trend in self._by_suspicion()[:SUSPECTS]:
+            logs = self.logs.get(trend.name, ())
+            weights = remedy_weights(trend, logs)
+            tried = {trial.remedy for trial in self.trials if trial.service == trend.name}
+            untried = sorted((r for r in weights if r not in tried), key=weights.__getitem__, reverse=True)
+            clear = trend.is_measured and _is_clear([weights[r] for r in untried])
+            if not wanted and not logs and not clear:
+                look = Action(action_type="fetch_logs", target_service=trend.name)
+                wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
+            for remedy in untried:
+                action = Action(action_type=remedy, target_service=trend.name)
+                wanted.append(Proposal(action, f"fits what {trend.name} shows"))
+        return wanted
+
+
+def _is_clear(weights: list[float]) -> bool:
+    """Whether the best of these, best first, is good enough and stands out."""
+    best, runner_up = (*weights, 0.0, 0.0)[:2]
+    return best >= CONVINCED and best - runner_up >= CLEAR_LEAD

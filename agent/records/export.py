@@ -1,0 +1,61 @@
+"""Trajectories as chat examples for fine-tuning: the model's own steps of tasks that went well, as played."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.llm.sanitize import speaks_of_the_grade
+from data.errors import FirewatchError, SettingsError
+from data.files import jsonl
+from data.files.whole_file import write_whole
+
+
+class LeakError(FirewatchError):
+    """A recorded prompt holds what an agent must not read."""
+
+
+def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
+    """One example for each step that the model decided at once, in tasks it solved without help.
+
+    Args:
+        run: a run folder.
+        min_score: of the tasks to take; unsolved ones are never taken.
+
+    Raises:
+        SettingsError: no run there.
+        LeakError: a prompt fails the honesty check.
+    """
+    if not (run / "run.json").exists():
+        raise SettingsError(f"{run} holds no run: there is no run.json")
+    chosen = {
+        (record["task"], record["seed"])
+        for record in _records(run / "episodes.jsonl")
+        if record["success"] and record["score"] >= min_score and "rules" not in record["decisions"]
+    }
+    for step in _records(run / "steps.jsonl"):
+        if (step["task"], step["seed"]) in chosen and step["decided_by"] == "llm":
+            _check_honest(step)
+            yield {"messages": [*step["prompt"], {"role": "assistant", "content": step["reply"]}]}
+
+
+def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
+    """Writes one example a line and returns how many there are; nothing is written if one of them leaks."""
+    lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(lines))
+    return len(lines)
+
+
+def _check_honest(step: Mapping[str, Any]) -> None:
+    text = "\n".join(message["content"] for message in step["prompt"])
+    task_id = step["task_id"]
+    if speaks_of_the_grade(text) or (task_id and task_id.lower() in text.lower()):
+        raise LeakError(
+            f"task {step['task']}, step {step['step']}: its prompt holds what only the grader knows; "
+            "nothing is exported"
+        )
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    return (record for _, record in jsonl.read(path)) if path.exists() else iter(())

@@ -1,0 +1,188 @@
+"""An environment behind a WebSocket: one connection, one session, one episode at a time."""
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy
+
+from data.clients.wire import (
+    Address,
+    bad_proxy,
+    one_line,
+    read_json,
+    read_reset,
+    read_step,
+    refusal,
+    reset_request,
+)
+from data.errors import (
+    ActionRefused,
+    CapacityReached,
+    EnvironmentFault,
+    EpisodeLost,
+    ProtocolError,
+    TaskRefused,
+    Unreachable,
+)
+from data.observation import Action, Step, Task
+
+# A frame of a world of thousands of services has several megabytes.
+_LARGEST_FRAME_BYTES = 64 * 2**20
+_CLOSE_TIMEOUT_S = 2.0
+
+
+class WebSocketEnvironment:
+    """A FirewatchEnv server's session over a WebSocket.
+
+    The session lives and dies with its connection, so nothing is ever repeated within an episode: a frame
+    that does not come or a connection that breaks loses the episode. `reset` opens a new connection where
+    the old one is gone. Frames carry no `info`; an action's feedback is read from the observation's
+    history.
+
+    Args:
+        base_url: where the server is, `ws(s)://` or `http(s)://host[:port][/path]`, without `/ws`.
+        timeout_s: the longest wait for one frame.
+        connect_timeout_s: the longest wait for a connection.
+    """
+
+    def __init__(self, base_url: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 5.0) -> None:
+        address = Address.parse(base_url)
+        self._base_url = address.ws
+        self._is_local = address.is_local
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = min(connect_timeout_s, timeout_s)
+        self._connection: ClientConnection | None = None
+        self._last: Step | None = None
+
+    @property
+    def name(self) -> str:
+        """The server's URL."""
+        return self._base_url
+
+    @property
+    def _where(self) -> str:
+        return f"{self._base_url}/ws"
+
+    async def reset(self, task: Task) -> Step:
+        """Starts `task`, on a new connection if the present one is gone."""
+        self._last = None
+        frame = {"type": "reset", "data": reset_request(task)}
+        try:
+            data = await self._exchange(frame, refused=TaskRefused)
+        except _Disconnected:
+            # It may have been closed long ago, between two episodes; a fresh one decides.
+            try:
+                data = await self._exchange(frame, refused=TaskRefused)
+            except _Disconnected as broken:
+                raise Unreachable(f"{self._where}: {broken}") from None
+        self._last = read_reset(data, self._where, task)
+        return self._last
+
+    async def step(self, action: Action) -> Step:
+        """Acts once; nothing is ever sent twice."""
+        before = self._last
+        if before is None or before.done or self._connection is None:
+            raise EpisodeLost(f"{self._where}: no episode of ours is running – reset first")
+        self._last = None
+        try:
+            data = await self._exchange({"type": "step", "data": action.to_wire()}, refused=ActionRefused)
+        except ActionRefused as refused:
+            self._last = before
+            raise ActionRefused(f"{refused} – the action was {action}") from None
+        except _Disconnected as broken:
+            raise EpisodeLost(f"{self._where}: {broken}; the episode is gone with its session") from None
+        try:
+            self._last = read_step(data, self._where, before)
+        except EpisodeLost:
+            await self.aclose()  # whatever was answered, more of it may come
+            raise
+        return self._last
+
+    async def aclose(self) -> None:
+        """Gives the session back."""
+        self._last = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _exchange(self, frame: dict[str, Any], refused: type[EnvironmentFault]) -> Any:
+        """Sends one frame and returns the `data` of the observation that answers it."""
+        connection = self._connection or await self._open()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await _ask(connection, json.dumps(frame))
+        except TimeoutError:
+            # A late frame would be taken for the answer to the next question.
+            await self.aclose()
+            raise Unreachable(f"{self._where}: no answer within {self._timeout_s:g} s") from None
+        except asyncio.CancelledError:
+            # Somebody else's time-out: the same holds, and there is no time for farewells.
+            self._connection = None
+            connection.transport.abort()
+            raise
+        except ConnectionClosed as closed:
+            await self.aclose()
+            raise _Disconnected(f"the connection was closed ({one_line(closed)})") from None
+        try:
+            return self._data(read_json(answer, self._where), refused)
+        except (ProtocolError, CapacityReached):
+            await self.aclose()
+            raise
+
+    async def _open(self) -> ClientConnection:
+        try:
+            self._connection = await connect(
+                self._where,
+                open_timeout=self._connect_timeout_s,
+                close_timeout=_CLOSE_TIMEOUT_S,
+                max_size=_LARGEST_FRAME_BYTES,
+                compression=None,
+                proxy=None if self._is_local else True,
+            )
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(f"{self._where}: no connection ({one_line(error) or 'time-out'})") from None
+        except (InvalidProxy, ImportError) as error:
+            raise bad_proxy(error) from None
+        except InvalidMessage as error:
+            raise ProtocolError(f"{self._where}: not a WebSocket server ({one_line(error)})") from None
+        except InvalidHandshake as error:
+            raise Unreachable(f"{self._where}: the server opens no WebSocket ({one_line(error)})") from None
+        return self._connection
+
+    def _data(self, raw: object, refused: type[EnvironmentFault]) -> Any:
+        """The `data` of an observation frame; the right fault for every other frame."""
+        kind = raw.get("type") if isinstance(raw, dict) else None
+        if not isinstance(raw, dict) or kind not in ("observation", "error"):
+            raise ProtocolError(
+                f"{self._where}: a frame of type '{one_line(kind)}' where an observation was due"
+            )
+        data = raw.get("data")
+        if kind == "observation":
+            return data
+        error = data if isinstance(data, dict) else {"message": data}
+        code = str(error.get("code", ""))
+        reason = one_line(f"{error.get('message') or code}")
+        if error.get("errors"):
+            reason = f"{reason}: {refusal(error['errors'])}"
+        message = f"{self._where}: {code or 'error'}: {reason}"
+        if code == "CAPACITY_REACHED":
+            raise CapacityReached(message)
+        if code == "VALIDATION_ERROR" or (code == "EXECUTION_ERROR" and refused is TaskRefused):
+            raise refused(message)
+        if code in ("EXECUTION_ERROR", "FACTORY_ERROR", "SESSION_ERROR"):
+            raise Unreachable(message)
+        raise ProtocolError(message)
+
+
+class _Disconnected(Exception):
+    """The connection closed before the answer came."""
+
+
+async def _ask(connection: ClientConnection, frame: str) -> str | bytes:
+    # A server without a session left says so and closes before it has read anything; its frame still waits.
+    with contextlib.suppress(ConnectionClosed):
+        await connection.send(frame)
+    return await connection.recv()

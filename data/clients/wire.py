@@ -1,0 +1,217 @@
+"""What the HTTP and the WebSocket client share: addresses, bodies, and whose episode an answer belongs to."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
+from data.files.json_text import without_halves
+from data.observation import Action, Step, Task, parse, parse_step
+
+_SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
+_LONGEST_REASON = 300
+
+
+class ServerState(BaseModel):
+    """What `/state` and the WebSocket `state` frame tell about the episode that a server holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    episode_id: str | None = None
+    step_count: int = 0
+
+
+@dataclass(frozen=True)
+class Address:
+    """The two base URLs of one server, without a slash at the end."""
+
+    http: str
+    ws: str
+    # On this machine: no proxy stands between us and it, whatever the process environment says.
+    is_local: bool
+
+    @staticmethod
+    def parse(url: str) -> "Address":
+        """Reads a server's URL, `http(s)://` or `ws(s)://`, with or without a path.
+
+        Raises:
+            SettingsError: not the URL of a server.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+            httpx.URL(url.strip())
+            (parts.hostname or "").encode("idna")
+        except (ValueError, httpx.InvalidURL) as error:
+            raise SettingsError(f"'{url}' is not a server's URL: {error}") from None
+        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
+            raise SettingsError(f"'{url}' is not a server's URL – write it like http://localhost:8000")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise SettingsError(f"'{parts.hostname}': a server's URL has no user, query or fragment")
+        http, ws = _SCHEMES[parts.scheme]
+        is_local = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
+        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local)
+
+
+def _with_scheme(parts: SplitResult, scheme: str) -> str:
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.AsyncClient:
+    """An HTTP client for the server at `address`; redirects are not followed.
+
+    Raises:
+        SettingsError: the proxy that the process environment names cannot be used.
+    """
+    try:
+        return httpx.AsyncClient(
+            base_url=address.http,
+            timeout=timeout,
+            trust_env=not address.is_local,
+            # Certificates are loaded, which takes a while, only where there are some to verify.
+            verify=address.http.startswith("https:"),
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise bad_proxy(error) from None
+
+
+def bad_proxy(error: Exception) -> SettingsError:
+    """What to say of a proxy in the process environment that cannot be used; its URL may hold a password."""
+    known = "a SOCKS proxy, which is not supported" if isinstance(error, ImportError) else "not a proxy's URL"
+    return SettingsError(
+        f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {known} – write it like http://proxy:3128, or unset it"
+    )
+
+
+def one_line(text: object) -> str:
+    """`text` without line breaks and cut to what fits a message."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
+
+
+def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
+    """Decodes a body.
+
+    Args:
+        text: the body.
+        where: what is being read.
+        finite: whether NaN and infinity, which Python's decoder lets pass, are refused.
+
+    Raises:
+        ProtocolError: it is not JSON.
+    """
+    shown = text if isinstance(text, str) else text.decode(errors="replace")
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
+    except (ValueError, RecursionError):
+        raise ProtocolError(
+            f"{where}: not JSON but '{one_line(shown[:80])}' – is this a FirewatchEnv server?"
+        ) from None
+    return without_halves(value) if "\\ud" in shown.lower() else value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+def read_state(raw: object, where: str) -> ServerState:
+    """Reads the answer of `/state`.
+
+    Raises:
+        ProtocolError: it has another shape.
+    """
+    try:
+        return parse(ServerState, raw, where)
+    except SchemaError as error:
+        raise ProtocolError(str(error)) from None
+
+
+def reset_request(task: Task) -> dict[str, Any]:
+    """What `/reset` and the WebSocket `reset` frame are sent."""
+    request: dict[str, Any] = {"difficulty": task.difficulty, "seed": task.seed}
+    return request | ({"task_id": task.task_id} if task.task_id else {})
+
+
+def refusal(detail: object) -> str:
+    """A 422's `detail` or a frame's `errors` in one line: "action_type: Input should be …"."""
+    if not isinstance(detail, list):
+        return one_line(detail)
+    return one_line("; ".join(_complaint(entry) for entry in detail))
+
+
+def _complaint(entry: object) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    loc = entry.get("loc")
+    path = ".".join(str(part) for part in loc) if isinstance(loc, (list, tuple)) else ""
+    # The list of everything that would be allowed drowns what was sent.
+    message = one_line(entry.get("msg", "refused"))
+    if len(message) > 120:
+        message = message[:119] + "…"
+    given = f" (sent: {one_line(entry['input'])[:60]})" if "input" in entry else ""
+    return f"{path}: {message}{given}" if path else f"{message}{given}"
+
+
+def read_reset(raw: object, where: str, task: Task) -> Step:
+    """Reads the answer to a reset.
+
+    Raises:
+        TaskRefused: the server does not know the task or cannot start it; carries its reason.
+        ProtocolError: the answer is not an observation.
+    """
+    step = _read(raw, where)
+    if not step.observation.services:
+        raise TaskRefused(f"{where}: {task.name}: {step.error or 'the server started no service'}")
+    return step
+
+
+def read_step(raw: object, where: str, before: Step) -> Step:
+    """Reads the answer to a step and makes sure that it continues the episode that `before` belongs to.
+
+    Raises:
+        EpisodeLost: the server has no such episode any more; carries its reason.
+        ProtocolError: the answer is not an observation.
+    """
+    step = _read(raw, where)
+    seen, now = before.observation, step.observation
+    if not now.services:
+        reason = step.feedback or "no episode is running"
+        raise EpisodeLost(
+            f"{where}: {one_line(reason)} (a server that keeps no episode over HTTP needs --transport ws)"
+        )
+    if set(now.services) != set(seen.services):
+        new = ", ".join(sorted(set(now.services) ^ set(seen.services))[:4])
+        raise EpisodeLost(f"{where}: another client has reset the episode: the services changed ({new})")
+    if now.sim_tick <= seen.sim_tick:
+        raise EpisodeLost(
+            f"{where}: another client has reset the episode: tick {now.sim_tick} after tick {seen.sim_tick}"
+        )
+    return step
+
+
+def stale_step(before: Step, action: Action, why: str) -> Step:
+    """The step whose action took hold while its answer was lost: the previous observation, and the reason.
+
+    Nothing can be observed without spending another tick, so the caller sees the world one tick late once;
+    what the action brought about shows in the answer to the next one. Only an ended episode's score stays
+    unknown.
+    """
+    done = action.action_type == "declare_resolved"
+    return Step(before.observation, done, error=one_line(f"answer lost, the action took hold: {why}"))
+
+
+def _read(raw: object, where: str) -> Step:
+    try:
+        return parse_step(raw, where)
+    except SchemaError as error:
+        raise ProtocolError(str(error)) from None

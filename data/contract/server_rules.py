@@ -1,0 +1,316 @@
+"""The rules of the contract that only a server can break: status codes, shapes of bodies, sessions."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from data.clients.wire import Address, http_client, one_line, read_json
+from data.contract.rule import Broken, Rule, RuleResult, demand
+from data.errors import FirewatchError
+
+_TIMEOUT_S = 30.0
+_PATIENCE, _PAUSE_S = 20, 0.1
+_EASY = {"difficulty": "easy", "seed": 3}
+_OTHER = {"difficulty": "easy", "seed": 4}
+_LOOK = {"action_type": "escalate"}
+_RESOLVE = {"action_type": "declare_resolved"}
+_HUGE = "x" * (4 * 2**20)
+_TOO_BIG_CLOSE = 1009
+
+
+@dataclass(frozen=True)
+class Server:
+    """The raw ways to a server: an HTTP client, and WebSocket connections."""
+
+    http: httpx.AsyncClient
+    address: Address
+
+    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and decoded body of one HTTP request."""
+        response = await self.http.request(method, path, json=body)
+        return response.status_code, read_json(response.content, path)
+
+    async def post(self, path: str, body: object) -> dict[str, Any]:
+        """The body of a POST that has to be answered with 200 and an object."""
+        status, answer = await self.call("POST", path, body)
+        demand(status == 200, f"{path} {one_line(body)}: status {status}")
+        demand(isinstance(answer, dict), f"{path} {one_line(body)}: the answer is no object")
+        return dict(answer)
+
+    async def state(self) -> dict[str, Any]:
+        """The body of `/state`."""
+        status, answer = await self.call("GET", "/state")
+        demand(status == 200 and isinstance(answer, dict), f"/state: status {status}")
+        return dict(answer)
+
+    def connection(self) -> connect:
+        """A new WebSocket connection, to be used in `async with`."""
+        return connect(f"{self.address.ws}/ws", max_size=None, proxy=None if self.address.is_local else True)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[ClientConnection]:
+        """A connection with a session; a server that still holds the place of a closed one is given time."""
+        for _ in range(_PATIENCE):
+            async with self.connection() as connection:
+                if (await _ask(connection, "state"))["data"].get("code") != "CAPACITY_REACHED":
+                    yield connection
+                    return
+            await asyncio.sleep(_PAUSE_S)
+        raise Broken("no session became free")
+
+
+SERVER_RULES: list[Rule[Awaitable[None]]] = []
+
+
+def _rule(holds: Callable[[Server], Awaitable[None]]) -> Callable[[Server], Awaitable[None]]:
+    SERVER_RULES.append(Rule(holds))
+    return holds
+
+
+async def check_server(url: str) -> tuple[RuleResult, ...]:
+    """Holds the server at `url` to the rules of the raw protocol, HTTP and WebSocket.
+
+    Raises:
+        SettingsError: `url` is not a server's URL.
+    """
+    address = Address.parse(url)
+    async with http_client(address, _TIMEOUT_S) as http:
+        server = Server(http, address)
+        return tuple([rule.verdict(await _why(rule, server)) for rule in SERVER_RULES])
+
+
+async def _why(rule: Rule[Awaitable[None]], server: Server) -> str | None:
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            await rule.holds(server)
+    except (Broken, FirewatchError) as error:
+        return str(error)
+    except (httpx.HTTPError, WebSocketException, OSError, TimeoutError) as error:
+        return one_line(f"{type(error).__name__}: {error}")
+    return None
+
+
+async def _ask(connection: ClientConnection, kind: str, data: object = None) -> dict[str, Any]:
+    """Sends a frame and returns the frame that answers it."""
+    # A server without a session left closes at once, but what it said still waits to be read.
+    with suppress(ConnectionClosed):
+        await connection.send(json.dumps({"type": kind, "data": data}))
+    frame = read_json(await connection.recv(), "/ws")
+    demand(isinstance(frame, dict) and isinstance(frame.get("data"), dict), f"frame: {one_line(frame)}")
+    return dict(frame)
+
+
+def _observation(answer: dict[str, Any], where: str) -> dict[str, Any]:
+    observation = answer.get("observation")
+    demand(isinstance(observation, dict), f"{where}: the answer carries no observation")
+    assert isinstance(observation, dict)
+    demand(isinstance(observation.get("services"), dict), f"{where}: the observation carries no services")
+    return observation
+
+
+def _is_nothing(answer: dict[str, Any], where: str) -> None:
+    """Demands the answer that stands for "no episode": no services, a reason, and not done."""
+    observation = _observation(answer, where)
+    demand(not observation["services"], f"{where}: services are shown")
+    demand(answer.get("done") is False, f"{where}: done is {answer.get('done')}")
+    history = observation.get("action_history") or [{}]
+    demand(
+        history[-1].get("action_type") == "error" and bool(history[-1].get("feedback_string")),
+        f"{where}: no reason in the history",
+    )
+
+
+@_rule
+async def health_answers(server: Server) -> None:
+    """`GET /health` answers 200."""
+    status, _ = await server.call("GET", "/health")
+    demand(status == 200, f"status {status}")
+
+
+@_rule
+async def the_server_describes_itself(server: Server) -> None:
+    """`GET /metadata` and `GET /schema` answer 200 with an object."""
+    for path in ("/metadata", "/schema"):
+        status, body = await server.call("GET", path)
+        demand(status == 200 and isinstance(body, dict), f"{path}: status {status}")
+
+
+@_rule
+async def answers_have_their_parts(server: Server) -> None:
+    """`/reset` answers with observation, reward and done, `/step` with an `info` as well."""
+    begun = await server.post("/reset", _EASY)
+    _observation(begun, "/reset")
+    demand(
+        {"reward", "done"} <= begun.keys() and begun["done"] is False, f"/reset answers with {sorted(begun)}"
+    )
+    looked = await server.post("/step", {"action": _LOOK})
+    _observation(looked, "/step")
+    demand({"reward", "done", "info"} <= looked.keys(), f"/step answers with {sorted(looked)}")
+    info = looked["info"]
+    demand(
+        isinstance(info, dict) and {"action_valid", "action_feedback"} <= info.keys(),
+        f"the info is {one_line(info)}",
+    )
+
+
+@_rule
+async def the_state_counts_steps(server: Server) -> None:
+    """`/state` counts the steps of the running episode; its id stays until the next reset changes it."""
+    await server.post("/reset", _EASY)
+    begun = await server.state()
+    await server.post("/step", {"action": _LOOK})
+    moved = await server.state()
+    demand(begun.get("step_count") == 0, f"after a reset step_count is {begun.get('step_count')}")
+    demand(moved.get("step_count") == 1, f"after a step step_count is {moved.get('step_count')}")
+    demand(bool(begun.get("episode_id")), "there is no episode_id")
+    demand(begun["episode_id"] == moved.get("episode_id"), "a step changed the episode_id")
+    await server.post("/reset", _EASY)
+    again = await server.state()
+    demand(again.get("episode_id") != begun["episode_id"], "a reset kept the episode_id")
+    demand(again.get("step_count") == 0, f"after a reset step_count is {again.get('step_count')}")
+
+
+@_rule
+async def what_is_no_action_is_refused_with_422(server: Server) -> None:
+    """An unknown action type, parameters that are no object and an extra key are answered 422 and why."""
+    await server.post("/reset", _EASY)
+    for action in (
+        {"action_type": "no_such_action"},
+        {**_LOOK, "parameters": "oops"},
+        {**_LOOK, "colour": "red"},
+    ):
+        status, body = await server.call("POST", "/step", {"action": action})
+        demand(status == 422, f"{one_line(action)}: status {status}")
+        demand(isinstance(body, dict) and bool(body.get("detail")), f"{one_line(action)}: no detail")
+
+
+@_rule
+async def what_is_no_request_is_answered_flat(server: Server) -> None:
+    """A body without `action` and a seed that is no number are answered 200 without an `observation`."""
+    for path, body in (("/step", {}), ("/step", _LOOK), ("/reset", {**_EASY, "seed": "abc"})):
+        answer = await server.post(path, body)
+        demand("observation" not in answer, f"{path} {one_line(body)}: it was played")
+        demand("services" in answer, f"{path} {one_line(body)}: the flat body has no services")
+
+
+@_rule
+async def unknown_tasks_start_nothing(server: Server) -> None:
+    """An unknown task id and an unknown difficulty are answered 200, without services and with the reason."""
+    for body in ({**_EASY, "task_id": "task_nobody_knows"}, {**_EASY, "difficulty": "nightmare"}):
+        _is_nothing(await server.post("/reset", body), one_line(body))
+
+
+@_rule
+async def unknown_targets_cost_half_a_point(server: Server) -> None:
+    """A remedy for an unknown service has `action_valid: false` and a reward of -0.5."""
+    await server.post("/reset", _EASY)
+    action = {"action_type": "restart_service", "target_service": "no-such-service"}
+    answer = await server.post("/step", {"action": action})
+    info = answer.get("info") or {}
+    demand(info.get("action_valid") is False, f"action_valid is {info.get('action_valid')}")
+    demand(answer.get("reward") == -0.5, f"the reward is {answer.get('reward')}")
+
+
+@_rule
+async def after_the_end_nothing_moves(server: Server) -> None:
+    """A step after the end is answered 200, not done, without services, with the old score in `info`."""
+    await server.post("/reset", _EASY)
+    ended = await server.post("/step", {"action": _RESOLVE})
+    demand(ended.get("done") is True, f"declare_resolved: done is {ended.get('done')}")
+    score = (ended.get("info") or {}).get("episode_score")
+    demand(isinstance(score, (int, float)), f"declare_resolved: the score in info is {score}")
+    after = await server.post("/step", {"action": _LOOK})
+    _is_nothing(after, "after the end")
+    stale = (after.get("info") or {}).get("episode_score")
+    demand(stale == score, f"after the end the score in info is {stale}, it was {score}")
+
+
+@_rule
+async def frames_are_like_answers_without_info(server: Server) -> None:
+    """WebSocket frames carry type and data: observation, reward and done, no `info`; `state` counts steps."""
+    async with server.session() as connection:
+        for kind, data in (("reset", _EASY), ("step", _LOOK)):
+            frame = await _ask(connection, kind, data)
+            demand(frame.get("type") == "observation", f"{kind}: a frame of type {frame.get('type')}")
+            demand("info" not in frame["data"], f"{kind}: the frame carries info")
+            demand({"reward", "done"} <= frame["data"].keys(), f"{kind}: {sorted(frame['data'])}")
+            demand(bool(_observation(frame["data"], kind)["services"]), f"{kind}: no services")
+        frame = await _ask(connection, "state")
+        demand(frame.get("type") == "state", f"state: a frame of type {frame.get('type')}")
+        count = frame["data"].get("step_count")
+        demand(count == 1, f"after a step the state frame counts {count}")
+
+
+@_rule
+async def frames_that_are_none_get_an_error(server: Server) -> None:
+    """An unknown action brings an `error` frame with code VALIDATION_ERROR; the session goes on."""
+    async with server.session() as connection:
+        await _ask(connection, "reset", _EASY)
+        frame = await _ask(connection, "step", {"action_type": "no_such_action"})
+        demand(frame.get("type") == "error", f"a frame of type {frame.get('type')}")
+        code = frame["data"].get("code")
+        demand(code == "VALIDATION_ERROR", f"the code is {code}")
+        frame = await _ask(connection, "step", _LOOK)
+        demand(frame.get("type") == "observation", "the session did not go on")
+
+
+@_rule
+async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
+    """A second WebSocket has an episode of its own, or is told CAPACITY_REACHED and closed with 1000."""
+    async with server.session() as first:
+        begun = await _ask(first, "reset", _EASY)
+        async with server.connection() as second:
+            try:
+                frame = await _ask(second, "reset", _OTHER)
+            except ConnectionClosed:
+                raise Broken("the second session was closed without a word") from None
+            if frame.get("type") == "error":
+                code = frame["data"].get("code")
+                demand(code == "CAPACITY_REACHED", f"the second session was refused with {code}")
+                await second.wait_closed()
+                demand(second.close_code == 1000, f"the second session was closed with {second.close_code}")
+        after = await _ask(first, "step", _LOOK)
+        one, other = (_observation(frame["data"], "first session") for frame in (begun, after))
+        demand(
+            one["services"].keys() == other["services"].keys(), "the second session's reset changed the first"
+        )
+
+
+@_rule
+async def both_transports_show_the_same(server: Server) -> None:
+    """The same reset and step bring the same observations over HTTP and over WebSocket."""
+    async with server.session() as connection:
+        for kind, path, data, body in (
+            ("reset", "/reset", _EASY, _EASY),
+            ("step", "/step", _LOOK, {"action": _LOOK}),
+        ):
+            frame = (await _ask(connection, kind, data))["data"]
+            answer = await server.post(path, body)
+            demand(frame.get("observation") == answer.get("observation"), f"{path}: they differ")
+
+
+@_rule
+async def huge_requests_do_no_harm(server: Server) -> None:
+    """A body and a frame of 4 MiB that mean nothing are refused or complained about; the server goes on."""
+    # A server need not read it to the end before it answers and closes.
+    with suppress(httpx.TransportError):
+        status = (await server.http.post("/reset", content=_HUGE)).status_code
+        demand(status < 500, f"a huge body: status {status}")
+    await server.call("GET", "/state")
+    async with server.session() as connection:
+        try:
+            await connection.send(_HUGE)
+            frame = read_json(await connection.recv(), "/ws")
+            demand(frame.get("type") == "error", f"a huge frame: answered by {one_line(frame)}")
+        except ConnectionClosed:
+            code = connection.close_code
+            demand(code == _TOO_BIG_CLOSE, f"a huge frame: closed with {code}")
+    async with server.session() as connection:
+        demand((await _ask(connection, "state")).get("type") == "state", "after a huge frame: no session")

@@ -1,0 +1,1 @@
+"""Reading and writing files safely: JSON, JSON lines, files written whole."""

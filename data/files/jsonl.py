@@ -1,0 +1,144 @@
+"""Crash-safe JSON lines: every line that a reader sees is whole, whatever killed the writer."""
+
+import fcntl
+import gzip
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from data.errors import SchemaError
+from data.files.json_text import read_json
+from data.files.whole_file import named
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+_log = logging.getLogger(__name__)
+
+
+def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Writes `record` as one more line of `path` and returns when it is on the disk.
+
+    A line that an earlier writer left half-written is cut off first. Several processes may append to one
+    file.
+
+    Args:
+        path: the file, made with its folder where there is none.
+        record: what the line holds.
+        durable: False returns once the operating system has the line: it outlives this process, not a
+            power cut. `sync` catches up.
+    """
+    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with named(path), path.open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        line = _mend_end(file) + line
+        while line:
+            line = line[file.write(line) :]
+        if durable:
+            os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Returns when every line of `path` is on the disk."""
+    with path.open("ab") as file:
+        os.fsync(file.fileno())
+
+
+def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (line number from 1, object) for every line of a file, gzip or plain, but blank ones.
+
+    A last line without an end that does not parse was torn by a crash: it is left out and a warning logged.
+
+    Args:
+        path: the file.
+        form: what a line is, for a file from outside, which is refused where it has no whole line. In a store
+            of our own a crash may have left none.
+
+    Raises:
+        SchemaError: the file cannot be read, or a line is not a JSON object.
+    """
+    try:
+        with _open(path) as file:
+            yield from read_lines(file, str(path), form)
+    except OSError as error:
+        raise SchemaError(str(path), "", error.strerror or str(error), "give a readable file") from None
+    except (EOFError, zlib.error) as error:
+        raise SchemaError(str(path), "", str(error), "give a whole gzip file") from None
+
+
+def read_lines(lines: Iterable[bytes], where: str, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of lines that come from anywhere."""
+    whole = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        record = _parse(line)
+        if record is not None:
+            whole += 1
+            yield number, record
+        elif line.endswith(b"\n") or (form and not whole):
+            shown = line.decode(errors="replace").strip()
+            fix = "write one JSON object a line"
+            fix += ", without a list around them" if shown.startswith("[") else ""
+            raise SchemaError(f"{where}:{number}", "", shown, f"{fix}: {form}" if form else fix)
+        else:
+            _log.warning("%s:%d: left out a torn last line", where, number)
+    if form and not whole:
+        raise SchemaError(where, "", "no line", f"write one JSON object a line: {form}")
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """`path` itself, or the `.jsonl` and `.jsonl.gz` files directly in the folder `path`, sorted by name.
+
+    Raises:
+        SchemaError: there is no such file or folder, or no such file in it.
+    """
+    if path.is_file():
+        return (path,)
+    if not path.is_dir():
+        raise SchemaError(
+            str(path), "", "no such file or folder", "give a .jsonl or .jsonl.gz file or a folder"
+        )
+    found = tuple(sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES)))
+    if not found:
+        raise SchemaError(str(path), "", "a folder without .jsonl or .jsonl.gz files", "give another folder")
+    return found
+
+
+def is_packed(name: str, start: bytes) -> bool:
+    """Whether a file is gzip, by its name or its first two bytes."""
+    return name.endswith(".gz") or start == b"\x1f\x8b"
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    with path.open("rb") as file:
+        packed = is_packed(path.name, file.read(2))
+    return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = read_json(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _mend_end(file: IO[bytes]) -> bytes:
+    """Cuts a torn last line off; returns the line end that a whole one without it still needs."""
+    end = file.seek(0, os.SEEK_END)
+    start, tail = end, b""
+    while start and b"\n" not in tail:
+        size = min(start, 1 << 16)
+        start -= size
+        file.seek(start)
+        tail = file.read(size) + tail
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if last and _parse(last) is not None:
+        return b"\n"
+    file.truncate(end - len(last))
+    return b""

@@ -1,0 +1,1 @@
+"""Simulated incidents by the thousand, with labels, to train on."""

@@ -1,0 +1,1 @@
+"""The embedded environment as an HTTP and WebSocket server."""

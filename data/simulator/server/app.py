@@ -1,0 +1,267 @@
+"""The embedded environment as an application: FirewatchEnv's HTTP and WebSocket protocol on Starlette."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from data.clients.wire import ServerState, read_json
+from data.errors import CapacityReached, FirewatchError
+from data.observation import Observation
+from data.simulator.server.requests import (
+    ActionRequest,
+    ResetRequest,
+    StepRequest,
+    complaints,
+    flat_refusal,
+    invalid_request,
+)
+from data.simulator.server.sessions import Session, Sessions, World
+
+NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
+_STOPPING = "the server is shutting down"
+# How long a session that shuts down still listens for what is on its way through the socket.
+_LAST_WORDS_S = 0.05
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server grants its clients."""
+
+    sessions: int = 256  # WebSocket sessions open at once
+    body_bytes: int = 2**20  # the largest request body or frame
+    idle_s: float = 900.0  # a session or connection that says nothing for so long is closed
+    receive_s: float = 30.0  # a request body has to arrive within this time
+    shutdown_s: float = 10.0  # a shutdown waits so long for requests that are being answered
+
+
+class SimulatorApp:
+    """The handlers and what they share: one HTTP episode for everybody, and the WebSocket sessions.
+
+    Worlds are computed on the event loop: a step takes a fraction of a millisecond, and nothing can come
+    between a step and its answer.
+    """
+
+    def __init__(self, limits: Limits, make_world: Callable[[], World]) -> None:
+        self._limits = limits
+        self._shared = Session(make_world())
+        self._sessions = Sessions(make_world, limits.sessions)
+        self._draining = False
+        self._listening: set[asyncio.Timeout] = set()
+
+    def routes(self) -> list[Route | WebSocketRoute]:
+        """Everything that the server answers to."""
+        return [
+            Route("/reset", self._reset, methods=["POST"]),
+            Route("/step", self._step, methods=["POST"]),
+            Route("/state", self._state),
+            Route("/health", self._health),
+            Route("/metadata", self._metadata),
+            Route("/schema", self._schema),
+            WebSocketRoute("/ws", self._session),
+        ]
+
+    async def drain(self) -> None:
+        """Lets every session answer what has reached it, then closes it; new ones are turned away."""
+        self._draining = True
+        deadline = asyncio.get_running_loop().time() + _LAST_WORDS_S
+        for clock in self._listening:
+            if not clock.expired():
+                clock.reschedule(deadline)
+        # A client that does not read its answer would keep its session for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.shutdown_s):
+                while len(self._sessions):
+                    await asyncio.sleep(0.01)
+
+    # HTTP: one episode, whoever asks.
+
+    async def _reset(self, request: Request) -> Response:
+        try:
+            asked = ResetRequest.model_validate(await self._body(request))
+        except ValidationError as error:
+            return _json(flat_refusal(invalid_request(error)))
+        return _json(self._shared.reset(asked))
+
+    async def _step(self, request: Request) -> Response:
+        try:
+            asked = StepRequest.model_validate(await self._body(request))
+        except ValidationError as error:
+            return _json({**flat_refusal(invalid_request(error)), "info": self._shared.info})
+        try:
+            action = ActionRequest.model_validate(asked.action)
+        except ValidationError as error:
+            return _json({"detail": complaints(error), "info": self._shared.info}, status=422)
+        return _json(self._shared.step(action))
+
+    async def _state(self, _request: Request) -> Response:
+        return _json(self._shared.state)
+
+    async def _health(self, _request: Request) -> Response:
+        return _json({"status": "healthy"})
+
+    async def _metadata(self, _request: Request) -> Response:
+        return _json(
+            {
+                "name": "firewatch-env",
+                "description": "Microservice incidents to investigate and mend, one 30-second tick at a time",
+                "max_sessions": self._limits.sessions,
+            }
+        )
+
+    async def _schema(self, _request: Request) -> Response:
+        return _json(
+            {
+                "action": ActionRequest.model_json_schema(),
+                "observation": Observation.model_json_schema(by_alias=True),
+                "state": ServerState.model_json_schema(),
+            }
+        )
+
+    async def _body(self, request: Request) -> object:
+        """The JSON of a request's body; what is not JSON is answered like what is no request."""
+        chunks, size = [], 0
+        try:
+            async with asyncio.timeout(self._limits.receive_s):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > self._limits.body_bytes:
+                        raise HTTPException(413, f"The body exceeds {self._limits.body_bytes} bytes")
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise HTTPException(408, f"The body did not arrive within {self._limits.receive_s:g} s") from None
+        try:
+            return read_json(b"".join(chunks), "body", finite=True)
+        except FirewatchError:
+            return b"".join(chunks).decode(errors="replace")
+
+    # WebSocket: a world for every connection.
+
+    async def _session(self, socket: WebSocket) -> None:
+        await socket.accept()
+        if self._draining:
+            await socket.close(RESTART_CLOSE, _STOPPING)
+            return
+        try:
+            with self._sessions.place() as session:
+                await self._converse(socket, session)
+        except CapacityReached as full:
+            await _send(socket, _error("CAPACITY_REACHED", str(full)))
+            await socket.close(NORMAL_CLOSE)
+
+    async def _converse(self, socket: WebSocket, session: Session) -> None:
+        try:
+            while not self._draining:
+                text = await self._hear(socket)
+                if text is None:
+                    return
+                answer = _answer(session, text)
+                if answer is None:
+                    await socket.close(NORMAL_CLOSE)
+                    return
+                await _send(socket, answer)
+            await socket.close(RESTART_CLOSE, _STOPPING)
+        except WebSocketDisconnect:
+            # The client left while it was being answered.
+            return
+
+    async def _hear(self, socket: WebSocket) -> str | bytes | None:
+        """The next frame; None once the connection is closed, by the client or for idleness or shutdown."""
+        clock = asyncio.timeout(self._limits.idle_s)
+        try:
+            async with clock:
+                self._listening.add(clock)
+                return await _receive(socket)
+        except TimeoutError:
+            if self._draining:
+                await socket.close(RESTART_CLOSE, _STOPPING)
+            else:
+                reason = f"nothing heard for {self._limits.idle_s:g} s, the session is closed"
+                await _send(socket, _error("SESSION_ERROR", reason))
+                await socket.close(NORMAL_CLOSE)
+            return None
+        finally:
+            self._listening.discard(clock)
+
+
+def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
+    """The frame that answers a frame; None to "close"."""
+    try:
+        frame = read_json(text, "frame", finite=True)
+    except FirewatchError:
+        return _error("INVALID_JSON", "The frame is not JSON")
+    kind = frame.get("type") if isinstance(frame, dict) else None
+    try:
+        if kind == "reset":
+            data = session.reset(ResetRequest.model_validate(frame.get("data") or {}))
+        elif kind == "step":
+            data = session.step(ActionRequest.model_validate(frame.get("data")))
+        elif kind == "state":
+            return {"type": "state", "data": session.state}
+        elif kind == "close":
+            return None
+        else:
+            return _error("UNKNOWN_TYPE", f"Unknown message type: {kind}")
+    except ValidationError as error:
+        return _error("VALIDATION_ERROR", "Invalid message", errors=complaints(error))
+    return {
+        "type": "observation",
+        "data": {name: data[name] for name in ("observation", "reward", "done")},
+    }
+
+
+def _error(code: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"type": "error", "data": {"message": message, "code": code, **more}}
+
+
+def _dumps(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+async def _receive(socket: WebSocket) -> str | bytes | None:
+    """The next frame; None once the client has closed the connection."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        return None
+    text: str | bytes | None = message.get("text")
+    return text if text is not None else message["bytes"]
+
+
+async def _send(socket: WebSocket, frame: dict[str, Any]) -> None:
+    await socket.send_text(_dumps(frame))
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(_dumps(content), status_code=status, media_type="application/json")
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _json({"detail": error.detail}, status=error.status_code)
+
+
+def create_app(limits: Limits | None = None, make_world: Callable[[], World] | None = None) -> Starlette:
+    """The ASGI application.
+
+    Args:
+        limits: what it grants its clients.
+        make_world: builds the world of every session; the embedded one unless a test brings its own.
+    """
+    if make_world is None:
+        from data.simulator.world.environment import World as EmbeddedWorld
+
+        make_world = EmbeddedWorld
+    simulator = SimulatorApp(limits or Limits(), make_world)
+    app = Starlette(routes=simulator.routes(), exception_handlers={HTTPException: _http_error})
+    app.state.drain = simulator.drain
+    return app

@@ -1,0 +1,1 @@
+"""One simulated incident, played step by step."""

@@ -1,0 +1,283 @@
+"""What each action does to the world, and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.observation import Action
+from data.simulator.active_faults import RunningFault
+from data.simulator.faults import Drive
+from data.simulator.world import logs
+from data.simulator.world.health import status_of
+
+if TYPE_CHECKING:
+    from data.simulator.world.world import Episode
+
+INVESTIGATIONS = (
+    "fetch_logs",
+    "get_metrics_detail",
+    "trace_dependencies",
+    "strace_process",
+    "inspect_commit_diff",
+    "thread_dump",
+)
+_BREAKER_TICKS = 3
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an action."""
+
+    feedback: str
+    valid: bool = True
+    wrong: bool = False  # a remediation of a healthy service
+
+
+def act(episode: "Episode", action: Action) -> Result:
+    """Carries out `action`; the world has moved one tick already."""
+    kind, target = action.action_type, action.target_service
+    if kind == "declare_resolved":
+        return Result("Incident declared resolved. Evaluating episode...")
+    if kind == "escalate":
+        episode.cheap_investigations = 2
+        return Result(
+            "Escalated: a specialist joins. The next 2 investigations burn half the usual SLO budget."
+        )
+    if not target:
+        return Result(f"Action '{kind}' requires a target_service. No action taken.", valid=False)
+    names = episode.setup.topology.names
+    if target not in names:
+        return Result(
+            f"Invalid target: '{target}' is not a service of this episode. Services: {list(names)}. "
+            "No action taken.",
+            valid=False,
+        )
+    index = names.index(target)
+    if kind in INVESTIGATIONS:
+        return Result(_INVESTIGATE[kind](episode, index))
+    return _remediate(episode, kind, index)
+
+
+# Investigations
+
+
+def _fetch_logs(episode: "Episode", index: int) -> str:
+    setup, tick = episode.setup, episode.tick
+    name = setup.topology.names[index]
+    fault = _fault_at(episode, index)
+    values = log_values(episode, index)
+    if fault is not None and fault.minutes > 0.0 and not fault.halted:
+        lines = logs.culprit_lines(name, fault.family, values, tick)
+    elif index in episode.lying:
+        lines = logs.lying_lines(name, setup.rng, values, tick)
+    elif _ails(episode, index):
+        lines = logs.victim_lines(name, values, tick)
+    else:
+        lines = logs.healthy_lines(name, tick)
+    episode.sensors.logs[index] = lines
+    return f"Fetched {len(lines)} log lines of {name}. See recent_logs in the observation."
+
+
+def _metrics_detail(episode: "Episode", index: int) -> str:
+    name = episode.setup.topology.names[index]
+    past = [services[name] for services in episode.sensors.history][-3:]
+    parts = []
+    trend = 0.0
+    for label, metric in (
+        ("error_rate", "http_server_error_rate"),
+        ("latency_p99_s", "http_server_request_duration_p99"),
+        ("memory_utilization", "process_memory_utilization"),
+        ("cpu_utilization", "process_cpu_utilization"),
+    ):
+        values = [own[metric] for own in past if metric in own]
+        if not values:
+            parts.append(f"{label} not measured")
+            continue
+        parts.append(f"{label} " + "→".join(f"{value:.2f}" for value in values))
+        if label in ("error_rate", "latency_p99_s"):
+            trend += values[-1] - values[0]
+    if len(past) < 2:
+        verdict = "Too little history for a trend."
+    elif trend > 0.05:
+        verdict = "Getting worse."
+    elif trend < -0.05:
+        verdict = "Getting better."
+    else:
+        verdict = "Steady."
+    return f"{name}, last {len(past)} ticks: {', '.join(parts)}. {verdict}"
+
+
+def _trace(episode: "Episode", index: int) -> str:
+    topology = episode.setup.topology
+    name = topology.names[index]
+    seen = episode.sensors.history[-1]
+
+    def listed(indices: list[int]) -> str:
+        names = [topology.names[i] for i in indices]
+        return ", ".join(f"{n} ({seen[n]['status']})" for n in names) or "none"
+
+    callees = topology.callees[topology.callers == index].tolist()
+    callers = topology.callers[topology.callees == index].tolist()
+    return f"{name} calls: {listed(callees)}. Called by: {listed(callers)}."
+
+
+def _dump(episode: "Episode", index: int) -> str:
+    name = episode.setup.topology.names[index]
+    fault = _fault_at(episode, index)
+    if fault is not None and fault.minutes > 0.0 and not fault.halted and fault.family.dump:
+        return f"{name}: " + fault.family.dump.format_map({"sha": episode.sensors.identities[index].sha})
+    if _ails(episode, index):
+        return f"{name}: threads wait for answers of callees; nothing unusual in its own code."
+    return f"{name}: nothing unusual."
+
+
+def _diff(episode: "Episode", index: int) -> str:
+    fault = _fault_at(episode, index)
+    who = episode.sensors.identities[index]
+    name = episode.setup.topology.names[index]
+    if fault is not None and fault.family.change == "deploy" and not fault.halted:
+        return f"{name}: " + fault.family.dump.format_map({"sha": who.sha})
+    return f"{name}: {who.sha} changes a copyright line and two tests; nothing that runs."
+
+
+_INVESTIGATE: dict[str, Callable[["Episode", int], str]] = {
+    "fetch_logs": _fetch_logs,
+    "get_metrics_detail": _metrics_detail,
+    "trace_dependencies": _trace,
+    "strace_process": _dump,
+    "thread_dump": _dump,
+    "inspect_commit_diff": _diff,
+}
+
+
+# Remediations
+
+
+def _remediate(episode: "Episode", kind: str, index: int) -> Result:
+    name = episode.setup.topology.names[index]
+    state = episode.state
+    error, latency = float(state.error_rate[index]), float(state.latency_s[index])
+    healthy = error < 0.05 and latency < 0.50
+    fault = _fault_at(episode, index)
+    remedy = fault.family.remedy(kind) if fault is not None and not fault.halted else None
+    _PHYSICAL.get(kind, _nothing)(episode, index)
+    if remedy is not None and fault is not None and fault.minutes > 0.0:
+        fault.apply(remedy)
+        return Result(
+            remedy.feedback.format_map({"service": name, **log_values(episode, index)}), wrong=healthy
+        )
+    done = _DONE[kind].format(service=name)
+    if healthy:
+        return Result(
+            f"{done} It was not degraded (error rate {error:.4f}): the change was not needed.", wrong=True
+        )
+    return Result(f"{done} What troubles it goes on.")
+
+
+_DONE = {
+    "restart_service": "Restarted {service}.",
+    "rollback_deploy": "Rolled back the latest deployment of {service}.",
+    "revert_config": "Reverted the latest configuration of {service}.",
+    "scale_replicas": "Scaled {service}: memory limit and replicas doubled.",
+    "circuit_break": f"Circuit opened: callers of {{service}} do without it for {_BREAKER_TICKS} ticks.",
+    "extend_timeout": "Callers of {service} wait twice as long before they give up.",
+    "rebalance_load": "Load on {service} spread evenly.",
+    "traffic_shift": "Part of the traffic of {service} shifted to other instances.",
+}
+REMEDIATIONS = tuple(_DONE)
+
+
+def _nothing(_episode: "Episode", _index: int) -> None:
+    """No lasting change besides what it does to a fault."""
+
+
+def _restart(episode: "Episode", index: int) -> None:
+    who = episode.sensors.identities[index]
+    who.uptime_s = 0
+    who.restarts += 1
+
+
+def _rollback(episode: "Episode", index: int) -> None:
+    who = episode.sensors.identities[index]
+    who.sha = f"{int(episode.setup.rng.integers(16**7)):07x}"
+    who.deploy_age_s = 172_800
+
+
+def _revert(episode: "Episode", index: int) -> None:
+    who = episode.sensors.identities[index]
+    who.config_revision += 1
+    who.config_age_s = 0
+
+
+def _scale(episode: "Episode", index: int) -> None:
+    fleet = episode.setup.fleet
+    fleet.memory_limit_bytes[index] *= 2.0
+    fleet.memory[index] *= 0.5
+    for fault in episode.setup.faults:
+        if fault.service == index:
+            fault.levels[Drive.MEMORY] *= 0.5
+
+
+def _break_circuit(episode: "Episode", index: int) -> None:
+    episode.broken_until[index] = episode.tick + _BREAKER_TICKS
+
+
+def _extend(episode: "Episode", index: int) -> None:
+    episode.physics.extend_timeouts(index, 2.0)
+
+
+_PHYSICAL: dict[str, Callable[["Episode", int], None]] = {
+    "restart_service": _restart,
+    "rollback_deploy": _rollback,
+    "revert_config": _revert,
+    "scale_replicas": _scale,
+    "circuit_break": _break_circuit,
+    "extend_timeout": _extend,
+}
+
+
+# What both need
+
+
+def _fault_at(episode: "Episode", index: int) -> RunningFault | None:
+    return next((fault for fault in episode.setup.faults if fault.service == index), None)
+
+
+def _ails(episode: "Episode", index: int) -> bool:
+    state = episode.state
+    error, latency = float(state.error_rate[index]), float(state.latency_s[index])
+    return status_of(error, latency, 0.0) != "healthy"
+
+
+def log_values(episode: "Episode", index: int) -> dict[str, object]:
+    """What log lines and feedback may quote."""
+    setup, state = episode.setup, episode.state
+    topology = setup.topology
+    callees = topology.callees[topology.callers == index]
+    worst = callees[int(np.argmax(state.error_rate[callees]))] if len(callees) else index
+    error, latency = float(state.error_rate[index]), float(state.latency_s[index])
+    memory = float(setup.fleet.memory[index])
+    for fault in setup.faults:
+        if fault.service == index:
+            memory += float(fault.levels[Drive.MEMORY]) * (1.0 - memory)
+    who = episode.sensors.identities[index]
+    return {
+        "error": round(100 * error),
+        "latency_ms": round(1000 * latency),
+        "memory": round(100 * memory),
+        "limit_mi": round(float(setup.fleet.memory_limit_bytes[index]) / _MIB),
+        "gc": round(float(state.gc_pause_ms[index])),
+        "cpu": round(100 * float(state.cpu[index])),
+        "saturation": round(100 * float(state.saturation[index])),
+        "network": round(100 * float(state.network[index])),
+        "surge": round(float(state.traffic[index]), 1),
+        "waiting": round(float(state.active_requests[index])),
+        "descriptors": round(float(state.descriptors[index])),
+        "revision": who.config_revision,
+        "sha": who.sha,
+        "callee": topology.names[int(worst)],
+        "status": status_of(error, latency, 0.0),
+    }

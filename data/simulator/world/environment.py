@@ -1,0 +1,79 @@
+"""The embedded world as an `Environment`, in process, with its labels in a channel of their own."""
+
+from typing import Any
+
+from data.clients.wire import read_reset, read_step
+from data.errors import EpisodeLost
+from data.observation import Action, PastAction, Step, Task, parse
+from data.simulator.world.world import Episode, World
+
+__all__ = ["EmbeddedEnvironment", "World"]
+
+_NAME = "embedded"
+
+
+class EmbeddedEnvironment:
+    """Plays in this process. The labels below are for training and scoring, never for an agent."""
+
+    def __init__(self) -> None:
+        self._world = World()
+        self._last: Step | None = None
+        self._past: tuple[PastAction, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """ "embedded"."""
+        return _NAME
+
+    async def reset(self, task: Task) -> Step:
+        """Starts `task`.
+
+        Raises:
+            TaskRefused: unknown task.
+        """
+        answer = self._world.reset(task.difficulty, task.seed, task.task_id)
+        self._past = ()
+        self._last = read_reset(answer, _NAME, task)
+        return self._last
+
+    async def step(self, action: Action) -> Step:
+        """Acts.
+
+        Raises:
+            ActionRefused: there is no such action.
+            EpisodeLost: no episode is running.
+        """
+        answer: dict[str, Any] = self._world.step(action)
+        if self._last is None or not answer["observation"]["services"]:
+            reason = answer["observation"]["action_history"][0]["feedback_string"]
+            raise EpisodeLost(f"{_NAME}: {reason}")
+        observation = answer["observation"]
+        # Past actions are parsed once, when they are new.
+        newest = parse(PastAction, observation["action_history"][-1], _NAME)
+        self._past = (*self._past, newest)[-len(observation["action_history"]) :]
+        answer["observation"] = {**observation, "action_history": self._past}
+        self._last = read_step(answer, _NAME, self._last)
+        return self._last
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    def root_causes(self) -> tuple[str, ...]:
+        """The services that broke in the running episode."""
+        episode = self._running
+        return tuple(episode.setup.topology.names[fault.service] for fault in episode.setup.faults)
+
+    def fault_types(self) -> tuple[str, ...]:
+        """What broke there, in the same order."""
+        return tuple(fault.family.name for fault in self._running.setup.faults)
+
+    def red_herrings(self) -> tuple[str, ...]:
+        """Innocents set up to look guilty."""
+        episode = self._running
+        return tuple(episode.setup.topology.names[i] for i in episode.setup.red_herrings)
+
+    @property
+    def _running(self) -> Episode:
+        if self._world.episode is None:
+            raise EpisodeLost(f"{_NAME}: no episode has been started")
+        return self._world.episode

@@ -1,0 +1,154 @@
+"""Sets up one incident: the services, the fault or faults, and everything that misleads."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from data.observation import Difficulty
+from data.simulator.active_faults import RunningFault
+from data.simulator.config import CONFIGS, WorldConfig
+from data.simulator.faults import FAMILIES, PLAYABLE
+from data.simulator.load import Load, draw
+from data.simulator.names import ROLES, stand_ins
+from data.simulator.physics import Fleet
+from data.simulator.topology import Topology, connect, from_calls, generate
+
+USER_FACING = ("api-gateway", "checkout-service")
+_MIB = 2**20
+_MOST_KNOWN = 24  # services of a world that is made of well-known ones
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a catalogue task fixes of its world; everything else is drawn from the seed."""
+
+    services: tuple[str, ...] = ()
+    # {service: fault family}
+    faults: Mapping[str, str] = field(default_factory=dict)
+    dials: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A world at its start."""
+
+    config: WorldConfig
+    topology: Topology
+    fleet: Fleet
+    faults: tuple[RunningFault, ...]
+    red_herrings: tuple[int, ...]
+    user_facing: tuple[int, ...]
+    load: Load  # traffic from outside
+    rng: np.random.Generator  # what is left of the seed, for the world's own use
+
+
+def seeded(difficulty: str, seed: int, task_id: str | None) -> np.random.Generator:
+    """One stream of numbers for a task, the same in every process."""
+    salt = zlib.crc32(f"{difficulty}/{task_id or ''}".encode())
+    return np.random.default_rng(np.random.SeedSequence([seed & 0xFFFF_FFFF_FFFF_FFFF, salt]))
+
+
+def healthy_fleet(rng: np.random.Generator, services: int) -> Fleet:
+    """Services as the original environment draws them: about 0.1 s, 1 % errors, a third of memory."""
+    return Fleet(
+        error_rate=rng.uniform(0.001, 0.02, services),
+        latency_s=rng.uniform(0.05, 0.15, services),
+        cpu=rng.uniform(0.10, 0.20, services),
+        memory=rng.uniform(0.25, 0.40, services),
+        active_requests=rng.integers(30, 111, services).astype(np.float64),
+        descriptors=rng.integers(80, 161, services).astype(np.float64),
+        memory_limit_bytes=rng.choice([256, 512, 1024, 2048], services) * float(_MIB),
+        latency_scale=np.ones(services),
+    )
+
+
+def set_up(
+    difficulty: Difficulty, seed: int, task_id: str | None = None, script: Script | None = None
+) -> Setup:
+    """Draws a world; `script` fixes what a catalogue task says about it."""
+    script = script or Script()
+    config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
+    rng = seeded(difficulty, seed, task_id)
+    topology = _choose_topology(rng, config, script)
+    names, size = topology.names, len(topology.names)
+    fleet = healthy_fleet(rng, size)
+    faults = _choose_faults(rng, config, topology, script)
+    roots = {fault.service for fault in faults}
+
+    others = [i for i in range(size) if i not in roots]
+    herrings = rng.choice(others, min(config.red_herrings, len(others)), replace=False).tolist()
+    user_facing = [i for i, name in enumerate(names) if name in USER_FACING] or [
+        i for i, entry in enumerate(topology.entries.tolist()) if entry
+    ]
+    degraded = {i for i in herrings if i not in user_facing and rng.random() < config.degraded_herrings}
+    for i in herrings:
+        fleet.error_rate[i] = rng.uniform(0.05, 0.09)
+    for i in sorted(degraded):
+        fleet.error_rate[i] = rng.uniform(0.11, 0.25)
+        fleet.latency_s[i] = rng.uniform(0.3, 1.2)
+    factor = float(rng.choice([0.6, 1.3, 1.6])) if rng.random() < config.load_shift else 1.0
+    since = int(rng.integers(0, 6))
+    # A stream of its own: how traffic swings changes nothing else.
+    swing, period, phase = draw(rng.spawn(1)[0], config.seasonality)
+    return Setup(
+        config=config,
+        topology=topology,
+        fleet=fleet,
+        faults=faults,
+        red_herrings=tuple(sorted(herrings)),
+        user_facing=tuple(user_facing),
+        load=Load(factor, since, swing, period, phase),
+        rng=rng,
+    )
+
+
+def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Script) -> Topology:
+    """Well-known services where they suffice, a made-up system beyond."""
+    size = max(len(script.services), int(rng.integers(config.services[0], config.services[1] + 1)))
+    if size > _MOST_KNOWN:
+        return generate(rng, size, config.waiting)
+    names = _choose_services(rng, size, script.services)
+    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
+    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting, stand_ins(names))
+
+
+def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:
+    """The scripted services, then others that call them or that they call."""
+    names = list(fixed) or [str(rng.choice(USER_FACING))]
+    every = list(ROLES)
+    while len(names) < size:
+        near = {callee for name in names if name in ROLES for callee in ROLES[name].calls}
+        near |= {caller for caller, role in ROLES.items() if set(role.calls) & set(names)}
+        pool = [name for name in every if name in near and name not in names]
+        if not pool or rng.random() < 0.1:
+            pool = [name for name in every if name not in names]
+        names.append(str(rng.choice(pool)))
+    return names
+
+
+def _choose_faults(
+    rng: np.random.Generator, config: WorldConfig, topology: Topology, script: Script
+) -> tuple[RunningFault, ...]:
+    pace = config.pace
+    if script.faults:
+        return tuple(
+            RunningFault(FAMILIES[family], topology.names.index(service), pace)
+            for service, family in script.faults.items()
+        )
+    size = len(topology.names)
+    faults: list[RunningFault] = []
+    for _ in range(2 if rng.random() < config.second_fault and size > 4 else 1):
+        family = FAMILIES[str(rng.choice(config.families or PLAYABLE))]
+        taken = {fault.service for fault in faults}
+        fits = [
+            i
+            for i, kind in enumerate(topology.kinds)
+            if i not in taken and (not family.kinds or kind in family.kinds)
+        ]
+        if fits:
+            faults.append(RunningFault(family, int(rng.choice(fits)), pace))
+    if not faults:
+        faults.append(RunningFault(FAMILIES["bad_deploy"], int(rng.integers(size)), pace))
+    return tuple(faults)

@@ -1,0 +1,234 @@
+"""Scores rankers on episodes and incidents, in the shape of `evaluate --json`."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from data.episodes import FORM, Episode, is_recording, read_episodes
+from data.files import jsonl
+from data.incident import Incident
+from data.labels import KnownRoots, apply_labels, label_incidents
+from data.sources.own_form import read_incidents
+from gnn.evaluation.metrics import (
+    CaseScore,
+    abstention,
+    reliability,
+    risk_coverage,
+    score,
+    share_interval,
+    summarise,
+)
+from gnn.ranker import Ranker
+
+_SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported together
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to rank: an incident, or an episode as it was seen at one observation."""
+
+    incident: Incident
+    # What belongs together when intervals are drawn: the episode, whatever the observation.
+    cluster: str
+    tick: int = 0
+    difficulty: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Cases that are reported together."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one ranker made of a case."""
+
+    case: Case
+    score: CaseScore
+    seconds: float
+    unsure: bool = False
+    unsure_below: float | None = None  # as the ranker states it; None when it never is unsure
+
+
+def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
+    """The episodes under `path`: one source for each file.
+
+    A folder of recorded traffic, one file an episode, gives a source for each of who played, catalogue
+    tasks and random ones apart: "<folder>/catalogue.<policy>" and "<folder>/random.<policy>".
+
+    Args:
+        path: a file or a folder.
+        known: root causes from elsewhere by task name; they win.
+    """
+    grouped: dict[str, list[Episode]] = {}
+    for file in jsonl.files(path):
+        recorded = is_recording(list(islice(jsonl.read(file, FORM), 1)))
+        for episode in apply_labels(read_episodes(file), known):
+            kind = "catalogue" if episode.task.task_id else "random"
+            name = str(path / f"{kind}.{episode.policy}" if recorded and path.is_dir() else file)
+            grouped.setdefault(name, []).append(episode)
+    return tuple(
+        Source(name, tuple(case for episode in episodes for case in episode_cases(episode)))
+        for name, episodes in grouped.items()
+    )
+
+
+def episode_cases(episode: Episode) -> tuple[Case, ...]:
+    """The episode as it was seen at each observation up to the first remedy; 0 is the one after the reset."""
+    seen = episode.before_remedies
+    roots = episode.labels.root_causes if episode.labels else ()
+    fault = "+".join(episode.labels.fault_types) if episode.labels else ""
+    return tuple(
+        Case(
+            replace(
+                Incident.from_observations(seen[: tick + 1], episode.task.name),
+                root_causes=roots,
+                fault=fault,
+            ),
+            cluster=episode.task.name,
+            tick=tick,
+            difficulty=episode.task.difficulty,
+        )
+        for tick in range(len(seen))
+    )
+
+
+def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
+    """The incidents under `path`, a file or a folder: one source for each file.
+
+    Args:
+        path: a file or a folder.
+        known: root causes from elsewhere by incident id; they win.
+    """
+    return tuple(
+        incident_source(str(file), label_incidents(read_incidents(file), known or {}))
+        for file in jsonl.files(path)
+    )
+
+
+def incident_source(name: str, incidents: Iterable[Incident]) -> Source:
+    """`incidents` as one source."""
+    return Source(name, tuple(Case(incident, cluster=incident.incident_id) for incident in incidents))
+
+
+def score_cases(
+    ranker: Ranker, cases: Sequence[Case], on_case: Callable[[], None] = lambda: None
+) -> tuple[Scored, ...]:
+    """Ranks every case, its labels hidden, and scores the answer; `on_case` is called after each."""
+    scored = []
+    for case in cases:
+        hidden = replace(case.incident, root_causes=(), fault="")
+        started = time.perf_counter()
+        ranking = ranker.rank(hidden)
+        seconds = time.perf_counter() - started
+        result = score(ranking, len(case.incident.services), case.incident.root_causes)
+        scored.append(Scored(case, result, seconds, ranking.unsure, ranking.unsure_below))
+        on_case()
+    return tuple(scored)
+
+
+def result_of(
+    source: str, ranker: str, checkpoint: str | None, scored: Sequence[Scored], seed: int = 0
+) -> dict[str, Any]:
+    """One entry of `results`: the measures over all cases, their intervals, and the same by kind of case.
+
+    A measure that nothing was scored for is null.
+    """
+    kept = [s.score for s in scored if s.score.is_scored]
+    confidence, correct = [s.confidence for s in kept], [s.ac[0] for s in kept]
+    milliseconds = [1000 * s.seconds for s in scored]
+    return {
+        "source": source,
+        "ranker": ranker,
+        "checkpoint": checkpoint,
+        **_measures(scored, seed),
+        "by_tick": _grouped(scored, lambda case: str(case.tick), seed),
+        "by_difficulty": _grouped(scored, lambda case: case.difficulty, seed),
+        "by_fault": _grouped(scored, lambda case: case.incident.fault, seed),
+        "by_services": _grouped(scored, lambda case: _size(len(case.incident.services)), seed),
+        "reliability": [bar._asdict() for bar in reliability(confidence, correct)],
+        "risk_coverage": [point._asdict() for point in risk_coverage(confidence, correct)],
+        "abstention": _abstention(scored, seed),
+        "ms_per_ranking": statistics.median(milliseconds) if milliseconds else None,
+    }
+
+
+def evaluate(
+    rankers: Sequence[tuple[Ranker, str | None]],
+    sources: Sequence[Source],
+    seed: int = 0,
+    on_case: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Scores every ranker, each given with the checkpoint it came from, on every source."""
+    return [
+        result_of(source.name, ranker.name, checkpoint, score_cases(ranker, source.cases, on_case), seed)
+        for source in sources
+        for ranker, checkpoint in rankers
+    ]
+
+
+def _measures(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
+    summary = summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
+    figures = {
+        "ac@1": summary.ac[0],
+        "ac@3": summary.ac[2],
+        "ac@5": summary.ac[4],
+        "avg@5": summary.avg5,
+        "mrr": summary.mrr,
+        "ece": summary.ece,
+    }
+    return {
+        "n": summary.n,
+        "unscored": summary.unscored,
+        **{name: _or_null(value) for name, value in figures.items()},
+        "chance": {f"ac@{k}": _or_null(summary.chance[k - 1]) for k in (1, 3, 5)},
+        "ci95": {name: [_or_null(bound) for bound in bounds] for name, bounds in summary.ci95.items()},
+    }
+
+
+def _abstention(scored: Sequence[Scored], seed: int) -> dict[str, Any] | None:
+    """Coverage and risk at the confidence that the ranker itself states; None when it never is unsure."""
+    stated = next((s.unsure_below for s in scored if s.unsure_below is not None), None)
+    if stated is None:
+        return None
+    found = abstention([s.unsure for s in scored], [s.score.ac[0] for s in scored])
+    sure = [s for s in scored if not s.unsure]
+    bounds = share_interval([1.0 - s.score.ac[0] for s in sure], [s.case.cluster for s in sure], seed=seed)
+    return {
+        "unsure_below": stated,
+        "answered": found.answered,
+        "coverage": _or_null(found.coverage),
+        "risk": _or_null(found.risk),
+        "risk_unsure": _or_null(found.risk_unsure),
+        "ci95": {"risk": [_or_null(bound) for bound in bounds]},
+    }
+
+
+def _grouped(scored: Sequence[Scored], key: Callable[[Case], str], seed: int) -> dict[str, Any]:
+    """The measures of each kind of case; cases of no kind ("") are left out."""
+    groups: dict[str, list[Scored]] = {}
+    for each in scored:
+        if key(each.case):
+            groups.setdefault(key(each.case), []).append(each)
+    return {name: _measures(members, seed) for name, members in groups.items()}
+
+
+def _size(n_services: int) -> str:
+    lower = 1
+    for upper in _SIZES:
+        if n_services <= upper:
+            return f"{lower}-{upper}"
+        lower = upper + 1
+    return f"{lower}-"
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,1 @@
+"""Why a service is suspected: metric changes, attribution, sentences."""

@@ -1,0 +1,221 @@
+"""What the ranker's own score of a suspect rests on: Shapley values of the evidence it was given.
+
+Shapley value sampling (Štrumbelj and Kononenko, JMLR 2010) as captum has it. The players are pieces of the
+incident and not columns of the features: one metric feeds many columns – its own, ranks among the services,
+graph scores – and only what can be taken out of the incident can be checked by taking it out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.channels import ChannelMap
+from data.incident import Incident
+from gnn.explain.evidence_items import Piece, pieces_of, without
+from gnn.explain.sentences import explain
+from gnn.graph_ranker import GraphRanker
+from gnn.ranker import Ranking
+
+# Scores of all services of an incident, in its order, higher is more suspect: (S,).
+Score = Callable[[Incident], npt.NDArray[np.float32]]
+
+EVERYTHING_ELSE = "everything else"
+
+
+class AttributionConfig(BaseModel):
+    """How thoroughly evidence is weighed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    orders: int = Field(12, gt=0, description="random orders in which the evidence is brought in")
+    neighbours: int = Field(8, ge=0, description="callers and callees that are weighed one by one")
+    service_scores: int = Field(
+        100_000, gt=0, description="services to score for one suspect at most; large systems get fewer orders"
+    )
+
+
+class Part(BaseModel):
+    """Some of the evidence and what it does to the suspect's margin."""
+
+    model_config = ConfigDict(frozen=True)
+
+    words: str  # such as "latency_tail of cart" or "calls from frontend to cart"
+    contribution: float  # to the margin, in units of the score; negative speaks for somebody else
+    share: float  # of all that speaks for the suspect; of all that speaks against it, where negative
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pieces that are weighed together."""
+
+    words: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What speaks for and against one suspect."""
+
+    service: str
+    margin: float  # the suspect's score minus the best other's; its score where there is no other
+    bare_margin: float  # the same with all evidence taken away; contributions lead from here to `margin`
+    groups: tuple[Group, ...]  # largest contribution first
+    contributions: tuple[float, ...]  # of each group
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The groups in words, largest contribution first; those without any influence are left out."""
+        total = {side: sum(c for c in self.contributions if (c > 0) == side) or 1.0 for side in (True, False)}
+        return tuple(
+            Part(words=group.words, contribution=value, share=value / total[value > 0])
+            for group, value in zip(self.groups, self.contributions, strict=True)
+            if value
+        )
+
+    @property
+    def named(self) -> tuple[Group, ...]:
+        """The groups that speak for the suspect and say something, most telling first."""
+        return tuple(
+            group
+            for group, value in zip(self.groups, self.contributions, strict=True)
+            if value > 0 and group.words != EVERYTHING_ELSE
+        )
+
+    def weights(self) -> Mapping[Piece, float]:
+        """The contribution of every piece that was weighed alone."""
+        pairs = zip(self.groups, self.contributions, strict=True)
+        return {group.pieces[0]: value for group, value in pairs if len(group.pieces) == 1}
+
+
+def margin_of(scores: npt.NDArray[np.float32], row: int) -> float:
+    """How far the score of `row` is above the best other one."""
+    others = np.delete(scores, row)
+    return float(scores[row] - others.max()) if len(others) else float(scores[row])
+
+
+def attribute(
+    incident: Incident,
+    service: str,
+    score: Score,
+    channel_map: ChannelMap,
+    seed: int = 0,
+    config: AttributionConfig | None = None,
+) -> Attribution:
+    """Divides the margin of `service` over its best rival among the evidence; same seed, same answer.
+
+    Args:
+        incident: the evidence as it was ranked.
+        service: one of the incident's services.
+        score: the ranker's.
+        channel_map: how metric names are read, as the ranker reads them.
+        seed: of the orders that are drawn.
+        config: the default thoroughness when None.
+    """
+    config = config or AttributionConfig()
+    row = incident.services.index(service)
+    pieces = pieces_of(incident, channel_map)
+    roles = _near(pieces, service, config.neighbours)
+    others = np.array(score(incident), dtype=np.float64)
+    others[row] = -np.inf
+    if len(others) > 1:
+        roles.setdefault(incident.services[int(others.argmax())], "rival")
+    groups = tuple(_groups(pieces, service, roles))
+    known: dict[bytes, float] = {}
+
+    def margin(kept: npt.NDArray[np.bool_]) -> float:
+        key = np.packbits(kept).tobytes()
+        if key not in known:
+            absent = [p for group, stays in zip(groups, kept, strict=True) if not stays for p in group.pieces]
+            known[key] = margin_of(score(without(incident, absent, channel_map)), row)
+        return known[key]
+
+    afford = config.service_scores // (len(incident.services) * max(len(groups), 1))
+    values = _shapley(margin, len(groups), max(1, min(config.orders, afford)), seed)
+    order = np.argsort(-values, kind="stable")
+    return Attribution(
+        service,
+        margin(np.ones(len(groups), dtype=bool)),
+        margin(np.zeros(len(groups), dtype=bool)),
+        tuple(groups[i] for i in order),
+        tuple(float(values[i]) for i in order),
+    )
+
+
+def attribute_first(
+    ranker: GraphRanker, incident: Incident, ranking: Ranking, top: int, seed: int = 0
+) -> tuple[Ranking, dict[str, Attribution]]:
+    """Attributions of the first `top` suspects, and the ranking with their evidence in the order of these.
+
+    Args:
+        ranker: who made `ranking`.
+        ranking: of `incident`.
+    """
+    found = {
+        candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
+        for candidate in ranking.top(top)
+    }
+    habits = ranker.habits_for(incident)
+    told = {
+        service: explain(incident, [service], ranker.channel_map, own.weights(), habits)[service]
+        for service, own in found.items()
+    }
+    candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
+    return replace(ranking, candidates=candidates), found
+
+
+def _shapley(
+    value: Callable[[npt.NDArray[np.bool_]], float], players: int, orders: int, seed: int
+) -> npt.NDArray[np.float64]:
+    """The mean gain of each player over random orders in which they join: (players,)."""
+    if not players:
+        return np.zeros(0)
+    import torch
+    from captum.attr import ShapleyValueSampling
+
+    def forward(mask: torch.Tensor) -> torch.Tensor:  # (N, players) → (N,)
+        rows = (mask > 0.5).numpy()
+        return torch.tensor([value(kept) for kept in rows], dtype=torch.float64)
+
+    with torch.random.fork_rng(devices=[]):  # captum draws from torch's global stream
+        torch.manual_seed(seed)
+        present = torch.ones((1, players), dtype=torch.float64)
+        found = ShapleyValueSampling(forward).attribute(present, baselines=0.0, n_samples=orders)
+    return np.asarray(found.squeeze(0).numpy(), dtype=np.float64)
+
+
+def _groups(pieces: Sequence[Piece], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
+    """The suspect's own evidence, its calls and the page one by one, near services whole, then the rest.
+
+    Args:
+        roles: the near services, {name: what it is to the suspect}.
+    """
+    rest, around = [], dict[str, list[Piece]]()
+    for piece in pieces:
+        ends = {piece.service, piece.detail} if piece.kind == "call" else {piece.service}
+        if piece.kind == "page" or (service in ends and all(end in roles for end in ends - {service})):
+            yield Group(str(piece), (piece,))
+        elif piece.kind != "call" and piece.service in roles:
+            around.setdefault(piece.service, []).append(piece)
+        else:
+            rest.append(piece)
+    for name, its in around.items():
+        yield Group(f"what is seen at its {roles[name]} {name}", tuple(its))
+    if rest:
+        yield Group(EVERYTHING_ELSE, tuple(rest))
+
+
+def _near(pieces: Sequence[Piece], service: str, most: int) -> dict[str, str]:
+    """The first callers and callees of `service`, those that tell most of themselves first: {name: role}."""
+    told: dict[str, int] = {}
+    roles: dict[str, str] = {}
+    for piece in pieces:
+        told[piece.service] = told.get(piece.service, 0) + (piece.kind != "call")
+        if piece.kind == "call" and piece.service == service:
+            roles[piece.detail] = "caller"
+        elif piece.kind == "call" and piece.detail == service:
+            roles.setdefault(piece.service, "callee")
+    chosen = sorted(roles, key=lambda name: -told.get(name, 0))[:most]
+    return {name: roles[name] for name in chosen}

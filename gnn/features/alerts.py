@@ -1,0 +1,127 @@
+"""Alert events → columns: how many, of what, and how rare.
+
+Shapes: S services, C channels, K statistics.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel, ChannelMap
+from data.incident import AlertEvent, Incident
+from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS
+
+Floats = npt.NDArray[np.float64]
+
+ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
+_UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
+# On a list of alerts these hold how rare a channel's alerts are, in the bad and the good direction, and the
+# service's share of them.
+_RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
+
+_MOST_REPEATS = 3  # as often as worlds to learn from raise the same
+
+
+def alert_columns(
+    incident: Incident, index: dict[str, int], statistics: Floats, channel_map: ChannelMap, alone: bool
+) -> tuple[Floats, Floats]:
+    """Counts alert events into `statistics`, in place, as deviations; returns columns about them.
+
+    What few services show says more than what all show: like the words of a text, an alert weighs
+    log(S / holders) (inverse document frequency; Sparck Jones, 1972), divided by log S.
+
+    Args:
+        incident: whose alerts are counted.
+        index: row of each service.
+        statistics: (S, C, K) what is known from telemetry.
+        channel_map: how metric names are read.
+        alone: alerts are all the evidence, so that statistics of series are free to say how rare they are.
+
+    Returns:
+        (S, 4) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
+    """
+    columns = np.zeros((len(index), len(ALERT_COLUMNS)))
+    if not incident.alerts or not index:
+        return columns, np.zeros(len(index))
+    counts = np.zeros((2, len(index), len(CHANNELS)))  # bad direction, good direction
+    rare = np.zeros_like(counts)
+    rarest = np.zeros_like(counts)
+    holders: dict[tuple[str, str, str | None], set[str]] = {}
+    kinds: dict[str, set[str]] = {}
+    for alert in incident.alerts:
+        holders.setdefault(_sort_of(alert), set()).add(alert.service)
+    weight = {
+        sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
+        for sort, who in holders.items()
+    }
+    weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
+    for alert in _without_flapping(incident.alerts):
+        row = index.get(alert.service)
+        if row is None:
+            continue
+        sort = _sort_of(alert)
+        columns[row, 0] += 1
+        columns[row, 2] += len(holders[sort]) == 1
+        kinds.setdefault(alert.service, set()).add(alert.kind)
+        first = (alert.service, sort) not in weighed
+        weighed.add((alert.service, sort))
+        for channel, where, good in _alert_meaning(alert, row, index, channel_map):
+            at = int(good), where, CHANNEL_INDEX[channel]
+            counts[at] += 1
+            if first and where == row:
+                rare[at] += weight[sort]
+                rarest[at] = max(rarest[at], weight[sort])
+    columns[:, 1] = columns[:, 0] / max(columns[:, 0].sum(), 1.0)
+    columns[:, 3] = [len(kinds.get(name, ())) / 3 for name in index]
+    columns[:, (0, 2)] = np.log1p(columns[:, (0, 2)])
+    seen = counts.any(axis=(0, 1))
+    share = counts[0] / np.maximum(counts[0].sum(axis=0), 1.0)
+    counts = np.log1p(counts)
+    statistics[:, seen, 0] = 1.0
+    statistics[..., _UP] = np.maximum(statistics[..., _UP], counts[0])
+    statistics[..., _DOWN] = np.maximum(statistics[..., _DOWN], counts[1])
+    change = counts[0] - counts[1]
+    statistics[..., _PEER] += np.where(seen, change - np.mean(change, axis=0, keepdims=True), 0.0)
+    if alone:
+        statistics[..., _RARE_BAD], statistics[..., _RARE_GOOD] = np.log1p(rare)
+        statistics[..., _SHARE] = share
+    return columns, rarest.sum(axis=(0, 2))
+
+
+def _without_flapping(alerts: Sequence[AlertEvent]) -> Iterator[AlertEvent]:
+    """Each alert as often as it was raised, but not for ever: one that flaps says little more each time."""
+    raised: Counter[AlertEvent] = Counter()
+    for alert in alerts:
+        raised[alert] += 1
+        if raised[alert] <= _MOST_REPEATS:
+            yield alert
+
+
+def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
+    """What makes two alerts alike: a metric's name and direction, how a call failed, that a log spoke up."""
+    if alert.kind == "metric":
+        return alert.kind, alert.name, alert.direction
+    if alert.kind == "trace":
+        where = "self" if alert.caller == alert.service else "callee"
+        return alert.kind, where, "slow" if alert.direction == "PD" else "failed"
+    return alert.kind, "", None
+
+
+def _alert_meaning(
+    alert: AlertEvent, row: int, index: dict[str, int], channel_map: ChannelMap
+) -> Iterator[tuple[Channel, int, bool]]:
+    """Yields (channel, service row, is good direction) for an alert event."""
+    if alert.kind == "log":
+        yield Channel.LOGS, row, False
+    elif alert.kind == "trace":
+        slow = alert.direction == "PD"
+        if alert.caller == alert.service:
+            yield (Channel.OWN_LATENCY if slow else Channel.ERROR), row, False
+        else:
+            yield (Channel.LATENCY_TAIL if slow else Channel.ERROR), row, False
+            if alert.caller is not None and alert.caller in index:
+                yield (Channel.CLIENT_LATENCY if slow else Channel.CLIENT_ERROR), index[alert.caller], False
+    elif (meaning := channel_map(alert.name)) is not None:
+        yield meaning.channel, row, alert.direction == meaning.good_direction

@@ -1,0 +1,1 @@
+"""The graph network: tensors in, scores out."""

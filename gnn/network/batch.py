@@ -1,0 +1,121 @@
+"""Incidents → training examples → batches of tensors."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.channels import ChannelMap
+from data.incident import Incident
+from gnn.features.featurize import CHANNEL_BLOCK, Graph, featurize
+from gnn.features.time_profile import COURSE_CHANNELS
+
+
+class Example(NamedTuple):
+    """One labelled graph."""
+
+    graph: Graph
+    is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
+    fault: str  # name of the fault family, "" when unknown
+    source: str  # the system or world; each has the same say in a temperature
+    taught: npt.NDArray[np.float32] | None = None  # (S,) of sum 1: what teachers say; None: nobody was asked
+
+    @property
+    def target(self) -> npt.NDArray[np.float32]:
+        """How suspect each service shall be found: as taught, else all of it at the roots: (S,)."""
+        roots = max(float(self.is_root.sum()), 1.0)
+        return (self.is_root / roots).astype(np.float32) if self.taught is None else self.taught
+
+
+class Batch(NamedTuple):
+    """Several graphs side by side; B graphs, S services in all."""
+
+    x: Tensor  # (S, F)
+    mode: Tensor  # (B,)
+    edge_index: Tensor  # (2, E)
+    edge_attr: Tensor  # (E, A)
+    graph_of: Tensor  # (S,)
+    graphs: int
+    is_root: Tensor  # (S,)
+    target: Tensor  # (S,) of sum 1 in each graph, 0 in a healthy one
+    family: Tensor  # (B,) index of the fault family, -1 when unknown
+    course: Tensor | None = None  # (S, R, P); None: the examples were made without
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        moved: dict[str, Any] = {
+            name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)
+        }
+        return self._replace(**moved)
+
+
+def examples_of(
+    incidents: Iterable[Incident], channel_map: ChannelMap | None = None, course: bool = False
+) -> Iterator[Example]:
+    """Turns labelled incidents into examples.
+
+    An incident whose roots are not among its services cannot be learnt from and is left out; one without any
+    root is an example of health.
+
+    Args:
+        incidents: with their labels.
+        channel_map: how metric names are read; the default rules when None.
+        course: whether a network is to follow the channels over time.
+    """
+    for incident in filter(has_example, incidents):
+        roots = set(incident.root_causes)
+        is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
+        graph = featurize(incident, channel_map, course)
+        yield Example(graph, is_root, incident.fault, incident.system)
+
+
+def has_example(incident: Incident) -> bool:
+    """Whether an incident can be learnt from: it has services, and its roots, if any, are among them."""
+    roots = set(incident.root_causes)
+    return bool(incident.services) and (not roots or not roots.isdisjoint(incident.services))
+
+
+def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
+    """Lays graphs side by side; a fault that is none of `families` counts as unknown."""
+    family_index = {name: index for index, name in enumerate(families)}
+    graphs = [example.graph for example in examples]
+    sizes = np.array([len(graph.x) for graph in graphs])
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    courses = [graph.course for graph in graphs if graph.course is not None]
+    shifted = [graph.edge_index + offset for graph, offset in zip(graphs, offsets, strict=True)]
+    return Batch(
+        x=torch.from_numpy(np.concatenate([graph.x for graph in graphs])),
+        mode=torch.tensor([graph.mode for graph in graphs]),
+        edge_index=torch.from_numpy(np.concatenate(shifted, axis=1)),
+        edge_attr=torch.from_numpy(np.concatenate([graph.edge_attr for graph in graphs])),
+        graph_of=torch.from_numpy(np.repeat(np.arange(len(graphs)), sizes)),
+        graphs=len(graphs),
+        is_root=torch.from_numpy(np.concatenate([example.is_root for example in examples])),
+        target=torch.from_numpy(np.concatenate([example.target for example in examples])),
+        family=torch.tensor([family_index.get(example.fault, -1) for example in examples]),
+        course=torch.from_numpy(np.concatenate(courses)) if courses else None,
+    )
+
+
+def drop_channels(batch: Batch, rate: float, generator: torch.Generator) -> Batch:
+    """Hides whole channels of whole graphs, and single channels of single services, with probability `rate`.
+
+    What is measured differs from system to system; a net that leans on one channel would not travel.
+    """
+    if rate <= 0:
+        return batch
+    channels, statistics = CHANNEL_BLOCK
+    graph_keeps = torch.rand((batch.graphs, channels), generator=generator) >= rate
+    service_keeps = torch.rand((len(batch.x), channels), generator=generator) >= rate / 3
+    keeps = (graph_keeps.to(batch.x.device)[batch.graph_of] & service_keeps.to(batch.x.device)).float()
+    width = channels * statistics
+    masked = batch.x[:, :width] * keeps.repeat_interleave(statistics, dim=1)
+    batch = batch._replace(x=torch.cat([masked, batch.x[:, width:]], dim=1))
+    if batch.course is None:
+        return batch
+    followed = len(COURSE_CHANNELS)
+    shown = batch.course[:, :followed] * keeps[:, list(COURSE_CHANNELS), None]
+    return batch._replace(course=torch.cat([shown, batch.course[:, followed:]], dim=1))

@@ -1,0 +1,82 @@
+"""The network as an ONNX file, so that ranking needs neither torch nor PyG."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from data.files.whole_file import write_whole
+from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
+from gnn.features.time_profile import COURSE_ROWS, POINTS
+from gnn.network.model import RootCauseNet
+from gnn.network.onnx_rows import scatter_rows
+
+INPUTS = ("x", "mode", "edge_index", "edge_attr")
+COURSE = "course"  # a further input of a network with a temporal encoder
+OUTPUTS = ("root", "family", "incident")
+
+
+class _OneGraph(nn.Module):
+    """The network on a single graph: no batch to carry around."""
+
+    def __init__(self, net: RootCauseNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, course: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        scores = self.net(x, mode, edge_index, edge_attr, None, 1, course)
+        return scores.root, scores.family, scores.incident
+
+
+def export_onnx(net: RootCauseNet, path: Path) -> None:
+    """Writes `net` with free numbers of services and calls; the same weights give the same bytes."""
+    services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
+    names = list(INPUTS)
+    sample: tuple[Tensor, ...] = (
+        torch.zeros(5, len(SERVICE_FEATURES)),
+        torch.zeros(1, dtype=torch.long),
+        torch.tensor([[0, 1, 2], [1, 2, 3]]),
+        torch.zeros(3, len(CALL_FEATURES)),
+    )
+    shapes = {"x": {0: services}, "mode": None, "edge_index": {1: calls}, "edge_attr": {0: calls}}
+    if net.config.course:
+        names.append(COURSE)
+        sample = (*sample, torch.zeros(5, len(COURSE_ROWS), POINTS))
+        shapes[COURSE] = {0: services}
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's notes on its own internals
+            program = torch.onnx.export(
+                _OneGraph(net.cpu().eval()),
+                sample,
+                input_names=names,
+                output_names=list(OUTPUTS),
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
+            )
+    finally:
+        quiet.setLevel(level)
+    assert program is not None
+    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+
+
+def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the exporter's notes, which name source files of this machine."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    for function in model.functions:
+        del function.metadata_props[:]
+        for node in function.node:
+            del node.metadata_props[:]
+    return model

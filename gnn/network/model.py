@@ -1,0 +1,251 @@
+"""The networks: one inductive encoder over services and calls, three ways to pass messages, and two controls.
+
+Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
+"""
+
+from typing import Literal, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
+
+from gnn.features.featurize import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features.time_profile import COURSE_ROWS, RHYTHM, THERE
+
+Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
+Temporal = Literal["none", "conv"]
+
+HEADS = 4  # of GATv2's attention; they share the hidden width
+
+
+class ModelConfig(BaseModel):
+    """Everything that decides the network's shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    convolution: Convolution = Field(
+        "edge",
+        description="message passing; 'none' is the graph-free control, 'degree' adds only degrees to it",
+    )
+    hidden: int = Field(64, gt=0, description="hidden width")
+    layers: int = Field(3, ge=0, description="rounds of message passing")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
+    temporal: Temporal = Field(
+        "none", description="what follows the channels over time; 'none': statistics alone tell of it"
+    )
+    families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.convolution == "gatv2" and self.hidden % HEADS:
+            raise ValueError(
+                f"gatv2 shares its hidden width, {self.hidden}, among {HEADS} heads: choose a multiple"
+            )
+        return self
+
+    @property
+    def course(self) -> bool:
+        """Whether graphs need a course."""
+        return self.temporal != "none"
+
+
+class Scores(NamedTuple):
+    """What the network says about a batch."""
+
+    root: Tensor  # (S,) higher is more suspect
+    family: Tensor  # (S, families) logits, as if the service were the root
+    incident: Tensor  # (B,) logit that something is wrong at all
+
+
+class RootCauseNet(nn.Module):
+    """Scores every service of every graph in a batch; knows no service by name and no graph by size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, features = config.hidden, len(SERVICE_FEATURES)
+        visible = torch.ones(features)
+        if config.convolution in ("none", "degree"):
+            visible[list(GRAPH_FEATURES)] = 0.0
+        if config.convolution == "degree":
+            visible[list(DEGREE_FEATURES)] = 1.0
+        self.visible: Tensor
+        self.register_buffer("visible", visible)
+        # Columns come in different units; `adjust_to` brings them to about the same spread.
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(features))
+        # One encoder a mode: a lone snapshot and a baselined series are different inputs.
+        self.encode = nn.Linear(features * len(MODES), hidden)
+        self.mode = nn.Embedding(len(MODES), hidden)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(hidden)
+        self.root = _head(2 * hidden, 1)
+        self.family = _head(hidden, max(len(config.families), 1))
+        self.incident = _head(2 * hidden, 1)
+        # Last: the other weights start as they do without.
+        self.follow = _Follow(hidden) if config.course else None
+
+    def adjust_to(self, x: Tensor, course: Tensor | None = None) -> None:
+        """Sets the scale of every column from the services to learn from, (S, F) and (S, R, P)."""
+        self.scale.copy_(_scale_of(x))
+        if self.follow is not None and course is not None:
+            self.follow.scale.copy_(_scale_of(course.transpose(1, 2).flatten(0, 1)))
+
+    def forward(
+        self,
+        x: Tensor,
+        mode: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        batch: Tensor | None,
+        graphs: int,
+        course: Tensor | None = None,
+    ) -> Scores:
+        """Scores a batch.
+
+        Args:
+            x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
+            batch: (S,) the graph of each service; None: all are of the only one. graphs: B.
+            course: (S, R, P), read by a network with a temporal encoder only, which needs it.
+        """
+        h = self._encoded(x, mode, batch)
+        if self.follow is not None:
+            if course is None:
+                raise ValueError("this network follows channels over time: make the graphs with course=True")
+            h = h + self.follow(course)
+        for layer in self.layers:
+            h = layer(h, edge_index, edge_attr, batch, graphs)
+        h = self.norm(h)
+        peers = global_mean_pool(h, batch, graphs)  # (B, H)
+        loudest = global_max_pool(h, batch, graphs)  # (B, H)
+        root = self.root(torch.cat([h, h - _each(peers, batch, h)], dim=1)).squeeze(1)  # (S,)
+        incident = self.incident(torch.cat([peers, loudest], dim=1)).squeeze(1)  # (B,)
+        return Scores(root, self.family(h), incident)
+
+    def _encoded(self, x: Tensor, mode: Tensor, batch: Tensor | None) -> Tensor:
+        """(S, F) → (S, H), each service through the slot of its graph's mode."""
+        seen = self.visible * self.scale
+        if batch is None:  # the other slots of a single graph are zero: they are never made
+            weight = self.encode.weight.view(-1, len(MODES), x.shape[1])[:, mode[0]] * seen  # (H, F)
+            own: Tensor = nn.functional.linear(x, weight, self.encode.bias) + self.mode(mode)
+            return own
+        x = x * seen
+        own_mode = mode[batch]  # (S,)
+        slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
+        encoded: Tensor = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)
+        return encoded
+
+
+class _Follow(nn.Module):
+    """The temporal encoder: what the channels of a service do together over neighbouring points.
+
+    What the convolution finds is told as its mean, how much more of it there is while the page deviates, and
+    its maximum; no point in time has weights of its own.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
+        width = max(hidden // 2, 1)  # W
+        self.conv = nn.Conv1d(len(COURSE_ROWS), width, kernel_size=3, padding=1)
+        self.out = nn.Linear(3 * width, hidden)
+
+    def forward(self, course: Tensor) -> Tensor:
+        """(S, R, P) → (S, H)."""
+        there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
+        points = there.sum(dim=2).clamp(min=1)  # (S, 1)
+        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, W, P)
+        mean = found.sum(dim=2) / points
+        paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
+        told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
+        return told
+
+
+class _Layer(nn.Module):
+    """One residual round: what callers say, what callees say, what the whole graph looks like."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.norm = nn.LayerNorm(hidden)
+        self.from_callees = _convolution(config)
+        self.from_callers = _convolution(config)
+        self.update = nn.Sequential(
+            nn.Linear((4 if self.from_callees else 2) * hidden, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * hidden, hidden),
+        )
+
+    def forward(
+        self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor | None, graphs: int
+    ) -> Tensor:
+        n = self.norm(h)
+        parts = [n, _each(global_mean_pool(n, batch, graphs), batch, n)]
+        if self.from_callees is not None and self.from_callers is not None:
+            parts.append(self.from_callees(n, edge_index.flip(0), edge_attr))
+            parts.append(self.from_callers(n, edge_index, edge_attr))
+        updated: Tensor = self.update(torch.cat(parts, dim=1))
+        return h + updated
+
+
+class _EdgeConv(MessagePassing):  # type: ignore[misc]
+    """Messages made of both ends and the call itself; their mean and maximum arrive."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__(aggr=["mean", "max"])
+        self.message_net = nn.Sequential(nn.Linear(2 * hidden + len(CALL_FEATURES), hidden), nn.GELU())
+        self.out = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        arrived: Tensor = self.out(self.propagate(edge_index, h=h, edge_attr=edge_attr))
+        return arrived
+
+    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: Tensor) -> Tensor:
+        message: Tensor = self.message_net(torch.cat([h_i, h_j, edge_attr], dim=1))
+        return message
+
+
+class _PlainConv(nn.Module):
+    """A PyG layer under the signature used here."""
+
+    def __init__(self, conv: nn.Module, takes_calls: bool) -> None:
+        super().__init__()
+        self.conv, self.takes_calls = conv, takes_calls
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        arguments = (h, edge_index, edge_attr) if self.takes_calls else (h, edge_index)
+        out: Tensor = self.conv(*arguments)
+        return out
+
+
+def _convolution(config: ModelConfig) -> nn.Module | None:
+    hidden = config.hidden
+    if config.convolution == "sage":
+        return _PlainConv(
+            SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False), takes_calls=False
+        )
+    if config.convolution == "gatv2":
+        conv = GATv2Conv(
+            hidden, hidden // HEADS, heads=HEADS, edge_dim=len(CALL_FEATURES), add_self_loops=False
+        )
+        return _PlainConv(conv, takes_calls=True)
+    return _EdgeConv(hidden) if config.convolution == "edge" else None
+
+
+def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:
+    """What is known of each graph, (B, H), told to each of its services, (S, H)."""
+    return pooled.expand_as(like) if batch is None else pooled[batch]
+
+
+def _scale_of(columns: Tensor) -> Tensor:
+    """What brings each column of (N, F) to a root mean square of 1 where it is measured: (F,)."""
+    known = columns != 0
+    spread = torch.sqrt((columns**2).sum(0) / known.sum(0).clamp(min=1))
+    return 1.0 / spread.clamp(min=0.05)
+
+
+def _head(width: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, out))

@@ -1,0 +1,1 @@
+"""What one system's own past teaches: alert frequencies, trees, and how they are blended."""

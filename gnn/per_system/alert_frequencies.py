@@ -1,0 +1,165 @@
+"""What each service of one system raises in any incident, so that what it seldom raises stands out.
+
+On a list of alerts nothing says what is usual: some services complain whatever breaks. Past incidents of the
+system say it, and need no label for that. A sign is a kind of alert at a service; its surprise is the
+information in its being raised, the negative logarithm of how often it was (Spärck Jones, "A statistical
+interpretation of term specificity", Journal of Documentation 1972, for words of documents).
+
+Shapes: S services.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.errors import FirewatchError, SchemaError
+from data.files.json_text import read_json
+from data.files.whole_file import write_whole
+from data.incident import ALERT_KINDS, AlertEvent, Incident
+from data.observation import parse
+
+Floats = npt.NDArray[np.float64]
+
+FILE = "habits.json"
+MEAN = 1  # which of the surprises is an opinion by itself: the mean of three
+SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
+_MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
+_PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
+_MEND = "make the checkpoint again with 'firewatch train'"
+
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class HabitsError(FirewatchError):
+    """A file of habits that is missing or damaged."""
+
+
+class Sign(NamedTuple):
+    """A kind of alert that a service raises now, and how often it did before."""
+
+    name: str  # its kind of alert first
+    raised: int  # past incidents in which the service raised it
+    past: int  # past incidents of the service
+
+    @property
+    def surprise_nats(self) -> float:
+        """How little it was to be expected."""
+        return -math.log((self.raised + _PRIOR) / (self.past + 2 * _PRIOR))
+
+
+class Habits(BaseModel):
+    """In how many past incidents each service raised what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Service → incidents with alerts that it was part of without being their root.
+    past: Mapping[str, Count] = {}
+    # Service → sign → those of them in which it was raised.
+    raised: Mapping[str, Mapping[str, Count]] = {}
+
+    @model_validator(mode="after")
+    def _never_raised_in_absence(self) -> Self:
+        for service, signs in self.raised.items():
+            if any(count > self.past.get(service, 0) for count in signs.values()):
+                raise ValueError(f"'{service}' is said to have raised a sign where it was not")
+        return self
+
+    @staticmethod
+    def of(incidents: Iterable[Incident]) -> "Habits":
+        """Counts what is raised; where the root causes are known, what they raise is no habit of theirs."""
+        past: Counter[str] = Counter()
+        raised: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for incident in incidents:
+            if incident.alerts:
+                victims = set(incident.services).difference(incident.root_causes)
+                past.update(victims)
+                for service, signs in raised_in(incident).items():
+                    if service in victims:
+                        raised[service].update(signs)
+        return Habits(past=past, raised=raised)
+
+    def knows(self, incident: Incident) -> float:
+        """The share of the incident's services that were part of a past one, 0..1."""
+        return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
+
+    def signs(self, service: str, names: Iterable[str], counted: bool = False) -> list[Sign]:
+        """What a service raises, the most surprising first.
+
+        Args:
+            service: a name.
+            names: its signs.
+            counted: the incident is one of the past ones and this service not its root; the others judge it.
+        """
+        raised, past, own = self.raised.get(service, {}), self.past.get(service, 0), int(counted)
+        signs = (Sign(name, raised.get(name, 0) - own, past - own) for name in names)
+        return sorted(signs, key=lambda sign: (-sign.surprise_nats, sign.name))
+
+    def surprises(self, incident: Incident, counted: bool = False) -> Floats:
+        """How little the alerts of each service were to be expected.
+
+        Args:
+            incident: what is asked about.
+            counted: it is one of the past incidents; it is judged by the others.
+
+        Returns:
+            In nats (S, 6): the most surprising sign, the mean of the three most surprising, the sum of all,
+            and the mean of three of each kind of alert; of three a missing one counts 0.
+        """
+        rows = np.zeros((len(incident.services), SURPRISES))
+        raised = raised_in(incident)
+        for row, service in enumerate(incident.services):
+            if names := raised.get(service):
+                its = self.signs(service, names, counted and service not in incident.root_causes)
+                nats = [sign.surprise_nats for sign in its]
+                kinds = (
+                    [s.surprise_nats for s in its if s.name.startswith(f"{kind} ")] for kind in ALERT_KINDS
+                )
+                rows[row] = nats[0], _mean(nats), sum(nats), *map(_mean, kinds)
+        return rows
+
+
+def _mean(nats: Sequence[float]) -> float:
+    return sum(nats[:_MOST]) / _MOST
+
+
+def raised_in(incident: Incident) -> dict[str, set[str]]:
+    """Service → its signs: what it raises, each kind of alert once."""
+    signs: defaultdict[str, set[str]] = defaultdict(set)
+    for alert in incident.alerts:
+        signs[alert.service].add(_sign(alert))
+    return signs
+
+
+def _sign(alert: AlertEvent) -> str:
+    caller = f"by {alert.caller}" if alert.caller else None
+    return " ".join(part for part in (alert.kind, alert.name, alert.direction, caller) if part)
+
+
+def save_habits(habits: Habits, folder: Path) -> None:
+    """Writes the counts as text that people can read."""
+    text = json.dumps(habits.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    write_whole(folder / FILE, text + "\n")
+
+
+def load_habits(folder: Path) -> Habits:
+    """Reads what `save_habits` wrote.
+
+    Raises:
+        HabitsError: no such file, or a damaged one.
+    """
+    path = folder / FILE
+    try:
+        return parse(Habits, read_json(path.read_bytes()), str(path))
+    except FileNotFoundError:
+        raise HabitsError(f"{path} is missing – {_MEND}") from None
+    except (OSError, ValueError) as error:
+        raise HabitsError(f"{path}: cannot be read as JSON ({error}) – {_MEND}") from None
+    except SchemaError as error:
+        raise HabitsError(f"{error} ({_MEND})") from None

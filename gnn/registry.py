@@ -1,0 +1,118 @@
+"""Every ranker by the name that the command line knows it under."""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from data.channels import ChannelMap
+from data.errors import SettingsError
+from data.incident import Incident
+from gnn.ranker import Ranker, Ranking
+
+RANKERS = (
+    "gnn",
+    "heuristic",
+    "untrained",
+    "mlp",
+    "random",
+    "pagerank",
+    "zscore",
+    "zscore-sum",
+    "baro",
+    "traversal",
+    "none",
+)
+
+
+class NoRanker:
+    """Suggests nothing: the arm without hints."""
+
+    name = "none"
+
+    def rank(self, incident: Incident) -> Ranking:
+        """An empty ranking."""
+        return Ranking((), self.name)
+
+
+def shipped(name: str) -> Path:
+    """The folder of a checkpoint that comes with the package: "ranker" or "mlp"."""
+    return Path(str(resources.files("checkpoints"))) / name
+
+
+def make_ranker(
+    name: str, checkpoint: Path | None = None, seed: int = 0, channel_map: ChannelMap | None = None
+) -> Ranker:
+    """Builds the ranker called `name`.
+
+    Args:
+        name: one of `RANKERS`.
+        checkpoint: for "gnn" and "untrained" (its shape); the shipped one when None.
+        seed: for "random" and "untrained".
+        channel_map: how metric names are read; when None, networks read them as they were trained, the
+            others by the default rules.
+
+    Raises:
+        SettingsError: an unknown name.
+        CheckpointError: the checkpoint cannot be used.
+        HabitsError: what is usual in one system cannot be read.
+        TreesError: what the checkpoint learnt from the labels of one system cannot be used.
+    """
+    if name not in RANKERS:
+        raise SettingsError(f"ranker '{name}' is unknown – choose from {', '.join(RANKERS)}")
+    makers: dict[str, Callable[[], Ranker]] = {
+        "gnn": lambda: _graph(checkpoint or shipped("ranker"), "gnn", channel_map),
+        "mlp": lambda: _graph(shipped("mlp"), "mlp", channel_map),
+        "untrained": lambda: _untrained(checkpoint or shipped("ranker"), seed, channel_map),
+        "none": NoRanker,
+    }
+    return makers[name]() if name in makers else _baseline(name, seed, channel_map)
+
+
+def _graph(folder: Path, name: str, channel_map: ChannelMap | None) -> Ranker:
+    """The network, or as "mlp" the same without messages and without any column that knows the calls.
+
+    A control that sees no graph shows what the graph is worth: Errica et al., "A Fair Comparison of Graph
+    Neural Networks for Graph Classification", ICLR 2020; for faults in microservices Gao et al. (DiagMLP),
+    ICWS 2025.
+    """
+    from gnn.graph_ranker import load_ranker
+
+    return load_ranker(folder, name, channel_map)
+
+
+def _untrained(folder: Path, seed: int, channel_map: ChannelMap | None) -> Ranker:
+    """The network's shape with fresh weights, which may already tell nodes apart: Kipf and Welling, 2017."""
+    from data.observation import parse
+    from gnn.checkpoint import CARD, kept_channel_map, read_card
+    from gnn.graph_ranker import untrained_ranker
+    from gnn.network.model import ModelConfig
+
+    card = read_card(folder)
+    config = parse(ModelConfig, card.model, str(folder / CARD))
+    return untrained_ranker(config, seed, channel_map or kept_channel_map(folder, card))
+
+
+def _baseline(name: str, seed: int, channel_map: ChannelMap | None) -> Ranker:
+    if name == "heuristic":
+        from gnn.baselines.heuristic import HeuristicRanker
+
+        return HeuristicRanker(channel_map)
+    if name == "random":
+        from gnn.baselines.random import RandomRanker
+
+        return RandomRanker(seed)
+    if name == "pagerank":
+        from gnn.baselines.pagerank import PageRankRanker
+
+        return PageRankRanker(channel_map)
+    if name == "baro":
+        from gnn.baselines.baro import BaroRanker
+
+        return BaroRanker(channel_map)
+    if name == "traversal":
+        from gnn.baselines.traversal import TraversalRanker
+
+        return TraversalRanker(channel_map)
+    from gnn.baselines.zscore import ZScoreRanker
+
+    return ZScoreRanker("sum" if name == "zscore-sum" else "largest", channel_map)

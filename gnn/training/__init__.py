@@ -1,0 +1,1 @@
+"""Turns labelled incidents into a checkpoint."""

@@ -1,0 +1,84 @@
+"""What training minimises: listwise for the root, cross-entropy for the family, logistic for "incident?".
+
+Each loss is a sum over what it is defined for, divided by how many there are in the whole batch: the losses
+of several processes with a part of it each add up to that of one process with all of it.
+Shapes: S services, B graphs.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gnn.network.batch import Batch, Example
+from gnn.network.model import Scores
+
+
+class Counts(NamedTuple):
+    """How much of a batch each loss is defined for."""
+
+    graphs: int
+    rooted: int  # graphs with a root cause
+    named: int  # root causes whose fault family is known
+
+
+def counts_of(examples: Sequence[Example], families: Sequence[str] = ()) -> Counts:
+    """What `collate(examples, families)` holds, whoever works on it."""
+    known = set(families)
+    return Counts(
+        graphs=len(examples),
+        rooted=sum(bool(example.is_root.any()) for example in examples),
+        named=sum(int((example.is_root > 0).sum()) for example in examples if example.fault in known),
+    )
+
+
+def log_softmax_per_graph(score: Tensor, graph_of: Tensor, graphs: int) -> Tensor:
+    """Log of the softmax of `score` within each graph: (S,)."""
+    highest = torch.full((graphs,), -torch.inf, device=score.device)
+    highest = highest.scatter_reduce(0, graph_of, score.detach(), "amax")
+    shifted = score - highest[graph_of]
+    total = torch.zeros(graphs, device=score.device).index_add(0, graph_of, shifted.exp())
+    return shifted - total.log()[graph_of]
+
+
+def listwise_loss(score: Tensor, batch: Batch, rooted: int | None = None) -> Tensor:
+    """ListNet's top-one cross-entropy (Cao et al., ICML 2007) with each graph's target; health counts 0.
+
+    Args:
+        score: (S,).
+        batch: the graphs.
+        rooted: by how many to divide; default: the graphs of this batch that have a root.
+    """
+    log_p = log_softmax_per_graph(score, batch.graph_of, batch.graphs)  # (S,)
+    divisor = int(_has_root(batch).sum()) if rooted is None else rooted
+    return -(batch.target * log_p).sum() / max(divisor, 1)
+
+
+def _has_root(batch: Batch) -> Tensor:
+    """Which graphs have a root cause: (B,)."""
+    return torch.zeros(batch.graphs, device=batch.x.device).index_add(0, batch.graph_of, batch.is_root) > 0
+
+
+def total_loss(
+    scores: Scores, batch: Batch, counts: Counts, family_weight: float, incident_weight: float
+) -> Tensor:
+    """The weighted sum of the three heads' losses.
+
+    Args:
+        scores: of `batch`, in full precision.
+        batch: this process's part of the whole batch.
+        counts: of the whole batch.
+        family_weight: of the fault family's loss.
+        incident_weight: of the is-it-an-incident loss.
+    """
+    incident = F.binary_cross_entropy_with_logits(scores.incident, _has_root(batch).float(), reduction="sum")
+    # Also without any named root: every process must take part in every weight's gradient.
+    at_root = (batch.is_root > 0) & (batch.family[batch.graph_of] >= 0)
+    family = F.cross_entropy(scores.family[at_root], batch.family[batch.graph_of][at_root], reduction="sum")
+    return (
+        listwise_loss(scores.root, batch, counts.rooted)
+        + incident_weight * incident / max(counts.graphs, 1)
+        + family_weight * family / max(counts.named, 1)
+    )

@@ -1,0 +1,83 @@
+"""A training job: its sources, what belongs together in them, and what is held out."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.channels import ChannelMap, OwnRules
+from data.episodes import Episode
+from data.errors import FirewatchError
+from data.incident import Incident
+from data.simulator.batch.generate import topology_key
+from gnn.training.progress import OnStage, unheard
+from gnn.training.train import Epoch, TrainConfig
+from gnn.training.workers import ALONE, Workers
+
+_WINDOWS = 5  # windows of an episode that are learnt from: after its first, second … fifth observation
+_DEV_SHARE = 0.15
+
+
+class TrainingError(FirewatchError):
+    """Nothing to learn from, or a start that does not fit."""
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One training job; sources may be mixed.
+
+    The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
+    With `init` and a handful of labels, each of them is held out once (`finetuning`). With `init` and
+    `overlaid` the only other source is `simulated`, and both are needed (`simulated_finetuning`). With `init`
+    and `history` alone nothing is trained: what is usual in the system is counted (`alert_frequencies`).
+    """
+
+    config: TrainConfig
+    out: Path
+    episodes: Sequence[Episode] = ()
+    incidents: Sequence[Incident] = ()
+    history: Sequence[Incident] = ()  # past incidents of the system of `incidents`; no labels needed
+    simulated: Iterable[Incident] = ()
+    overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
+    dev_incidents: Sequence[Incident] = ()
+    init: Path | None = None
+    teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
+    channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
+    git: str | None = None
+    on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
+    on_stage: OnStage = unheard  # told of all else that takes long
+    workers: Workers = ALONE  # the processes that run this job together
+    state: Path | None = None  # where each epoch is kept, to go on from after an interruption
+
+    @property
+    def own_rules(self) -> OwnRules | None:
+        """The rules by which metric names are read before the default ones."""
+        return self.channel_map.own if self.channel_map else None
+
+
+def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
+    """The labelled incidents that an agent would have seen in each episode before any remedy.
+
+    Episodes without known root causes are left out.
+    """
+    for episode in episodes:
+        if episode.labels is None:
+            continue
+        seen = episode.before_remedies
+        fault = "+".join(episode.labels.fault_types)
+        for length in range(1, min(len(seen), _WINDOWS) + 1):
+            window = Incident.from_observations(seen[:length], f"{episode.task.name}@{length - 1}")
+            yield window.labelled(
+                episode.labels.root_causes, fault, system=f"episodes-{episode.task.difficulty}"
+            )
+
+
+def group_of(incident_id: str) -> str:
+    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
+    whole = incident_id.split("@")[0]
+    return topology_key(whole) or whole
+
+
+def is_dev(incident_id: str) -> bool:
+    """Whether an incident is held out for selection: by its group, so never some steps of an episode."""
+    return zlib.crc32(group_of(incident_id).encode()) % 1000 < 1000 * _DEV_SHARE
