@@ -55,6 +55,11 @@ class Incident:
     alerts: tuple[AlertEvent, ...] = ()
     page: Page | None = None
     system: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)  # {service: its workload}; replicas share one
+    start_s: float | None = None  # Unix time of the first incident point
+    step_s: float | None = None  # between two points
+    # What this system raises whether or not anything is wrong: {alert: share of past windows, 0..1}.
+    routine: Mapping[AlertEvent, float] = field(default_factory=dict)
     # The raw window, oldest first, when the evidence comes from an environment.
     observations: tuple[Observation, ...] = ()
     root_causes: tuple[str, ...] = ()
