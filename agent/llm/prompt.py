@@ -166,7 +166,7 @@ def _hints(situation: Situation, labels: Mapping[str, str]) -> list[str]:
     told = [c for c in ranking.top(SHOWN_HINTS) if c.service in labels]
     for number, candidate in enumerate(told, start=1):
         chance = "" if candidate.probability is None else f" {candidate.probability:.0%}"
-        evidence = "; ".join(clean(text, EVIDENCE_LENGTH) for text in candidate.evidence[:2])
+        evidence = "; ".join(clean(one.text, EVIDENCE_LENGTH) for one in candidate.evidence[:2])
         lines.append(f"{number}. {labels[candidate.service]}{chance}{': ' if evidence else ''}{evidence}")
     return [f"Hints of an automatic ranker, not the truth.{unsure}", *fenced(lines)]
 

@@ -70,7 +70,7 @@ def _root_cause(result: EpisodeResult) -> str:
         lines.append(f"\nSuspects of {first.ranker} at the first observation:\n")
         for candidate in first.top(_SHOWN_SUSPECTS):
             chance = "" if candidate.probability is None else f", {candidate.probability:.0%}"
-            evidence = "; ".join(_text(sentence) for sentence in candidate.evidence)
+            evidence = "; ".join(_text(one.text) for one in candidate.evidence)
             lines.append(f"- {_code(candidate.service)}{chance}{': ' + evidence if evidence else ''}")
     return "\n".join(lines)
 
