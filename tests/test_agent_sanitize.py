@@ -14,10 +14,10 @@ from situations import observation, service
 
 from agent.llm.client import ChatModel, LlmSettings
 from agent.llm.sanitize import FENCE_CLOSE, FENCE_OPEN, clean, labels_of, speaks_of_the_grade
-from agent.policies.action_space import is_remedy, menu, takes_target
 from agent.policies.decision import Decision, PastStep, Situation
 from agent.policies.guard import users_are_hurt
 from agent.policies.registry import make_policy
+from data.actions import is_remedy, menu, takes_target
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Evidence, Ranking
 

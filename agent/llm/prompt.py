@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from agent.llm.sanitize import clean, fenced, labels_of
-from agent.policies.action_space import DESCRIPTIONS, menu
 from agent.policies.decision import LOG_LINES, Message, Situation
 from agent.policies.guard import users_are_hurt
 from agent.policies.service_trends import Trend, harm_per_tick, trends
+from data.actions import DESCRIPTIONS, menu
 from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.action_space import is_remedy
+from data.actions import is_remedy
 from data.observation import Observation, Task
 
 _AFTER = 3  # steps after a remedy in which its effect is looked for
