@@ -280,7 +280,8 @@ OTHERS = {
         container_cpu_cfs_throttled_seconds_total process_open_fds ThrottledRequests Throttles
         ConcurrentExecutions MessagesInQueue
         container_sockets TCP_FIN_WAIT tcp_close_wait tcp_established replicas_missing cpu_throttled_share
-        KubePersistentVolumeFillingUp NodeFilesystemAlmostOutOfSpace KubeHpaMaxedOut KubeDeploymentRolloutStuck
+        KubePersistentVolumeFillingUp NodeFilesystemAlmostOutOfSpace KubeHpaMaxedOut
+        KubeDeploymentRolloutStuck
         NodeHighNumberConntrackEntriesUsed KubePodNotReady
     """,
     "saturation inverted": """
@@ -371,10 +372,11 @@ def test_how_words_are_separated_means_nothing(separator: str) -> None:
 
 
 DOWN = """
-    TargetDown InstanceDown ServiceDown RedisDown PostgresqlDown HaproxyBackendDown KubeletDown RabbitmqNodeDown
-    EndpointDown KubeNodeUnreachable KubeDeploymentReplicasMismatch KubeStatefulSetReplicasMismatch ContainerKilled
-    ContainerAbsent PrometheusJobMissing RedisMissingMaster EtcdNoLeader ServiceUnavailable BlackboxProbeFailed
-    ConsulServiceHealthcheckFailed ImagePullBackOff ContainerTerminated
+    TargetDown InstanceDown ServiceDown RedisDown PostgresqlDown HaproxyBackendDown KubeletDown
+    RabbitmqNodeDown EndpointDown KubeNodeUnreachable KubeDeploymentReplicasMismatch
+    KubeStatefulSetReplicasMismatch ContainerKilled ContainerAbsent PrometheusJobMissing RedisMissingMaster
+    EtcdNoLeader ServiceUnavailable BlackboxProbeFailed ConsulServiceHealthcheckFailed ImagePullBackOff
+    ContainerTerminated
 """
 LOOPING = "KubePodCrashLooping CrashLooping CrashLoopBackOff OOMKilled ContainerOOMKilled HostOomKillDetected"
 
