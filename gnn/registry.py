@@ -31,7 +31,7 @@ class NoRanker:
 
     def rank(self, incident: Incident) -> Ranking:
         """An empty ranking."""
-        return Ranking((), self.name)
+        return Ranking((), self.name, "nobody")
 
 
 def shipped(name: str) -> Path:

@@ -195,6 +195,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     """A ranking as data; fault families are the labels' business and stay out."""
     return {
         "ranker": ranking.ranker,
+        "verdict": ranking.verdict,
         "unsure": ranking.unsure,
         "unsure_below": ranking.unsure_below,
         "incident_probability": ranking.incident_probability,
@@ -203,7 +204,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
                 "service": c.service,
                 "score": c.score,
                 "probability": c.probability,
-                "evidence": list(c.evidence),
+                "evidence": [evidence.text for evidence in c.evidence],
             }
             for c in ranking.candidates
         ],
