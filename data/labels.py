@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from data.episodes import Episode, Labels, is_remedy
+from data.actions import is_remedy
+from data.episodes import Episode, Labels
 from data.errors import SchemaError
 from data.files.json_text import NotJson, read_json
 from data.files.refusal import schema_error

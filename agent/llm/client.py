@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.llm.budget import Budget, Ledger, Price
 from agent.llm.sanitize import writable
-from agent.policies.action_space import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES
 from agent.policies.decision import Message, Usage
+from data.actions import ACTION_TYPES
 from data.errors import FirewatchError
 
 if TYPE_CHECKING:
@@ -70,11 +70,10 @@ class Model(Protocol):
         """
 
 
-_ACTIONS = [*INVESTIGATIONS, *CONCLUSIONS, *REMEDIES, *DEEP_INVESTIGATIONS]
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "action_type": {"type": "string", "enum": _ACTIONS},
+        "action_type": {"type": "string", "enum": list(ACTION_TYPES)},
         "target_service": {"type": ["string", "null"]},
         "reason": {"type": "string"},
     },
