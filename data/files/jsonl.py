@@ -72,7 +72,9 @@ def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
         raise SchemaError(str(path), "", str(error), "give a whole gzip file") from None
 
 
-def read_lines(lines: IO[bytes], where: str, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(
+    lines: IO[bytes] | gzip.GzipFile, where: str, form: str = ""
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The same of lines that come from anywhere."""
     whole = blank = 0
     fix = f"write one JSON object a line: {form}" if form else "write one JSON object a line"
@@ -92,10 +94,9 @@ def read_lines(lines: IO[bytes], where: str, form: str = "") -> Iterator[tuple[i
                 _log.warning("%s: left out a torn last line", at)
                 continue
             shown = line[:200].decode(errors="replace").strip() if error.line else str(error)
-            raise SchemaError(at, "", shown, fix) from None
+            raise SchemaError(at, "", shown, _without_list(fix, shown.startswith("["))) from None
         if not isinstance(record, dict):
-            inside = ", without a list around them" if isinstance(record, list) else ""
-            raise SchemaError(at, "", record, fix.replace("a line", f"a line{inside}", 1))
+            raise SchemaError(at, "", record, _without_list(fix, isinstance(record, list)))
         whole += 1
         yield number, record
     if form and not whole:
@@ -129,6 +130,10 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     with path.open("rb") as file:
         packed = is_packed(path.name, file.read(2))
     return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def _without_list(fix: str, is_list: bool) -> str:
+    return fix.replace("a line", "a line, without a list around them", 1) if is_list else fix
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
