@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from agent.llm.budget import Budget, Ledger, Price
 from agent.llm.completion import FORMS, Completion
 from agent.llm.reply_cache import ReplyCache
 from agent.policies.decision import Message, Usage
+from data.clients.bounded import PACKED_HEADER, bounded
 from data.errors import FirewatchError, SchemaError
 from data.files.json_text import read_json
 from data.observation import parse
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 4  # where an endpoint does not count for us
 # What is kept of a reply: no token that a model is likely to write is longer than this.
 LONGEST_TOKEN = 16
+MOST_MEMORY_BYTES = 64 * 2**20  # that a decoded answer may take
 _SHORTEST_SECRET = 8  # what is shorter could be an ordinary word
 
 
@@ -79,25 +81,6 @@ class Model(Protocol):
 _NOT_OFFERED = (400, 404, 415, 422, 500, 501)
 # Whether the form of the request under way may turn out not to be offered: then the same is not sent again.
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
-
-
-@dataclass(frozen=True)
-class _Bounded(httpx.AsyncByteStream):
-    """A body that ends where it grows too large."""
-
-    body: httpx.AsyncByteStream
-    largest_bytes: int
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self.largest_bytes
-        async for chunk in self.body:
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
-
-    async def aclose(self) -> None:
-        await self.body.aclose()
 
 
 class ChatModel:
@@ -179,11 +162,12 @@ class ChatModel:
             try:
                 answer = await self._connected().chat.completions.with_raw_response.create(**request)
             except openai.APIStatusError as error:
-                if error.status_code in _NOT_OFFERED and level < last:
+                if error.status_code in _NOT_OFFERED and _trying.get():
                     continue
                 raise ModelFault(f"http_{error.status_code}") from None
-            except openai.APIConnectionError:
-                raise ModelFault("connection") from None
+            except openai.APIConnectionError as error:
+                unreadable = isinstance(error.__cause__, httpx.DecodingError)
+                raise ModelFault("bad_response" if unreadable else "connection") from None
             except (openai.OpenAIError, ValueError):
                 raise ModelFault("bad_response") from None
             self._form[model] = level
@@ -208,10 +192,8 @@ class ChatModel:
 
     def _read(self, body: bytes, model: str, messages: Sequence[Message]) -> Reply:
         """Takes text and usage out of an answer that some endpoint only claims to be a completion."""
-        if len(body) >= self.settings.largest_answer_bytes:
-            raise ModelFault("too_large")
         try:
-            completion = parse(Completion, read_json(body), "the answer")
+            completion = parse(Completion, read_json(body, MOST_MEMORY_BYTES), "the answer")
         except (ValueError, SchemaError):
             raise ModelFault("bad_response") from None
         text = self._kept(completion.text)
@@ -233,14 +215,15 @@ class ChatModel:
 
     def _connected(self) -> "AsyncOpenAI":
         if self._client is None:
-            from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+            from openai import AsyncOpenAI
 
             settings, parts = self.settings, urlsplit(self.settings.base_url)
             # A redirect would take the key and the prompt to somebody else.
-            http = DefaultAsyncHttpxClient(
+            http: Any = httpx.AsyncClient(
+                timeout=None,
                 follow_redirects=False,
-                headers={"Accept-Encoding": "identity"},
-                event_hooks={"response": [self._bound]},
+                headers=PACKED_HEADER,
+                event_hooks={"response": [bounded(settings.largest_answer_bytes), _try_once]},
             )
             self._client = AsyncOpenAI(
                 api_key=settings.api_key,
@@ -252,13 +235,11 @@ class ChatModel:
             )
         return self._client
 
-    async def _bound(self, response: httpx.Response) -> None:
-        """Keeps an answer as small as it came: nothing is unpacked, and what is too large is cut off."""
-        response.headers.pop("Content-Encoding", None)
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _Bounded(response.stream, self.settings.largest_answer_bytes)
-        if _trying.get() and response.status_code in _NOT_OFFERED:
-            response.headers["X-Should-Retry"] = "false"  # read by the client
+
+async def _try_once(response: httpx.Response) -> None:
+    """Keeps the client from sending a form again that the endpoint does not know."""
+    if _trying.get() and response.status_code in _NOT_OFFERED:
+        response.headers["X-Should-Retry"] = "false"
 
 
 def _asked_tokens(messages: Sequence[Message]) -> int:
