@@ -84,7 +84,9 @@ def _suspects(step: StepRecord, now: Observation) -> RenderableType:
     if step.ranking is None or not step.ranking.candidates:
         return Text("no suspects")
     callers = _callers(now.call_graph)
-    tree = Tree(Text("suspects" + (" (unsure)" if step.ranking.unsure else "")), guide_style="dim")
+    tree = Tree(
+        Text("suspects" + (f" ({step.ranking.verdict})" if step.ranking.unsure else "")), guide_style="dim"
+    )
     for candidate in step.ranking.top(_SUSPECTS):
         branch = tree.add(
             _state(candidate.service, now).append(_strength(candidate), style="not bold default")

@@ -196,6 +196,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     return {
         "ranker": ranking.ranker,
         "verdict": ranking.verdict,
+        "reason": ranking.reason,
         "unsure": ranking.unsure,
         "unsure_below": ranking.unsure_below,
         "incident_probability": ranking.incident_probability,
