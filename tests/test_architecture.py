@@ -20,12 +20,34 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "folder_circles": ("data.clients ↔", "gnn.explain ↔ gnn.graph_ranker"),
     "too_large": ("agent.benchmark.tables:", "data.contract.server_rules:"),
     "shared_names": tuple(
-        """
-        Case: Cut: Episode: Ledger: Recording: Rule: Scored:
-        Table: World: check: connect: deviations: draw: explain:
-        fingerprint: in_words: incidents_of: interval: is_measured: key_of: known:
-        read: read_json: result_of: score: without:
-        """.split()
+        [
+            "Case:",
+            "Cut:",
+            "Episode:",
+            "Ledger:",
+            "Recording:",
+            "Rule:",
+            "Scored:",
+            "Table:",
+            "World:",
+            "check:",
+            "connect:",
+            "deviations:",
+            "draw:",
+            "explain:",
+            "fingerprint:",
+            "in_words:",
+            "incidents_of:",
+            "interval:",
+            "is_measured:",
+            "key_of:",
+            "known:",
+            "read:",
+            "read_json:",
+            "result_of:",
+            "score:",
+            "without:",
+        ]
     ),
 }
 SENTENCE = '"""Says what it is."""\n'
