@@ -16,7 +16,7 @@ _MOST_OTHERS = 24  # metrics that no convention knows but the rules of channels 
 _GAP = "\0"  # where more matchers go
 _SIMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _NO_METRIC = re.compile(
-    r".*_(?:bucket|sum|count|created|info)|ALERTS.*|scrape_.*|.*:.*|(?:go|python|promhttp)_.*"
+    r".*_(?:bucket|sum|count|created|info)|ALERTS.*|scrape_.*|.*:.*|(?:go|python|promhttp|process_virtual)_.*"
 )
 
 
@@ -160,7 +160,9 @@ def _requests(asked: _Asked, row: Requests, rank: int, calls: str, base: str) ->
     view = "_callee" if row.callee and row.seen_by == "callee" and base else ""
     if not view:
         yield query("request_rate", counted(counter))
-        failing = next((match for match in row.failing if match[0] in labels), None)
+        # A label that only failures have may not be there at all: nothing has failed.
+        alike = [match for match in row.failing if match[0] in labels or match[1:] == ("!=", "")]
+        failing = next(iter(sorted(alike, key=lambda match: match[0] not in labels)), None)
         if failing:
             yield query("_failed", counted(counter, failing))
         for failed in _matching(row.failed, asked.there)[:1]:
