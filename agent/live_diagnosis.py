@@ -68,11 +68,6 @@ class DiagnoseOptions(Common, Weights):
     """What is asked of whom."""
 
     prometheus: str = option(..., "Where Prometheus is, or what speaks its language.", metavar="URL")
-    jaeger: str | None = option(None, "Where Jaeger is: its traces tell of calls.", metavar="URL")
-    tempo: str | None = option(None, "Where Tempo is: its traces tell of calls.", metavar="URL")
-    alertmanager: str | None = option(
-        None, "Where Alertmanager is: its alerts tell who was paged.", metavar="URL"
-    )
     at: Moment = option("now", "The moment to look at, the end of --window.", metavar="TIME")
     window: Duration = option("15m", "How long before it the incident may have begun.", metavar="DURATION")
     baseline: Duration = option("1h", "How long before that all was well.", metavar="DURATION")
@@ -85,9 +80,6 @@ class DiagnoseOptions(Common, Weights):
         "20s", "Wait so long for each answer; what comes later is missing.", metavar="DURATION"
     )
     top: int = option(5, "Show this many suspects.", ge=1)
-    save: Path | None = option(
-        None, "Keep the incident, to be labelled and learnt from.", metavar="FILE", recorded=False
-    )
     report: Path | None = option(
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
@@ -132,7 +124,8 @@ class Diagnosis:
         for told, candidate in zip(record["candidates"], self.ranking.candidates, strict=True):
             told["queries"] = [self.query(evidence) or None for evidence in candidate.evidence]
         return {
-            "incident": self.incident.incident_id, **record, "notes": list(self.notes), "waited_s": self.waited_s,
+            "incident": self.incident.incident_id, **record,
+            "notes": list(self.notes), "waited_s": self.waited_s,
         }  # fmt: skip
 
 

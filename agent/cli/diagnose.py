@@ -10,13 +10,12 @@ from agent.cli.command import command
 from agent.cli.console import is_stdout, note, wide_console, write_json
 from agent.cli.environ import variables_from_environment
 from agent.cli.interrupt import run_interruptible
-from agent.live_diagnosis import Diagnosis, DiagnoseOptions, movement, seconds_of
+from agent.live_diagnosis import DiagnoseOptions, Diagnosis, movement, seconds_of
 from agent.live_diagnosis import diagnose as look
 from agent.terminal_text import printable
 from data.errors import FirewatchError
 from data.files.whole_file import write_whole
 from data.sources.live.gather import Progress
-from data.sources.own_form import to_json
 from gnn.checkpoint import channel_map_for
 from gnn.registry import make_ranker
 
@@ -64,12 +63,6 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
         if before is not None:
             print(movement(before.ranking, found.ranking))
         print(found.words(asked.top), end="", flush=True)
-    if asked.save:
-        _write(asked.save, json.dumps(to_json(found.incident), ensure_ascii=False) + "\n")
-        note(
-            f"{asked.save}: the incident; once it is known who it was: firewatch label {asked.save} SERVICE",
-            asked.quiet,
-        )
     if asked.report:
         from agent.report.html import render_html
         from agent.report.ranking_report import ranking_report

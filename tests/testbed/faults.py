@@ -60,7 +60,7 @@ def _pool(shop: Shop, pod: str) -> Callable[[], None]:
 
 
 def _slow(shop: Shop, pod: str) -> Callable[[], None]:
-    shop.fault(pod, slower_s=0.2)
+    shop.fault(pod, slower_s=0.3)
     return lambda: shop.fault(pod, slower_s=0)
 
 

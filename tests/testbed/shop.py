@@ -23,24 +23,24 @@ NAMESPACE = "shop"
 # pod: (service, kind, work_ms, ((service called, by what, share of requests, connections), …))
 PODS: dict[str, tuple[str, str, float, tuple[tuple[str, str, float, int], ...]]] = {
     "gateway": (
-        "gateway", "http", 2, (("catalog", "http", 0.6, 50), ("users", "http", 0.5, 50), ("orders", "http", 0.5, 50))
+        "gateway", "http", 10, (("catalog", "http", 0.6, 50), ("users", "http", 0.5, 50), ("orders", "http", 0.5, 50))
     ),
-    "catalog": ("catalog", "http", 3, (("cache", "http", 0.9, 20), ("db", "db", 0.3, 8))),
-    "users": ("users", "http", 3, (("db", "db", 1.0, 8),)),
+    "catalog": ("catalog", "http", 20, (("cache", "http", 0.9, 20), ("db", "db", 0.3, 8))),
+    "users": ("users", "http", 25, (("db", "db", 1.0, 8),)),
     "orders-0": (
-        "orders", "http", 4, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
+        "orders", "http", 30, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
     ),
     "orders-1": (
-        "orders", "http", 4, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
+        "orders", "http", 30, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
     ),
-    "payment": ("payment", "http", 3, (("bank", "http", 1, 20),)),
-    "inventory": ("inventory", "http", 3, (("db", "db", 1, 8),)),
-    "shipping": ("shipping", "http", 5, ()),
-    "worker": ("worker", "worker", 3, (("queue", "http", 1, 4), ("shipping", "http", 1, 4))),
-    "db": ("db", "pg", 3, ()),
-    "cache": ("cache", "redis", 1, ()),
-    "queue": ("queue", "rabbitmq", 1, ()),
-    "bank": ("bank", "third-party", 20, ()),
+    "payment": ("payment", "http", 20, (("bank", "http", 1, 20),)),
+    "inventory": ("inventory", "http", 25, (("db", "db", 1, 8),)),
+    "shipping": ("shipping", "http", 30, ()),
+    "worker": ("worker", "worker", 10, (("queue", "http", 1, 4), ("shipping", "http", 1, 4))),
+    "db": ("db", "pg", 15, ()),
+    "cache": ("cache", "redis", 5, ()),
+    "queue": ("queue", "rabbitmq", 5, ()),
+    "bank": ("bank", "third-party", 80, ()),
 }  # fmt: skip
 UNSEEN = ("bank",)  # of others: nobody scrapes it
 LOAD_PER_S = 12.0
@@ -68,7 +68,7 @@ class Shop:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
         names = [*PODS, *(f"{pod}-proxy" for pod in PODS), "proxies", "load", "prometheus"]
-        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.versions = dict.fromkeys(PODS, "1.0.0")
         self.http = httpx.Client(timeout=5)
@@ -195,7 +195,8 @@ def running(folder: Path, seed: int) -> Iterator[Shop]:
         shop.stop()
 
 
-def _free_ports(count: int) -> Sequence[int]:
+def free_ports(count: int) -> Sequence[int]:
+    """Ports that nobody listens on."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:

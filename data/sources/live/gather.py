@@ -14,7 +14,7 @@ from data.sources import conventions
 from data.sources.live.collect import Answer, Questions, learn, put_down
 from data.sources.live.http import Http
 from data.sources.live.names import Names, infrastructure
-from data.sources.live.prometheus import Grid, Prometheus
+from data.sources.live.prometheus import Grid, Prometheus, quoted
 from data.sources.live.queries import By, Query, There, others, queries, to_ask_about
 from data.sources.recording import Recording
 
@@ -77,13 +77,11 @@ async def ask_prometheus(
     there = There.named(await prometheus.metric_names())
     more = others(there, channels)
     wanted = dict.fromkeys((*to_ask_about(there), *more))
-    labels = await _all(
-        {name: prometheus.label_names(_selector(there.names[name])) for name in wanted},
-        recording,
-        "its labels",
-    )
-    there = There(there.names, labels)
-    if not wanted:
+    asking = {name: _labels(prometheus, there.names[name], question.namespace) for name in wanted}
+    labels = await _all(asking, recording, "labels")
+    absent = {name for name, known in labels.items() if not known}  # from this namespace
+    there = There({name: spelt for name, spelt in there.names.items() if name not in absent}, labels)
+    if not any(labels.values()):
         recording.note(
             f"Prometheus has {len(there.names)} metrics of that time, but none that Firewatch knows: "
             "is it the right time, and the right --namespace?"
@@ -128,6 +126,18 @@ async def _all(
     for reason, keys in missing.items():
         shown = ", ".join(dict.fromkeys(keys[:5])) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
         recording.note(f"Missing: {what + ' of ' if what else ''}{shown}. {reason}.")
+    return found
+
+
+async def _labels(prometheus: Prometheus, name: str, namespace: str) -> frozenset[str]:
+    """The labels of a metric in one namespace; none where only others have it."""
+    if not namespace:
+        return await prometheus.label_names(_selector(name))
+    inside = [f"{_selector(name)[:-1]},{label}={quoted(namespace)}}}" for label in conventions.NAMESPACE]
+    found = await prometheus.label_names(*inside)
+    if not found:
+        anywhere = await prometheus.label_names(_selector(name))
+        return anywhere if anywhere.isdisjoint(conventions.NAMESPACE) else found
     return found
 
 

@@ -6,13 +6,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import orjson
 
 from data.errors import TelemetryFault
+from data.files.json_text import NotJson, read_json
 from data.sources.live.access import Access
 
 _AT_ONCE = 6  # questions
 _LARGEST = 256_000_000  # bytes of one answer
+_LARGEST_DECODED = 2**30
 _WORDS = {
     401: "wants other credentials", 403: "does not allow this", 404: "does not know this path",
     429: "is asked too often", 503: "is overloaded",
@@ -50,7 +51,7 @@ class Http:
         """
         return await self._ask("GET", path, params=parameters)
 
-    async def post(self, path: str, form: Mapping[str, str]) -> Any:
+    async def post(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
         """The JSON that answers a form; asked with GET where POST is not allowed."""
         try:
             return await self._ask("POST", path, data=form)
@@ -72,14 +73,12 @@ class Http:
                 reason = str(error) or type(error).__name__
                 raise TelemetryFault(f"{name} cannot be reached at {self.access.url}: {reason}") from None
         try:
-            answer = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            answer = None
-        if status >= 400 or answer is None:
+            answer, damaged = read_json(body, _LARGEST_DECODED), ""
+        except NotJson as error:
+            answer, damaged = None, f"what it says is no JSON ({error}): is this its address?"
+        if status >= 400 or damaged:
             told = answer.get("error") if isinstance(answer, dict) else None
-            why = told if isinstance(told, str) else _WORDS.get(status, "")
-            if status < 400:
-                why = "what it says is not JSON: is this its address?"
+            why = told if isinstance(told, str) else _WORDS.get(status, "") if status >= 400 else damaged
             raise TelemetryFault(f"{name} answers {status}{': ' if why else ''}{why}", status)
         return answer
 

@@ -1,10 +1,8 @@
 """One moment as all live sources tell of it: what one does not answer, the others may."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from data.channels import ChannelMap
-from data.errors import TelemetryFault
 from data.sources.live.access import Access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question, ask_prometheus

@@ -63,9 +63,9 @@ class Prometheus:
         """What was measured in this time."""
         return [str(name) for name in await self._data("/api/v1/label/__name__/values", self._times())]
 
-    async def label_names(self, selector: str) -> frozenset[str]:
-        """The labels that series of a selector had in this time."""
-        asked = {**self._times(), "match[]": selector}
+    async def label_names(self, *selectors: str) -> frozenset[str]:
+        """The labels that series of any of these selectors had in this time."""
+        asked = {**self._times(), "match[]": list(selectors)}
         return frozenset(str(name) for name in await self._data("/api/v1/labels", asked))
 
     async def scrape_interval_s(self, selector: str) -> float | None:
@@ -101,7 +101,7 @@ class Prometheus:
     def _times(self) -> dict[str, str]:
         return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
 
-    async def _data(self, path: str, form: Mapping[str, str]) -> Any:
+    async def _data(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
         label = path.startswith("/api/v1/label/")  # may not be posted
         answer = await (self.http.get(path, form) if label else self.http.post(path, form))
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:

@@ -255,7 +255,7 @@ def _instruments(row: Requests, there: There) -> Iterator[tuple[str, str]]:
         yield from (("", base) for base in bases if _count(base, there))
         return
     for calls in _matching(row.calls, there):
-        near = max(bases, key=lambda base: _in_common(base, calls), default="")
+        near = max(bases, key=lambda base: (_in_common(base, calls), -len(base)), default="")
         yield calls, near
 
 
