@@ -1,7 +1,7 @@
 """Telemetry of one small outage as each convention would have counted it: OpenMetrics for promtool.
 
-web calls cart and users, cart calls stock. In the last ten minutes stock is slow and fails; whoever waits for it
-is slow and fails too. Each convention has a namespace of its own.
+web calls cart and users, cart calls stock. In the last ten minutes stock is slow and fails; whoever waits for
+it is slow and fails too. Each convention has a namespace of its own.
 """
 
 import math
@@ -176,7 +176,7 @@ def hubble(m: Metrics) -> None:
 
 
 def semconv(m: Metrics) -> None:
-    """OpenTelemetry's HTTP metrics of the services themselves; stock is a database that only callers measure."""
+    """OpenTelemetry's HTTP metrics of the services; stock is a database that only callers measure."""
     for service in ("web", "cart", "users"):
         own = {"job": f"shop/{service}", "instance": f"10.0.0.{len(service)}:8080"}
         for code, rate in _outcomes(service, "http_response_status_code", "200", "500"):
@@ -281,7 +281,8 @@ def targets(m: Metrics) -> None:
 
 
 WORLDS = (
-    collector, older_collector, tempo, istio, linkerd, hubble, semconv, beyla, micrometer, plain, kubernetes, targets,
+    collector, older_collector, tempo, istio, linkerd, hubble, semconv, beyla, micrometer, plain,
+    kubernetes, targets,
 )  # fmt: skip
 
 
@@ -297,7 +298,9 @@ def make_blocks(folder: Path) -> None:
     file.write_text(
         "\n".join(line for of in lines.values() for line in of if " nan " not in line) + "\n# EOF\n"
     )
+    promtool = program("promtool", "prometheus")
     subprocess.run(
-        [program("promtool", "prometheus"), "tsdb", "create-blocks-from", "openmetrics", file, folder / "data"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", file, folder / "data"],
+        check=True,
+        capture_output=True,
+    )

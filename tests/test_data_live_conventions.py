@@ -3,21 +3,20 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
+import prometheus_worlds as worlds
 import promql_parser
 import pytest
+from testbed.debian import NotToBeHad, program
+from testbed.shop import free_ports, start_prometheus
 
-import prometheus_worlds as worlds
-from agent.live_diagnosis import Diagnosis, DiagnoseOptions, diagnose
+from agent.live_diagnosis import DiagnoseOptions, Diagnosis, diagnose
 from data.channels import default_channel_map
 from data.sources.live.prometheus import Grid
 from data.sources.live.queries import Query, There, others, queries, to_ask_about
 from gnn.registry import make_ranker
-from testbed.debian import NotToBeHad, program
-from testbed.shop import free_ports, start_prometheus
 
 Diagnose = Callable[..., Diagnosis]
 
@@ -170,4 +169,4 @@ def test_every_question_is_promql(by: str) -> None:
         }
         for query in asked(set(metrics.lines), labels, by):
             promql_parser.parse(query.promql())
-            promql_parser.parse(query.promql({label: 'x"\\\n' for label in query.labels}))
+            promql_parser.parse(query.promql(dict.fromkeys(query.labels, 'x"\\\n')))

@@ -1,7 +1,6 @@
 """`firewatch diagnose`: live telemetry in, suspects with evidence and the queries that show it out."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

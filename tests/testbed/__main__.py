@@ -73,8 +73,8 @@ def asked_about(shop: Shop, pod: str | None, by: str, name: str) -> dict[str, An
     """What `firewatch diagnose` says, a process of its own, as a person would run it."""
     save = shop.folder / f"{name.replace(' ', '-')}.json"
     command = [
-        sys.executable, "-m", "agent", "diagnose", "--prometheus", shop.prometheus,
-        "--window", f"{INCIDENT_S}s", "--baseline", f"{BASELINE_S}s", "--history", "10m", "--by", by, "--json", "-", "--save", str(save),
+        sys.executable, "-m", "agent", "diagnose", "--prometheus", shop.prometheus, "--by", by, "--json", "-",
+        "--window", f"{INCIDENT_S}s", "--baseline", f"{BASELINE_S}s", "--history", "10m", "--save", str(save),
     ]  # fmt: skip
     began = time.monotonic()
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""What goes wrong in the shop: each scenario does something real to a process or to the network, and mends it."""
+"""What goes wrong in the shop: each scenario spoils a process or the network, and mends it."""
 
 import signal
 import threading

@@ -5,6 +5,7 @@ import json
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -57,7 +58,7 @@ async def proxies(config: Mapping[str, Any]) -> None:
 
 
 async def load(config: Mapping[str, Any]) -> None:
-    """Requests at random moments, as many whether or not they are answered; /rate?per_s=… changes how many."""
+    """Requests at random moments, answered or not; /rate?per_s=… changes how many."""
     rng, client, rate = random.Random(config["seed"]), Client(config["target"], 500), config["per_s"]
     asking: set[asyncio.Task[None]] = set()
 
@@ -67,10 +68,8 @@ async def load(config: Mapping[str, Any]) -> None:
         return 200, b"ok"
 
     async def ask() -> None:
-        try:
+        with suppress(OSError):
             await client.get(rng.choice(config["paths"]), {}, 10)
-        except OSError:
-            pass
 
     await serve(config["port"], change)
     while True:

@@ -63,8 +63,8 @@ class Service:
             self.ready = Gauge("rabbitmq_queue_messages_ready", "Messages ready for delivery", ("queue",))
         self.called = Histogram(
             "http_client_request_duration_seconds", "Duration of HTTP client requests.",
-            ("http_request_method", "server_address", "server_port", "http_response_status_code", "error_type"),
-            buckets=BUCKETS,
+            ("http_request_method", "server_address", "server_port", "http_response_status_code",
+             "error_type"), buckets=BUCKETS,
         )  # fmt: skip
         self.asked = Histogram(
             "db_client_operation_duration_seconds", "Duration of database client operations.",

@@ -23,15 +23,18 @@ NAMESPACE = "shop"
 # pod: (service, kind, work_ms, ((service called, by what, share of requests, connections), …))
 PODS: dict[str, tuple[str, str, float, tuple[tuple[str, str, float, int], ...]]] = {
     "gateway": (
-        "gateway", "http", 10, (("catalog", "http", 0.6, 50), ("users", "http", 0.5, 50), ("orders", "http", 0.5, 50))
+        "gateway", "http", 10,
+        (("catalog", "http", 0.6, 50), ("users", "http", 0.5, 50), ("orders", "http", 0.5, 50)),
     ),
     "catalog": ("catalog", "http", 20, (("cache", "http", 0.9, 20), ("db", "db", 0.3, 8))),
     "users": ("users", "http", 25, (("db", "db", 1.0, 8),)),
     "orders-0": (
-        "orders", "http", 30, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
+        "orders", "http", 30,
+        (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8)),
     ),
     "orders-1": (
-        "orders", "http", 30, (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8))
+        "orders", "http", 30,
+        (("payment", "http", 1, 20), ("inventory", "http", 1, 20), ("queue", "http", 1, 8)),
     ),
     "payment": ("payment", "http", 20, (("bank", "http", 1, 20),)),
     "inventory": ("inventory", "http", 25, (("db", "db", 1, 8),)),
@@ -51,7 +54,9 @@ groups:
   interval: 2s
   rules:
   - alert: HighErrorRate
-    expr: sum by (job, pod, namespace) (rate(http_server_request_duration_seconds_count{http_response_status_code=~"5.."}[5s]))
+    expr: >-
+      sum by (job, pod, namespace)
+      (rate(http_server_request_duration_seconds_count{http_response_status_code=~"5.."}[5s]))
       / sum by (job, pod, namespace) (rate(http_server_request_duration_seconds_count[5s])) > 0.1
     for: 4s
   - alert: TargetDown
@@ -101,7 +106,8 @@ class Shop:
         service, kind, work_ms, calls = PODS[pod]
         config = {
             "name": service, "pod": pod, "kind": kind, "work_ms": work_ms, "port": self.ports[pod],
-            "seed": self.seed, "version": self.versions[pod], "spans": str(self.folder / f"spans-{pod}.jsonl"),
+            "seed": self.seed, "version": self.versions[pod],
+            "spans": str(self.folder / f"spans-{pod}.jsonl"),
             "calls": [self._call(callee, *how) for callee, *how in calls], **changes,
         }  # fmt: skip
         self._start(pod, "testbed.service", config)
@@ -126,7 +132,8 @@ class Shop:
         rules.write_text(RULES)
         jobs = "\n".join(
             f"- job_name: {service}\n  static_configs:\n" + "\n".join(
-                f"  - targets: ['127.0.0.1:{self.ports[pod]}']\n    labels: {{namespace: {NAMESPACE}, pod: {pod}}}"
+                f"  - targets: ['127.0.0.1:{self.ports[pod]}']\n"
+                f"    labels: {{namespace: {NAMESPACE}, pod: {pod}}}"
                 for pod, (owner, *_) in PODS.items() if owner == service
             )
             for service in dict.fromkeys(service for pod, (service, *_) in PODS.items() if pod not in UNSEEN)
@@ -179,7 +186,8 @@ def start_prometheus(data: Path, port: int, config: Path, log: Path) -> subproce
         return subprocess.Popen(
             [
                 program("prometheus", "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}",
-                f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=50y", "--log.level=error",
+                f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=50y",
+                "--log.level=error",
             ],
             stdout=file, stderr=file,
         )  # fmt: skip

@@ -65,7 +65,7 @@ class Prometheus:
 
     async def label_names(self, *selectors: str) -> frozenset[str]:
         """The labels that series of any of these selectors had in this time."""
-        asked = {**self._times(), "match[]": list(selectors)}
+        asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
         return frozenset(str(name) for name in await self._data("/api/v1/labels", asked))
 
     async def scrape_interval_s(self, selector: str) -> float | None:
