@@ -11,7 +11,10 @@ from data.simulator.faults import FAMILIES
 from data.simulator.world.environment import EmbeddedEnvironment
 from data.simulator.world.logs import Voice, Wording, first_wording
 
-QUOTED = "error latency_ms memory limit_mi gc cpu network saturation surge waiting descriptors revision sha callee status"
+QUOTED = (
+    "error latency_ms memory limit_mi gc cpu network saturation surge waiting descriptors revision"
+    " sha callee status"
+)
 VALUES: dict[str, object] = dict.fromkeys(QUOTED.split(), 7)
 WORDINGS: tuple[Wording, ...] = get_args(Wording)
 

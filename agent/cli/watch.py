@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from agent.cli.progress import Progress
 from agent.play.episode import StepRecord
-from agent.policies.decision import Decision, Policy, Situation
+from agent.situation.decision import Decision, Policy, Situation
 from agent.terminal_text import printable
 from data.observation import Observation, Service, Task
 from gnn.ranker import Candidate

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.decision import Usage
+from agent.situation.decision import Usage
 from data.errors import SettingsError
 from data.files import jsonl
 from data.files.json_file import read_object
