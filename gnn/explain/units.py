@@ -34,16 +34,16 @@ def amount(value: float, name: str, meaning: Meaning, scale: float) -> str:
     words = words_of(name).split()
     if meaning.channel in SHARES:
         if scale == 0.01:
-            return f"{number(value)} %"
+            return f"{_number(value)} %"
         if _SHARES.union(_PERCENT).intersection(words) and abs(value) <= 2.0:
-            return f"{number(100.0 * value)} %"
+            return f"{_number(100.0 * value)} %"
     unit = next((word for word in reversed(words) if word in _BYTES), None)
     if unit:
         return _in_units(value * _BYTES[unit], _SIZES)
     unit = next((word for word in reversed(words) if word in _SECONDS), None)
     if unit and not _PER.intersection(words):
         return duration(value * _SECONDS[unit])
-    return number(value)
+    return _number(value)
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
     return _in_units(seconds, _DURATIONS)
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Three significant digits, for people: 5,620 and 0.0000123 rather than 5.62e+03 and 1.23e-05."""
     text = f"{value:.3g}"
     if "e" not in text:
@@ -66,6 +66,6 @@ def _in_units(value: float, units: tuple[tuple[str, float, float], ...]) -> str:
     """In the first unit from whose least on the value is; 0 in the plain one."""
     for name, size, least in units:
         if abs(value) >= least or (value == 0.0 and size == 1.0):
-            return f"{number(value / size)} {name}"
+            return f"{_number(value / size)} {name}"
     name, size, _ = units[-1]
-    return f"{number(value / size)} {name}"
+    return f"{_number(value / size)} {name}"
