@@ -19,7 +19,7 @@ DRAWS = 5  # random cuts for each of these
 
 
 @dataclass(frozen=True)
-class Cut:
+class DeletionEffect:
     """What taking away so many pieces of evidence does to the first suspect."""
 
     pieces: int
@@ -35,9 +35,9 @@ class Deletion:
 
     service: str
     # The named evidence against as many other pieces, from anywhere in the incident.
-    anywhere: Cut | None
+    anywhere: DeletionEffect | None
     # The suspect's own channels that are named first against as many others of its own: the hard comparison.
-    own: Cut | None
+    own: DeletionEffect | None
 
 
 def check_deletion(
@@ -77,7 +77,7 @@ def _cut(
     told: Sequence[Piece],
     among: Sequence[Piece],
     draw: random.Random,
-) -> Cut | None:
+) -> DeletionEffect | None:
     """Cuts `told`, then as many others of `among`; None without any to name or without enough others."""
     others = [piece for piece in among if piece not in told]
     if not told or len(others) < len(told):
@@ -88,7 +88,7 @@ def _cut(
     falls = [(before[0] - score, before[1] - margin, float(margin < 0)) for score, margin in after]
     means = [sum(fall[k] for fall in falls[1:]) / DRAWS for k in range(3)]
     score, margin, overturned = zip(falls[0], means, strict=True)
-    return Cut(len(told), score, margin, overturned)
+    return DeletionEffect(len(told), score, margin, overturned)
 
 
 def _standing(ranker: Scorer, incident: Incident, service: str) -> tuple[float, float]:
