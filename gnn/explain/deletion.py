@@ -8,10 +8,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from data.incident import Incident
-from gnn.explain.attribution import AttributionConfig, attribute, margin_of
+from gnn.explain.attribution import AttributionConfig, Scorer, attribute, margin_of
 from gnn.explain.evidence_items import Piece, pieces_of, without
-from gnn.graph_ranker import GraphRanker
 
 NAMED = 3  # groups of evidence that are taken away
 DRAWS = 5  # random cuts for each of these
@@ -40,7 +41,7 @@ class Deletion:
 
 
 def check_deletion(
-    ranker: GraphRanker,
+    ranker: Scorer,
     incident: Incident,
     seed: int = 0,
     named: int = NAMED,
@@ -55,7 +56,7 @@ def check_deletion(
         named: groups of evidence to take away.
         config: how thoroughly evidence is weighed.
     """
-    service = ranker.rank(incident).services[0]
+    service = incident.services[int(np.argmax(ranker.scores(incident)))]
     found = attribute(incident, service, ranker.scores, ranker.channel_map, seed, config)
     pieces = pieces_of(incident, ranker.channel_map)
     draw = random.Random(repr((seed, incident.incident_id, service)))
@@ -70,7 +71,7 @@ def check_deletion(
 
 
 def _cut(
-    ranker: GraphRanker,
+    ranker: Scorer,
     incident: Incident,
     service: str,
     told: Sequence[Piece],
@@ -90,7 +91,7 @@ def _cut(
     return DeletionEffect(len(told), score, margin, overturned)
 
 
-def _standing(ranker: GraphRanker, incident: Incident, service: str) -> tuple[float, float]:
+def _standing(ranker: Scorer, incident: Incident, service: str) -> tuple[float, float]:
     """Score and margin of a service."""
     scores = ranker.scores(incident)
     row = incident.services.index(service)
