@@ -9,9 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from agent.benchmark.ablate import ablate as play_and_rank
 from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
-from agent.benchmark.regression_guard import Finding, read_condition
-from agent.benchmark.regression_guard import check as check_against
-from agent.benchmark.tables import Table, in_words, tables
+from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
+from agent.benchmark.tables import TextTable, result_in_words, tables
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.environ import settings_from_environment
@@ -56,7 +55,7 @@ def ablate(asked: Ablation) -> int:
         except KeyboardInterrupt:
             note(f"Interrupted. The same command with --out {out} goes on.", asked.quiet)
             raise
-    findings = check_against(before, result, conditions, asked.seed) if before else []
+    findings = check_regressions(before, result, conditions, asked.seed) if before else []
     write_result(out / RESULT, result)
     write_json(asked.json_to, result)
     if not asked.quiet and not is_stdout(asked.json_to):
@@ -82,11 +81,11 @@ def _earlier_result(path: Path) -> Mapping[str, Any]:
 
 def _show(result: Mapping[str, Any], out: Path) -> None:
     made = tables(result)
-    for sentence in in_words(result):
+    for sentence in result_in_words(result):
         print(sentence)
     for name in _SHOWN:
         if name in made:
-            table: Table = made[name]
+            table: TextTable = made[name]
             print()
             wide_console().print(text_table(table.headings, table.rows))
     print(f"\nResults: {out / RESULT}")

@@ -8,7 +8,7 @@ from agent.cli.interrupt import run_interruptible
 from agent.play.config import Place, env_option
 from data.clients.discovery import locate
 from data.clients.wire import Address
-from data.contract.behaviour import check as check_behaviour
+from data.contract.behaviour import check_environment
 from data.contract.rule import RuleResult
 from data.contract.server_rules import check_server
 from data.options import Common
@@ -34,7 +34,7 @@ async def _check(asked: CheckOptions) -> int:
     note(f"Checking {endpoint} …", asked.quiet)
     environment = endpoint.open()
     try:
-        results = await check_behaviour(environment)
+        results = await check_environment(environment)
     finally:
         await environment.aclose()
     if endpoint.url:

@@ -81,7 +81,7 @@ def _parameter(model: type[Common], name: str) -> inspect.Parameter:
         rich_help_panel=shown["panel"],
     )
     kind: Any = Literal[tuple(shown["choices"])] if shown["choices"] else field.annotation
-    default = inspect.Parameter.empty if field.is_required() else field.default
+    default: Any = inspect.Parameter.empty if field.is_required() else field.default
     if shown["separated"]:
         kind, default = str, ",".join(default)
     elif get_origin(kind) is tuple:

@@ -58,9 +58,11 @@ def rank(asked: RankOptions) -> int:
     if asked.explain:
         from agent.cli.environ import settings_from_environment
         from agent.cli.interrupt import run_interruptible
-        from agent.llm.explaining import explain
+        from agent.llm.explaining import explain_ranking
 
-        record["explanation"] = run_interruptible(explain(words, settings_from_environment(), asked.seed))
+        record["explanation"] = run_interruptible(
+            explain_ranking(words, settings_from_environment(), asked.seed)
+        )
         words += f"\n{record['explanation']}\n"
     if of > 1 and asked.incident is None:
         note(

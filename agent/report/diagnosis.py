@@ -1,11 +1,11 @@
 """A ranking in words, for a person who was just woken up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.terminal_text import printable
 from data.incident import Incident
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Evidence, Ranking
 
 if TYPE_CHECKING:
     from gnn.explain.attribution import Attribution, Part
@@ -24,11 +24,13 @@ def diagnosis(
     ranking: Ranking,
     top: int,
     attributions: "Mapping[str, Attribution]" = NOT_ATTRIBUTED,
+    query: Callable[[Evidence], str] = lambda _: "",
 ) -> str:
     """The first `top` suspects with probability and evidence, and how much to trust them.
 
     Args:
         attributions: of some suspects what the ranker goes by.
+        query: what shows a piece of evidence in the source that it is from; "" where nothing does.
     """
     lines = [f"{len(incident.services)} services, {sum(map(len, incident.call_graph.values()))} calls."]
     if (chance := ranking.incident_probability) is not None:
@@ -39,7 +41,9 @@ def diagnosis(
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
-        lines += [f"       - {printable(evidence.text)}" for evidence in candidate.evidence]
+        for evidence in candidate.evidence:
+            lines.append(f"       - {printable(evidence.text)}")
+            lines += [f"         {printable(shown)}" for shown in (query(evidence),) if shown]
         if place == 1 and not ranking.unsure:
             lines += _family(ranking.families)
         if candidate.service in attributions:
