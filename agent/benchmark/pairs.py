@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.benchmark.hint_use import Record, pairing_key
 from agent.benchmark.plan import Arm, Played
-from agent.benchmark.statistics import Comparison, Key, compare, corrected
+from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
 
 # {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one a key, null: nothing to score]}}};
 # rankings also have "kinds", each key's difficulty or "".
@@ -115,7 +115,9 @@ def compared(before: Block, measure: str, reference: str, after: Block, arm: str
     old, new = _values(before, reference, measure), _values(after, arm, measure)
     clusters: dict[Key, Any] = dict(zip(map(tuple, after["keys"]), after["clusters"], strict=True))
     scored = {value for values in (old, new) for value in values.values() if not math.isnan(value)}
-    return compare(measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, seed=seed)
+    return compare_pairs(
+        measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, seed=seed
+    )
 
 
 def _values(block: Block, name: str, measure: str) -> dict[Key, float]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from agent.benchmark.statistics import compare, corrected, topology_of
+from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 from agent.report import charts
 from agent.report.comparisons import comparison_in_words, comparison_section
 from agent.report.document import Chart, Report, Section, Table, count, number, text
@@ -72,7 +72,9 @@ def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) ->
         key: topology_of(played[0].observation.call_graph) for key, played in steps.items()
     }
     made = [
-        compare(measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary)
+        compare_pairs(
+            measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary
+        )
         for measure, is_binary in (("score", False), ("solved", True))
     ]
     return [
