@@ -90,10 +90,10 @@ def ablate(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-    return result_of(folder)
+    return ablation_result(folder)
 
 
-def result_of(folder: AblationFolder) -> dict[str, Any]:
+def ablation_result(folder: AblationFolder) -> dict[str, Any]:
     """The result of what the folder holds, for the arms, tasks and rankers of its ablation."""
     ablation = folder.ablation
     keys = [(task.name, task.seed) for task in ablation.tasks]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.benchmark.hint_use import Key, Record, key_of
+from agent.benchmark.hint_use import Key, Record, pairing_key
 from agent.play.config import RunConfig
 from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS
@@ -203,7 +203,7 @@ class AblationFolder:
     @property
     def episodes(self) -> dict[tuple[str, Key], dict[str, Any]]:
         """The latest record of every arm, task and seed."""
-        return {(record["arm"], key_of(record)): record for record in self._records("episodes.jsonl")}
+        return {(record["arm"], pairing_key(record)): record for record in self._records("episodes.jsonl")}
 
     @property
     def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:

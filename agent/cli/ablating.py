@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from agent.benchmark.ablate import ablate
 from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
-from agent.benchmark.regression_guard import Finding, check, read_condition
-from agent.benchmark.tables import Table, in_words, tables
+from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
+from agent.benchmark.tables import TextTable, result_in_words, tables
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.settings import Settings
 from data.clients.discovery import locate
@@ -62,7 +62,7 @@ def ablate_and_compare(
         except KeyboardInterrupt:
             note(f"Interrupted. The same command with --out {out} goes on.", quiet)
             raise
-    findings = check(before, result, conditions, ablation.seed) if before else []
+    findings = check_regressions(before, result, conditions, ablation.seed) if before else []
     write_result(out / RESULT, result)
     write_json(json_to, result)
     if not quiet and not is_stdout(json_to):
@@ -88,11 +88,11 @@ def read_result(path: Path) -> Mapping[str, Any]:
 
 def _show(result: Mapping[str, Any], out: Path) -> None:
     made = tables(result)
-    for sentence in in_words(result):
+    for sentence in result_in_words(result):
         print(sentence)
     for name in _SHOWN:
         if name in made:
-            table: Table = made[name]
+            table: TextTable = made[name]
             print()
             wide_console().print(text_table(table.headings, table.rows))
     print(f"\nResults: {out / RESULT}")

@@ -14,7 +14,7 @@ def check(
 
     [dim]Example:[/dim] firewatch check --env http://localhost:8000
     """
-    from agent.cli.checking import check_environment
+    from agent.cli.checking import check_and_tell
     from agent.cli.interrupt import run_interruptible
 
-    return run_interruptible(check_environment(env, transport.value, json, quiet))
+    return run_interruptible(check_and_tell(env, transport.value, json, quiet))

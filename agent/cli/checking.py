@@ -6,18 +6,18 @@ from pathlib import Path
 from agent.cli.console import is_stdout, note, write_json
 from data.clients.discovery import locate
 from data.clients.wire import Address
-from data.contract.behaviour import check
+from data.contract.behaviour import check_environment
 from data.contract.rule import RuleResult
 from data.contract.server_rules import check_server
 
 
-async def check_environment(env: str | None, transport: str, json: Path | None, quiet: bool) -> int:
+async def check_and_tell(env: str | None, transport: str, json: Path | None, quiet: bool) -> int:
     """Checks an environment and, if it is a server, its protocol; exit status 1 if a rule fails."""
     endpoint = await locate(env, transport)
     note(f"Checking {endpoint} …", quiet)
     environment = endpoint.open()
     try:
-        results = await check(environment)
+        results = await check_environment(environment)
     finally:
         await environment.aclose()
     if endpoint.url:

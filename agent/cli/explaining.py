@@ -21,7 +21,7 @@ def question_about(words: str) -> tuple[Message, ...]:
     return (Message(role="system", content=_SYSTEM), Message(role="user", content="\n".join(quoted)))
 
 
-async def explain(words: str, seed: int) -> str:
+async def explain_ranking(words: str, seed: int) -> str:
     """The model's short diagnosis of a ranking that was put in words.
 
     Raises:

@@ -66,7 +66,7 @@ def rank(
         from agent.cli import explaining
         from agent.cli.interrupt import run_interruptible
 
-        record["explanation"] = run_interruptible(explaining.explain(words, seed))
+        record["explanation"] = run_interruptible(explaining.explain_ranking(words, seed))
         words += f"\n{record['explanation']}\n"
     if of > 1 and chosen is None:
         note(f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'", quiet)

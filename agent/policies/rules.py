@@ -87,7 +87,7 @@ class RulesPolicy:
 
 def proposals(situation: Situation) -> list[Proposal]:
     """What should be done now, best first; empty when watching is best."""
-    case = Case(situation)
+    case = Assessment(situation)
     over = case.when_calm()
     return over or case.remedies()
 
@@ -104,7 +104,7 @@ def pastimes(situation: Situation) -> list[Proposal]:
     return [Proposal(look, "watching") for look in looks]
 
 
-class Case:
+class Assessment:
     """One situation, read: who is broken, what has been tried, and who is still unexplained."""
 
     def __init__(self, situation: Situation) -> None:

@@ -15,7 +15,14 @@ from gnn.network.batch import Example, examples_of
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist
 from gnn.training.calibration import LEAST, fit_temperatures
-from gnn.training.cross_fitting import MANY, Scored, accustomed, is_one_system, specialise, unseen_scores
+from gnn.training.cross_fitting import (
+    MANY,
+    HeldOutScore,
+    accustomed,
+    is_one_system,
+    specialise,
+    unseen_scores,
+)
 from gnn.training.distil import taught
 from gnn.training.finetuning import FEW, adapt
 from gnn.training.folds import folds_of
@@ -99,7 +106,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
     temperature = _temperatures(made.scores, made.unseen, init_card)
     unseen = [
-        Scored(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
+        HeldOutScore(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     specialised = None
