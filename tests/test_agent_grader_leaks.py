@@ -9,9 +9,9 @@ import pytest
 from golden_prompts import text_of
 from llm_server import action
 
-from agent.cli.explaining import question_about
 from agent.llm.budget import Ledger
 from agent.llm.client import Reply
+from agent.llm.explaining import question_about
 from agent.llm.prompt import SHOWN_ACTIONS
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.policies.registry import make_policy

@@ -113,7 +113,7 @@ async def _play_task(
         ranker = astray(ranker, environment)
     policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
     listeners: tuple[Listener, ...] = ()
-    if place.ablation.keep_steps:
+    if place.ablation.steps:
         listeners = (RunFolder(arm_folder(place.folder, arm), config, frozenset()),)
     (result,) = await play_tasks(
         [task], lambda: environment, ranker, lambda _: policy, listeners, 1, config.task_timeout_s
@@ -184,11 +184,11 @@ def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
 
 
 @cache
-def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed: int) -> tuple[Source, ...]:
+def _sources(asked: Asked, folder: Path, labels: Path | None, simulate: int, seed: int) -> tuple[Source, ...]:
     if asked.kind == TASKS:
         (source,) = episode_sources(folder / "watched.jsonl")
         return (Source(TASKS, source.cases),)
-    known = read_labels(Path(labels)) if labels else None
+    known = read_labels(labels) if labels else None
     if asked.kind == EPISODES:
         return episode_sources(Path(asked.path), known)
     if asked.kind == INCIDENTS:
