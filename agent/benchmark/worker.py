@@ -22,6 +22,7 @@ from agent.settings import Settings
 from data.clients.discovery import Endpoint
 from data.collect import play
 from data.episodes import Episode
+from data.extras import needs
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
 from gnn.checkpoint import channel_map_for
@@ -113,7 +114,7 @@ async def _play_task(
         ranker = astray(ranker, environment)
     policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
     listeners: tuple[Listener, ...] = ()
-    if place.ablation.keep_steps:
+    if place.ablation.steps:
         listeners = (RunFolder(arm_folder(place.folder, arm), config, frozenset()),)
     (result,) = await play_tasks(
         [task], lambda: environment, ranker, lambda _: policy, listeners, 1, config.task_timeout_s
@@ -176,19 +177,19 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
     """The ranker asked for; for wrong hints the one whose answers are turned."""
     if spec.name == "untrained":
-        import torch
-
+        with needs("train"):
+            import torch
         torch.set_num_threads(1)  # the processes share the cores already
     names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 
 
 @cache
-def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed: int) -> tuple[Source, ...]:
+def _sources(asked: Asked, folder: Path, labels: Path | None, simulate: int, seed: int) -> tuple[Source, ...]:
     if asked.kind == TASKS:
         (source,) = episode_sources(folder / "watched.jsonl")
         return (Source(TASKS, source.cases),)
-    known = read_labels(Path(labels)) if labels else None
+    known = read_labels(labels) if labels else None
     if asked.kind == EPISODES:
         return episode_sources(Path(asked.path), known)
     if asked.kind == INCIDENTS:

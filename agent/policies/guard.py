@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.situation.decision import Situation
 from agent.situation.service_trends import service_is_measured, users_are_hurt
-from data.actions import is_remedy, menu, takes_target
+from data.actions import action_space, is_remedy, takes_target
 from data.observation import Action
 
 MAX_REPEATS = 2
@@ -34,7 +34,7 @@ class Guard:
     def refusal(self, action: Action, situation: Situation) -> str | None:
         """Why `action` must not be sent now; None when it may."""
         kind, target = action.action_type, action.target_service
-        if kind not in menu(situation.logs_fetched):
+        if kind not in action_space(situation.logs_fetched):
             return f"'{kind}' is not in the menu"
         if takes_target(kind):
             if target is None or target not in situation.now.services:

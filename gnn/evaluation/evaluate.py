@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.files import jsonl
 from data.incident import Incident
 from data.labels import KnownRoots, apply_labels, label_incidents
+from data.options import Cases
 from data.sources.own_form import read_incidents
 from gnn.evaluation.metrics import (
     CaseScore,
@@ -112,6 +113,19 @@ def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Sourc
         incident_source(str(file), label_incidents(read_incidents(file), known or {}))
         for file in jsonl.files(path)
     )
+
+
+def sources_of(asked: Cases, known: KnownRoots, seed: int = 0) -> tuple[Source, ...]:
+    """Everything that is to be scored on."""
+    sources = [
+        *chain.from_iterable(episode_sources(path, known) for path in asked.episodes_from),
+        *chain.from_iterable(incident_sources(path, known) for path in asked.incidents),
+    ]
+    if asked.simulate:
+        from data.simulator.batch.generate import simulate
+
+        sources.append(incident_source(f"simulated/{seed}", simulate(asked.simulate, seed)))
+    return tuple(sources)
 
 
 def incident_source(name: str, incidents: Iterable[Incident]) -> Source:

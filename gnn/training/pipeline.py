@@ -141,7 +141,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         own_rules=job.own_rules is not None,
         git=job.git,
     )
-    if job.workers.leads:
+    if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
         save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
@@ -235,7 +235,7 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     specialist = Specialist(Habits.of(job.history))
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": specialist.pool, **told})
-    if job.workers.leads:
+    if job.workers.is_main:
         save(net, card, job.out, specialist, job.own_rules)
     return card, net
 
