@@ -49,6 +49,7 @@ class Proposal:
 
     action: Action
     reason: str
+    weight: float = 0.0  # how well a remedy fits
 
 
 class RulesPolicy:
@@ -234,7 +235,7 @@ class Case:
                 wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
             for remedy in untried:
                 action = Action(action_type=remedy, target_service=trend.name)
-                wanted.append(Proposal(action, f"fits what {trend.name} shows"))
+                wanted.append(Proposal(action, f"fits what {trend.name} shows", weights[remedy]))
         return wanted
 
 

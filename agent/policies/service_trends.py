@@ -54,11 +54,16 @@ class Trend:
         if self.observations < 2:
             return False
         always = self.error_spread <= STEADY_ERRORS and self.latency_spread_s <= STEADY_LATENCY_S
-        lately = (
-            self.recent_error_spread <= STEADY_ERRORS / 2
+        return self.is_mild and (always or self.is_unmoved)
+
+    @property
+    def is_unmoved(self) -> bool:
+        """Whether nothing changed over the last few observations."""
+        return (
+            self.observations >= RECENT
+            and self.recent_error_spread <= STEADY_ERRORS / 2
             and self.recent_latency_spread_s <= STEADY_LATENCY_S / 2
         )
-        return self.is_mild and (always or (self.observations >= RECENT and lately))
 
     @property
     def memory_per_tick(self) -> float:
@@ -125,3 +130,9 @@ def harm_per_tick(history: Sequence[Observation]) -> list[float]:
     """By how much the bad customer minutes rose up to each observation."""
     minutes = [0.0, *(o.bad_customer_minutes for o in history)]
     return [now - before for before, now in pairwise(minutes)]
+
+
+def figure(value: float, digits: int, signed: bool = False) -> str:
+    """A number with so many decimals; one that is absurdly large in a few characters."""
+    sign = "+" if signed else ""
+    return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.1e}"
