@@ -12,7 +12,7 @@ def printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """`text` as Markdown that reads the same and links to nothing."""
     line = printable(text)
     if _LINK.search(line):

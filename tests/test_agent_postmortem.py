@@ -7,9 +7,9 @@ import pytest
 from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
 from agent.play.episode import EpisodeResult, play_task
-from agent.policies.decision import Decision, Situation
 from agent.records.postmortem import PostMortems, file_name, post_mortem
-from agent.terminal_text import markdown
+from agent.situation.decision import Decision, Situation
+from agent.terminal_text import markdown_text
 from data.observation import Action, Step
 
 LOOK = Action(action_type="fetch_logs", target_service=ROOT)
@@ -76,11 +76,11 @@ def test_a_remedy_after_which_nothing_changed_is_not_credited() -> None:
     ["see https://evil.example", "www.evil.example", "@oncall help", "a@b.example", "fixes #12", "[x](y) @z"],
 )
 def test_markdown_links_to_nothing_and_mentions_nobody(text: str) -> None:
-    assert markdown(text) == f"`{text}`"
+    assert markdown_text(text) == f"`{text}`"
 
 
 def test_markdown_leaves_ordinary_text_readable() -> None:
-    assert markdown("db: error rate 0.9 (was 0.01), p99 2.0 s – restarted") == (
+    assert markdown_text("db: error rate 0.9 (was 0.01), p99 2.0 s – restarted") == (
         "db: error rate 0.9 (was 0.01), p99 2.0 s – restarted"
     )
-    assert markdown("a|b <i>\x1b[31m\u202e*x*") == "a\\|b \\<i\\> \\[31m \\*x\\*"
+    assert markdown_text("a|b <i>\x1b[31m\u202e*x*") == "a\\|b \\<i\\> \\[31m \\*x\\*"

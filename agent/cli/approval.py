@@ -3,9 +3,9 @@
 import asyncio
 import sys
 
-from agent.policies.decision import Situation
 from agent.policies.guard import Approve
-from agent.policies.service_trends import figure
+from agent.situation.decision import Situation
+from agent.situation.service_trends import number_text
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.observation import Action
@@ -41,6 +41,6 @@ def question(action: Action, situation: Situation) -> str:
     target = situation.now.services[str(action.target_service)]
     told = {"errors": "http_server_error_rate", "p99 s": "http_server_request_duration_p99"}
     known = {label: target.number(metric) for label, metric in told.items()}
-    state = ", ".join(f"{k} {'not measured' if v is None else figure(v, 2)}" for k, v in known.items())
+    state = ", ".join(f"{k} {'not measured' if v is None else number_text(v, 2)}" for k, v in known.items())
     parameters = f" {action.parameters}" if action.parameters else ""
     return printable(f"Tick {situation.now.sim_tick}: {action}{parameters} ({state}) – send it? [y/N]")

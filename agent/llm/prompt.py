@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from agent.llm.sanitize import clean, fenced, labels_of
-from agent.policies.decision import LOG_LINES, Message, PastStep, Situation
-from agent.policies.guard import users_are_hurt
-from agent.policies.rules import proposals
-from agent.policies.service_trends import Trend, figure, harm_per_tick, is_measured, trends
+from agent.situation.decision import LOG_LINES, Message, PastStep, Proposal, Situation
+from agent.situation.impact import users_are_hurt
+from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
 from data.actions import DESCRIPTIONS, is_remedy, menu
 from data.observation import Alert, Observation, Service
 
@@ -47,8 +46,16 @@ Answer with one JSON object and nothing else:
 {"action_type": "<from the menu>", "target_service": "<a service, or null>", "reason": "<one sentence>"}"""
 
 
-def build_prompt(situation: Situation, hints: bool = True) -> tuple[Message, ...]:
-    """The conversation that asks for the next action; the same situation always gives the same words."""
+def build_prompt(
+    situation: Situation, hints: bool = True, proposals: Sequence[Proposal] = ()
+) -> tuple[Message, ...]:
+    """The conversation that asks for the next action; the same situation always gives the same words.
+
+    Args:
+        situation: what is known.
+        hints: whether the ranking is shown.
+        proposals: what the rules would do, best first.
+    """
     labels = labels_of(situation.now.services)
     shown = _order(situation, trends(situation.window))
     parts = [
@@ -56,7 +63,7 @@ def build_prompt(situation: Situation, hints: bool = True) -> tuple[Message, ...
         _services(shown, labels, situation),
         _calls(situation, shown, labels),
         _hints(situation, labels) if hints else [],
-        _proposals(situation, labels) if hints else [],
+        _proposals(proposals, labels),
         _alerts(situation.now.active_alerts, labels),
         _logs(situation, shown, labels),
         _remedies(situation, labels),
@@ -90,16 +97,18 @@ def _within(lines: Sequence[str], space: int) -> list[str]:
 def _header(situation: Situation) -> list[str]:
     now = situation.now
     budgets = [o.slo_budget_remaining_pct for o in situation.window[-2:]]
-    burnt = f" ({figure(budgets[-1] - budgets[0], 1, signed=True)} in the last tick)" if budgets[1:] else ""
+    burnt = (
+        f" ({number_text(budgets[-1] - budgets[0], 1, signed=True)} in the last tick)" if budgets[1:] else ""
+    )
     degraded = sum(not s.is_healthy for s in now.services.values())
     worst = max((s.error_rate for s in now.services.values()), default=0.0)
     return [
         f"Tick {now.sim_tick}, at most {situation.ticks_left} more. "
-        f"SLO budget {figure(budgets[-1], 1)}{burnt}. "
-        f"Bad customer minutes {figure(now.bad_customer_minutes, 2)} "
-        f"({figure(harm_per_tick(situation.window)[-1], 2, signed=True)}). "
-        f"Users affected: {'yes' if users_are_hurt(situation) else 'no'}.",
-        f"Summary: max_error_rate={figure(worst, 2)} degraded_services={degraded} "
+        f"SLO budget {number_text(budgets[-1], 1)}{burnt}. "
+        f"Bad customer minutes {number_text(now.bad_customer_minutes, 2)} "
+        f"({number_text(harm_per_tick(situation.window)[-1], 2, signed=True)}). "
+        f"Users affected: {'yes' if users_are_hurt(situation.window) else 'no'}.",
+        f"Summary: max_error_rate={number_text(worst, 2)} degraded_services={degraded} "
         f"history_length={len(situation.steps)}",
     ]
 
@@ -140,7 +149,7 @@ def _service(trend: Trend, label: str, own_traces: frozenset[str]) -> str:
         parts.append("unchanged for several ticks")
     restarts = now.number("restart_count")
     if restarts and "restart_count" not in own_traces:
-        parts.append(f"restarts {figure(restarts, 0)}")
+        parts.append(f"restarts {number_text(restarts, 0)}")
     for field, verb in _CHANGES.items():
         if field not in own_traces:
             parts += _recent_change(trend, field, verb)
@@ -151,7 +160,7 @@ def _condition(service: Service) -> str:
     """How the service is, by the one definition of the prompt; how bad, as far as its status tells."""
     if not service.is_healthy:
         return service.status if service.status in ("critical", "down") else "degraded"
-    return "healthy" if is_measured(service) else "unknown"
+    return "healthy" if service_is_measured(service) else "unknown"
 
 
 def _figure(label: str, metric: str, now: Service, before: Service, digits: int) -> str:
@@ -159,8 +168,8 @@ def _figure(label: str, metric: str, now: Service, before: Service, digits: int)
     value, earlier = now.number(metric), before.number(metric)
     if value is None:
         return ""
-    change = figure(value - (value if earlier is None else earlier), digits, signed=True)
-    return f"{label} {figure(value, digits)}{f' ({change})' if change.strip('+-0.') else ''}"
+    change = number_text(value - (value if earlier is None else earlier), digits, signed=True)
+    return f"{label} {number_text(value, digits)}{f' ({change})' if change.strip('+-0.') else ''}"
 
 
 def _recent_change(trend: Trend, field: str, verb: str) -> list[str]:
@@ -208,13 +217,13 @@ def _has_healed(name: str, situation: Situation) -> bool:
     """Whether the service was degraded and is healthy now."""
     now = situation.now.services[name]
     seen = (o.services[name] for o in situation.window if name in o.services)
-    return now.is_healthy and is_measured(now) and any(not service.is_healthy for service in seen)
+    return now.is_healthy and service_is_measured(now) and any(not service.is_healthy for service in seen)
 
 
-def _proposals(situation: Situation, labels: Mapping[str, str]) -> list[str]:
+def _proposals(proposals: Sequence[Proposal], labels: Mapping[str, str]) -> list[str]:
     """What the rules would do: each service's best remedies with their weights."""
     lines = []
-    aimed = [p for p in proposals(situation) if p.action.target_service]  # never an order to resolve
+    aimed = [p for p in proposals if p.action.target_service]  # never an order to resolve
     for proposal in aimed[:SHOWN_PROPOSALS]:
         weight = f" (weight {proposal.weight:.1f})" if proposal.weight else ""
         label = labels[str(proposal.action.target_service)]
@@ -272,9 +281,9 @@ def _remedies(situation: Situation, labels: Mapping[str, str]) -> list[str]:
 
 def _state(name: str, observation: Observation) -> str:
     service = observation.services.get(name)
-    if service is None or not is_measured(service):
+    if service is None or not service_is_measured(service):
         return "unknown"
-    return f"{figure(service.error_rate, 2)}, {figure(service.latency_p99_s, 2)} s"
+    return f"{number_text(service.error_rate, 2)}, {number_text(service.latency_p99_s, 2)} s"
 
 
 def _actions(situation: Situation, labels: Mapping[str, str]) -> list[str]:

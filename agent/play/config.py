@@ -8,7 +8,7 @@ from pydantic import Field
 from agent.settings import Settings
 from data.errors import SettingsError
 from data.observation import Task
-from data.options import Common, Options, Resumable, option
+from data.options import LABELS, Common, Options, Resumable, option
 from data.simulator import catalogue
 from gnn.options import Weights
 from gnn.registry import RANKERS
@@ -64,15 +64,22 @@ class TaskChoice(Options):
         return tuple(dict.fromkeys(tasks))
 
 
-class Playing(TaskChoice):
+def env_option(default: str | None) -> Any:
+    """The option `--env`."""
+    found = default or "localhost:8000, localhost:7860, $SPACE_URL, else the embedded one"
+    return option(default, f"The environment. Default: {found}.", metavar="URL|embedded")
+
+
+class Place(Options):
+    """Where is played."""
+
+    env: str | None = env_option(None)
+    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
+
+
+class Playing(Place, TaskChoice):
     """Where and how tasks are played, whoever plays them."""
 
-    env: str | None = option(
-        None,
-        "The environment. Default: localhost:8000, localhost:7860, $SPACE_URL, else the embedded one.",
-        metavar="URL|embedded",
-    )
-    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
     concurrency: int = option(
         1, "Tasks at once, where the environment has sessions.", metavar="N", ge=1, le=256, recorded=False
     )
@@ -155,12 +162,6 @@ class RunConfig(PlayOptions):
     approve: bool = option(False, "Ask before each remedy.")
     watch: bool = option(False, "Show each step as it is taken: suspects, decision, budget.", recorded=False)
     pace: float = option(1.0, "With --watch: wait before a step.", metavar="SECONDS", ge=0.0, recorded=False)
-
-
-LABELS = (
-    'Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": '
-    r"\[services]}."
-)
 
 
 class CollectOptions(PlayOptions):

@@ -3,24 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.policies.decision import Situation
-from agent.policies.service_trends import (
-    NO_HARM,
-    RECENT,
-    STEADY_ERRORS,
-    STEADY_LATENCY_S,
-    Trend,
-    badness,
-    harm_per_tick,
-    is_measured,
-    trend_of,
-    trends,
-)
-from data.actions import REMEDIES, is_remedy, menu, takes_target
+from agent.situation.decision import Situation
+from agent.situation.impact import is_exhausted, users_are_hurt
+from agent.situation.service_trends import badness, service_is_measured
+from data.actions import is_remedy, menu, takes_target
 from data.observation import Action, Observation
 
-USERS_HURT_ERROR_RATE = 0.10
-PLAIN_ERROR_RATE = 0.50  # of a service that users reach: too much to be usual, whatever is said of them
 MAX_REPEATS = 2
 HELPED = 0.02  # by so much less bad a service is that a remedy visibly helped
 
@@ -58,7 +46,9 @@ class Guard:
         elif target is not None:
             return f"'{kind}' takes no target"
         if kind == "declare_resolved" and situation.ticks_left > 1:
-            hurt = users_are_hurt(situation) and not (is_exhausted(situation) or self._spent(situation))
+            hurt = users_are_hurt(situation.window) and not (
+                is_exhausted(situation) or self._spent(situation)
+            )
             return "users are still affected" if hurt else None
         return self._remedy_refusal(action, situation) if is_remedy(action) else None
 
@@ -66,7 +56,7 @@ class Guard:
         now, name = situation.now, str(action.target_service)
         service = now.services[name]
         sent = [step.action for step in situation.steps if is_remedy(step.action)]
-        if service.is_healthy and is_measured(service):
+        if service.is_healthy and service_is_measured(service):
             return f"'{name}' is healthy (error rate below 0.05, p99 below 0.50 s)"
         if service.is_healthy and not _has_other_signs(now, name):
             if service.numbers.keys() & {"http_server_error_rate", "http_server_request_duration_p99"}:
@@ -93,48 +83,6 @@ class Guard:
         return None
 
 
-def user_facing(observation: Observation) -> frozenset[str]:
-    """The services whose failures users feel: those that no other service is known to call."""
-    graph = observation.call_graph
-    called = {callee for caller, callees in graph.items() for callee in callees if callee != caller}
-    return frozenset(observation.services.keys() - called)
-
-
-def users_are_hurt(situation: Situation) -> bool:
-    """Whether anything in the observation says that users suffer; what is unknown does not deny it."""
-    now = situation.now
-    told = now.user_impact_active if "user_impact_active" in now.model_fields_set else None
-    if told or any(alert.severity == "page" for alert in now.active_alerts):
-        return True
-    if not harm_per_tick(situation.window)[-1] <= NO_HARM:  # NaN is no comfort
-        return True
-    facing = [trend_of(name, situation.window) for name in user_facing(now)]
-    if told is None and any(t.now.number("http_server_error_rate") is None for t in facing):
-        return True
-    return any(
-        t.now.error_rate >= USERS_HURT_ERROR_RATE and not _is_usual(t, denied=told is False) for t in facing
-    )
-
-
-def _is_usual(trend: Trend, denied: bool) -> bool:
-    """Whether the service has long failed like this: a little, or while nobody is said to be hurt."""
-    if trend.observations < RECENT:
-        return False
-    held = trend.now.error_rate < PLAIN_ERROR_RATE and trend.recent_error_spread <= USERS_HURT_ERROR_RATE
-    return trend.is_background or (denied and held)
-
-
-def is_exhausted(situation: Situation) -> bool:
-    """Whether as many different remedies as there are have been sent, and no service has moved of late."""
-    sent = {str(step.action) for step in situation.steps if is_remedy(step.action)}
-    return len(sent) >= len(REMEDIES) and nothing_moves(situation)
-
-
-def nothing_moves(situation: Situation) -> bool:
-    """Whether every service has been as it is for some observations."""
-    return len(situation.window) >= RECENT and all(map(_is_flat, trends(situation.window).values()))
-
-
 def repeats(action: Action, situation: Situation) -> int:
     """How often `action` was the latest step, without a break."""
     count = 0
@@ -143,10 +91,6 @@ def repeats(action: Action, situation: Situation) -> int:
             break
         count += 1
     return count
-
-
-def _is_flat(trend: Trend) -> bool:
-    return trend.recent_error_spread <= STEADY_ERRORS and trend.recent_latency_spread_s <= STEADY_LATENCY_S
 
 
 def _has_other_signs(observation: Observation, name: str) -> bool:

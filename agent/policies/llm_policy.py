@@ -5,9 +5,9 @@ import time
 from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
 from agent.llm.reply import UnusableReply, Wanted, parse_reply
-from agent.policies.decision import Decision, Message, Refusal, Situation, Source, Usage
 from agent.policies.guard import Guard
-from agent.policies.rules import RulesPolicy
+from agent.policies.rules import RulesPolicy, proposals
+from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
 
 MAX_FAILURES_IN_A_ROW = 3
 GAVE_UP = "gave_up"
@@ -32,7 +32,8 @@ class LlmPolicy:
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
-        exchange = _Exchange(messages=build_prompt(situation, self._hints))
+        ruled = proposals(situation) if self._hints else ()
+        exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled))
         source: Source = "llm"
         cause = ""
         for source in ("llm", "llm_repaired"):

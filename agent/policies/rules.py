@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from agent.policies.decision import LOG_LINES, Decision, Refusal, Situation
 from agent.policies.guard import Guard
 from agent.policies.remedy_scores import blamed, guilt, remedy_weights
-from agent.policies.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
+from agent.situation.decision import LOG_LINES, Decision, Proposal, Refusal, Situation
+from agent.situation.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
 from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
 
@@ -41,15 +41,6 @@ class Trial:
     remedy: str
     ticks_ago: int  # 0: its feedback is the latest thing known
     failed: bool
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """An action that the rules want, and why."""
-
-    action: Action
-    reason: str
-    weight: float = 0.0  # how well a remedy fits
 
 
 class RulesPolicy:
@@ -88,7 +79,7 @@ class RulesPolicy:
 
 def proposals(situation: Situation) -> list[Proposal]:
     """What should be done now, best first; empty when watching is best."""
-    case = Case(situation)
+    case = Assessment(situation)
     over = case.when_calm()
     return over or case.remedies()
 
@@ -105,7 +96,7 @@ def pastimes(situation: Situation) -> list[Proposal]:
     return [Proposal(look, "watching") for look in looks]
 
 
-class Case:
+class Assessment:
     """One situation, read: who is broken, what has been tried, and who is still unexplained."""
 
     def __init__(self, situation: Situation) -> None:

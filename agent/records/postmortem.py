@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.service_trends import figure
-from agent.terminal_text import markdown, markdown_code
+from agent.situation.service_trends import number_text
+from agent.terminal_text import markdown_code, markdown_text
 from data.actions import is_remedy
 from data.observation import Observation, Service, Task
 
@@ -49,7 +49,7 @@ def file_name(name: str) -> str:
 def post_mortem(result: EpisodeResult) -> str:
     """The whole document for a task that was played to its grade."""
     sections = (
-        f"# Post-mortem: {markdown(result.task.name)}",
+        f"# Post-mortem: {markdown_text(result.task.name)}",
         _summary(result),
         "## Root cause",
         _root_cause(result),
@@ -82,7 +82,7 @@ def _root_cause(result: EpisodeResult) -> str:
         lines.append(f"\nSuspects of {first.ranker} at the first observation:\n")
         for candidate in first.top(_SHOWN_SUSPECTS):
             chance = "" if candidate.probability is None else f", {candidate.probability:.0%}"
-            evidence = "; ".join(markdown(one.text) for one in candidate.evidence)
+            evidence = "; ".join(markdown_text(one.text) for one in candidate.evidence)
             lines.append(f"- {markdown_code(candidate.service)}{chance}{': ' + evidence if evidence else ''}")
     return "\n".join(lines)
 
@@ -99,8 +99,8 @@ def _timeline(result: EpisodeResult) -> str:
             _worst(step.observation),
             markdown_code(str(step.action)),
             step.decision.source,
-            markdown(step.decision.reason),
-            markdown(step.error or step.feedback),
+            markdown_text(step.decision.reason),
+            markdown_text(step.error or step.feedback),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -128,7 +128,8 @@ _FIGURES = {"http_server_error_rate": "errors", "http_server_request_duration_p9
 def _state(service: Service | None) -> str:
     known = {words: service.number(name) for name, words in _FIGURES.items()} if service else {}
     return (
-        ", ".join(f"{words} {figure(v, 2)}" for words, v in known.items() if v is not None) or "not measured"
+        ", ".join(f"{words} {number_text(v, 2)}" for words, v in known.items() if v is not None)
+        or "not measured"
     )
 
 

@@ -7,6 +7,7 @@ graph scores – and only what can be taken out of the incident can be checked b
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,27 @@ from data.channels import ChannelMap
 from data.incident import Incident
 from gnn.explain.evidence_items import Piece, pieces_of, without
 from gnn.explain.sentences import explain
-from gnn.graph_ranker import GraphRanker
+from gnn.features.featurize import features_of
+from gnn.per_system.alert_frequencies import Habits
 from gnn.ranker import Ranking
 
 # Scores of all services of an incident, in its order, higher is more suspect: (S,).
 Score = Callable[[Incident], npt.NDArray[np.float32]]
+
+
+class Scorer(Protocol):
+    """A ranker whose scores can be explained."""
+
+    @property
+    def channel_map(self) -> ChannelMap:
+        """How metric names are read."""
+
+    def scores(self, incident: Incident) -> npt.NDArray[np.float32]:
+        """The score of each service, in the incident's order: (S,)."""
+
+    def habits_for(self, incident: Incident) -> Habits | None:
+        """What is usual where the incident is from, if that is known."""
+
 
 EVERYTHING_ELSE = "everything else"
 
@@ -145,7 +162,7 @@ def attribute(
 
 
 def attribute_first(
-    ranker: GraphRanker, incident: Incident, ranking: Ranking, top: int, seed: int = 0
+    ranker: Scorer, incident: Incident, ranking: Ranking, top: int, seed: int = 0
 ) -> tuple[Ranking, dict[str, Attribution]]:
     """Attributions of the first `top` suspects, and the ranking with their evidence in the order of these.
 
@@ -157,9 +174,9 @@ def attribute_first(
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
     }
-    habits = ranker.habits_for(incident)
+    habits, features = ranker.habits_for(incident), features_of(incident, ranker.channel_map)
     told = {
-        service: explain(incident, [service], ranker.channel_map, own.weights(), habits)[service]
+        service: explain(incident, [service], ranker.channel_map, own.weights(), habits, features)[service]
         for service, own in found.items()
     }
     candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)

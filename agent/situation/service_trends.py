@@ -36,7 +36,7 @@ class Trend:
     @property
     def is_measured(self) -> bool:
         """Whether both figures that tell a healthy service are there."""
-        return is_measured(self.now)
+        return service_is_measured(self.now)
 
     @property
     def change(self) -> float:
@@ -76,7 +76,7 @@ class Trend:
         return math.inf if value is None or value < 0 else value
 
 
-def is_measured(service: Service) -> bool:
+def service_is_measured(service: Service) -> bool:
     """See `Trend.is_measured`."""
     figures = ("http_server_error_rate", "http_server_request_duration_p99")
     return all(service.number(figure) is not None for figure in figures)
@@ -132,7 +132,7 @@ def harm_per_tick(history: Sequence[Observation]) -> list[float]:
     return [now - before for before, now in pairwise(minutes)]
 
 
-def figure(value: float, digits: int, signed: bool = False) -> str:
+def number_text(value: float, digits: int, signed: bool = False) -> str:
     """A number with so many decimals; one that is absurdly large in a few characters."""
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.1e}"
