@@ -6,7 +6,7 @@ from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import LOG_LINES, Message, PastStep, Proposal, Situation
 from agent.situation.impact import users_are_hurt
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
-from data.actions import DESCRIPTIONS, is_remedy, menu
+from data.actions import DESCRIPTIONS, action_space, is_remedy
 from data.observation import Alert, Observation, Service
 
 SHOWN_SERVICES = 12
@@ -299,4 +299,4 @@ def _action(step: PastStep, labels: Mapping[str, str]) -> str:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in menu(situation.logs_fetched))]
+    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in action_space(situation.logs_fetched))]

@@ -77,7 +77,7 @@ class LlmPolicy:
         recommended = None
         withheld = await self._guard.withheld(sent, situation)
         if withheld is not None:
-            sent, recommended, reason = self._rules.pastime(situation), sent, withheld
+            sent, recommended, reason = self._rules.idle_action(situation), sent, withheld
         return Decision(
             sent,
             source,
