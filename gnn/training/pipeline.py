@@ -135,7 +135,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     )
     if job.workers.leads:
         writing = Steps("checkpoint written", 1, job.on_stage)
-        save(made.net, card, job.out, specialist, job.own_rules)
+        card = save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
@@ -228,7 +228,7 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": specialist.pool, **told})
     if job.workers.leads:
-        save(net, card, job.out, specialist, job.own_rules)
+        card = save(net, card, job.out, specialist, job.own_rules)
     return card, net
 
 
