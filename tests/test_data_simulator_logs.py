@@ -12,7 +12,8 @@ from data.simulator.world.environment import EmbeddedEnvironment
 from data.simulator.world.logs import Voice, Wording, first_wording
 
 QUOTED = (
-    "error latency_ms memory limit_mi gc cpu network saturation surge waiting descriptors revision sha callee status"
+    "error latency_ms memory limit_mi gc cpu network saturation surge waiting descriptors revision"
+    " sha callee status"
 )
 VALUES: dict[str, object] = dict.fromkeys(QUOTED.split(), 7)
 WORDINGS: tuple[Wording, ...] = get_args(Wording)
