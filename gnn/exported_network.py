@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnn.checkpoint import CARD, EXPORT, Card, CheckpointError, check_probe, kept_file
+from gnn.card import Card
+from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
 from gnn.features.time_profile import POINTS
 from gnn.probe import Probe, probe_graph

@@ -8,12 +8,13 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import Card, kept_channel_map, kept_file, read_card
+from gnn.card import Card
+from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
 from gnn.features.featurize import MODES, Features, Graph, features_of, featurize
-from gnn.features.isolated_services import bystanders, rejoined, without
+from gnn.features.isolated_services import bystanders, rejoined, without_services
 from gnn.network.softmax import log_softmax
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import FILES, Specialist, load_specialist
@@ -114,7 +115,7 @@ class GraphRanker:
         root, family, is_incident = self._heard(features.graph)
         gone = bystanders(features.graph)
         if gone.any():
-            others = featurize(without(incident, gone), self._channel_map, self._course)
+            others = featurize(without_services(incident, gone), self._channel_map, self._course)
             apart, family[~gone], is_incident = self._heard(others)
             root = rejoined(root, apart, gone)
         if incident.alerts:

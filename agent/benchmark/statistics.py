@@ -55,7 +55,7 @@ class Comparison:
         return "higher" if self.difference > 0 else "lower"
 
 
-def compare(
+def compare_pairs(
     measure: str,
     reference: tuple[str, Values],
     arm: tuple[str, Values],

@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
-from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
+from gnn.card import Card, Start
+from gnn.checkpoint import card_for, channel_map_for, load, save
 from gnn.features.featurize import MODES
 from gnn.network.batch import Example, examples_of
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist
 from gnn.training.calibration import LEAST, fit_temperatures
-from gnn.training.cross_fitting import MANY, Scored, accustomed, is_one_system, specialise, unseen_scores
+from gnn.training.cross_fitting import (
+    MANY,
+    HeldOutScore,
+    accustomed,
+    is_one_system,
+    specialise,
+    unseen_scores,
+)
 from gnn.training.distil import taught
 from gnn.training.finetuning import FEW, adapt
 from gnn.training.folds import folds_of
@@ -99,7 +107,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
     temperature = _temperatures(made.scores, made.unseen, init_card)
     unseen = [
-        Scored(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
+        HeldOutScore(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     specialised = None
@@ -133,7 +141,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         own_rules=job.own_rules is not None,
         git=job.git,
     )
-    if job.workers.leads:
+    if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
         card = save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
@@ -227,7 +235,7 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     specialist = Specialist(Habits.of(job.history))
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": specialist.pool, **told})
-    if job.workers.leads:
+    if job.workers.is_main:
         card = save(net, card, job.out, specialist, job.own_rules)
     return card, net
 
