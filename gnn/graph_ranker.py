@@ -91,7 +91,8 @@ class GraphRanker:
         probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
         chance = _at_even_odds(float(is_incident[0])) if is_told else None
         names = [incident.services[i] for i in order.tolist()]
-        evidence = explain(incident, names[:_EXPLAINED], self._channel_map, habits=self.habits_for(incident))
+        habits = self.habits_for(incident)
+        evidence = explain(incident, names[:_EXPLAINED], self._channel_map, habits=habits, features=features)
         best_first = probability[order].tolist()
         verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
