@@ -8,14 +8,16 @@ from telling import sentences_of
 
 from data.channels import Channel
 from data.incident import Incident, Series
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
 IDLE = [0.0] * 6
 NAN = float("nan")
 
 
-def moved(weights: dict[Piece, float] | None = None, **metrics: tuple[list[float], list[float]]) -> list[str]:
+def moved(
+    weights: dict[EvidenceItem, float] | None = None, **metrics: tuple[list[float], list[float]]
+) -> list[str]:
     """What is told of one service, by metric: its points now and before."""
     series = {name: Series(np.array(now), np.array(past)) for name, (now, past) in metrics.items()}
     incident = Incident("x", ("a",), {}, {"a": series})
@@ -35,7 +37,7 @@ def test_what_got_worse_is_told_before_what_moved_more() -> None:
 
 def test_weights_order_what_got_worse_and_lift_nothing_else_above_it() -> None:
     metrics = {"requests": ([90.0], CALM), "latency_p99": ([9.0], CALM), "cpu": ([2.0], CALM)}
-    traffic, cpu = (Piece("channel", "a", channel) for channel in (Channel.TRAFFIC, Channel.CPU))
+    traffic, cpu = (EvidenceItem("channel", "a", channel) for channel in (Channel.TRAFFIC, Channel.CPU))
     assert names(moved({traffic: 2.0, cpu: 1.0}, **metrics)) == ["cpu", "latency_p99", "requests"]
 
 

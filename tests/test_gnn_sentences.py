@@ -7,7 +7,7 @@ from telling import sentences_of
 from data.channels import Channel
 from data.incident import Incident, Series
 from data.observation import Observation, parse
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 
 NAN = float("nan")
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
@@ -75,7 +75,7 @@ def test_metrics_that_weigh_more_are_told_first() -> None:
     incident = Incident("x", ("a",), {}, {"a": series})
     first = []
     for channel in (Channel.CPU, Channel.MEMORY, Channel.LATENCY_TAIL):
-        weights = {Piece("channel", "a", channel): 1.0}
+        weights = {EvidenceItem("channel", "a", channel): 1.0}
         first.append(sentences_of(incident, ["a"], None, weights)["a"][0].split()[0])
     assert first == ["cpu", "memory", "latency_p99"]
 

@@ -5,7 +5,7 @@ import pytest
 from telling import sentences_of
 
 from data.incident import AlertEvent, Incident, Series
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 
 USUAL = [0.02, 0.021, 0.019, 0.022, 0.018]
 GRAPH = {"web": ("db",), "api": ("db",)}
@@ -15,7 +15,7 @@ def points(*now: float) -> Series:
     return Series(np.array(now), np.array(USUAL))
 
 
-def told(weights: dict[Piece, float] | None = None, **calls: Series) -> tuple[str, ...]:
+def told(weights: dict[EvidenceItem, float] | None = None, **calls: Series) -> tuple[str, ...]:
     """What is told of db, where its callers measure how long it takes."""
     measured = {(caller, "db"): {"latency_p99": series} for caller, series in calls.items()}
     incident = Incident("x", ("web", "api", "db"), GRAPH, call_telemetry=measured)
@@ -30,7 +30,7 @@ def test_the_loudest_call_that_got_worse_is_told_and_its_callers_are_degraded() 
 
 
 def test_of_calls_too_what_weighs_more_is_told_first() -> None:
-    (first, _) = told({Piece("call", "db", "api"): 1.0}, web=points(1.9), api=points(0.2))
+    (first, _) = told({EvidenceItem("call", "db", "api"): 1.0}, web=points(1.9), api=points(0.2))
     assert first == "calls from api: latency_p99 rose from 0.02 to 0.2"
 
 

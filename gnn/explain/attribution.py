@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.channels import ChannelMap
 from data.incident import Incident
-from gnn.explain.evidence_items import Piece, pieces_of, without
+from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 from gnn.explain.sentences import explain
 from gnn.features.featurize import features_of
 from gnn.per_system.alert_frequencies import Habits
@@ -69,7 +69,7 @@ class Group:
     """Pieces that are weighed together."""
 
     words: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[EvidenceItem, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Attribution:
             if value > 0 and group.words != EVERYTHING_ELSE
         )
 
-    def weights(self) -> Mapping[Piece, float]:
+    def weights(self) -> Mapping[EvidenceItem, float]:
         """The contribution of every piece that was weighed alone."""
         pairs = zip(self.groups, self.contributions, strict=True)
         return {group.pieces[0]: value for group, value in pairs if len(group.pieces) == 1}
@@ -133,7 +133,7 @@ def attribute(
     """
     config = config or AttributionConfig()
     row = incident.services.index(service)
-    pieces = pieces_of(incident, channel_map)
+    pieces = evidence_items_of(incident, channel_map)
     roles = _near(pieces, service, config.neighbours)
     others = np.array(score(incident), dtype=np.float64)
     others[row] = -np.inf
@@ -146,7 +146,7 @@ def attribute(
         key = np.packbits(kept).tobytes()
         if key not in known:
             absent = [p for group, stays in zip(groups, kept, strict=True) if not stays for p in group.pieces]
-            known[key] = margin_of(score(without(incident, absent, channel_map)), row)
+            known[key] = margin_of(score(without_items(incident, absent, channel_map)), row)
         return known[key]
 
     afford = config.service_scores // (len(incident.services) * max(len(groups), 1))
@@ -203,13 +203,13 @@ def _shapley(
     return np.asarray(found.squeeze(0).numpy(), dtype=np.float64)
 
 
-def _groups(pieces: Sequence[Piece], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
+def _groups(pieces: Sequence[EvidenceItem], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
     """The suspect's own evidence, its calls and the page one by one, near services whole, then the rest.
 
     Args:
         roles: the near services, {name: what it is to the suspect}.
     """
-    rest, around = [], dict[str, list[Piece]]()
+    rest, around = [], dict[str, list[EvidenceItem]]()
     for piece in pieces:
         ends = {piece.service, piece.detail} if piece.kind == "call" else {piece.service}
         if piece.kind == "page" or (service in ends and all(end in roles for end in ends - {service})):
@@ -224,7 +224,7 @@ def _groups(pieces: Sequence[Piece], service: str, roles: Mapping[str, str]) -> 
         yield Group(EVERYTHING_ELSE, tuple(rest))
 
 
-def _near(pieces: Sequence[Piece], service: str, most: int) -> dict[str, str]:
+def _near(pieces: Sequence[EvidenceItem], service: str, most: int) -> dict[str, str]:
     """The first callers and callees of `service`, those that tell most of themselves first: {name: role}."""
     told: dict[str, int] = {}
     roles: dict[str, str] = {}

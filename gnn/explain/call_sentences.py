@@ -8,7 +8,7 @@ import numpy as np
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
 from gnn.explain.clock import Clock
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.metric_changes import Change, Changes, Turn
 from gnn.explain.units import duration
 from gnn.features.deviation import deviations, stack_rows
@@ -31,7 +31,7 @@ class CallSentences:
     """
 
     def __init__(
-        self, incident: Incident, channel_map: ChannelMap, clock: Clock, weights: Mapping[Piece, float]
+        self, incident: Incident, channel_map: ChannelMap, clock: Clock, weights: Mapping[EvidenceItem, float]
     ) -> None:
         self._telemetry, self._channel_map = incident.call_telemetry, channel_map
         self._clock, self._weights = clock, weights
@@ -102,6 +102,6 @@ class CallSentences:
             worse = [c for c in changes.of(row, metrics, lambda _: 0.0) if c.turn is Turn.WORSE]
             if worse and call[0] != call[1]:
                 first = max(worse, key=lambda c: (c.channel is Channel.NETWORK_FAULT, c.strength))
-                weight = self._weights.get(Piece("call", call[1], call[0]), 0.0)
+                weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
                 found[call] = first._replace(weight=weight)
         return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.incident import Incident
 from gnn.explain.attribution import AttributionConfig, Scorer, attribute, margin_of
-from gnn.explain.evidence_items import Piece, pieces_of, without
+from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 
 NAMED = 3  # groups of evidence that are taken away
 DRAWS = 5  # random cuts for each of these
@@ -58,7 +58,7 @@ def check_deletion(
     """
     service = incident.services[int(np.argmax(ranker.scores(incident)))]
     found = attribute(incident, service, ranker.scores, ranker.channel_map, seed, config)
-    pieces = pieces_of(incident, ranker.channel_map)
+    pieces = evidence_items_of(incident, ranker.channel_map)
     draw = random.Random(repr((seed, incident.incident_id, service)))
     own = [p for p in pieces if p.service == service and p.kind in ("channel", "alerts")]
     told = [piece for group in found.named[:named] for piece in group.pieces]
@@ -74,8 +74,8 @@ def _cut(
     ranker: Scorer,
     incident: Incident,
     service: str,
-    told: Sequence[Piece],
-    among: Sequence[Piece],
+    told: Sequence[EvidenceItem],
+    among: Sequence[EvidenceItem],
     draw: random.Random,
 ) -> DeletionEffect | None:
     """Cuts `told`, then as many others of `among`; None without any to name or without enough others."""
@@ -84,7 +84,7 @@ def _cut(
         return None
     before = _standing(ranker, incident, service)
     cuts = [told, *(draw.sample(others, len(told)) for _ in range(DRAWS))]
-    after = [_standing(ranker, without(incident, cut, ranker.channel_map), service) for cut in cuts]
+    after = [_standing(ranker, without_items(incident, cut, ranker.channel_map), service) for cut in cuts]
     falls = [(before[0] - score, before[1] - margin, float(margin < 0)) for score, margin in after]
     means = [sum(fall[k] for fall in falls[1:]) / DRAWS for k in range(3)]
     score, margin, overturned = zip(falls[0], means, strict=True)

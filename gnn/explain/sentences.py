@@ -10,7 +10,7 @@ from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
 from gnn.explain.call_sentences import CallSentences
 from gnn.explain.clock import Clock
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.metric_changes import FLOW, Change, Changes, Turn
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import Features, features_of
@@ -31,14 +31,14 @@ _CHANGED = {
     Channel.UPTIME: "process started",
 }
 _FELT = (Channel.ERROR, *LATENCY)
-_UNWEIGHED: Mapping[Piece, float] = {}
+_UNWEIGHED: Mapping[EvidenceItem, float] = {}
 
 
 def explain(
     incident: Incident,
     services: Sequence[str],
     channel_map: ChannelMap,
-    weights: Mapping[Piece, float] = _UNWEIGHED,
+    weights: Mapping[EvidenceItem, float] = _UNWEIGHED,
     habits: Habits | None = None,
     features: Features | None = None,
 ) -> dict[str, tuple[Evidence, ...]]:
@@ -68,7 +68,7 @@ class _EvidenceReader:
         incident: Incident,
         channel_map: ChannelMap,
         features: Features,
-        weights: Mapping[Piece, float],
+        weights: Mapping[EvidenceItem, float],
         habits: Habits | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
@@ -95,7 +95,7 @@ class _EvidenceReader:
             self._changes.of(
                 self._row[service],
                 metrics,
-                lambda channel: self._weights.get(Piece("channel", service, channel), 0.0),
+                lambda channel: self._weights.get(EvidenceItem("channel", service, channel), 0.0),
             )
         )
 

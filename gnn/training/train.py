@@ -144,7 +144,7 @@ def train(
         if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
             since = number if found.ac1 > best.ac1 else best.since
             best = Best(found.ac1, since, _snapshot(net))
-        if kept is not None and workers.leads:
+        if kept is not None and workers.is_main:
             kept.save(number, net, optimizer, schedule, scaler, best)
         learning_rate = float(schedule.get_last_lr()[0])
         mean = total / len(examples)
