@@ -15,7 +15,7 @@ from data.sources.recording import Recording
 
 @dataclass(frozen=True)
 class Observed:
-    """What was told, the question behind each metric, and how long was waited for the first byte of answers."""
+    """What was told, the question behind each metric, and how long answers took to begin, summed."""
 
     recording: Recording
     questions: Questions
@@ -45,8 +45,8 @@ async def observe(
         async with Http(source, timeout_s) as http:
             try:
                 questions = await ask_prometheus(http, question, recording, names, channels, progress)
-            except TelemetryFault as fault:
-                faults.append(fault)
+            except TelemetryFault as error:
+                faults.append(error)
             waited_s += http.waited_s
     if len(faults) == len(sources):
         raise faults[0]
