@@ -14,8 +14,8 @@ from data.files.json_text import NotJson, read_json
 from data.files.whole_file import write_whole
 from data.observation import parse
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
-from gnn.per_system.system_ensemble import FILES as SPECIALIST
-from gnn.per_system.system_ensemble import Pool, Specialist, save_specialist
+from gnn.per_system.system_ensemble import FILES as ENSEMBLE
+from gnn.per_system.system_ensemble import Pool, SystemEnsemble, save_ensemble
 
 if TYPE_CHECKING:
     from gnn.network.model import ModelConfig, RootCauseNet
@@ -80,7 +80,7 @@ class Card(BaseModel):
     temperature: dict[str, float] = {}
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = 0.0
-    # How much the network, trees and habits count where it knows one system; None where it knows none.
+    # How much the network, trees and frequencies count where it knows one system; None where it knows none.
     pool: Pool | None = None
     # Past incidents without labels from which it knows what is usual: source → number of incidents.
     history: dict[str, int] = {}
@@ -93,16 +93,16 @@ def save(
     net: "RootCauseNet",
     card: Card,
     folder: Path,
-    specialist: Specialist | None = None,
+    ensemble: SystemEnsemble | None = None,
     rules: OwnRules | None = None,
 ) -> None:
-    """Writes weights, export, specialist, rules and card; an existing checkpoint in `folder` is replaced.
+    """Writes weights, export, ensemble, rules and card; an existing checkpoint in `folder` is replaced.
 
     Args:
         net: the network.
-        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does.
+        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `ensemble` does.
         folder: where to.
-        specialist: what is known of one system beside the network.
+        ensemble: what is known of one system beside the network.
         rules: those by which metric names were read before the default ones.
 
     Raises:
@@ -119,7 +119,7 @@ def save(
         weights = {name: value.contiguous() for name, value in net.state_dict().items()}
         write_whole(fresh / WEIGHTS, tensor_bytes(weights))
         export_onnx(net, fresh / EXPORT)
-        save_specialist(specialist, fresh)
+        save_ensemble(ensemble, fresh)
         if rules is not None:
             write_whole(fresh / RULES, rules.text)
         text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
@@ -132,7 +132,7 @@ def save(
 def _put_in_place(fresh: Path, folder: Path) -> None:
     """Moves the files of a whole checkpoint over an earlier one's: a mixture never has a card."""
     (folder / CARD).unlink(missing_ok=True)
-    for name in (WEIGHTS, EXPORT, *SPECIALIST, RULES, CARD):
+    for name in (WEIGHTS, EXPORT, *ENSEMBLE, RULES, CARD):
         if (fresh / name).exists():
             (fresh / name).replace(folder / name)
         else:
