@@ -128,7 +128,7 @@ def fit_ensemble(
 
 
 def fit_frequencies(frequencies: AlertFrequencies, unseen: Sequence[HeldOutScore]) -> FittedEnsemble | None:
-    """Alert frequencies alone, where labels chose no pool; None if labelled incidents are ranked worse by them.
+    """Alert frequencies alone, where labels chose no pool; None if they rank labelled incidents worse.
 
     Args:
         frequencies: what is usual in the system.
