@@ -12,9 +12,9 @@ from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import MODES, Features, Graph, features_of, featurize
+from gnn.features.featurize import Features, Graph, features_of, featurize
 from gnn.features.isolated_services import bystanders, rejoined, without_services
-from gnn.network.softmax import log_softmax
+from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
@@ -120,7 +120,8 @@ class GraphRanker:
             apart, family[~gone], is_incident = self._heard(others)
             root = rejoined(root, apart, gone)
         if incident.alerts:
-            root = root + told_down(incident, self._channel_map)
+            down = told_down(incident, self._channel_map)
+            root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
 
     def _heard(self, graph: Graph) -> Heads:
@@ -129,7 +130,7 @@ class GraphRanker:
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
-        logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
+        logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
         return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:

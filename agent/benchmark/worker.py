@@ -22,6 +22,7 @@ from agent.settings import Settings
 from data.clients.discovery import Endpoint
 from data.collect import play
 from data.episodes import Episode
+from data.extras import needs
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
 from gnn.checkpoint import channel_map_for
@@ -176,8 +177,8 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
     """The ranker asked for; for wrong hints the one whose answers are turned."""
     if spec.name == "untrained":
-        import torch
-
+        with needs("train"):
+            import torch
         torch.set_num_threads(1)  # the processes share the cores already
     names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
