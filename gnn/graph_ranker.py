@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import Card, kept_channel_map, read_card
+from gnn.card import Card
+from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
@@ -16,7 +17,7 @@ from gnn.features.featurize import Features, Graph, features_of, featurize
 from gnn.features.isolated_services import bystanders, rejoined, without_services
 from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
-from gnn.per_system.system_ensemble import SystemEnsemble, load_ensemble
+from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class GraphRanker:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
-        self._families = tuple(card.model.get("families", ()))
-        self._course = card.model.get("temporal", "none") != "none"
+        self._families = card.shape.families
+        self._course = card.shape.temporal != "none"
 
     @property
     def name(self) -> str:
@@ -158,6 +159,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     """
     card = read_card(folder)
     network = exported_network(folder, card)
+    for file in card.files.keys() & set(FILES):
+        kept_file(folder, card, file)
     ensemble = load_ensemble(folder, card.pool) if card.pool else None
     return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), ensemble)
 

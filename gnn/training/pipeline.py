@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
-from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
+from gnn.card import Card, Start
+from gnn.checkpoint import card_for, channel_map_for, load, save
 from gnn.network.batch import Example, examples_of
 from gnn.network.softmax import tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
@@ -143,7 +144,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     )
     if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
-        save(made.net, card, job.out, ensemble, job.own_rules)
+        card = save(made.net, card, job.out, ensemble, job.own_rules)
         writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
@@ -236,7 +237,7 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": ensemble.pool, **told})
     if job.workers.is_main:
-        save(net, card, job.out, ensemble, job.own_rules)
+        card = save(net, card, job.out, ensemble, job.own_rules)
     return card, net
 
 
