@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from agent.records.trajectory import ranking_record
 from agent.report.diagnosis import diagnosis
+from agent.report.ranking_report import diagnosis_record
 from agent.terminal_text import printable
 from data.channels import ChannelMap
 from data.incident import Incident
@@ -120,13 +120,10 @@ class Diagnosis:
 
     def record(self) -> dict[str, Any]:
         """As data."""
-        record = ranking_record(self.ranking)
+        record = diagnosis_record(self.incident, self.ranking)
         for told, candidate in zip(record["candidates"], self.ranking.candidates, strict=True):
             told["queries"] = [self.query(evidence) or None for evidence in candidate.evidence]
-        return {
-            "incident": self.incident.incident_id, **record,
-            "notes": list(self.notes), "waited_s": self.waited_s,
-        }  # fmt: skip
+        return {**record, "notes": list(self.notes), "waited_s": self.waited_s}
 
 
 async def diagnose(
