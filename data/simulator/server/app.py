@@ -174,7 +174,7 @@ class SimulatorApp:
                     await socket.close(NORMAL_CLOSE)
                     return
                 await _send(socket, answer)
-                await asyncio.sleep(0)  # a client that asks without listening must not keep the others waiting
+                await asyncio.sleep(0)  # whoever asks without listening keeps nobody waiting
             await socket.close(RESTART_CLOSE, _STOPPING)
         except WebSocketDisconnect:
             # The client left while it was being answered.
