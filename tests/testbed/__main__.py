@@ -51,7 +51,8 @@ def main() -> int:
             folder = asked.keep or Path(temporary)
             seeds, names = [int(seed) for seed in asked.seeds.split(",")], asked.scenarios.split(",")
             with ThreadPoolExecutor(len(seeds)) as pool:
-                rows = [row for of in pool.map(lambda seed: played(seed, names, folder), seeds) for row in of]
+                played_by_seed = pool.map(lambda seed: played(seed, names, folder), seeds)
+                rows = [row for of in played_by_seed for row in of]
             config = {
                 "seeds": seeds, "processes": len(PODS) + 3, "baseline_s": BASELINE_S, "incident_s": INCIDENT_S,
                 "scrape_s": 1,
@@ -87,9 +88,10 @@ def played(seed: int, names: Sequence[str], folder: Path) -> list[Row]:
 
 def asked_about(shop: Shop, row: Row, at: float) -> Row:
     """What `firewatch diagnose` says, a process of its own, as a person would run it."""
+    save = str(kept_at(shop.folder, row))
     command = [
-        "diagnose", "--prometheus", shop.prometheus, "--at", str(at), "--window", f"{INCIDENT_S}s", "--json", "-",
-        "--baseline", f"{BASELINE_S}s", "--history", "10m", "--by", row["by"], "--save", str(kept_at(shop.folder, row)),
+        "diagnose", "--prometheus", shop.prometheus, "--at", str(at), "--window", f"{INCIDENT_S}s",
+        "--baseline", f"{BASELINE_S}s", "--history", "10m", "--by", row["by"], "--save", save, "--json", "-",
     ]  # fmt: skip
     began = time.monotonic()
     judged = _judged(command, row)
