@@ -54,7 +54,8 @@ def main() -> int:
                 played_by_seed = pool.map(lambda seed: played(seed, names, folder), seeds)
                 rows = [row for of in played_by_seed for row in of]
             config = {
-                "seeds": seeds, "processes": len(PODS) + 3, "baseline_s": BASELINE_S, "incident_s": INCIDENT_S,
+                "seeds": seeds, "processes": len(PODS) + 3, "baseline_s": BASELINE_S,
+                "incident_s": INCIDENT_S,
                 "scrape_s": 1,
             }  # fmt: skip
             result = {"config": config, **summary(rows), "results": rows}
