@@ -56,7 +56,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         SettingsError: this machine lacks the device or the precision.
     """
     if job.teachers and (job.init or job.incidents or job.overlaid):
-        raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
+        raise TrainingError("--teacher works with episodes and simulated worlds only, and without --init")
     if job.channel_map is None:
         starts = (job.init, *job.teachers) if job.init else job.teachers
         job = replace(job, channel_map=channel_map_for(None, starts))
@@ -191,7 +191,7 @@ def _finetuned_on_simulation(
     own, others = _by_origin(learnt)
     if not any(example.has_root for example in own):
         raise TrainingError(
-            "no service of the healthy windows is ever asked: a fault would not show anywhere"
+            "no service in the healthy windows receives requests: a fault would not show anywhere"
         )
     aside, others_aside = _by_origin(held_out)
     done = finetune_on_simulation(
@@ -231,7 +231,8 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
         raise TrainingError(
-            f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
+            f"{init}: it was trained on the labels of one system – "
+            "give them again with --incidents, beside --history"
         )
     ensemble = SystemEnsemble(AlertFrequencies.of(job.history))
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
@@ -243,10 +244,10 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
 
 def _refuse_history(job: FitJob) -> None:
     if job.episodes or job.simulated or job.overlaid or job.teachers:
-        raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
+        raise TrainingError("past incidents are of one system: train on incidents of that system, or on none")
     if not AlertFrequencies.of(job.history).past:
         raise TrainingError(
-            "the past incidents hold no alerts at their services – leave them away: series have own baselines"
+            "the past incidents hold no alerts – leave them out: time series bring their own baselines"
         )
     ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
     if ours and theirs and not ours & theirs:
