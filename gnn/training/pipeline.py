@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
 from gnn.card import Card, Start
-from gnn.checkpoint import card_for, channel_map_for, load, save
+from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
 from gnn.network.softmax import tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import SystemEnsemble
+from gnn.seen import marks_of
 from gnn.training.calibration import LEAST, fit_alert_doubt, fit_temperatures
 from gnn.training.cross_fitting import (
     MANY,
@@ -126,6 +127,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
+        seen=_seen(job),
         start=Start.of(init_card) if init_card else None,
         effort=meter.effort(config.device, job.workers),
         metrics={
@@ -149,6 +151,13 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, made.net
+
+
+def _seen(job: FitJob) -> tuple[str, ...]:
+    """Marks of the incidents that were read, and of those that the starts had seen."""
+    starts = (job.init, *job.teachers) if job.init else job.teachers
+    earlier = itertools.chain.from_iterable(read_card(start).seen for start in starts)
+    return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
 
 def _read(job: FitJob, course: bool) -> list[Example]:
@@ -235,7 +244,7 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
             "give them again with --incidents, beside --history"
         )
     ensemble = SystemEnsemble(AlertFrequencies.of(job.history))
-    told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
+    told = {"history": _counted(job.history), "seen": _seen(job), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": ensemble.pool, **told})
     if job.workers.is_main:
         card = save(net, card, job.out, ensemble, job.own_rules)
