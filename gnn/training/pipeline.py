@@ -31,7 +31,7 @@ from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation
 from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
+from gnn.training.training_job import FitJob, TrainingError, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     meter = Meter(job.on_epoch, job.on_stage)
     job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
-        _refuse_history(job)
+        refuse_foreign_history(job)
         if job.init and not job.incidents:
             return _with_frequencies(job, job.init)
 
@@ -249,21 +249,6 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     if job.workers.is_main:
         card = save(net, card, job.out, ensemble, job.own_rules)
     return card, net
-
-
-def _refuse_history(job: FitJob) -> None:
-    if job.episodes or job.simulated or job.overlaid or job.teachers:
-        raise TrainingError("past incidents are of one system: train on incidents of that system, or on none")
-    if not AlertFrequencies.of(job.history).past:
-        raise TrainingError(
-            "the past incidents hold no alerts – leave them out: time series bring their own baselines"
-        )
-    ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
-    if ours and theirs and not ours & theirs:
-        raise TrainingError(
-            f"the past incidents are of another system: it has services such as '{min(theirs)}' and none of "
-            f"those learnt from, such as '{min(ours)}' – give past incidents of the same system, or none"
-        )
 
 
 def _counted(history: Sequence[Incident]) -> dict[str, int]:
