@@ -39,6 +39,19 @@ def shipped(name: str) -> Path:
     return Path(str(resources.files("checkpoints"))) / name
 
 
+def known_folder(checkpoint: Path) -> Path:
+    """A checkpoint as it is named: a folder, or "ranker" or "mlp" for one that comes with the package."""
+    is_shipped = str(checkpoint) in ("ranker", "mlp") and not checkpoint.exists()
+    return shipped(str(checkpoint)) if is_shipped else checkpoint
+
+
+def weights_folder(ranker: str, checkpoint: Path | None) -> Path | None:
+    """The folder of the weights that a ranker uses, if it uses any."""
+    if ranker == "mlp":
+        return shipped("mlp")
+    return (checkpoint or shipped("ranker")) if ranker in ("gnn", "untrained") else None
+
+
 def make_ranker(
     name: str, checkpoint: Path | None = None, seed: int = 0, channel_map: ChannelMap | None = None
 ) -> Ranker:

@@ -1,7 +1,5 @@
 """What the HTTP and the WebSocket client share: addresses, bodies, and whose episode an answer belongs to."""
 
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -10,11 +8,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
-from data.files.json_text import without_halves
+from data.files import json_text
 from data.observation import Action, Step, Task, parse, parse_step
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _LONGEST_REASON = 300
+# The most memory that an answer may take once decoded; a world of 10,000 services takes about 25 MiB.
+LARGEST_ANSWER_BYTES = 128 * 2**20
 
 
 class ServerState(BaseModel):
@@ -100,28 +100,20 @@ def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     Args:
         text: the body.
         where: what is being read.
-        finite: whether NaN and infinity, which Python's decoder lets pass, are refused.
+        finite: whether NaN and infinity are refused.
 
     Raises:
-        ProtocolError: it is not JSON.
+        ProtocolError: it is not JSON, or more than can be read safely.
     """
-    shown = text if isinstance(text, str) else text.decode(errors="replace")
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
-    except (ValueError, RecursionError):
+        return json_text.read_json(text, LARGEST_ANSWER_BYTES, finite=finite)
+    except json_text.NotJson as error:
+        if error.line is None:
+            raise ProtocolError(f"{where}: not JSON that can be read: {error}") from None
+        shown = text[:80] if isinstance(text, str) else text[:80].decode(errors="replace")
         raise ProtocolError(
-            f"{where}: not JSON but '{one_line(shown[:80])}' – is this a FirewatchEnv server?"
+            f"{where}: not JSON but '{one_line(shown)}' – is this a FirewatchEnv server?"
         ) from None
-    return without_halves(value) if "\\ud" in shown.lower() else value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if math.isfinite(number) else _refuse(digits)
 
 
 def read_state(raw: object, where: str) -> ServerState:

@@ -11,7 +11,17 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
+from gnn.features.deviation import (
+    CHANNEL_INDEX,
+    CHANNELS,
+    STATISTICS,
+    Deviations,
+    K,
+    Stack,
+    deviations,
+    stack,
+    stack_rows,
+)
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.replicas import twins
 from gnn.features.time_profile import course_of
@@ -87,6 +97,14 @@ class Graph(NamedTuple):
     course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
+class Features(NamedTuple):
+    """One incident as arrays, and the deviations that these were made of."""
+
+    graph: Graph
+    block: Stack  # baselines as renewed by a page that comes and goes
+    deviations: Deviations
+
+
 def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
@@ -95,6 +113,11 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         channel_map: how metric names are read; the default rules when None.
         course: whether the network follows the channels over time.
     """
+    return features_of(incident, channel_map, course).graph
+
+
+def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
+    """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
@@ -107,7 +130,8 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     if mode == 0 and page_row is not None:
         felt = page_course(block, page_row, kind)
         block = renewed(block, quiet_points(felt, page))
-    statistics, over_time = deviations(block)
+    found = deviations(block)
+    statistics, over_time = found.statistics, found.over_time
     measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
@@ -148,20 +172,21 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         ],
         dtype=float,
     )
-    graph = np.hstack([structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns])
+    by_calls = np.hstack([structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns])
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
             alerts,
             summary.T,
             np.broadcast_to(context, (len(index), len(context))),
-            graph,
+            by_calls,
         ],
         axis=1,
         dtype=np.float32,
     )
     followed = course_of(block, over_time, rhythm) if course else None
-    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    return Features(graph, block, found)
 
 
 def _fold_addresses(
@@ -215,7 +240,7 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], chann
     out[:, 1:3] = np.log1p(out[:, 1:3])
     if incident.call_telemetry:
         pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
-        measured, _ = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map))
+        measured = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map)).statistics
         latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
         slow = measured[:, latency, _UP].max(axis=1)
         for row, (caller, callee) in enumerate(pairs):
