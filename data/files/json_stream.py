@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any, NoReturn
 
 from data.errors import SchemaError
-from data.files.json_text import without_halves
+from data.files.json_text import NotJson, read_json
 
 _CHUNK = 1 << 18  # bytes
 _LARGEST = 1 << 28  # characters of one item
@@ -36,7 +36,7 @@ def items(stream: IO[bytes], where: str, path: str = "") -> Iterator[Any]:
 
 
 def paths_in(head: str) -> frozenset[str]:
-    """The paths of the keys in the first part of JSON text: {"data", "data.result", "data.result[].metric"}."""
+    """The paths of the keys at the start of JSON text: {"data", "data.result", "data.result[].value"}."""
     found: set[str] = set()
     open_at: list[str] = []  # the paths of the objects and lists that are open
     key: str | None = None
@@ -141,8 +141,12 @@ class _Text:
             raise
         except ValueError:  # Python refuses to read an integer of thousands of digits
             value, end = _PATIENT.raw_decode(self._text, self._at)
-        halves = self._text.find("\\u", self._at, end) >= 0
-        return (without_halves(value) if halves else value), end
+        if self._text.find("\\u", self._at, end) >= 0:  # maybe half a letter, which nothing could write again
+            try:
+                value = read_json(self._text[self._at : end])
+            except NotJson as error:
+                self.refuse(str(error))
+        return value, end
 
     def _more(self) -> bool:
         """Reads on, the more the longer the value is; False at the end of the stream."""

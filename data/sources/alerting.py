@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 # Labels that name what an alert is about, the surest first. Who found it out, as in `job`, comes last.
 ABOUT = (
     "service_name", "deployment", "statefulset", "daemonset", "workload", "destination_workload",
-    "destination_service_name", "app_kubernetes_io_name", "app", "application", "exported_service", "k8s_deployment_name",
-    "pod", "exported_job", "service", "container", "job", "instance",
+    "destination_service_name", "app_kubernetes_io_name", "app", "application", "exported_service",
+    "k8s_deployment_name", "pod", "exported_job", "service", "container", "job", "instance",
 )  # fmt: skip
 
 

@@ -1,12 +1,18 @@
 """What every reader of a format is and fills: one small class a format, told apart by content."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
+
+import numpy as np
 
 from data.incident import Incident
 from data.sources.opened import File, Head
 from data.sources.recording import Recording
 from data.sources.samples import Samples
 from data.sources.spans import Spans
+
+_STEP_S, _MOST_POINTS = 15.0, 2000  # of an age
 
 
 class Gathered:
@@ -22,12 +28,27 @@ class Gathered:
         self.samples = Samples()  # metrics under their own names, with labels
         self.spans = Spans()
         self.incidents: list[Incident] = []
+        self.changes: dict[str, list[float]] = {}  # when each service was deployed anew
+        self.scrapes: dict[str, int] = {}  # scrapes read of each service
 
     def finish(self) -> Recording:
         """The recording, with what metrics under their own names and spans add to it."""
         self.samples.fill(self.recording)
         self.spans.fill(self.recording)
+        for service, times in self.changes.items():
+            _tell_changes(self.recording, service, sorted(times))
         return self.recording
+
+
+def _tell_changes(recording: Recording, service: str, times: Sequence[float]) -> None:
+    """The age of the last change, where other values tell how long was looked."""
+    _, last = recording.span()
+    if last is None:
+        recording.note(f"'{service}' was changed, but nothing tells what came of it: there are no metrics")
+        return
+    for start, end in pairwise([*times, last]):
+        at = np.linspace(start, end, int(np.clip((end - start) / _STEP_S, 1, _MOST_POINTS)), endpoint=False)
+        recording.series(service, "deploy_age_s", at, at - start)
 
 
 class Reader(Protocol):

@@ -1,14 +1,16 @@
-"""Counters and histograms of requests → rates, errors and latencies of services and calls, by the conventions."""
+"""Counters and histograms of requests → rates, errors and latencies of services and of calls."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from data.incident import Floats
-from data.sources.conventions import CALLED, SERVED, SERVICE, Requests
+from data.sources.conventions import CALLED, MILLISECONDS, SERVED, SERVICE, Requests
 from data.sources.recording import NOBODY, Recording
 from data.sources.samples import Grid, Labels, Sample, Samples, added, matches, meets
 
@@ -36,17 +38,14 @@ def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str
     used: set[str] = set()
     known: set[str] = set()
     for convention in SERVED:
-        of = convention.service or SERVICE
-        served = _counted(samples, grid, convention, lambda labels, of=of: samples.service(labels, of), used)
+        served = _counted(samples, grid, convention, partial(_service, samples, convention), used)
         for service, counted in served.items():
             if service not in known:
                 _tell_service(service, counted, grid, recording)
         known |= served.keys()
     rates: dict[tuple[tuple[str, str], str], Floats] = {}
     for convention in CALLED:
-        called = _counted(
-            samples, grid, convention, lambda labels, c=convention: _ends(samples, labels, c), used
-        )
+        called = _counted(samples, grid, convention, partial(_ends, samples, convention), used)
         for pair, counted in called.items():
             _tell_call(pair, convention.seen_by, counted, grid, recording, rates)
     for (pair, side), seen in rates.items():
@@ -58,7 +57,11 @@ def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str
     return used
 
 
-def _ends(samples: Samples, labels: Labels, convention: Requests) -> tuple[str, str] | None:
+def _service(samples: Samples, convention: Requests, labels: Labels) -> str | None:
+    return samples.service(labels, convention.service or SERVICE)
+
+
+def _ends(samples: Samples, convention: Requests, labels: Labels) -> tuple[str, str] | None:
     caller = samples.service(labels, convention.caller)
     callee = samples.service(labels, convention.callee)
     if caller is None or callee is None or caller in NOBODY or callee in NOBODY:
@@ -76,17 +79,17 @@ def _counted(
     """The rates of every service or call that a convention tells of."""
     found: dict[Whose, Counted] = {}
 
-    def each(pattern: str) -> Iterable[tuple[Counted, Sample]]:
+    def each(pattern: str) -> Iterable[tuple[Counted, Sample, float]]:
         for name, sample in samples.named(pattern) if pattern else ():
             if not all(label in sample.labels for label in convention.needs):
                 continue
             used.add(name)
             one = whose(sample.labels) if meets(sample.labels, convention.where) else None
             if one is not None:
-                yield found.setdefault(one, Counted()), sample
+                yield found.setdefault(one, Counted()), sample, seconds_in(name)
 
     duration = convention.duration and f"(?:{convention.duration})"
-    for counted, sample in each(convention.calls or duration + "_count"):
+    for counted, sample, _ in each(convention.calls or duration + "_count"):
         rate = grid.rate(sample)
         counted.all.append(rate)
         test = next((one for one in convention.failing if one[0] in sample.labels), None)
@@ -94,22 +97,22 @@ def _counted(
             counted.knows_failures = True
             if matches(sample.labels[test[0]], test[1], test[2]):
                 counted.failed.append(rate)
-    for counted, sample in each(convention.failed):
+    for counted, sample, _ in each(convention.failed):
         counted.failed.append(grid.rate(sample))
         counted.knows_failures = True
     if duration:
-        for counted, sample in each(duration + "_bucket"):
+        for counted, sample, unit_s in each(duration + "_bucket"):
             bound = _number(sample.labels.get("le", ""))
             if bound is not None:
-                counted.buckets[bound * convention.unit_s].append(grid.rate(sample))
-        for counted, sample in each(duration + "_sum"):
-            counted.seconds.append(grid.rate(sample) * convention.unit_s)
-        for counted, sample in each(duration + "_count"):
+                counted.buckets[bound * unit_s].append(grid.rate(sample))
+        for counted, sample, unit_s in each(duration + "_sum"):
+            counted.seconds.append(grid.rate(sample) * unit_s)
+        for counted, sample, _ in each(duration + "_count"):
             counted.durations.append(grid.rate(sample))
-        for counted, sample in each(duration):
+        for counted, sample, unit_s in each(duration):
             share = _number(sample.labels.get("quantile", ""))
             if share is not None:
-                counted.quantiles[share].append(grid.values(sample) * convention.unit_s)
+                counted.quantiles[share].append(grid.values(sample) * unit_s)
     return {one: counted for one, counted in found.items() if counted != Counted()}
 
 
@@ -180,7 +183,7 @@ def _mean(counted: Counted, n: int) -> Floats | None:
 
 
 def quantile(share: float, buckets: Mapping[float, Sequence[Floats]], n: int) -> Floats:
-    """What `share` of the durations stays below, from rates of cumulative buckets, as `histogram_quantile`: (N,)."""
+    """What `share` of the durations stays below, from rates of cumulative buckets: (N,)."""
     bounds = np.array(sorted(buckets))
     counts = np.maximum.accumulate(
         [np.nan_to_num(added(buckets[bound], n)) for bound in bounds], axis=0
@@ -205,3 +208,8 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def seconds_in(name: str) -> float:
+    """The factor from the unit of a histogram to seconds."""
+    return 1e-3 if re.fullmatch(MILLISECONDS, re.sub("_(bucket|sum|count)$", "", name)) else 1.0

@@ -60,13 +60,13 @@ def _rows(samples: Samples, grid: Grid, resource: Resource, name: str) -> dict[s
 
 def _together(form: str, rows: list[Floats], n: int) -> Floats:
     if form in ("min", "age"):
-        return np.fmin.reduce(rows)
-    return np.fmax.reduce(rows) if form == "max" else added(rows, n)
+        return np.asarray(np.fmin.reduce(rows))
+    return np.asarray(np.fmax.reduce(rows)) if form == "max" else added(rows, n)
 
 
 def _compared(resource: Resource, values: Floats, over: Floats) -> Floats:
     if resource.minus:
-        return over - values
+        return np.asarray(over - values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(over > 0, values / over, np.nan)
 
@@ -101,7 +101,7 @@ def _tell_alerts(samples: Samples, grid: Grid, recording: Recording) -> None:
 
 
 def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str]) -> None:
-    """Metrics without a convention, under their own names: counters as rates, histograms as quantiles or means."""
+    """Metrics without a convention, under their own names: counters as rates, histograms as quantiles."""
     for name in samples.names:
         if name in used or name.startswith(_OWN):
             continue

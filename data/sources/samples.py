@@ -59,7 +59,7 @@ class Samples:
             return
         if grid.n == 1:
             recording.note(
-                "There is one value a metric only: counters tell nothing. Give two scrapes or more, or a range."
+                "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
             )
         used = fill_requests(self, grid, recording)
         fill_resources(self, grid, recording, used)
@@ -118,7 +118,7 @@ class Grid(NamedTuple):
     @property
     def times(self) -> Floats:
         """(N,)"""
-        return self.first + self.step * np.arange(self.n)
+        return self.first + self.step * np.arange(self.n, dtype=np.float64)
 
     def values(self, sample: Sample) -> Floats:
         """A gauge, each value held for as long as a scrape may be late; NaN where it is gone: (N,)."""
@@ -142,17 +142,11 @@ class Grid(NamedTuple):
         if is_new:  # it counted from zero
             total = total + values[0]
         # Scraped a little before or after a point of the grid: it goes on for one step as it went.
-        slope0, slope1 = (0.0, 0.0) if len(times) < 2 else (total[1] - total[0], total[-1] - total[-2])
-        before = (total[0] - slope0, times[0] - (times[1] - times[0])) if len(times) > 1 else (0.0, times[0])
-        after = (
-            (total[-1] + slope1, times[-1] + (times[-1] - times[-2]))
-            if len(times) > 1
-            else (total[-1], times[-1])
-        )
+        gaps, slopes = (np.diff(times), np.diff(total)) if len(times) > 1 else ([self.step], [0.0])
+        x = np.concatenate([[times[0] - gaps[0]], times, [times[-1] + gaps[-1]]])
+        y = np.concatenate([[total[0] - slopes[0]], total, [total[-1] + slopes[-1]]])
         if is_new:
-            before = (0.0, times[0] - self.step)
-        x = np.concatenate([[before[1]], times, [after[1]]])
-        y = np.concatenate([[before[0]], total, [after[0]]])
+            x[0], y[0] = times[0] - self.step, 0.0
         at = np.interp(grid, x, y)
         window = min(max(round(_WINDOW_S / self.step), 1), _MOST_SCRAPES, max(self.n - 1, 1))
         ago = np.maximum(np.arange(self.n) - window, 0)

@@ -2,10 +2,12 @@
 
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from data.incident import Floats
 from data.sources.recording import NOBODY, Recording
@@ -45,7 +47,7 @@ class Measured:
 
 
 class Spans:
-    """Collects spans of many traces in any order; memory holds numbers, and the spans of traces still open."""
+    """Collects spans of many traces in any order; memory holds numbers, and spans of open traces."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, list[Span]] = OrderedDict()
@@ -56,6 +58,7 @@ class Spans:
         self._received: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)  # as the callee does
         self._gaps: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)
         self._lost: defaultdict[tuple[str, str, str], Measured] = defaultdict(Measured)  # service, name, peer
+        self._logs: defaultdict[str, Measured] = defaultdict(Measured)
         self._callee_of: dict[tuple[str, str], str] = {}  # service and name of a call: who answered it
 
     def add(self, span: Span) -> None:
@@ -66,11 +69,20 @@ class Spans:
         while self._n_open > _MOST_OPEN:
             self._close(self._open.popitem(last=False)[1])
 
+    def log(self, service: str, time_s: float, is_error: bool) -> None:
+        """One line of a log."""
+        lines = self._logs[service]
+        lines.times.append(time_s)
+        lines.durations.append(0.0)
+        lines.failed.append(is_error)
+
     def fill(self, recording: Recording) -> None:
         """Tells `recording` what the traces show."""
         while self._open:
             self._close(self._open.popitem(last=False)[1])
-        everything = [m for of in (self._served, self._sent, self._received) for m in of.values() if m.times]
+        everything = [
+            m for of in (self._served, self._sent, self._received, self._logs) for m in of.values() if m.times
+        ]
         if not everything:
             return
         first = min(min(m.times) for m in everything)
@@ -84,6 +96,12 @@ class Spans:
             for name, share in (("latency_p50_s", 50), ("latency_p99_s", 99)):
                 recording.series(service, name, grid.times, grid.percentile(served, share))
             recording.series(service, "own_latency_s", grid.times, grid.mean(self._own[service]))
+        for service, lines in self._logs.items():
+            number = grid.count(lines)
+            recording.series(service, "log_count", grid.times, number)
+            recording.series(
+                service, "log_err_count", grid.times, np.nan_to_num(grid.failing(lines)) * number
+            )
         lost = self._lost_calls()
         for pair in dict.fromkeys([*self._sent, *self._received, *lost]):
             self._tell_call(pair, lost.get(pair), grid, recording)
@@ -201,7 +219,7 @@ class _Bins:
 
     def __init__(self, first: float, step: float, n: int) -> None:
         self.first, self.step, self.n = first, step, n
-        self.times = first + step * np.arange(n)
+        self.times: Floats = first + step * np.arange(n, dtype=np.float64)
 
     def count(self, measured: Measured) -> Floats:
         return np.bincount(self._bin(measured), minlength=self.n).astype(float)
@@ -218,12 +236,12 @@ class _Bins:
         durations = np.asarray(measured.durations)[order]
         found = np.full(self.n, np.nan)
         edges = np.searchsorted(where[order], np.arange(self.n + 1))
-        for index, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for index, (start, end) in enumerate(pairwise(edges)):
             if end > start:
                 found[index] = np.percentile(durations[start:end], share)
         return found
 
-    def _bin(self, measured: Measured) -> np.ndarray:
+    def _bin(self, measured: Measured) -> npt.NDArray[np.int64]:
         where = ((np.asarray(measured.times) - self.first) / self.step).astype(np.int64)
         return np.clip(where, 0, self.n - 1)
 
