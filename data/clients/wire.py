@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from data.clients.bounded import PACKED_HEADER, bounded
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
 from data.files import json_text
 from data.observation import Action, Step, Task, parse, parse_step
@@ -15,6 +16,7 @@ _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "w
 _LONGEST_REASON = 300
 # The most memory that an answer may take once decoded; a world of 10,000 services takes about 25 MiB.
 LARGEST_ANSWER_BYTES = 128 * 2**20
+_MOST_SERVICES = 100_000
 
 
 class ServerState(BaseModel):
@@ -63,7 +65,7 @@ def _with_scheme(parts: SplitResult, scheme: str) -> str:
 
 
 def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.AsyncClient:
-    """An HTTP client for the server at `address`; redirects are not followed.
+    """An HTTP client for the server at `address`; redirects are not followed, and bodies are bounded.
 
     Raises:
         SettingsError: the proxy that the process environment names cannot be used.
@@ -73,6 +75,8 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
             base_url=address.http,
             timeout=timeout,
             trust_env=not address.is_local,
+            headers=PACKED_HEADER,
+            event_hooks={"response": [bounded()]},
             # Certificates are loaded, which takes a while, only where there are some to verify.
             verify=address.http.startswith("https:"),
         )
@@ -203,6 +207,10 @@ def stale_step(before: Step, action: Action, why: str) -> Step:
 
 
 def _read(raw: object, where: str) -> Step:
+    observation = raw.get("observation") if isinstance(raw, dict) else None
+    services = observation.get("services") if isinstance(observation, dict) else None
+    if isinstance(services, dict) and len(services) > _MOST_SERVICES:
+        raise ProtocolError(f"{where}: {len(services)} services, at most {_MOST_SERVICES} can be handled")
     try:
         return parse_step(raw, where)
     except SchemaError as error:
