@@ -85,7 +85,8 @@ def _parameter(model: type[Common], name: str) -> inspect.Parameter:
     if shown["separated"]:
         kind, default = str, ",".join(default)
     elif get_origin(kind) is tuple:
-        kind, default = list[_bare(get_args(kind)[0])], list(default)  # type: ignore[misc]
+        kind = list[_bare(get_args(kind)[0])]  # type: ignore[misc]
+        default = list(default) if not field.is_required() else default
     if field.is_required():
         default = inspect.Parameter.empty
     return inspect.Parameter(

@@ -41,7 +41,8 @@ class Head:
         line = self.text.lstrip("\n\r").partition("\n")[0].strip("\r")
         if not line or self.paths or line[0] in "{[#" or "\0" in line:
             return ()
-        return tuple(name.strip() for name in next(csv.reader([line], delimiter=self.delimiter)))
+        names = next(csv.reader([line], delimiter=self.delimiter))
+        return tuple(name.strip() for name in names) if len(names) > 1 else ()
 
     @property
     def delimiter(self) -> str:

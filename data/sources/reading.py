@@ -1,5 +1,6 @@
 """Files of any known form → incidents: several files together are one, whole incidents are themselves."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from data.sources.formats import DATASETS, FORMATS
 from data.sources.opened import File
 from data.sources.reader import Gathered, Reader
 from data.sources.recording import Recording, incident_of
+
+_log = logging.getLogger(__name__)
 
 _EVERY_FILE = 10_000  # of a folder
 
@@ -64,6 +67,30 @@ def read_evidence(
         name = incident_id or _stem(evidence[0].path)
         incidents = [*incidents, incident_of(recording, at, incident_id=name)]
     return Found(tuple(incidents), tuple(recording.notes))
+
+
+def read_incidents(path: Path) -> tuple[Incident, ...]:
+    """The incidents of a file or folder of any known form; what should be known of them is logged.
+
+    Raises:
+        SchemaError: names file, line and field.
+    """
+    found = read_evidence([path])
+    for text in found.notes:
+        _log.warning("%s", text)
+    return found.incidents
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """The files of incidents in a folder, each by itself; else the path.
+
+    Raises:
+        SchemaError: there is no such file or folder.
+    """
+    if not path.exists():
+        raise SchemaError(str(path), "", "no such file or folder", "give a file or folder of incidents")
+    inside = path.iterdir() if path.is_dir() else ()
+    return tuple(sorted(file for file in inside if file.name.endswith(jsonl.SUFFIXES))) or (path,)
 
 
 def reader_of(file: File) -> Reader:
@@ -128,6 +155,8 @@ def _guess(file: File) -> str:
         return "the file is empty"
     if file.head.has("errorType") or file.head.has("status", "error"):
         return "this is a server's error: ask again"
+    if raw[:1] in (b"[", b"{") and not file.head.paths:
+        return "JSON without a field at its beginning, or nested too deeply"
     if file.head.paths:
         keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
         return f"JSON of no known form, with the fields {keys}; known are {_names()}"

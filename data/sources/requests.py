@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,13 @@ class Counted:
     quantiles: dict[float, list[Floats]] = field(default_factory=lambda: defaultdict(list))
 
 
+class Seen(NamedTuple):
+    """A call as one side sees it."""
+
+    rate: Floats | None
+    latency: Floats | None
+
+
 def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str]:
     """Tells `recording` of requests; returns the names of the metrics that were used."""
     used: set[str] = set()
@@ -43,16 +50,19 @@ def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str
             if service not in known:
                 _tell_service(service, counted, grid, recording)
         known |= served.keys()
-    rates: dict[tuple[tuple[str, str], str], Floats] = {}
+    seen: dict[str, dict[tuple[str, str], Seen]] = {"caller": {}, "callee": {}}
     for convention in CALLED:
         called = _counted(samples, grid, convention, partial(_ends, samples, convention), used)
         for pair, counted in called.items():
-            _tell_call(pair, convention.seen_by, counted, grid, recording, rates)
-    for (pair, side), seen in rates.items():
-        sent = rates.get((pair, "caller"))
-        if side == "callee" and sent is not None:
+            _tell_call(pair, convention.seen_by, counted, grid, recording, seen)
+    for pair in seen["caller"].keys() & seen["callee"].keys():
+        caller, callee = seen["caller"][pair], seen["callee"][pair]
+        if caller.latency is not None and callee.latency is not None:
+            gap = np.maximum(caller.latency - callee.latency, 0.0)
+            recording.call_series(*pair, "latency_gap_s", grid.times, gap)
+        if caller.rate is not None and callee.rate is not None:
             with np.errstate(invalid="ignore", divide="ignore"):
-                lost = np.clip(np.where(sent > 0, 1.0 - seen / sent, np.nan), 0.0, 1.0)
+                lost = np.where(caller.rate > 0, np.clip(1.0 - callee.rate / caller.rate, 0.0, 1.0), np.nan)
             recording.call_series(*pair, "unmatched_share", grid.times, lost)
     return used
 
@@ -139,27 +149,21 @@ def _tell_call(
     counted: Counted,
     grid: Grid,
     recording: Recording,
-    rates: dict[tuple[tuple[str, str], str], Floats],
+    seen: dict[str, dict[tuple[str, str], Seen]],
 ) -> None:
-    """A call as one side sees it; with both sides the gap between them is told, too."""
+    """A call as one side sees it; what the caller sees of it counts."""
     recording.call(*pair)
     rate, errors = _traffic(counted, grid.n)
     latency = _mean(counted, grid.n)
     if latency is None and counted.buckets:
         latency = quantile(0.5, counted.buckets, grid.n)
     told = {f"latency_{side}_s": latency}
-    if side == "caller" or (pair, "caller") not in rates:
+    if side == "caller" or pair not in seen["caller"]:
         told |= {"request_rate": rate, "error_rate": errors}
-    if rate is not None:
-        rates[pair, side] = rate
+    seen[side].setdefault(pair, Seen(rate, latency))
     for name, values in told.items():
         if values is not None and np.isfinite(values).any():
             recording.call_series(*pair, name, grid.times, values)
-    metrics = recording.calls.get(pair, {})
-    if side == "callee" and latency is not None and "latency_caller_s" in metrics:
-        _, seen = metrics["latency_caller_s"][-1]
-        if len(seen) == grid.n:
-            recording.call_series(*pair, "latency_gap_s", grid.times, np.maximum(seen - latency, 0.0))
 
 
 def _traffic(counted: Counted, n: int) -> tuple[Floats | None, Floats | None]:

@@ -91,11 +91,13 @@ class Spans:
         grid = _Bins(first, step, int((last - first) / step) + 1)
         for service, served in self._served.items():
             rate = grid.count(served) / step
-            recording.series(service, "request_rate", grid.times, rate)
-            recording.series(service, "error_rate", grid.times, grid.failing(served))
-            for name, share in (("latency_p50_s", 50), ("latency_p99_s", 99)):
-                recording.series(service, name, grid.times, grid.percentile(served, share))
-            recording.series(service, "own_latency_s", grid.times, grid.mean(self._own[service]))
+            told = {"request_rate": rate, "error_rate": grid.failing(served)}
+            told |= {f"latency_p{share}_s": grid.percentile(served, share) for share in (50, 99)}
+            told["own_latency_s"] = grid.mean(self._own[service])
+            known = set(recording.services.get(service, ()))  # metrics count every request, traces some
+            for name, values in told.items():
+                if name not in known:
+                    recording.series(service, name, grid.times, values)
         for service, lines in self._logs.items():
             number = grid.count(lines)
             recording.series(service, "log_count", grid.times, number)
@@ -128,8 +130,10 @@ class Spans:
                 told["unmatched_share"] = np.where(
                     number, (grid.count(lost) if lost else 0.0) / number, np.nan
                 )
+        known = set(recording.calls.get(pair, ()))
         for name, values in told.items():
-            recording.call_series(*pair, name, grid.times, values)
+            if name not in known:
+                recording.call_series(*pair, name, grid.times, values)
 
     def _lost_calls(self) -> dict[tuple[str, str], Measured]:
         """Calls that nobody answered, by whom they were for; they count as sent, too."""

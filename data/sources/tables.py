@@ -39,9 +39,7 @@ class CallTable:
     def read(self, file: File, into: Gathered) -> None:
         caller, callee = _calls(file.head.columns) or ("", "")
         for frame in _frames(file, into):
-            for one, other in zip(frame[caller].astype(str), frame[callee].astype(str), strict=True):
-                if one != other and not {one, other} & NOBODY:
-                    into.recording.call(one.strip(), other.strip())
+            add_calls(frame[caller], frame[callee], into.recording)
 
 
 class LongTable:
@@ -86,8 +84,7 @@ class Parquet:
         elif _column(columns, _TIME):
             add_wide(frame, into.recording, file.where)
         elif (pair := _calls(columns)) is not None:
-            for one, other in zip(frame[pair[0]].astype(str), frame[pair[1]].astype(str), strict=True):
-                into.recording.call(one, other)
+            add_calls(frame[pair[0]], frame[pair[1]], into.recording)
         else:
             raise SchemaError(
                 file.where,
@@ -125,6 +122,14 @@ def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
     except (pyarrow.ArrowException, OSError) as error:
         raise SchemaError(file.where, "", str(error)[:60], "give a whole Parquet file") from None
     return (table if limit is None else table.slice(0, limit)).to_pandas()
+
+
+def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: Recording) -> None:
+    """A row a call."""
+    for one, other in zip(callers.fillna("").astype(str), callees.fillna("").astype(str), strict=True):
+        caller, callee = one.strip(), other.strip()
+        if caller != callee and not {caller, callee} & NOBODY:
+            recording.call(caller, callee)
 
 
 def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:

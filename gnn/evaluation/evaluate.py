@@ -13,7 +13,7 @@ from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.files import jsonl
 from data.incident import Incident
 from data.labels import KnownRoots, apply_labels, label_incidents
-from data.sources.own_form import read_incidents
+from data.sources.reading import parts_of, read_incidents
 from gnn.evaluation.metrics import (
     CaseScore,
     abstention,
@@ -69,7 +69,7 @@ def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source
         known: root causes from elsewhere by task name; they win.
     """
     grouped: dict[str, list[Episode]] = {}
-    for file in jsonl.files(path):
+    for file in parts_of(path):
         recorded = is_recording(list(islice(jsonl.read(file, FORM), 1)))
         for episode in apply_labels(read_episodes(file), known):
             kind = "catalogue" if episode.task.task_id else "random"
@@ -110,7 +110,7 @@ def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Sourc
     """
     return tuple(
         incident_source(str(file), label_incidents(read_incidents(file), known or {}))
-        for file in jsonl.files(path)
+        for file in parts_of(path)
     )
 
 
