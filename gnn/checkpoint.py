@@ -78,6 +78,8 @@ class Card(BaseModel):
     metrics: dict[str, Any] = {}
     # Softmax temperature a mode of evidence, fitted on held-out data.
     temperature: dict[str, float] = {}
+    # On a list of alerts it is multiplied by (1 + alerts of the first candidate) to this power.
+    alert_doubt: float = 0.0
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = 0.0
     # How much the network, trees and habits count where it knows one system; None where it knows none.

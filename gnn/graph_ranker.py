@@ -12,9 +12,9 @@ from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import MODES, Features, Graph, features_of, featurize
-from gnn.features.isolated_services import bystanders, rejoined, without
-from gnn.network.softmax import log_softmax
+from gnn.features.featurize import Features, Graph, features_of, featurize
+from gnn.features.isolated_services import bystanders, rejoined, without_services
+from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist, load_specialist
 from gnn.ranker import Candidate, Ranking
@@ -114,11 +114,12 @@ class GraphRanker:
         root, family, is_incident = self._heard(features.graph)
         gone = bystanders(features.graph)
         if gone.any():
-            others = featurize(without(incident, gone), self._channel_map, self._course)
+            others = featurize(without_services(incident, gone), self._channel_map, self._course)
             apart, family[~gone], is_incident = self._heard(others)
             root = rejoined(root, apart, gone)
         if incident.alerts:
-            root = root + told_down(incident, self._channel_map)
+            down = told_down(incident, self._channel_map)
+            root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
 
     def _heard(self, graph: Graph) -> Heads:
@@ -127,7 +128,7 @@ class GraphRanker:
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
-        logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
+        logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
         return self._specialist.blend(logits, incident, graph) if self._specialist else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:

@@ -52,12 +52,11 @@ def shell(command: str, stdin: bytes = b"", **variables: str) -> subprocess.Comp
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "got 'no line' – write one JSON object a line: an incident such as {"),
-        ("\n\n", "got 'no line'"),
-        ("hello world, not json", "a.jsonl:1: got 'hello world, not json' – write one JSON object a line"),
-        (f"[{LINE}]", "write one JSON object a line, without a list around them"),
-        (f"[\n{LINE}\n]\n", "a.jsonl:1: got '[' – write one JSON object a line, without a list"),
-        ("[" * 200_000, "a.jsonl:1: got 'nested too deeply'"),
+        ("", "a.jsonl: got 'nothing' – the file is empty"),
+        ("\n\n", "the file is empty"),
+        ("hello world", "no known form; known are an answer of Prometheus, "),
+        (f"[{LINE}", "a.jsonl:1: got 'its end' – the file ends in the middle of a value"),
+        ("[" * 200_000, "nested too deeply"),
     ],
 )
 @pytest.mark.parametrize("command", [SCORE, ("train", "--incidents")])
@@ -92,21 +91,19 @@ def test_a_byte_order_mark_and_gzip_are_read_everywhere(
     assert b"1. db" in shell("firewatch rank --ranker zscore -", dressed).stdout
 
 
-def test_of_several_incidents_one_is_ranked_and_said_to_be(
+def test_of_several_incidents_all_are_ranked_or_the_one_asked_for(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = json.dumps({"incident_id": 2, "call_graph": {"a": []}})
     (nowhere / "a.jsonl").write_text(f"{LINE}\n\n{other}\n", encoding="utf-8")
-    assert answer([*RANK, "a.jsonl"]) == 0
+    assert answer([*RANK, "a.jsonl", "--json", "out.json"]) == 0
     captured = capsys.readouterr()
-    assert (
-        captured.err
-        == "a.jsonl: 2 lines, ranked is the first; choose with --incident ID, or use 'evaluate'\n"
-    )
-    assert "1. db" in captured.out
+    assert "one:\n" in captured.out and "1. db" in captured.out and "1. a" in captured.out
+    found = json.loads((nowhere / "out.json").read_text())["incidents"]
+    assert [one["incident"] for one in found] == ["one", "2"]
     assert answer([*RANK, "a.jsonl", "--incident", "2"]) == 0
     captured = capsys.readouterr()
-    assert "1. a" in captured.out and captured.err == ""
+    assert "1. a" in captured.out and "1. db" not in captured.out and captured.err == ""
     assert "'one, 2' – there is no '3'" in refusal(capsys, *RANK, "a.jsonl", "--incident", "3")
     (nowhere / "a.jsonl").write_text(f"{LINE}\n{{broken\n{other}\n", encoding="utf-8")
     assert "a.jsonl:2: got '{broken'" in refusal(capsys, *RANK, "a.jsonl")
@@ -117,7 +114,6 @@ def test_of_several_incidents_one_is_ranked_and_said_to_be(
     [
         ("[" * 200_000, "nested too deeply"),
         ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
-        (f"[{LINE}]", "a list of incidents: write one a line"),
         (json.dumps(CASE, indent=1)[:-20], "a.json:2"),
         (LINE.replace("[5, 5]", f"[1{'0' * 5000}]"), "field 'telemetry.db.latency.incident.0' is inf"),
     ],

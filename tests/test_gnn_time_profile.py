@@ -16,7 +16,7 @@ from gnn.graph_ranker import load_ranker, untrained_ranker
 from gnn.network.batch import Example, collate, drop_channels, examples_of
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.training.pipeline import fit
-from gnn.training.resume import fingerprint
+from gnn.training.resume import training_fingerprint
 from gnn.training.train import TrainConfig, score_examples
 from gnn.training.training_job import FitJob
 
@@ -165,7 +165,7 @@ def test_the_course_is_read_and_is_missed(net: RootCauseNet, examples: list[Exam
     assert not np.allclose(*score_examples(net, [measured, still]))
     with pytest.raises(ValueError, match="course=True"):
         score_examples(net, [blind])
-    assert len({fingerprint([e], (), None) for e in (measured, still, blind)}) == 3
+    assert len({training_fingerprint([e], (), None) for e in (measured, still, blind)}) == 3
 
 
 def test_a_network_without_is_as_it_would_be_if_there_were_none(examples: list[Example]) -> None:

@@ -24,7 +24,7 @@ def label(asked: LabelOptions) -> int:
 
     [dim]Example:[/dim] firewatch label incidents/2026-11-30.json payment
     """
-    from data.sources.labelling import label_file
+    from data.sources.files.labelling import label_file
 
     name = label_file(asked.file, asked.services, asked.incident, asked.fault)
     note(f"{asked.file}: {name} was caused by {', '.join(asked.services)}", asked.quiet)

@@ -26,7 +26,7 @@ def read_files(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    from data.sources.reading import read_evidence
+    from data.sources.files.reading import read_evidence
 
     stdin = bytes_of(Path("-")) if any(str(path) == "-" for path in paths) else None
     for path in paths:

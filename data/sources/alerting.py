@@ -1,10 +1,8 @@
 """Alerts of any system: whose an alert is, told from its labels."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from data.sources.samples import Samples
+from data.sources.samples import Samples
 
 # Labels that name what an alert is about, the surest first. Who found it out, as in `job`, comes last.
 ABOUT = (
@@ -14,7 +12,7 @@ ABOUT = (
 )  # fmt: skip
 
 
-def alerted_service(labels: Mapping[str, str], samples: "Samples") -> str | None:
+def alerted_service(labels: Mapping[str, str], samples: Samples) -> str | None:
     """Which service an alert with these labels is about; None where they name none."""
     plain = {label.replace(".", "_").replace("-", "_"): value for label, value in labels.items()}
     return samples.service(plain, ABOUT)

@@ -2,13 +2,11 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
-from data.files import jsonl
 from data.incident import AlertEvent, Floats, Incident, Page, Series
 from data.observation import LARGEST, parse
 
@@ -110,19 +108,6 @@ class _IncidentLine(_Part):
     start: FiniteFloat | None = None  # Unix seconds
     step_s: Annotated[FiniteFloat, Field(gt=0)] | None = None
     routine: tuple[_Routine, ...] = ()
-
-
-def read_incidents(path: Path) -> tuple[Incident, ...]:
-    """Reads a `.jsonl` or `.jsonl.gz` file of incidents, or all such files of a folder.
-
-    Raises:
-        SchemaError: names file, line and field.
-    """
-    return tuple(
-        parse_incident(raw, f"{file}:{number}")
-        for file in jsonl.files(path)
-        for number, raw in jsonl.read(file, FORM)
-    )
 
 
 def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lambda _: None) -> Incident:

@@ -12,7 +12,7 @@ import numpy as np
 from data.incident import Floats
 from data.sources.conventions import CALLED, MILLISECONDS, SERVED, SERVICE, Requests
 from data.sources.recording import NOBODY, Recording
-from data.sources.samples import Grid, Labels, Sample, Samples, added, matches, meets
+from data.sources.samples import Labels, Sample, Samples, TimeGrid, added, matches, meets
 
 QUANTILES = {"latency_p50_s": 0.5, "latency_p99_s": 0.99}
 
@@ -33,14 +33,14 @@ class Counted:
     quantiles: dict[float, list[Floats]] = field(default_factory=lambda: defaultdict(list))
 
 
-class Seen(NamedTuple):
+class SideOfCall(NamedTuple):
     """A call as one side sees it."""
 
     rate: Floats | None
     latency: Floats | None
 
 
-def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str]:
+def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set[str]:
     """Tells `recording` of requests; returns the names of the metrics that were used."""
     used: set[str] = set()
     known: set[str] = set()
@@ -50,7 +50,7 @@ def fill_requests(samples: Samples, grid: Grid, recording: Recording) -> set[str
             if service not in known:
                 _tell_service(service, counted, grid, recording)
         known |= served.keys()
-    seen: dict[str, dict[tuple[str, str], Seen]] = {"caller": {}, "callee": {}}
+    seen: dict[str, dict[tuple[str, str], SideOfCall]] = {"caller": {}, "callee": {}}
     for convention in CALLED:
         called = _counted(samples, grid, convention, partial(_ends, samples, convention), used)
         for pair, counted in called.items():
@@ -81,7 +81,7 @@ def _ends(samples: Samples, convention: Requests, labels: Labels) -> tuple[str, 
 
 def _counted(
     samples: Samples,
-    grid: Grid,
+    grid: TimeGrid,
     convention: Requests,
     whose: Callable[[Labels], Whose | None],
     used: set[str],
@@ -126,7 +126,7 @@ def _counted(
     return {one: counted for one, counted in found.items() if counted != Counted()}
 
 
-def _tell_service(service: str, counted: Counted, grid: Grid, recording: Recording) -> None:
+def _tell_service(service: str, counted: Counted, grid: TimeGrid, recording: Recording) -> None:
     rate, errors = _traffic(counted, grid.n)
     told = {"request_rate": rate, "error_rate": errors}
     if counted.buckets:
@@ -147,9 +147,9 @@ def _tell_call(
     pair: tuple[str, str],
     side: str,
     counted: Counted,
-    grid: Grid,
+    grid: TimeGrid,
     recording: Recording,
-    seen: dict[str, dict[tuple[str, str], Seen]],
+    seen: dict[str, dict[tuple[str, str], SideOfCall]],
 ) -> None:
     """A call as one side sees it; what the caller sees of it counts."""
     recording.call(*pair)
@@ -160,7 +160,7 @@ def _tell_call(
     told = {f"latency_{side}_s": latency}
     if side == "caller" or pair not in seen["caller"]:
         told |= {"request_rate": rate, "error_rate": errors}
-    seen[side].setdefault(pair, Seen(rate, latency))
+    seen[side].setdefault(pair, SideOfCall(rate, latency))
     for name, values in told.items():
         if values is not None and np.isfinite(values).any():
             recording.call_series(*pair, name, grid.times, values)

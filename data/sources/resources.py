@@ -9,8 +9,8 @@ from data.incident import AlertEvent, Floats
 from data.sources.alerting import alerted_service
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
-from data.sources.requests import QUANTILES, quantile
-from data.sources.samples import Grid, Sample, Samples, added, meets
+from data.sources.requests import QUANTILES, fill_requests, quantile
+from data.sources.samples import Sample, Samples, TimeGrid, added, meets
 
 # Of how monitoring itself fares, and of language runtimes, nothing is said about a service.
 _OWN = (
@@ -26,8 +26,16 @@ _OWN = (
 )
 
 
-def fill_resources(samples: Samples, grid: Grid, recording: Recording, used: set[str]) -> None:
-    """Tells `recording` of everything but requests; `used` are the metrics that were told already."""
+def fill(samples: Samples, recording: Recording) -> None:
+    """Tells `recording` what the conventions make of the series, and the rest under its own names."""
+    grid = samples.grid()
+    if grid is None:
+        return
+    if grid.n == 1:
+        recording.note(
+            "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
+        )
+    used = fill_requests(samples, grid, recording)
     done: set[str] = set()
     for resource in RESOURCES:
         names = {name for name, _ in samples.named(resource.name)}
@@ -48,7 +56,7 @@ def fill_resources(samples: Samples, grid: Grid, recording: Recording, used: set
     _tell_rest(samples, grid, recording, used)
 
 
-def _rows(samples: Samples, grid: Grid, resource: Resource, name: str) -> dict[str, Floats]:
+def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> dict[str, Floats]:
     rows: dict[str, list[Floats]] = defaultdict(list)
     for _, sample in samples.named(name):
         service = samples.service(sample.labels, resource.service)
@@ -71,7 +79,7 @@ def _compared(resource: Resource, values: Floats, over: Floats) -> Floats:
         return np.where(over > 0, values / over, np.nan)
 
 
-def _tell_changes(samples: Samples, grid: Grid, recording: Recording) -> None:
+def _tell_changes(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
     """A deployment whose generation grows was changed, unless only its scale was."""
     scales = {
         tuple(s.labels.get(label) for label in ("namespace", "deployment")): s
@@ -91,7 +99,7 @@ def _tell_changes(samples: Samples, grid: Grid, recording: Recording) -> None:
             recording.series(service, "deploy_age_s", grid.times, age)
 
 
-def _tell_alerts(samples: Samples, grid: Grid, recording: Recording) -> None:
+def _tell_alerts(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
     """What fired, as Prometheus keeps it in `ALERTS`."""
     for _, sample in samples.named("ALERTS"):
         service = alerted_service(sample.labels, samples)
@@ -100,7 +108,7 @@ def _tell_alerts(samples: Samples, grid: Grid, recording: Recording) -> None:
             recording.alert(AlertEvent(service, "metric", sample.labels.get("alertname", "alert")), first)
 
 
-def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str]) -> None:
+def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set[str]) -> None:
     """Metrics without a convention, under their own names: counters as rates, histograms as quantiles."""
     for name in samples.names:
         if name in used or name.startswith(_OWN):
@@ -117,7 +125,7 @@ def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str
 
 
 def _own_named(
-    name: str, several: list[Sample], grid: Grid, samples: Samples
+    name: str, several: list[Sample], grid: TimeGrid, samples: Samples
 ) -> Iterable[tuple[str, Floats]]:
     if name.endswith("_bucket"):
         buckets: dict[float, list[Floats]] = defaultdict(list)

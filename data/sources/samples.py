@@ -13,7 +13,6 @@ import numpy as np
 from data.incident import Floats
 from data.sources.alignment import Piece, natural_step
 from data.sources.conventions import INFRASTRUCTURE, POD, Match
-from data.sources.recording import Recording
 
 Labels = Mapping[str, str]
 
@@ -49,21 +48,6 @@ class Samples:
         if usable.any():
             sample.pieces.append((times[usable], numbers[usable]))
 
-    def fill(self, recording: Recording) -> None:
-        """Tells `recording` what the conventions make of the series, and the rest under its own names."""
-        from data.sources.requests import fill_requests
-        from data.sources.resources import fill_resources
-
-        grid = self._grid()
-        if grid is None:
-            return
-        if grid.n == 1:
-            recording.note(
-                "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
-            )
-        used = fill_requests(self, grid, recording)
-        fill_resources(self, grid, recording, used)
-
     @property
     def names(self) -> tuple[str, ...]:
         """Every metric's name."""
@@ -98,17 +82,18 @@ class Samples:
         found = _REPLICA.fullmatch(pod)
         return found[1] if found else pod
 
-    def _grid(self) -> "Grid | None":
+    def grid(self) -> "TimeGrid | None":
+        """The times that all series have values near; None where there is no value."""
         pieces = [s.pieces for same in self._by_name.values() for s in same.values() if s.pieces]
         if not pieces:
             return None
         first = min(float(times.min()) for several in pieces for times, _ in several)
         last = max(float(times.max()) for several in pieces for times, _ in several)
         step = max(natural_step(pieces), (last - first) / _MOST_POINTS)
-        return Grid(first, step, int((last - first) / step + 1e-6) + 1)
+        return TimeGrid(first, step, int((last - first) / step + 1e-6) + 1)
 
 
-class Grid(NamedTuple):
+class TimeGrid(NamedTuple):
     """Evenly spaced times that all series are brought to."""
 
     first: float

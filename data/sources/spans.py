@@ -33,7 +33,7 @@ class Span(NamedTuple):
     peer: str = ""  # whom a client calls, as far as it knows
 
 
-class Measured:
+class SpanTimes:
     """Times, durations and failures of what is alike."""
 
     def __init__(self) -> None:
@@ -52,13 +52,13 @@ class Spans:
     def __init__(self) -> None:
         self._open: OrderedDict[str, list[Span]] = OrderedDict()
         self._n_open = 0
-        self._served: defaultdict[str, Measured] = defaultdict(Measured)
-        self._own: defaultdict[str, Measured] = defaultdict(Measured)  # without the time spent on calls
-        self._sent: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)  # as the caller sees it
-        self._received: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)  # as the callee does
-        self._gaps: defaultdict[tuple[str, str], Measured] = defaultdict(Measured)
-        self._lost: defaultdict[tuple[str, str, str], Measured] = defaultdict(Measured)  # service, name, peer
-        self._logs: defaultdict[str, Measured] = defaultdict(Measured)
+        self._served: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)
+        self._own: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)  # without the time spent on calls
+        self._sent: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)  # as the caller sees it
+        self._received: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)  # as the callee does
+        self._gaps: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)
+        self._lost: defaultdict[tuple[str, str, str], SpanTimes] = defaultdict(SpanTimes)  # …, name, peer
+        self._logs: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)
         self._callee_of: dict[tuple[str, str], str] = {}  # service and name of a call: who answered it
 
     def add(self, span: Span) -> None:
@@ -109,7 +109,7 @@ class Spans:
             self._tell_call(pair, lost.get(pair), grid, recording)
 
     def _tell_call(
-        self, pair: tuple[str, str], lost: Measured | None, grid: "_Bins", recording: Recording
+        self, pair: tuple[str, str], lost: SpanTimes | None, grid: "_Bins", recording: Recording
     ) -> None:
         recording.call(*pair)
         sent, received = self._sent.get(pair), self._received.get(pair)
@@ -135,9 +135,9 @@ class Spans:
             if name not in known:
                 recording.call_series(*pair, name, grid.times, values)
 
-    def _lost_calls(self) -> dict[tuple[str, str], Measured]:
+    def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
         """Calls that nobody answered, by whom they were for; they count as sent, too."""
-        found: dict[tuple[str, str], Measured] = defaultdict(Measured)
+        found: dict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)
         services = {*self._served, *(callee for _, callee in self._received)}
         for (service, name, peer), lost in self._lost.items():
             host = peer.partition(":")[0]
@@ -225,16 +225,16 @@ class _Bins:
         self.first, self.step, self.n = first, step, n
         self.times: Floats = first + step * np.arange(n, dtype=np.float64)
 
-    def count(self, measured: Measured) -> Floats:
+    def count(self, measured: SpanTimes) -> Floats:
         return np.bincount(self._bin(measured), minlength=self.n).astype(float)
 
-    def failing(self, measured: Measured) -> Floats:
+    def failing(self, measured: SpanTimes) -> Floats:
         return self._mean_of(measured, np.asarray(measured.failed, dtype=float))
 
-    def mean(self, measured: Measured) -> Floats:
+    def mean(self, measured: SpanTimes) -> Floats:
         return self._mean_of(measured, np.asarray(measured.durations))
 
-    def percentile(self, measured: Measured, share: float) -> Floats:
+    def percentile(self, measured: SpanTimes, share: float) -> Floats:
         where = self._bin(measured)
         order = np.argsort(where, kind="stable")
         durations = np.asarray(measured.durations)[order]
@@ -245,11 +245,11 @@ class _Bins:
                 found[index] = np.percentile(durations[start:end], share)
         return found
 
-    def _bin(self, measured: Measured) -> npt.NDArray[np.int64]:
+    def _bin(self, measured: SpanTimes) -> npt.NDArray[np.int64]:
         where = ((np.asarray(measured.times) - self.first) / self.step).astype(np.int64)
         return np.clip(where, 0, self.n - 1)
 
-    def _mean_of(self, measured: Measured, values: Floats) -> Floats:
+    def _mean_of(self, measured: SpanTimes, values: Floats) -> Floats:
         number = self.count(measured)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.bincount(self._bin(measured), values, self.n) / number)

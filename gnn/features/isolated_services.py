@@ -34,7 +34,7 @@ def bystanders(graph: Graph) -> Mask:
     return np.asarray(alone & well & (graph.x[:, IS_PAGE] == 0))
 
 
-def without(incident: Incident, gone: Mask) -> Incident:
+def without_services(incident: Incident, gone: Mask) -> Incident:
     """The incident as if these services had never been seen."""
     names = {name for name, leaves in zip(incident.services, gone.tolist(), strict=True) if leaves}
     return replace(

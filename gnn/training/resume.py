@@ -34,7 +34,9 @@ class Best:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def fingerprint(examples: Sequence[Example], dev: Sequence[Example], init: RootCauseNet | None) -> str:
+def training_fingerprint(
+    examples: Sequence[Example], dev: Sequence[Example], init: RootCauseNet | None
+) -> str:
     """Tells apart what runs learn from, select on and start with."""
     digest = hashlib.sha256()
     for part in (examples, dev):

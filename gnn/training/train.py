@@ -18,7 +18,7 @@ from gnn.network.batch import Batch, Example, collate, drop_channels
 from gnn.network.model import ModelConfig, RootCauseNet, Scores
 from gnn.network.softmax import surprise
 from gnn.training.losses import counts_of, total_loss
-from gnn.training.resume import Best, StateFile, fingerprint
+from gnn.training.resume import Best, StateFile, training_fingerprint
 from gnn.training.workers import ALONE, Precision, Workers, pick_device, pick_precision
 
 Floats = npt.NDArray[np.float32]
@@ -105,7 +105,7 @@ def train(
     kept = None
     if state is not None:
         shape = config.model_dump(mode="json", exclude={"device"})
-        kept = StateFile(state, shape, fingerprint(examples, dev, init))
+        kept = StateFile(state, shape, training_fingerprint(examples, dev, init))
         finished, best = kept.restore(net, optimizer, schedule, scaler, best)
 
     for number in range(finished + 1, config.epochs + 1):
@@ -144,7 +144,7 @@ def train(
         if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
             since = number if found.ac1 > best.ac1 else best.since
             best = Best(found.ac1, since, _snapshot(net))
-        if kept is not None and workers.leads:
+        if kept is not None and workers.is_main:
             kept.save(number, net, optimizer, schedule, scaler, best)
         learning_rate = float(schedule.get_last_lr()[0])
         mean = total / len(examples)

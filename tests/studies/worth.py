@@ -20,8 +20,8 @@ from bench_machine import machine
 
 from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.sources.own_form import read_incidents
-from gnn.evaluation.metrics import CaseScore, score
+from data.sources.files.reading import read_incidents
+from gnn.evaluation.metrics import CaseScore, score_ranking
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of
 from gnn.network.model import Convolution, ModelConfig, Temporal
@@ -128,7 +128,7 @@ def _score(points: np.ndarray[Any, Any], case: Example) -> CaseScore:
     names = [str(i) for i in range(len(points))]
     order = np.argsort(-points, kind="stable")
     ranking = Ranking(tuple(Candidate(names[i], float(points[i])) for i in order), "net")
-    return score(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
+    return score_ranking(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
 
 
 def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:

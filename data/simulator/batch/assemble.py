@@ -12,7 +12,7 @@ from data.simulator.active_faults import RunningFault, as_callers_see
 from data.simulator.batch.events import LATENCIES, Measured, alert_events
 from data.simulator.batch.measurement_profile import Plant
 from data.simulator.batch.metric_naming import Dialect
-from data.simulator.batch.signals import SHARES, read, truth
+from data.simulator.batch.signals import SHARES, read_signals, truth
 from data.simulator.physics import Fleet, State
 from data.simulator.topology import Topology
 
@@ -56,7 +56,7 @@ class Gaps(Protocol):
     def call_telemetry(self) -> float: ...
 
 
-def incidents_of(
+def assemble_incidents(
     rng: np.random.Generator,
     name: str,
     window: Window,
@@ -78,7 +78,7 @@ def incidents_of(
         | spans
     )
     true = truth(rng, states, rest, fleet, plant, season, window.minutes)
-    signals = read(rng, true, plant, window.baseline, window.minutes, wanted)
+    signals = read_signals(rng, true, plant, window.baseline, window.minutes, wanted)
     incidents = []
     start = 0
     for number, world in enumerate(worlds):

@@ -174,7 +174,7 @@ def truth(
     return Truth(signals, unserved)
 
 
-def read(
+def read_signals(
     rng: np.random.Generator,
     of: Truth,
     plant: Plant,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from data.errors import SchemaError
 from data.files import jsonl
 from data.incident import Incident
-from data.sources.formats import DATASETS, FORMATS
-from data.sources.opened import File
-from data.sources.reader import Gathered, Reader
+from data.sources.files.formats import DATASETS, FORMATS
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered, Reader
 from data.sources.recording import Recording, incident_of
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def reader_of(file: File) -> Reader:
     """
     found = next((reader for reader in FORMATS if reader.recognises(file.head)), None)
     if found is None:
-        raise SchemaError(file.where, "", file.head.raw[:40] or "nothing", _guess(file))
+        raise SchemaError(file.where, "", file.head.text[:40] or "nothing", _guess(file))
     return found
 
 

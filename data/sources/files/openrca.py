@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import SchemaError
-from data.sources.opened import File
-from data.sources.reader import Gathered
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered
+from data.sources.files.tables import add_long, times_of
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Span, Spans
-from data.sources.tables import add_long, times_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,10 @@ import numpy as np
 from data.errors import SchemaError
 from data.files.json_text import NotJson, read_json
 from data.incident import Incident
-from data.sources.opened import File
-from data.sources.reader import Gathered
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered
+from data.sources.files.tables import read_parquet
 from data.sources.recording import Recording, incident_of
-from data.sources.tables import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class RcaEval:
         for number, case in enumerate(cases_in(folder)):
             if into.limit is not None and number >= into.limit:
                 break
-            into.incidents.append(read_case(case, folder, at))
+            into.incidents.append(read_benchmark_case(case, folder, at))
 
 
 def cases_in(folder: Path) -> Iterator[Path]:
@@ -51,7 +51,7 @@ def cases_in(folder: Path) -> Iterator[Path]:
     )
 
 
-def read_case(case: Path, above: Path, at: float | None = None) -> Incident:
+def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Incident:
     """One case: 600 s either side of the injection, the columns that its own preparation keeps.
 
     Raises:

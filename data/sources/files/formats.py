@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Protocol
 
-from data.sources.exposition import Scrape
-from data.sources.kubernetes import KialiGraph, KubernetesEvents
-from data.sources.openrca import OpenRca
-from data.sources.otlp import OtlpLogs, OtlpMetrics
-from data.sources.own_files import OwnFiles
-from data.sources.prometheus import AlertList, PrometheusAnswer
-from data.sources.rcaeval import RcaEval
-from data.sources.reader import Gathered, Reader
-from data.sources.tables import CallTable, LongTable, Parquet, WideTable
-from data.sources.traces import JaegerDependencies, JaegerTraces, OtlpTraces, TempoSearch, ZipkinTraces
+from data.sources.files.exposition import Scrape
+from data.sources.files.kubernetes import KialiGraph, KubernetesEvents
+from data.sources.files.openrca import OpenRca
+from data.sources.files.otlp import OtlpLogs, OtlpMetrics
+from data.sources.files.otlp_traces import OtlpTraces, TempoSearch
+from data.sources.files.own_files import OwnFiles
+from data.sources.files.prometheus import AlertList, PrometheusAnswer
+from data.sources.files.rcaeval import RcaEval
+from data.sources.files.reader import Gathered, Reader
+from data.sources.files.tables import CallTable, LongTable, Parquet, WideTable
+from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTraces
 
 
 class Dataset(Protocol):

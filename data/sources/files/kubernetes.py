@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from data.files.json_stream import items
 from data.incident import AlertEvent
 from data.observation import parse
-from data.sources.opened import File, Head
-from data.sources.reader import Gathered
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.times import seconds
 

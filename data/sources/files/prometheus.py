@@ -12,8 +12,8 @@ from data.incident import AlertEvent
 from data.observation import parse
 from data.sources.alerting import alerted_service
 from data.sources.conventions import CALLED, SERVICE
-from data.sources.opened import File, Head
-from data.sources.reader import Gathered
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.times import seconds
 

@@ -11,7 +11,7 @@ from data.errors import SchemaError, SettingsError
 from data.files.json_stream import items
 from data.files.jsonl import is_packed
 from data.files.whole_file import write_whole
-from data.sources.opened import File
+from data.sources.files.opened import File
 from data.sources.own_form import FORM, parse_incident
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from data.errors import SchemaError
 from data.sources.conventions import SERVICE
-from data.sources.opened import File, Head
-from data.sources.reader import Gathered
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 
 _START, _APART_S = 1.7e9, 15.0  # of scrapes whose times nothing tells
 _COMMENT = re.compile(r"^# (HELP|TYPE|UNIT|EOF)\b", re.MULTILINE)

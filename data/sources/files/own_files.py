@@ -8,9 +8,9 @@ from data.files.json_stream import items
 from data.files.json_text import read_json
 from data.incident import Incident
 from data.observation import Observation, parse, parse_step
-from data.sources.opened import File, Head
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 from data.sources.own_form import FORM, parse_incident
-from data.sources.reader import Gathered
 
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
 _SIGNS = ("incident_id", "call_graph", "observation", "response", "services", "dependency_graph")

@@ -8,8 +8,8 @@ import numpy as np
 
 from data.channels import channel_of
 from data.errors import SchemaError, SettingsError
-from data.sources.opened import File, Head
-from data.sources.reader import Gathered
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY, Recording
 from data.sources.times import seconds
 

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from data.incident import Incident
-from data.sources.opened import File, Head
+from data.sources.files.opened import File, Head
 from data.sources.recording import Recording
+from data.sources.resources import fill
 from data.sources.samples import Samples
 from data.sources.spans import Spans
 
@@ -33,7 +34,7 @@ class Gathered:
 
     def finish(self) -> Recording:
         """The recording, with what metrics under their own names and spans add to it."""
-        self.samples.fill(self.recording)
+        fill(self.samples, self.recording)
         self.spans.fill(self.recording)
         for service, times in self.changes.items():
             _tell_changes(self.recording, service, sorted(times))

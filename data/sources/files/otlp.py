@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from data.files.json_stream import items
 from data.observation import parse
-from data.sources.opened import File, Head
-from data.sources.reader import Gathered
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
 
 _UNITS = {"s": "_seconds", "ms": "_milliseconds", "By": "_bytes", "1": "_ratio", "us": "_microseconds"}
 _KINDS_OF_VALUE = ("stringValue", "intValue", "doubleValue", "boolValue")
