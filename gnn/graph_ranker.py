@@ -8,15 +8,16 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import Card, kept_channel_map, read_card
+from gnn.card import Card
+from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of, featurize
 from gnn.features.isolated_services import bystanders, rejoined, without_services
 from gnn.network.softmax import log_softmax, tempered
-from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import Specialist, load_specialist
+from gnn.per_system.alert_frequencies import AlertFrequencies
+from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class GraphRanker:
         card: the checkpoint's card, for temperatures and families.
         name: how results are reported.
         channel_map: how metric names are read; the default rules when None.
-        specialist: what is known of one system beside the network.
+        ensemble: what is known of one system beside the network.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class GraphRanker:
         card: Card,
         name: str = "gnn",
         channel_map: ChannelMap | None = None,
-        specialist: Specialist | None = None,
+        ensemble: SystemEnsemble | None = None,
     ) -> None:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
-        self._specialist = specialist
-        self._families = tuple(card.model.get("families", ()))
-        self._course = card.model.get("temporal", "none") != "none"
+        self._ensemble = ensemble
+        self._families = card.shape.families
+        self._course = card.shape.temporal != "none"
 
     @property
     def name(self) -> str:
@@ -74,9 +75,9 @@ class GraphRanker:
         features, (root, _, _) = self._seen(incident)
         return self._scores(root, self._logits(root, incident, features.graph))
 
-    def habits_for(self, incident: Incident) -> Habits | None:
+    def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """What is usual where the incident is from, if that is known and counts."""
-        return self._specialist.habits_for(incident) if self._specialist else None
+        return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
@@ -91,7 +92,9 @@ class GraphRanker:
         probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
         chance = _at_even_odds(float(is_incident[0])) if is_told else None
         names = [incident.services[i] for i in order.tolist()]
-        evidence = explain(incident, names[:_EXPLAINED], self._channel_map, habits=self.habits_for(incident))
+        evidence = explain(
+            incident, names[:_EXPLAINED], self._channel_map, frequencies=self.frequencies_for(incident)
+        )
         best_first = probability[order].tolist()
         verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
@@ -127,13 +130,13 @@ class GraphRanker:
         return judged(root, graph), family, is_incident
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
+        """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
         logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
-        return self._specialist.blend(logits, incident, graph) if self._specialist else logits
+        return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
-        """What the order is by: a specialist's opinion counts where there is one."""
-        return logits.astype(np.float32) if self._specialist else root
+        """What the order is by: an ensemble's opinion counts where there is one."""
+        return logits.astype(np.float32) if self._ensemble else root
 
 
 def _at_even_odds(logit: float) -> float:
@@ -151,13 +154,15 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
-        HabitsError: what is usual in one system cannot be read.
+        AlertFrequenciesError: what is usual in one system cannot be read.
         TreesError: what it learnt from the labels of one system cannot be used.
     """
     card = read_card(folder)
     network = exported_network(folder, card)
-    specialist = load_specialist(folder, card.pool) if card.pool else None
-    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
+    for file in card.files.keys() & set(FILES):
+        kept_file(folder, card, file)
+    ensemble = load_ensemble(folder, card.pool) if card.pool else None
+    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), ensemble)
 
 
 def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:

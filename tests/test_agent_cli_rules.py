@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spoilt_checkpoints import hash_again
 
 from agent.cli import answer
 from gnn.checkpoint import CARD, RULES
@@ -132,7 +133,9 @@ def test_training_goes_on_with_the_rules_of_its_start(zoo: Path, nowhere: Path) 
     assert (nowhere / "again" / RULES).read_text(encoding="utf-8") == RULE + OTHER
 
 
-def test_habits_keep_the_rules_and_a_checkpoint_without_rules_replaces_them(zoo: Path, nowhere: Path) -> None:
+def test_frequencies_keep_the_rules_and_a_checkpoint_without_rules_replaces_them(
+    zoo: Path, nowhere: Path
+) -> None:
     alert = {"kind": "metric", "service": "db", "name": "zorp", "direction": "up"}
     past = {"incident_id": "past", "call_graph": GRAPH, "alerts": [alert]}
     (nowhere / "past.jsonl").write_text(json.dumps(past), encoding="utf-8")
@@ -155,6 +158,7 @@ def test_a_pupil_reads_names_as_its_teachers_do(
     assert (nowhere / "pupil" / RULES).read_text(encoding="utf-8") == RULE
     shutil.copytree(zoo / "trained", nowhere / "other")
     (nowhere / "other" / RULES).write_text(OTHER, encoding="utf-8")
+    hash_again(nowhere / "other")
     said = refusal([*learn, "--teacher", "other", "--out", "confused"], capsys)
     assert "different rules" in said and "--rules FILE" in said
     assert not (nowhere / "confused").exists()
@@ -170,5 +174,6 @@ def test_broken_rules_in_a_checkpoint_are_one_clear_line(
     (nowhere / "broken" / RULES).unlink()
     if kept is not None:
         (nowhere / "broken" / RULES).write_text(kept, encoding="utf-8")
+        hash_again(nowhere / "broken")
     told = refusal(["rank", str(zoo / "one.json"), "--checkpoint", "broken"], capsys)
     assert f"broken/{RULES}" in told and said in told and "train it again with --rules FILE" in told

@@ -13,7 +13,8 @@ from data.episodes import Episode, Labels
 from data.incident import Incident, Series
 from data.observation import Action, Observation, Service, Task
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
+from gnn.card import Card
+from gnn.checkpoint import CARD, EXPORT, WEIGHTS, CheckpointError, load, read_card
 from gnn.features.featurize import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, MODES, N_ALERTS, featurize
 from gnn.graph_ranker import load_ranker
 from gnn.network.batch import Example, collate, drop_channels, examples_of, group_of

@@ -45,6 +45,24 @@ def read_files(
     return found.incidents
 
 
+def incidents_named(
+    incident_id: str | None, incidents: Sequence[Incident], paths: Sequence[Path]
+) -> Sequence[Incident]:
+    """All incidents, or the one with this id.
+
+    Raises:
+        SchemaError: there is none with it in `paths`.
+    """
+    if incident_id is None:
+        return incidents
+    found = [one for one in incidents if one.incident_id == incident_id]
+    if not found:
+        where = ", ".join("stdin" if str(path) == "-" else str(path) for path in paths)
+        known = ", ".join([one.incident_id for one in incidents][:5]) or "no incident_id at all"
+        raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one that is")
+    return found[:1]
+
+
 def time_of(text: str | None) -> float | None:
     """Unix seconds of what `--at` says.
 

@@ -12,7 +12,7 @@ from data.sources.files.reader import Gathered
 
 _START, _APART_S = 1.7e9, 15.0  # of scrapes whose times nothing tells
 _COMMENT = re.compile(r"^# (HELP|TYPE|UNIT|EOF)\b", re.MULTILINE)
-_LINE = re.compile(r"[a-zA-Z_:][\w:]*(\{.*\})?\s+[-+]?[\w.+-]+(\s+-?[\d.]+)?\s*")
+_LINE = re.compile(r"[a-zA-Z_:][\w:]*(\{.*\})?\s+[-+]?(\d[\d.eE+-]*|NaN|Inf)(\s+-?[\d.]+)?\s*")
 _COUNTED = re.compile(r"[-_.]?\d+$")
 
 

@@ -14,7 +14,6 @@ from data.sources.live.queries import Query
 from data.sources.recording import Recording
 
 Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
-Questions = dict[tuple[Whose, str], str]  # {(whose, metric): PromQL about this one alone}
 
 _Parts = dict[str, dict[int, Floats]]  # {metric: {rank of what told it: (T,)}}
 _BEHIND = {
@@ -22,6 +21,24 @@ _BEHIND = {
     "latency_callee_s": "_callee_seconds", "latency_gap_s": "_seconds", "unmatched_share": "request_rate",
     "restarts": "uptime_s", "deploy_age_s": "_version",
 }  # fmt: skip
+
+
+class Told(NamedTuple):
+    """The question that told a metric, and the labels of the series that did."""
+
+    query: Query
+    labels: Mapping[str, str]
+
+    @property
+    def promql(self) -> str:
+        """The question about this one service or call alone."""
+        wanted = self.query.labels
+        if self.query.metric != "_version":
+            wanted = (*wanted, self.query.callee)
+        return self.query.promql({label: self.labels[label] for label in wanted if self.labels.get(label)})
+
+
+Questions = dict[tuple[Whose, str], Told]  # {(whose, metric): what told it}
 
 
 class Answer(NamedTuple):
@@ -46,10 +63,13 @@ def learn(names: Names, answers: Iterable[Answer]) -> None:
 def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid: Grid) -> Questions:
     """Tells a recording what the answers come to; the question behind each metric."""
     parts: dict[Whose, _Parts] = defaultdict(lambda: defaultdict(dict))
-    behind: dict[tuple[Whose, str], tuple[int, str]] = {}
+    behind: Questions = {}
     versions: dict[str, dict[str, derive.Bools]] = defaultdict(dict)
     failures: set[tuple[bool, int]] = set()  # conventions that count failures, whether or not there were any
+    least: dict[str, float] = {}
     for query, rows in answers:
+        if query.least:
+            least[query.metric] = query.least
         if query.metric == "_failed":
             failures.add((bool(query.callee), query.rank))
         for row in rows:
@@ -57,8 +77,8 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
             if whose is None:
                 continue
             first = behind.get((whose, query.metric))
-            if first is None or query.rank < first[0]:
-                behind[whose, query.metric] = (query.rank, _question(query, row.labels))
+            if first is None or query.rank < first.query.rank:
+                behind[whose, query.metric] = Told(query, row.labels)
             if query.metric == "_version" and isinstance(whose, str):
                 seen = versions[whose].get(row.labels.get(query.callee, ""), False)
                 versions[whose][row.labels.get(query.callee, "")] = seen | np.isfinite(row.values)
@@ -88,6 +108,10 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
     questions: Questions = {}
     times = grid.times_s
     for service, values in served.items():
+        for metric in [
+            m for m, one in values.items() if np.nanmax(one, initial=-np.inf) < least.get(m, -np.inf)
+        ]:
+            del values[metric]
         if "latency_p50_s" in values and "latency_p99_s" in values:
             values.pop("latency_mean_s", None)  # tells the same
         for metric, one in values.items():
@@ -119,18 +143,11 @@ def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | Non
     return (name, callee) if callee and callee != name else None
 
 
-def _question(query: Query, labels: Mapping[str, str]) -> str:
-    wanted = (*query.labels, query.callee) if query.metric != "_version" else query.labels
-    return query.promql({label: labels[label] for label in wanted if labels.get(label)})
-
-
-def _note_question(
-    questions: Questions, behind: Mapping[tuple[Whose, str], tuple[int, str]], whose: Whose, metric: str
-) -> None:
+def _note_question(questions: Questions, behind: Questions, whose: Whose, metric: str) -> None:
     for name in (metric, _BEHIND.get(metric, ""), "_generation", "request_rate"):
         told = behind.get((whose, name))
         if told:
-            questions[whose, metric] = told[1]
+            questions[whose, metric] = told
             return
 
 
