@@ -92,8 +92,9 @@ class GraphRanker:
         probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
         chance = _at_even_odds(float(is_incident[0])) if is_told else None
         names = [incident.services[i] for i in order.tolist()]
+        usual = self.frequencies_for(incident)
         evidence = explain(
-            incident, names[:_EXPLAINED], self._channel_map, frequencies=self.frequencies_for(incident)
+            incident, names[:_EXPLAINED], self._channel_map, frequencies=usual, features=features
         )
         best_first = probability[order].tolist()
         verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)

@@ -29,10 +29,10 @@ class RankOptions(Common, Weights):
         None, "When the incident began: Unix seconds or an ISO date. Default: found.", metavar="TIME"
     )
     limit: int | None = option(None, "Read so many traces or rows of each file.", metavar="N", ge=1)
-    ranker: str = option("gnn", "Who suggests suspects.", choices=RANKERS)
+    ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
-        False, "Also say what the network goes by: the share of each piece of evidence in its lead."
+        False, "Also show how much each piece of evidence contributes to the suspect's lead."
     )
     explain: bool = option(False, "Ask the model for a short diagnosis.")
 
