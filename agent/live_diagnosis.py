@@ -68,7 +68,10 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class DiagnoseOptions(Common, Weights):
     """What is asked of whom."""
 
-    prometheus: str | None = option(None, "Prometheus, or anything with its API.", metavar="URL")
+    prometheus: str | None = option(None, "Prometheus, or what speaks its language.", metavar="URL")
+    jaeger: str | None = option(None, "Jaeger: its traces tell of calls.", metavar="URL")
+    tempo: str | None = option(None, "Tempo: its traces tell of calls.", metavar="URL")
+    alertmanager: str | None = option(None, "Alertmanager: what is raised now.", metavar="URL")
     at: Moment = option("now", "When to look: the end of --window.", metavar="TIME")
     window: Duration = option("15m", "How far back the incident may have begun.", metavar="DURATION")
     baseline: Duration = option(
@@ -83,6 +86,9 @@ class DiagnoseOptions(Common, Weights):
         "20s", "Time limit for each query; later answers are left out.", metavar="DURATION"
     )
     top: int = option(5, "Show this many suspects.", ge=1)
+    save: Path | None = option(
+        None, "Keep the incident, to be labelled and learnt from.", metavar="FILE", recorded=False
+    )
     report: Path | None = option(
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
@@ -105,7 +111,7 @@ class DiagnoseOptions(Common, Weights):
         Raises:
             SettingsError: nobody, or an address or a secret that cannot be used.
         """
-        names = ("Prometheus",)
+        names = ("Prometheus", "Jaeger", "Tempo", "Alertmanager")
         given = {name: url for name in names if (url := getattr(self, name.lower()))}
         if not given:
             raise SettingsError(
