@@ -62,6 +62,8 @@ class Card(BaseModel):
     trained_on: dict[str, int] = {}
     # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
     start: Start | None = None
+    # Marks of the incidents it learnt from, or that chose its epoch or temperature (`gnn.seen`).
+    seen: tuple[str, ...] = ()
     # What that took; all else is the same whenever the same is trained.
     effort: Effort | None = None
     metrics: dict[str, Any] = {}

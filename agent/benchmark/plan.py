@@ -15,6 +15,7 @@ from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS, Settings
 from data.errors import SettingsError
 from data.files import jsonl
+from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task
@@ -115,7 +116,7 @@ class Ablation(Common, Playing, Cases):
     checkpoint: Checkpoint | None = option(
         None, "The weights of rankers that name none. Default: the shipped ones.", metavar="DIR"
     )
-    out: Path | None = option(None, "Where the results go.", metavar="DIR", recorded=False)
+    out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
     steps: bool = option(False, "Keep every step, with prompt and reply, in a run folder an arm.")
     jobs: int = option(2, "Processes.", metavar="N", ge=1, recorded=False)
     against: Path | None = option(
@@ -211,7 +212,7 @@ class AblationFolder:
 
     def begin(self) -> None:
         """Writes down what is played and ranked here; from now on the folder takes nothing else."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = hold(self.path)
         write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
 
     @property

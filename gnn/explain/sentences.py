@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from data.channels import Channel, ChannelMap
+import numpy as np
+
+from data.channels import Channel, ChannelMap, Meaning
 from data.incident import AlertEvent, Incident
 from gnn.explain.call_sentences import CallSentences
 from gnn.explain.clock import Clock
@@ -80,13 +82,16 @@ class _EvidenceReader:
     def evidence(self, service: str) -> tuple[Evidence, ...]:
         """What is told of one service."""
         changes = sorted(self._changed(service), reverse=True)[:_CHANGES]
-        worse = [Evidence(c.text, service, c.metric) for c in changes if c.turn is Turn.WORSE]
-        calls, alerts = self._calls.evidence(service), self._alerts(service)
-        told = [*calls, *worse] if self._calls.is_between(service) else [*worse, *calls]
+        worse = [(change, Evidence(change.text, service, change.metric)) for change in changes]
+        if (call := self._calls.worst(service)) is not None:
+            worse.append((call[0], Evidence(call[0].text, service, call[0].metric, call[1])))
+        worse.sort(key=lambda pair: pair[0], reverse=True)
+        told = [evidence for change, evidence in worse if change.turn is Turn.WORSE]
+        alerts = self._alerts(service)
         told = [*alerts, *told] if self._is_down(service) else [*told, *self._ages(service), *alerts]
         told += self._surprises(service)
         told += self._callers(service)
-        told += [Evidence(c.text, service, c.metric) for c in changes if c.turn is not Turn.WORSE]
+        told += [evidence for change, evidence in worse if change.turn is not Turn.WORSE]
         return tuple(told[:_MOST])
 
     def _changed(self, service: str) -> list[Change]:
@@ -125,20 +130,37 @@ class _EvidenceReader:
         return frozenset(names) | {alert.service for alert in self._incident.alerts if alert.kind == "trace"}
 
     def _ages(self, service: str) -> list[Evidence]:
+        """What has changed of late at it, and not at most others too."""
         told = []
-        for name, series in self._incident.telemetry.get(service, {}).items():
+        for name in self._incident.telemetry.get(service, {}):
             meaning = self._channel_map(name)
             if meaning is None or meaning.channel not in _CHANGED:
                 continue
-            points = series.incident[series.incident == series.incident]
-            age_s = float(points[-1]) * meaning.scale if len(points) else _RECENT_S
-            if 0.0 <= age_s < _RECENT_S:
-                text = f"{_CHANGED[meaning.channel]} {self._clock.ago(age_s, len(series.incident))}"
-                told.append(Evidence(text, service, name))
+            age_s = self._age_s(service, name, meaning)
+            if age_s is None or self._is_shared(name, meaning):
+                continue
+            points = len(self._incident.telemetry[service][name].incident)
+            text = f"{_CHANGED[meaning.channel]} {self._clock.ago(age_s, points)}"
+            told.append(Evidence(text, service, name))
         return told
+
+    def _age_s(self, service: str, name: str, meaning: Meaning) -> float | None:
+        """How long ago it changed; None where that is not known, or long ago."""
+        series = self._incident.telemetry[service].get(name)
+        known = series.incident[np.isfinite(series.incident)] if series else np.empty(0)
+        age_s = float(known[-1]) * meaning.scale if len(known) else _RECENT_S
+        return age_s if 0.0 <= age_s < _RECENT_S else None
+
+    def _is_shared(self, name: str, meaning: Meaning) -> bool:
+        """Whether most services that tell it, and more than one, have changed of late."""
+        those = [service for service, metrics in self._incident.telemetry.items() if name in metrics]
+        recent = sum(self._age_s(service, name, meaning) is not None for service in those)
+        return recent > max(len(those) / 2, 1)
 
     def _alerts(self, service: str) -> list[Evidence]:
         alerts = [alert for alert in self._incident.alerts if alert.service == service]
+        if self._incident.telemetry:  # there is more to tell
+            alerts = [one for one in alerts if one.name not in self._everywhere and not self._is_usual(one)]
         if not alerts:
             return []
         alerts.sort(
@@ -146,7 +168,7 @@ class _EvidenceReader:
         )
         counts = Counter((alert.kind, *self._words(alert)) for alert in alerts)
         shown = [
-            what if kind != "trace" else f"a {what}{whose}" if count == 1 else f"{count} {what}s{whose}"
+            what if kind != "trace" else f"{_a(what)}{whose}" if count == 1 else f"{count} {what}s{whose}"
             for (kind, what, whose), count in itertools.islice(counts.items(), 3)
         ]
         told = f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''} of its own: {', '.join(shown)}"
@@ -154,6 +176,13 @@ class _EvidenceReader:
         if beside:
             told += f"; in the same place of the graph {', '.join(beside)}"
         return [Evidence(told, service, alerts[0].name)]
+
+    @cached_property
+    def _everywhere(self) -> frozenset[str]:
+        """Metric alerts that most services raise."""
+        raised = {(alert.name, alert.service) for alert in self._incident.alerts if alert.kind == "metric"}
+        count = Counter(name for name, _ in raised)
+        return frozenset(name for name, n in count.items() if 2 * n > max(len(self._incident.telemetry), 2))
 
     def _is_down(self, service: str) -> bool:
         """Whether an alert says that the service is down."""
@@ -185,6 +214,8 @@ class _EvidenceReader:
             whose = f" from {'itself' if alert.caller == alert.service else known_as}"
         if alert.direction == "PD":
             return "slow call", whose
+        if not alert.direction:
+            return "unusual call", whose
         code = f" ({alert.direction})" if alert.direction and alert.direction.upper() != "ERROR" else ""
         return "failed call", whose + code
 
@@ -221,3 +252,7 @@ class _EvidenceReader:
     @cached_property
     def _twins(self) -> Twins:
         return twins(calls_of(self._incident, {name: i for i, name in enumerate(self._incident.services)}))
+
+
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"

@@ -20,7 +20,7 @@ from bench_machine import machine
 
 from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import CaseScore, score_ranking
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of

@@ -285,8 +285,13 @@ def _matching(pattern: str, there: There) -> list[str]:
 
 
 def _first(wanted: Iterable[str], labels: frozenset[str]) -> str:
-    known = {plain(label): label for label in labels}
+    # Where a scrape has a label of its own, what was measured keeps its as "exported_…".
+    known = {plain(label).removeprefix("exported_"): label for label in sorted(labels, key=_is_exported)}
     return next((known[label] for label in wanted if label in known), "")
+
+
+def _is_exported(label: str) -> bool:
+    return label.startswith("exported_")
 
 
 def _label(name: str) -> str:
