@@ -1,4 +1,4 @@
-"""`import` turns telemetry into incidents and `label` writes their root causes; other commands go on from there."""
+"""`import` turns telemetry into incidents, `label` adds root causes, and other commands go on from there."""
 
 import gzip
 import json
