@@ -21,6 +21,7 @@ _BEHIND: Mapping[str, tuple[str, ...]] = {
     "error_rate": ("_failed", "request_rate"),
     "latency_mean_s": ("_seconds", "_timed", "request_rate"),
     "latency_caller_s": ("_seconds", "_timed", "request_rate"),
+    "own_latency_s": ("_seconds", "_timed", "request_rate"),
     "latency_gap_s": ("_seconds", "_timed", "request_rate"),
     "latency_callee_s": ("_callee_seconds", "_callee_timed"),
     "unmatched_share": ("request_rate",),
@@ -80,8 +81,12 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
         derive.compare([called[pair] for pair in pairs], served.get(callee, {}), grid.rate_s)
     worst: dict[str, tuple[str, str]] = {}  # {caller: its call that fails most}
     for caller, pairs in _by_end(called, 0).items():
-        failing = derive.failing_calls([called[pair] for pair in pairs])
-        if failing is not None and caller in served:
+        if caller not in served:
+            continue
+        calls = [called[pair] for pair in pairs]
+        if (own := derive.own_latency(served[caller], calls)) is not None:
+            served[caller]["own_latency_s"] = own
+        if (failing := derive.failing_calls(calls)) is not None:
             served[caller]["client_error_rate"] = failing
             worst[caller] = max(pairs, key=lambda pair: np.fmax.reduce(called[pair]["error_rate"]))
     questions: Questions = {}
