@@ -19,7 +19,7 @@ from spoilt_checkpoints import damaged, fuzz
 
 from data.clients.http_client import HttpEnvironment
 from data.errors import FirewatchError
-from data.observation import Action, Task
+from data.observation import Task
 from data.simulator.world.environment import World
 from gnn.registry import shipped
 
@@ -63,7 +63,6 @@ async def answers(times: int) -> int:
             environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=2.0, settle_s=0.0)
             try:
                 await environment.reset(TASK)
-                await environment.step(Action(action_type="escalate"))
             except FirewatchError as error:
                 assert "\n" not in str(error)
                 refused += 1

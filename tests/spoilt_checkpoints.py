@@ -27,8 +27,9 @@ def hash_again(folder: Path) -> None:
 def fuzz(folder: Path, times: int) -> int:
     """Damages copies of a checkpoint at random; half of them with a card that vouches for the damage.
 
-    Whatever is not read is refused by `CheckpointError`, and the process stays below a gigabyte. Returns how many
-    were refused.
+    Whatever is not read is refused by `CheckpointError`, and the process stays below a gigabyte.
+
+    Returns how many were refused.
     """
     chance = random.Random(1)
     copy, count = folder.with_name("spoilt"), 0
