@@ -9,8 +9,8 @@ _TICK_MINUTES = 0.5
 # The highest number of needless remediations that leaves anything of the precision part.
 _WRONG_ACTIONS = 6
 # The first tick that an action can end an episode at. The original grades that 0.16 on average, above the
-# 0.05 of one that ends earlier, which cannot happen; no recording shows how. Without a reward for speed, of which
-# nothing has been seen yet, the formula comes to 0.15.
+# 0.05 of one that ends earlier, which cannot happen; no recording shows how. Without a reward for speed, of
+# which nothing has been seen yet, the formula comes to 0.15.
 _FIRST_TICK = 2
 
 
