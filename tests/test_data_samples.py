@@ -164,7 +164,7 @@ def test_the_layout_of_openrca_is_read(tmp_path):
     (day / "trace").mkdir()
     lines = ["timestamp,cmdb_id,parent_id,span_id,trace_id,duration"]
     lines += [
-        f"{s['start'] * 1000:.0f},{s['service']},{s['parent']},{s['id']},{s['trace']},{s['seconds'] * 1000:.0f}"
+        f"{s['start'] * 1e3:.0f},{s['service']},{s['parent']},{s['id']},{s['trace']},{s['seconds'] * 1e3:.0f}"
         for s in shop.spans()
     ]
     (day / "trace" / "trace_span.csv").write_text("\n".join(lines) + "\n")
