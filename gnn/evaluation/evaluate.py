@@ -191,18 +191,11 @@ def evaluate(
 
 def _measures(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any]:
     summary = summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
-    figures = {
-        "ac@1": summary.ac[0],
-        "ac@3": summary.ac[2],
-        "ac@5": summary.ac[4],
-        "avg@5": summary.avg5,
-        "mrr": summary.mrr,
-        "ece": summary.ece,
-    }
     return {
         "n": summary.n,
         "unscored": summary.unscored,
-        **{name: _or_null(value) for name, value in figures.items()},
+        **{name: _or_null(value) for name, value in summary.means.items()},
+        "ece": _or_null(summary.ece),
         "chance": {f"ac@{k}": _or_null(summary.chance[k - 1]) for k in (1, 3, 5)},
         "ci95": {name: [_or_null(bound) for bound in bounds] for name, bounds in summary.ci95.items()},
     }
