@@ -127,10 +127,12 @@ def test_http_needs_the_token(saved: Path) -> None:
 
         async def talk() -> None:
             headers = {"Authorization": "Bearer open-sesame"}
-            async with httpx2.AsyncClient(headers=headers) as http:
-                async with Client(streamable_http_client(url, http_client=http)) as client:
-                    found = await answer(client, "diagnose", incident="demo.json")
-                    assert found.structured_content["suspects"][0]["service"] == "db"
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(url, http_client=http)) as client,
+            ):
+                found = await answer(client, "diagnose", incident="demo.json")
+                assert found.structured_content["suspects"][0]["service"] == "db"
 
         asyncio.run(talk())
     finally:

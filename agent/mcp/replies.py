@@ -27,9 +27,7 @@ class DiagnosisReply(BaseModel):
     """Who broke, if anybody did."""
 
     incident: str
-    verdict: Verdict = Field(
-        description="culprit: the first suspect; unsure: not enough to name one; nobody."
-    )
+    verdict: Verdict = Field(description="culprit: the first suspect; unsure: too little to name one.")
     summary: str
     incident_probability: float | None
     suspects: list[SuspectReply]
