@@ -115,20 +115,21 @@ class GraphRanker:
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
         """The incident as arrays, and what the network says; of bystanders it hears last."""
         features = features_of(incident, self._channel_map, self._course)
-        root, family, is_incident = self._heard(features.graph)
+        root, family, is_incident = self._heard(features.graph, incident)
         gone = bystanders(features.graph)
         if gone.any():
-            others = featurize(without_services(incident, gone), self._channel_map, self._course)
-            apart, family[~gone], is_incident = self._heard(others)
+            others = without_services(incident, gone)
+            graph = featurize(others, self._channel_map, self._course)
+            apart, family[~gone], is_incident = self._heard(graph, others)
             root = rejoined(root, apart, gone)
         if incident.alerts:
             down = told_down(incident, self._channel_map)
             root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
 
-    def _heard(self, graph: Graph) -> Heads:
+    def _heard(self, graph: Graph, incident: Incident) -> Heads:
         root, family, is_incident = self._network(graph)
-        return judged(root, graph), family, is_incident
+        return judged(root, graph, incident), family, is_incident
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""

@@ -137,7 +137,7 @@ def test_one_source_that_is_down_is_told_and_the_others_answer() -> None:
     found = look(jaeger=jaeger(), tempo=lambda *_: 503, prometheus=lambda *_: 401)
     assert "stock" in found.incident.services
     told = " ".join(found.notes)
-    assert "Tempo answers 503" in told and "Prometheus answers 401" in told
+    assert "Tempo answered 503" in told and "Prometheus answered 401" in told
 
 
 def test_prometheus_counts_before_sampled_traces() -> None:
@@ -146,7 +146,7 @@ def test_prometheus_counts_before_sampled_traces() -> None:
 
 
 def test_nobody_that_answers_is_an_error() -> None:
-    with pytest.raises(TelemetryFault, match="Jaeger answers 500"):
+    with pytest.raises(TelemetryFault, match="Jaeger answered 500"):
         look(jaeger=lambda *_: 500)
 
 

@@ -66,7 +66,10 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
         print(found.words(asked.top), end="", flush=True)
     if asked.save:
         _write(asked.save, json.dumps(to_json(found.incident), ensure_ascii=False) + "\n")
-        note(f"{asked.save}: kept; name the culprit with 'firewatch label {asked.save} SERVICE'", asked.quiet)
+        note(
+            f"Saved {asked.save}. Once the culprit is known: firewatch label {asked.save} SERVICE",
+            asked.quiet,
+        )
     if asked.report:
         from agent.report.html import render_html
         from agent.report.ranking_report import ranking_report

@@ -31,8 +31,8 @@ LIVE = "live"
 _MOST = 100  # services of a topology, and incidents of a list
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
 _INSTRUCTIONS = (
-    "Finds the service that broke in a microservice system. Ask is_anything_wrong first, then diagnose. A verdict "
-    'of "unsure" or "nobody" means just that: do not name a culprit then. Nothing here changes the system.'
+    "Finds the service that broke in a microservice system. Ask is_anything_wrong first, then diagnose. "
+    'A verdict of "unsure" or "nobody" means just that: do not name a culprit then. Nothing here changes anything.'
 )
 
 

@@ -59,5 +59,5 @@ async def observe(
     if len(faults) == len(sources):
         raise faults[0]
     for fault in faults:
-        recording.note(f"Missing: a whole source. {fault}.")
+        recording.note(f"{fault}; it is left out.")
     return Observed(recording, questions, waited_s)

@@ -102,7 +102,7 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
     if faults and not answered:
         raise faults[0]
     for fault in faults:
-        gathered.recording.note(f"Missing: a part of {name}. {fault}.")
+        gathered.recording.note(f"{fault}; a part of {name} is missing.")
     return gathered
 
 

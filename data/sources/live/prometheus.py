@@ -67,7 +67,8 @@ class Prometheus:
     async def label_names(self, *selectors: str) -> frozenset[str]:
         """The labels that series of any of these selectors had in this time."""
         asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
-        return frozenset(str(name) for name in await self._data("/api/v1/labels", asked))
+        # VictoriaMetrics says "__name__" even where there are no series.
+        return frozenset(map(str, await self._data("/api/v1/labels", asked))) - {"__name__"}
 
     async def scrape_interval_s(self, selector: str) -> float | None:
         """The time between two samples of one series of a selector; None where it has too few."""
@@ -108,7 +109,7 @@ class Prometheus:
     def _checked(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
             name = self.http.access.name
-            raise TelemetryFault(f"{name} does not speak Prometheus' language: is this its address?")
+            raise TelemetryFault(f"{name} gave an answer that is not Prometheus': is this its address?")
         for warning in answer.get("warnings", ()):
             self.warnings.setdefault(str(warning))
         return answer["data"]
@@ -148,7 +149,7 @@ def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: G
         try:
             flat = np.fromstring(b",".join(filter(None, texts)).translate(None, b'[]" '), sep=",")
         except (ValueError, DeprecationWarning):
-            raise TelemetryFault("Prometheus answers with values that are no numbers") from None
+            raise TelemetryFault("Prometheus sent values that are not numbers") from None
     counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in texts], dtype=np.int64)
     points = len(grid.times_s)
     column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
