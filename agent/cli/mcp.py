@@ -36,7 +36,7 @@ def mcp(asked: McpOptions) -> int:
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """
     with needs("mcp"):
-        from agent.mcp.server import Seen, TokenRequired, create_server
+        from agent.mcp.server import Look, TokenRequired, create_server
 
     variables = variables_from_environment()
     channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
@@ -48,9 +48,9 @@ def mcp(asked: McpOptions) -> int:
         raise SettingsError(f"--incidents {asked.incidents}: no such folder")
     sources = asked.sources(variables) if is_live else ()
 
-    async def look_live() -> Seen:
+    async def look_live() -> Look:
         found = await diagnose(asked, sources, ranker, channels, lambda _: None)
-        return Seen(found.incident, found.ranking, found.notes, found.query)
+        return Look(found.incident, found.ranking, found.notes, found.query)
 
     server = create_server(ranker, channels, asked.incidents, look_live if is_live else None)
     if asked.transport == "stdio":

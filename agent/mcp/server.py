@@ -32,11 +32,11 @@ _MOST = 100  # services of a topology, and incidents of a list
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
 _INSTRUCTIONS = (
     "Finds the service that broke in a microservice system. Ask is_anything_wrong first, then diagnose. "
-    'A verdict of "unsure" or "nobody" means just that: do not name a culprit then. Nothing here changes anything.'
+    'A verdict of "unsure" or "nobody" means just that: name no culprit then. Nothing here changes anything.'
 )
 
 
-class Seen(NamedTuple):
+class Look(NamedTuple):
     """One incident, ranked."""
 
     incident: Incident
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     query: Query
 
 
-LookLive = Callable[[], Awaitable[Seen]]
+LookLive = Callable[[], Awaitable[Look]]
 
 
 def create_server(
@@ -61,7 +61,7 @@ def create_server(
     """
     server = MCPServer("firewatch", instructions=_INSTRUCTIONS)
 
-    async def seen(name: str) -> Seen:
+    async def seen(name: str) -> Look:
         try:
             if name == LIVE:
                 if look_live is None:
@@ -70,7 +70,7 @@ def create_server(
             incident, notes = _saved(folder, name)
         except FirewatchError as error:
             raise ToolError(str(error)) from None
-        return Seen(incident, ranker.rank(incident), notes, lambda _: "")
+        return Look(incident, ranker.rank(incident), notes, lambda _: "")
 
     @server.tool(annotations=_READS)
     async def is_anything_wrong(incident: str = LIVE) -> DiagnosisReply:
@@ -114,7 +114,7 @@ def create_server(
     return server
 
 
-def _told(look: Seen, top: int) -> tuple[Incident, Ranking, int, Sequence[str], Query]:
+def _told(look: Look, top: int) -> tuple[Incident, Ranking, int, Sequence[str], Query]:
     return look.incident, look.ranking, top, look.notes, look.query
 
 
