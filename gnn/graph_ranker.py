@@ -97,7 +97,7 @@ class GraphRanker:
             incident, names[:_EXPLAINED], self._channel_map, frequencies=usual, features=features
         )
         best_first = probability[order].tolist()
-        verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
+        verdict, reason = verdict_on(graph, chance, int(order[0]), best_first, self._card.unsure_below)
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
         return Ranking(
             tuple(
