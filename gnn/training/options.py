@@ -65,7 +65,7 @@ class TrainOptions(Common, Resumable, Cases):
         ge=1e-6,
     )
     convolution: Literal["sage", "gatv2", "edge", "none", "degree"] = option(
-        "edge", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
+        "sage", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
     )
     temporal: Literal["none", "conv"] = option(
         "none", "Follow channels over time; 'none': statistics alone tell of it."
