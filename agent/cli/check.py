@@ -7,11 +7,11 @@ from agent.cli.console import is_stdout, note, write_json
 from agent.cli.interrupt import run_interruptible
 from agent.play.config import Place, env_option
 from data.clients.discovery import locate
-from data.clients.wire import Address
 from data.contract.behaviour import check_environment
 from data.contract.rule import RuleResult
 from data.contract.server_rules import check_server
 from data.options import Common
+from data.wire import Address
 
 
 class CheckOptions(Common, Place):
@@ -22,7 +22,7 @@ class CheckOptions(Common, Place):
 
 @command(CheckOptions)
 def check(asked: CheckOptions) -> int:
-    """Plays the environment contract and names each rule that fails; exit status 1 if one does.
+    """Checks an environment against the contract and names each rule that fails; exit status 1 if one does.
 
     [dim]Example:[/dim] firewatch check --env http://localhost:8000
     """

@@ -5,7 +5,9 @@ from typing import Any
 
 import httpx
 
-from data.clients.wire import (
+from data.errors import ActionRefused, CapacityReached, EpisodeLost, ProtocolError, TaskRefused, Unreachable
+from data.observation import Action, Step, Task
+from data.wire import (
     Address,
     ServerState,
     decode_body,
@@ -18,8 +20,6 @@ from data.clients.wire import (
     reset_request,
     stale_step,
 )
-from data.errors import ActionRefused, CapacityReached, EpisodeLost, ProtocolError, TaskRefused, Unreachable
-from data.observation import Action, Step, Task
 
 # Pauses between attempts at what can be repeated without harm.
 _PAUSES_S = (0.1, 0.4)
@@ -100,7 +100,7 @@ class HttpEnvironment:
         """Acts once; never sends an action again whose effect cannot be ruled out."""
         before = self._last
         if before is None or before.done:
-            raise EpisodeLost(f"{self.name}: no episode of ours is running – reset first")
+            raise EpisodeLost(f"{self.name}: no episode is running – reset first")
         # Whatever goes wrong below, the episode cannot be trusted, unless the action was merely refused.
         self._last = None
         where = f"{self.name}/step"
