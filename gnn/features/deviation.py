@@ -55,7 +55,7 @@ STATISTICS = (
     "gone",  # share of points that vanished against the baseline
     "beyond",  # how far it rises above its baseline, odd points apart, or a share without one above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
-    "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
+    "twin",  # how much more it deviates than the replicas of the service do
 )
 K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, *_ = range(1, K)
@@ -166,9 +166,11 @@ def deviations(block: Stack) -> Deviations:
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
         usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
+        if z is not None:
+            z[_IS_AGE[block.channel]] = 0.0
         each = _metric_statistics(block, z)  # (M, S, K)
         if usual is not None:
-            each[..., _BEYOND] = _beyond(block, usual)
+            each[..., _BEYOND] = np.where(_IS_AGE[block.channel][:, None], 0.0, _beyond(block, usual))
     if z is not None:
         known = np.isfinite(z)
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
@@ -268,8 +270,13 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
+    # How long ago something changed is read as it is: a past in which it was longer ago says nothing more.
+    changed = _IS_AGE[block.channel]
+    level_now = out[changed][..., [0, _LEVEL]]
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
     # Who was silent for as long before is not missed.
     missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
     out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
+    out[changed] = 0.0
+    out[np.ix_(changed, range(out.shape[1]), [0, _LEVEL])] = level_now
     return out

@@ -10,17 +10,19 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack, stack_rows
+from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS, alert_columns, beside_replicas
+from gnn.features.call_evidence import CALL_COLUMNS, CALL_FEATURES, call_evidence
+from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.replicas import twins
+from gnn.features.nan_statistics import lead
+from gnn.features.replicas import replicas
 from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 5
+FEATURE_VERSION = 6
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
@@ -28,8 +30,8 @@ CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 # Three situations are different inputs, not one with zeros.
 MODES = ("baselined", "snapshot", "alerts")
 
-_HAS, _UP, _DOWN, _PEER, _TIMING, _TWIN = (
-    STATISTICS.index(name) for name in ("has", "up", "down", "peer", "timing", "twin")
+_HAS, _UP, _DOWN, _MEAN, _PEER, _TIMING, _TWIN = (
+    STATISTICS.index(name) for name in ("has", "up", "down", "mean", "peer", "timing", "twin")
 )
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
@@ -56,7 +58,7 @@ _SUMMARY_COLUMNS = (
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
-    "echo", "echoed", "twin_alike", "twin_excess",
+    "echo", "echoed", "twin_alike", "twin_excess", *REPLICA_ALERT_COLUMNS, *CALL_COLUMNS,
 )  # fmt: skip
 _CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
 
@@ -74,7 +76,6 @@ GRAPH_FEATURES: tuple[int, ...] = tuple(
 )
 # How many call a service and how many it calls: all that the degree-only control sees of the graph.
 DEGREE_FEATURES: tuple[int, ...] = GRAPH_FEATURES[:4]
-CALL_FEATURES = ("has", "slow", "failing", "quiet")
 
 
 class Graph(NamedTuple):
@@ -113,7 +114,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
 
     calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
-    edge_attr = _call_columns(incident, calls, index, channel_map)
+    edge_attr, call_columns = call_evidence(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
@@ -127,16 +128,19 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
-    twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-        twin = twins(calls)
-        change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
-        statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
-        twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
+    twins = replicas(calls, incident.services, incident.owners, ask_calls=mode == 2)
+    twin_columns = np.zeros((len(index), 2 + len(REPLICA_ALERT_COLUMNS)))
+    if twins.alike.any():
+        change = statistics[..., _MEAN] if mode == 0 else statistics[..., _PEER]
+        change = statistics[..., _UP] - statistics[..., _DOWN] if mode == 2 else change  # (S, C)
+        statistics[..., _TWIN] = twins.lead(change) * statistics[..., _HAS]
+        twin_columns[:, 0], twin_columns[:, 1] = twins.alike, twins.lead(anomaly[:, None])[:, 0]
+        twin_columns[:, 2:] = beside_replicas(incident, index, alerts, twins)
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
     compared = np.array([anomaly, worst, aligned])
-    compared = np.concatenate(np.stack([compared, _rank(compared), _lead(compared)], axis=1))
+    compared = np.concatenate(np.stack([compared, _rank(compared), lead(compared)], axis=1))
     summary = np.concatenate([compared, [contrast, silent]])
     context = np.array(
         [
@@ -148,7 +152,9 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         ],
         dtype=float,
     )
-    graph = np.hstack([structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns])
+    graph = np.hstack(
+        [structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns, call_columns]
+    )
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
@@ -200,33 +206,6 @@ def _rhythm(felt: Floats) -> Floats:
     return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
-def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:
-    """(E, A): what is known of each call itself, from its own telemetry or from trace alerts."""
-    out = np.zeros((calls.edge_index.shape[1], len(CALL_FEATURES)))
-    if not incident.call_telemetry and not incident.alerts:
-        return out
-    position = {pair: i for i, pair in enumerate(zip(*calls.edge_index.tolist(), strict=True))}
-    for alert in incident.alerts:
-        if alert.kind == "trace" and alert.caller and alert.caller in index and alert.service in index:
-            edge = position.get((index[alert.caller], index[alert.service]))
-            if edge is not None:
-                out[edge, 0] = 1.0
-                out[edge, 1 if alert.direction == "PD" else 2] += 1.0
-    out[:, 1:3] = np.log1p(out[:, 1:3])
-    if incident.call_telemetry:
-        pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
-        measured, _ = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map))
-        latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
-        slow = measured[:, latency, _UP].max(axis=1)
-        for row, (caller, callee) in enumerate(pairs):
-            edge = position.get((index[caller], index[callee]))
-            if edge is not None:
-                failing = measured[row, CHANNEL_INDEX[Channel.ERROR], _UP]
-                quiet = measured[row, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
-                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing, quiet))
-    return out
-
-
 def _rank(rows: Floats) -> Floats:
     """1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
     ordered = np.sort(rows, axis=1)
@@ -235,11 +214,3 @@ def _rank(rows: Floats) -> Floats:
         for known, values in zip(ordered, rows, strict=True)
     ]
     return np.asarray(np.array(below) / max(2 * rows.shape[1], 1))
-
-
-def _lead(rows: Floats) -> Floats:
-    """Distance to the best other service of the row: (N, S)."""
-    if rows.shape[1] < 2:
-        return np.zeros_like(rows)
-    second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]
-    return np.asarray(rows - np.where(rows == best, second, best))

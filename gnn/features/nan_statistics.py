@@ -50,6 +50,14 @@ def beyond_peers(values: Floats) -> Floats:
     return or_zero(np.arcsinh(20.0 * (known - other)))
 
 
+def lead(rows: Floats) -> Floats:
+    """Distance to the best other of each row: (N, S)."""
+    if rows.shape[1] < 2:
+        return np.zeros_like(rows)
+    second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]
+    return np.asarray(rows - np.where(rows == best, second, best))
+
+
 def kth_highest(values: Floats, k: int, least: int) -> Floats:
     """The `k`-th highest of each series with at least `least` points, else its highest: (M, S, T) → (M, S).
 

@@ -40,12 +40,17 @@ class Calls(NamedTuple):
 
 
 def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
-    """The calls among the incident's services."""
+    """The calls among the incident's services: those of its graph, and those that were measured or traced."""
     known = [(index[caller], callees) for caller, callees in incident.call_graph.items() if caller in index]
     sizes = [len(callees) for _, callees in known]
     caller = np.repeat(np.array([row for row, _ in known], dtype=np.int64), sizes)
     names = chain.from_iterable(callees for _, callees in known)
     callee = np.fromiter(map(index.get, names, repeat(-1)), dtype=np.int64, count=sum(sizes))
+    if incident.call_telemetry or incident.alerts:
+        seen = {*incident.call_telemetry, *((a.caller, a.service) for a in incident.alerts if a.caller)}
+        more = np.array([(index.get(a, -1), index.get(b, -1)) for a, b in seen], dtype=np.int64).reshape(-1, 2)
+        more = more[more[:, 0] >= 0]
+        caller, callee = np.concatenate([caller, more[:, 0]]), np.concatenate([callee, more[:, 1]])
     pairs = (caller * len(index) + callee)[(callee >= 0) & (callee != caller)]
     pairs.sort()
     distinct = pairs[1:] != pairs[:-1]

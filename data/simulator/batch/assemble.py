@@ -72,6 +72,8 @@ def incidents_of(
 ) -> list[Incident]:
     """Splits one run of many worlds into an incident each."""
     spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
+    if window.kind != "snapshot":
+        spans |= {"calling", "net_fault", "traffic"}
     wanted = sorted(
         {metric.signal for world in worlds for metric in world.dialect.metrics}
         | {"error", "latency_p99"}
@@ -155,8 +157,11 @@ def _incident(
     measured = _measured(rng, dialect, signals, blind, gaps)
     telemetry: dict[str, dict[str, Series]] = {}
     alerts: tuple[AlertEvent, ...] = ()
+    routine: dict[AlertEvent, float] = {}
     if window.kind == "alerts":
-        alerts = alert_events(rng, topology, measured, signals, window.baseline, roots, blind, hidden)
+        alerts, routine = alert_events(
+            rng, topology, measured, signals, window.baseline, roots, blind, hidden
+        )
     else:
         telemetry = _telemetry(topology, measured, window.baseline)
     calls = {}
@@ -170,27 +175,46 @@ def _incident(
     return Incident(
         incident_id=incident_id,
         services=topology.names,
-        call_graph=_observed_graph(rng, topology) if window.kind == "alerts" else topology.call_graph,
+        call_graph=_observed_graph(rng, topology, window),
         telemetry=telemetry,
         call_telemetry=calls,
         alerts=alerts,
         page=page,
+        owners=_owners(rng, topology),
+        routine=routine,
         system=f"simulated-{dialect.name}-{window.kind}",
         root_causes=tuple(topology.names[root] for root in roots),
         fault="+".join(fault.family.name for fault in faults),
     )
 
 
-def _observed_graph(rng: np.random.Generator, topology: Topology) -> dict[str, list[str]]:
-    """The call graph as traces tell it: now and then without direction."""
-    graph = topology.call_graph
-    if rng.random() < 0.5:
-        return graph
-    both = {name: dict.fromkeys(callees) for name, callees in graph.items()}
-    for caller, callees in graph.items():
-        for callee in callees:
-            both[callee][caller] = None
-    return {name: list(neighbours) for name, neighbours in both.items()}
+_WRONG_GRAPHS = 0.3  # share of graphs that are not quite those of the system
+
+
+def _observed_graph(rng: np.random.Generator, topology: Topology, window: Window) -> dict[str, list[str]]:
+    """The call graph as it is known: traces forget directions; maps lack calls, or are of another time."""
+    if window.kind == "snapshot":
+        return topology.call_graph
+    names, size = topology.names, len(topology.names)
+    pairs = np.stack([topology.callers, topology.callees], axis=1)
+    if rng.random() < _WRONG_GRAPHS:
+        kept = rng.random(len(pairs)) >= rng.choice([0.1, 0.3, 0.6, 1.0], p=[0.3, 0.3, 0.2, 0.2])
+        more = int(len(pairs) * rng.choice([0.0, 0.1, 0.4]))
+        pairs = np.concatenate([pairs[kept], rng.integers(0, size, (more, 2))])
+    if rng.random() < (0.5 if window.kind == "alerts" else 0.1):
+        pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    graph: dict[str, dict[str, None]] = {name: {} for name in names}
+    for caller, callee in pairs.tolist():
+        graph[names[caller]][names[callee]] = None
+    return {name: list(callees) for name, callees in graph.items()}
+
+
+def _owners(rng: np.random.Generator, topology: Topology) -> dict[str, str]:
+    """The workload of each instance, where the system is one that tells."""
+    groups = topology.groups.tolist()
+    if len(set(groups)) == len(groups) or rng.random() < 0.6:
+        return {}
+    return {name: f"workload {group}" for name, group in zip(topology.names, groups, strict=True)}
 
 
 def _measured(
@@ -230,22 +254,51 @@ def _call_telemetry(
     signals: dict[str, Floats],
     hidden: Floats,
 ) -> dict[tuple[str, str], dict[str, Series]]:
-    """Each call as its caller measures it, by a mesh or by traces, with what the callee does not see."""
+    """Each call as a mesh or traces measure it: at both ends, and what lies between the two.
+
+    What a network does at a service lies between it and everybody whom it calls or who calls it.
+    """
     split = window.baseline
     calls = {}
+    by_traces = rng.random() < 0.5
+    # A slow callee also keeps callers waiting before it starts to work.
+    queueing = float(rng.choice([0.0, 0.0, 0.1, 0.3]))
+    network_s = float(np.exp(rng.normal(-6.0, 1.0)))
 
     def seen(values: Floats, callee: int) -> Floats:
         usual = float(np.nanmean(values[:split])) if np.isfinite(values[:split]).any() else 0.0
         return np.concatenate([values[:split], as_callers_see(values[split:], usual, hidden[callee])])
 
+    def series(values: Floats) -> Series:
+        return Series(values[split:], values[:split])
+
     for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
-        latency = seen(signals["latency_p99"][callee], callee) * rng.uniform(0.95, 1.1)
-        error = np.minimum(seen(signals["error"][callee], callee), 1.0)
+        at_callee = signals["latency_p99"][callee] * rng.uniform(0.95, 1.05)
+        usual = float(np.nanmean(at_callee[:split])) if np.isfinite(at_callee[:split]).any() else 0.0
+        between = seen(signals["latency_p99"][callee], callee) - signals["latency_p99"][callee]
+        between = between + signals["calling"][caller] + queueing * np.maximum(at_callee - usual, 0.0)
+        between = between + network_s * np.exp(rng.normal(0.0, 0.3, len(between)))
+        error = signals["error"][callee]
+        lost = np.maximum(seen(error, callee) - error, 0.7 * signals["net_fault"][caller])
+        lost = np.where(np.isfinite(lost), np.clip(lost, 0.0, 1.0), 0.0)
+        error_seen = np.minimum(error + lost, 1.0)
+        rate = signals["traffic"][callee] * rng.uniform(0.2, 1.0) * (1.0 - 0.5 * lost)
         pair = (topology.names[caller], topology.names[callee])
-        calls[pair] = {
-            "latency_p99": Series(latency[split:], latency[:split]),
-            "error_rate": Series(error[split:], error[:split]),
-        }
+        if by_traces:
+            calls[pair] = {
+                "latency_caller_s": series(at_callee + between),
+                "latency_callee_s": series(at_callee),
+                "latency_gap_s": series(between),
+                "unmatched_share": series(lost),
+                "error_rate": series(error_seen),
+                "request_rate": series(rate),
+            }
+        else:
+            calls[pair] = {
+                "latency_p99": series(at_callee + between),
+                "error_rate": series(error_seen),
+                "request_rate": series(rate),
+            }
     return calls
 
 
