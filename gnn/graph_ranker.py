@@ -12,7 +12,6 @@ from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.explain.sentences import explain
 from gnn.exported_network import Floats, Heads, Network, exported_network
 from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
-from gnn.features.isolated_services import bystanders, rejoined, without
 from gnn.network.softmax import log_softmax
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist, load_specialist
@@ -79,15 +78,9 @@ class GraphRanker:
         return self._specialist.habits_for(incident) if self._specialist else None
 
     def _seen(self, incident: Incident) -> tuple[Graph, Heads]:
-        """The incident as arrays, and what the network says; of bystanders it hears last."""
+        """The incident as arrays, and what the network says."""
         graph = featurize(incident, self._channel_map, self._course)
-        root, family, is_incident = self._network(graph)
-        gone = bystanders(graph)
-        if gone.any():
-            others = featurize(without(incident, gone), self._channel_map, self._course)
-            apart, family[~gone], is_incident = self._network(others)
-            root = rejoined(root, apart, gone)
-        return graph, (root, family, is_incident)
+        return graph, self._network(graph)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""

@@ -27,6 +27,7 @@ from gnn.features.nan_statistics import (
 )
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 CHANNELS: tuple[Channel, ...] = tuple(Channel)
 CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
@@ -37,6 +38,19 @@ SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.ME
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
+# Counts of what should not happen: in health they are zero throughout, and one is news.
+_FAULTS = frozenset(
+    {
+        Channel.ERROR,
+        Channel.CLIENT_ERROR,
+        Channel.NETWORK_FAULT,
+        Channel.RESTARTS,
+        Channel.LOGS,
+        Channel.LOG_SHIFT,
+    }
+)
+
+_IS_FAULTS = np.array([channel in _FAULTS for channel in CHANNELS])  # (C,)
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
 _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
@@ -151,24 +165,32 @@ class Deviations(NamedTuple):
 
     statistics: Floats  # (S, C, K); "timing" is left at zero
     over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
+    bystander: Mask  # (S,) who is apart and well: no other is compared with it
 
 
-def deviations(block: Stack) -> Deviations:
-    """Compares every metric with its baseline or its peers and merges the metrics of each channel."""
+def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
+    """Compares every metric with its baseline or its peers and merges the metrics of each channel.
+
+    Args:
+        block: what is measured.
+        apart: (S,) services that take no part in what happens elsewhere unless something is wrong there.
+    """
     metrics, services, ticks = block.incident.shape
     out = np.zeros((services, len(CHANNELS), K))
     over_time = np.zeros((services, len(CHANNELS), ticks))
+    apart = np.zeros(services, dtype=bool) if apart is None or apart.all() else apart
     if not metrics or not services or not ticks:
-        return Deviations(out, over_time)
+        return Deviations(out, over_time, np.zeros(services, dtype=bool))
     starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
-        usual = usual_of(block) if block.baseline.shape[2] else None
+        floor = floor_of(block, apart)  # (M, 1)
+        usual = usual_of(block, floor) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         if z is not None:
             z[_IS_AGE[block.channel]] = 0.0
-        each = _metric_statistics(block, z)  # (M, S, K)
+        each, bystander = _metric_statistics(block, z, floor, apart)  # (M, S, K), (S,)
         if usual is not None:
             each[..., _BEYOND] = np.where(_IS_AGE[block.channel][:, None], 0.0, _beyond(block, usual))
     if z is not None:
@@ -182,7 +204,7 @@ def deviations(block: Stack) -> Deviations:
     merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
-    return Deviations(out, over_time)
+    return Deviations(out, over_time, bystander)
 
 
 class Usual(NamedTuple):
@@ -196,14 +218,23 @@ class Usual(NamedTuple):
         return np.asarray(np.arcsinh((points - self.center) / self.spread))
 
 
-def usual_of(block: Stack) -> Usual:
-    """From each metric's own baseline, of at least one point."""
+def usual_of(block: Stack, floor: Floats | None = None) -> Usual:
+    """From each metric's own baseline, of at least one point; one that never moved says nothing of its spread.
+
+    Args:
+        block: with a baseline.
+        floor: (M, 1) as `floor_of` has it.
+    """
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
-    spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
-    least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
-    return Usual(center, np.maximum(or_zero(spread), least))
+    spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
+    least = 0.05 * np.abs(or_zero(center)) + (floor_of(block) if floor is None else floor)[..., None]
+    constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
+    if past.shape[2] > 1 and constant.any():
+        moving = np.where(constant, np.nan, np.where(np.isfinite(center), spread, np.nan))
+        spread = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), spread)
+    return Usual(center, np.maximum(spread, least))
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
@@ -213,12 +244,12 @@ def _beyond(block: Stack, usual: Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
-def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Floats:
-    """The smallest difference worth a mention, per metric: (M, 1)."""
-    is_share = _is_share(block) if is_share is None else is_share
-    flat = np.abs(block.incident).reshape(len(block.channel), -1)
+def floor_of(block: Stack, apart: Mask | None = None) -> Floats:
+    """The smallest difference worth a mention, per metric, of who is not `apart` (S,): (M, 1)."""
+    joined = block.incident if apart is None or not apart.any() else block.incident[:, ~apart]
+    flat = np.abs(joined).reshape(len(block.channel), -1)
     typical = or_zero(nanmedian(flat, axis=1))
-    usual = np.where(is_share, 0.005, 0.02 * typical + 1e-9)
+    usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
@@ -228,11 +259,12 @@ def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
-    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
+def _metric_statistics(
+    block: Stack, z: Floats | None, floor: Floats, apart: Mask
+) -> tuple[Floats, Mask]:
+    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined. (S,) who of `apart` is well."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)
-    floor = floor_of(block, share)
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -251,11 +283,12 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
         # How full something is compares in steps, how often something fails in ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
-        out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios))
+        nobody = np.zeros(now.shape[1], dtype=bool)
+        out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios), nobody)
         out[..., _BEYOND] = np.where(is_share & (n_now > 0), beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
         out[_IS_SHARE[block.channel] & ~share] = 0.0
-        return out
+        return out, nobody
 
     comparable = (n_now > 0) & (n_past > 0)
     out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
@@ -269,7 +302,6 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     center = nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
-    out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     # How long ago something changed is read as it is: a past in which it was longer ago says nothing more.
     changed = _IS_AGE[block.channel]
     level_now = out[changed][..., [0, _LEVEL]]
@@ -277,6 +309,9 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     # Who was silent for as long before is not missed.
     missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
     out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
+    well = (np.maximum(out[..., _UP], out[..., _DOWN]) < ABNORMAL) & (out[..., _GONE] <= 0.0)
+    bystander = apart & np.where(out[..., 0] > 0, well, True).all(axis=0)
+    out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan), bystander)
     out[changed] = 0.0
     out[np.ix_(changed, range(out.shape[1]), [0, _LEVEL])] = level_now
-    return out
+    return out, bystander

@@ -53,7 +53,7 @@ _ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, *LATENCY)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
-    "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
+    "aligned", "aligned_rank", "aligned_lead", "contrast", "silent", "bystander",
 )  # fmt: skip
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
@@ -69,7 +69,7 @@ SERVICE_FEATURES: tuple[str, ...] = (
     *_CONTEXT_COLUMNS,
     *_GRAPH_COLUMNS,
 )
-N_ALERTS, IS_PAGE = SERVICE_FEATURES.index("alerts"), SERVICE_FEATURES.index("is_page")
+BYSTANDER = SERVICE_FEATURES.index("bystander")
 # The columns that know the call graph: a graph-free control must not see them.
 GRAPH_FEATURES: tuple[int, ...] = tuple(
     SERVICE_FEATURES.index(name) for name in (*_GRAPH_COLUMNS, *(f"{channel}.twin" for channel in CHANNELS))
@@ -108,11 +108,11 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
     if mode == 0 and page_row is not None:
         felt = page_course(block, page_row, kind)
         block = renewed(block, quiet_points(felt, page))
-    statistics, over_time = deviations(block)
+    calls = calls_of(incident, index)
+    statistics, over_time, bystander = deviations(block, _apart(incident, calls, page_row, index))
     measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
-    calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
     edge_attr, call_columns = call_evidence(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
@@ -140,11 +140,11 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         twin_columns[:, 2:] = beside_replicas(incident, index, alerts, twins)
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
     compared = np.array([anomaly, worst, aligned])
-    compared = np.concatenate(np.stack([compared, _rank(compared), lead(compared)], axis=1))
-    summary = np.concatenate([compared, [contrast, silent]])
+    compared = np.concatenate(np.stack([compared, _rank(compared, ~bystander), lead(compared)], axis=1))
+    summary = np.concatenate([compared, [contrast, silent, bystander]])
     context = np.array(
         [
-            np.log1p(len(incident.services)) / 5,
+            np.log1p((~bystander).sum()) / 5,
             np.log1p(block.incident.shape[2]) / 3,
             page is not None,
             page is not None and Channel.ERROR not in kind,
@@ -153,7 +153,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         dtype=float,
     )
     graph = np.hstack(
-        [structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns, call_columns]
+        [structure(calls, anomaly, aligned, page_row, echo, echoed, 1.0 - bystander), twin_columns, call_columns]
     )
     x = np.concatenate(
         [
@@ -206,11 +206,23 @@ def _rhythm(felt: Floats) -> Floats:
     return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
-def _rank(rows: Floats) -> Floats:
-    """1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
-    ordered = np.sort(rows, axis=1)
+def _apart(
+    incident: Incident, calls: Calls, page: int | None, index: dict[str, int]
+) -> npt.NDArray[np.bool_]:
+    """Who has neither calls nor alerts and did not page, where others have calls: (S,)."""
+    apart = np.ones(len(index), dtype=bool)
+    apart[calls.edge_index.ravel()] = False
+    apart[[index[alert.service] for alert in incident.alerts if alert.service in index]] = False
+    if page is not None:
+        apart[page] = False
+    return apart if calls.edge_index.size else np.zeros(len(index), dtype=bool)
+
+
+def _rank(rows: Floats, among: npt.NDArray[np.bool_]) -> Floats:
+    """Among some: 1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
+    ordered = np.sort(rows[:, among], axis=1)
     below = [
         np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
         for known, values in zip(ordered, rows, strict=True)
     ]
-    return np.asarray(np.array(below) / max(2 * rows.shape[1], 1))
+    return np.asarray(np.array(below) / max(2 * ordered.shape[1], 1))

@@ -21,6 +21,7 @@ _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous se
 _PAGERANK_STEPS = 15
 _TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services this abnormal carry a path on
 _TRAVERSAL_DEPTH = 12
+_LOUDER = 1.5  # times, as asinh of robust z
 _ECHO_LEAST = float(np.arcsinh(2.0))  # who moved less than this echoes nobody
 
 
@@ -59,7 +60,13 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
 
 
 def structure(
-    calls: Calls, anomaly: Floats, paged: Floats, page: int | None, echo: Floats, echoed: Floats
+    calls: Calls,
+    anomaly: Floats,
+    paged: Floats,
+    page: int | None,
+    echo: Floats,
+    echoed: Floats,
+    part: Floats,
 ) -> Floats:
     """The first graph columns of `gnn.features.featurize`, in its order: (S, 15).
 
@@ -69,6 +76,7 @@ def structure(
         paged: (S,) the same on the kind of metric that paged.
         page: row of the paging service.
         echo, echoed: (S,) how much each is an address, or is shown by one.
+        part: (S,) 1 for who takes part, 0 for bystanders.
     """
     services = calls.services
     caller, callee = calls.edge_index
@@ -83,7 +91,7 @@ def structure(
         is_page[page] = 1.0
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
-    rank = personalised_pagerank(calls, anomaly)
+    rank = personalised_pagerank(calls, anomaly, part)
     columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
@@ -119,12 +127,14 @@ def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> l
         siblings = siblings[moved[siblings] & ~lonely[siblings]]
         if len(siblings):
             alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
+            # Who moves much more than the service behind shows no echo of it.
+            alike[norm[address] > _LOUDER * norm[siblings]] *= 0.5
             best = int(alike.argmax())
             found.append((address, int(siblings[best]), float(alike[best])))
     return found
 
 
-def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
+def personalised_pagerank(calls: Calls, anomaly: Floats, part: Floats) -> Floats:
     """Random walk from callers to callees that restarts at abnormal services; mean 1: (S,).
 
     MonitorRank (Kim et al., SIGMETRICS 2013) walks so; here the walk may also stay, weighted by anomaly.
@@ -133,7 +143,7 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     if not services:
         return np.zeros(0)
     weight = anomaly + 0.01
-    preference = weight / weight.sum()
+    preference = weight * part / (weight @ part)
     caller, callee = calls.edge_index
     leaving = weight + np.bincount(caller, weight[callee], services)
     goes_on = (1 - _RESTART) / leaving
@@ -141,7 +151,7 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     rank, restarts = preference, _RESTART * preference
     for _ in range(_PAGERANK_STEPS):
         rank = restarts + stays * rank + np.bincount(callee, goes * rank[caller], services)
-    return np.asarray(rank * services)
+    return np.asarray(rank * part.sum())
 
 
 def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:

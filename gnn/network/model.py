@@ -8,14 +8,15 @@ from typing import Literal, NamedTuple, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
+from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_add_pool, global_max_pool
 
-from gnn.features.featurize import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features.featurize import BYSTANDER, CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
 from gnn.features.time_profile import COURSE_ROWS, RHYTHM, THERE
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
 Temporal = Literal["none", "conv"]
 
+_NEVER = 1e4  # below all that a hidden unit says
 HEADS = 4  # of GATv2's attention; they share the hidden width
 
 
@@ -114,11 +115,12 @@ class RootCauseNet(nn.Module):
             if course is None:
                 raise ValueError("this network follows channels over time: make the graphs with course=True")
             h = h + self.follow(course)
+        part = 1.0 - x[:, BYSTANDER, None]  # (S, 1) 1 for who takes part: bystanders are told, not heard
         for layer in self.layers:
-            h = layer(h, edge_index, edge_attr, batch, graphs)
+            h = layer(h, edge_index, edge_attr, part, batch, graphs)
         h = self.norm(h)
-        peers = global_mean_pool(h, batch, graphs)  # (B, H)
-        loudest = global_max_pool(h, batch, graphs)  # (B, H)
+        peers = _mean(h, part, batch, graphs)  # (B, H)
+        loudest = global_max_pool(h - _NEVER * (1.0 - part), batch, graphs)  # (B, H)
         root = self.root(torch.cat([h, h - _each(peers, batch, h)], dim=1)).squeeze(1)  # (S,)
         incident = self.incident(torch.cat([peers, loudest], dim=1)).squeeze(1)  # (B,)
         return Scores(root, self.family(h), incident)
@@ -180,10 +182,16 @@ class _Layer(nn.Module):
         )
 
     def forward(
-        self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor | None, graphs: int
+        self,
+        h: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        part: Tensor,
+        batch: Tensor | None,
+        graphs: int,
     ) -> Tensor:
         n = self.norm(h)
-        parts = [n, _each(global_mean_pool(n, batch, graphs), batch, n)]
+        parts = [n, _each(_mean(n, part, batch, graphs), batch, n)]
         if self.from_callees is not None and self.from_callers is not None:
             parts.append(self.from_callees(n, edge_index.flip(0), edge_attr))
             parts.append(self.from_callers(n, edge_index, edge_attr))
@@ -233,6 +241,13 @@ def _convolution(config: ModelConfig) -> nn.Module | None:
         )
         return _PlainConv(conv, takes_calls=True)
     return _EdgeConv(hidden) if config.convolution == "edge" else None
+
+
+def _mean(h: Tensor, part: Tensor, batch: Tensor | None, graphs: int) -> Tensor:
+    """(S, H) → (B, H), the mean over who takes part."""
+    total = global_add_pool(torch.cat([h * part, part], dim=1), batch, graphs)
+    mean: Tensor = total[:, :-1] / total[:, -1:].clamp(min=1.0)
+    return mean
 
 
 def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:

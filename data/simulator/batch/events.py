@@ -13,6 +13,8 @@ from data.simulator.topology import Topology
 Floats = npt.NDArray[np.float64]
 # What a system's tracing goes by when it calls a span slow.
 LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
+import os as _os
+_OLD = set(_os.environ.get("RK_OLD", "").split(","))
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
 
 
@@ -74,7 +76,7 @@ def alert_events(
         raised += _log_alerts(rng, topology, slower, failing, roots, blind)
     order = rng.permutation(len(raised))
     routine: dict[AlertEvent, float] = {}
-    if rng.random() < 0.4:
+    if rng.random() < (0 if "routine" in _OLD else 0.4):
         windows = int(rng.choice([5, 20, 100]))
         drawn = rng.binomial(windows, [min(one.usual, 1.0) for one in raised]) / windows
         for one, share in zip(raised, drawn.tolist(), strict=True):
@@ -93,8 +95,19 @@ def _calls(
     caller, callee = topology.callers, topology.callees
     usual = np.nan_to_num(signals[LATENCIES[0]])[:, :baseline].mean(axis=1) + 1e-9
     calling = signals["calling"][:, baseline:].max(axis=1)
+    if "calls" in _OLD:
+        return slower[callee], failing[callee]
     lost = 0.7 * np.nan_to_num(signals["net_fault"])[:, baseline:].max(axis=1)
     return slower[callee] + calling[caller] / usual[callee], np.maximum(failing[callee], lost[caller])
+
+
+def _habit(rng: np.random.Generator, topology: Topology, mean: float, spread: float) -> Floats:
+    """Drawn from a normal distribution; replicas run the same code and share most of its habits.  → (S,)"""
+    if "habit" in _OLD:
+        return rng.normal(mean, spread, len(topology.names))
+    size = len(topology.names)
+    shared = rng.normal(0.0, 0.95 * spread, size)[topology.groups]
+    return np.asarray(mean + shared + rng.normal(0.0, 0.3 * spread, size))
 
 
 def _changes(signals: Mapping[str, Floats], baseline: int, which: str) -> tuple[Floats, Floats]:
@@ -110,7 +123,7 @@ def _metric_alerts(
     rng: np.random.Generator, topology: Topology, measured: Sequence[Measured], split: int
 ) -> list[Raised]:
     threshold = rng.uniform(2.5, 6.0)
-    unsteady = np.exp(rng.normal(-0.5, rng.choice([0.8, 1.2]), len(topology.names)))
+    unsteady = np.exp(_habit(rng, topology, -0.5, 0.8))
     events = []
     for metric in measured:
         # Some metrics cry wolf in every incident, others hardly ever.
@@ -160,7 +173,9 @@ def _trace_alerts(
     false_alarms = rng.choice([0.0, 0.02, 0.1, 0.2])
     # Some services are slow all day.
     unsteady = np.exp(rng.normal(-0.5, rng.choice([0.5, 1.2]), len(names)))
-    traced = rng.choice([0.2, 0.5, 0.8, 1.0])  # share of what is slow of which a trace is kept
+    if "noise" in _OLD:
+        unsteady = np.ones(len(names))
+    traced = 1.0 if "traced" in _OLD else rng.choice([0.2, 0.5, 0.8, 1.0])  # share of what is slow of which a trace is kept
     operations: dict[int, list[str]] = {}
     events = []
 
@@ -212,7 +227,7 @@ def _log_alerts(
     blind: npt.NDArray[np.bool_],
 ) -> list[Raised]:
     # Some services write unusual lines all day, whatever happens.
-    background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
+    background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(_habit(rng, topology, 0.0, 1.2))
     victims_write = rng.choice([0.0, 0.5, 1.5])
     # Unusual lines at the culprit itself are common, not certain.
     culprit_writes = rng.choice([0.0, 1.5, 4.0])
