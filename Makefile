@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds transfer ablation constraints clean
@@ -75,44 +76,44 @@ bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=fold
 
 hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/hardness.py > build/hardness.json
+	$(STUDY)/hardness.py > build/hardness.json
 	cp build/hardness.json checkpoints/results/hardness.json
 
 deletion: $(READY)  ## whether the ranker goes by the evidence that it names: taken away against random evidence
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/deletion.py $(INCIDENTS) > build/deletion.json
+	$(STUDY)/deletion.py $(INCIDENTS) > build/deletion.json
 	cp build/deletion.json checkpoints/results/deletion.json
 
 heads: $(READY)  ## how far the kind of fault, and the chance of an incident, can be believed
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/heads.py $(INCIDENTS) > build/heads.json
+	$(STUDY)/heads.py $(INCIDENTS) > build/heads.json
 	cp build/heads.json checkpoints/results/heads.json
 
 worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds an arm
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/worth.py parts $(INCIDENTS) > build/worth.json
+	$(STUDY)/worth.py parts $(INCIDENTS) > build/worth.json
 	cp build/worth.json checkpoints/results/worth.json
 
 messages: $(READY)  ## what messages and graph columns are worth, each without the other, three seeds an arm
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/worth.py messages $(INCIDENTS) > build/messages.json
+	$(STUDY)/worth.py messages $(INCIDENTS) > build/messages.json
 	cp build/messages.json checkpoints/results/messages.json
 
 healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/healthy.py $(INCIDENTS) > build/healthy.json
+	$(STUDY)/healthy.py $(INCIDENTS) > build/healthy.json
 	cp build/healthy.json checkpoints/results/healthy.json
 
 transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
 	$(need_incidents)
 	mkdir -p build checkpoints/results
-	$(BIN)/python tests/transfer.py $(INCIDENTS) > build/transfer.json
+	$(STUDY)/transfer.py $(INCIDENTS) > build/transfer.json
 	cp build/transfer.json checkpoints/results/transfer.json
 
 seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
 	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
-	$(BIN)/python tests/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
+	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
 	cp build/seeds.json checkpoints/results/seeds.json
 
 # Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and
@@ -128,11 +129,11 @@ ifdef INCIDENTS
 	$(BIN)/firewatch ablate --ranking-only --incidents $(INCIDENTS) --out build/ablation-incidents \
 		--ranker gnn,mlp,untrained,heuristic,random,pagerank,zscore,zscore-sum,baro,traversal
 	cp build/ablation-incidents/ablation.json checkpoints/results/incidents.json
-	$(BIN)/python tests/adaptation.py $(INCIDENTS) > build/adaptation.json
+	$(STUDY)/adaptation.py $(INCIDENTS) > build/adaptation.json
 	cp build/adaptation.json checkpoints/results/adaptation.json
-	$(BIN)/python tests/adaptation.py $(INCIDENTS) --cross-validate > build/trained.json
+	$(STUDY)/adaptation.py $(INCIDENTS) --cross-validate > build/trained.json
 	cp build/trained.json checkpoints/results/trained.json
-	$(BIN)/python tests/adaptation.py $(INCIDENTS) --unseen > build/unseen.json
+	$(STUDY)/adaptation.py $(INCIDENTS) --unseen > build/unseen.json
 	cp build/unseen.json checkpoints/results/unseen.json
 endif
 ifdef TRAFFIC

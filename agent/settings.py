@@ -38,7 +38,7 @@ class Settings:
     def public_api_base_url(self) -> str:
         """The endpoint as it may be written down: without credentials."""
         parts = urlsplit(self.api_base_url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
     def models_for(self, policy: str) -> tuple[str, ...]:
         """The models that take part in a run with this policy."""

@@ -91,6 +91,7 @@ class Rule(BaseModel):
     in_seconds: bool = False
     per: str = ""
     floor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     @model_validator(mode="after")
     def _looks_for_something(self) -> Self:
@@ -111,20 +112,23 @@ class Rule(BaseModel):
             return None
         units = [_SECONDS[word] for word in words.split() if word in _SECONDS] if self.in_seconds else []
         scale = units[-1] if units else self.scale
-        return Meaning(self.channel, self.inverted, scale, self.per, self.floor, self.by_size)
+        return Meaning(self.channel, self.inverted, scale, self.per, self.floor, self.by_size, self.weight)
 
 
-class _RuleFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Rules(BaseModel):
+    """The rules of a file: for names of metrics, and for log lines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: tuple[Rule, ...] = ()
+    log_line: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
 class OwnRules:
     """A user's rule file: its rules, and its text to be kept beside what was learnt by them."""
 
-    rules: tuple[Rule, ...]
+    rules: Rules
     text: str
 
 
@@ -138,6 +142,7 @@ class Meaning:
     per: str = ""  # name of the metric that it is a count out of, where both are measured
     floor: float = 0.0  # smallest difference worth a mention, in our unit; 0: as the channel has it
     by_size: bool = False  # a share of a whole or in percent; its values tell which
+    weight: float = 1.0  # how many alerts one alert of this name counts for
 
     def scale_of(self, largest: float) -> float:
         """The factor to our unit of a metric whose largest value in the system is `largest`."""
@@ -160,8 +165,10 @@ class ChannelMap:
 
     def __init__(self, own: OwnRules | None = None) -> None:
         self._own = own
-        self._rules = (*(own.rules if own else ()), *_default_rules())
+        mine, default = own.rules if own else Rules(), _default_rules()
+        self._rules, self._line_rules = mine.rule + default.rule, mine.log_line + default.log_line
         self._known: dict[str, Meaning | None] = {}
+        self._lines: dict[str, bool] = {}
         self._unmapped: set[str] = set()
 
     def __call__(self, name: str) -> Meaning | None:
@@ -169,6 +176,14 @@ class ChannelMap:
         if name not in self._known:
             self._known[name] = self._look_up(name)
         return self._known[name]
+
+    def is_routine_line(self, line: str) -> bool:
+        """Whether a log line, or the pattern of one, is what a healthy service writes: no symptom."""
+        if line not in self._lines:
+            words = words_of(line)
+            found = next((rule for rule in self._line_rules if rule.fits({line}, words)), None)
+            self._lines[line] = found is not None and not found.channel
+        return self._lines[line]
 
     @property
     def own(self) -> OwnRules | None:
@@ -216,13 +231,13 @@ def read_rules(path: Path) -> OwnRules:
 
 
 @lru_cache(maxsize=1)
-def _default_rules() -> tuple[Rule, ...]:
+def _default_rules() -> Rules:
     text = resources.files("data").joinpath("channel_rules.toml").read_text(encoding="utf-8")
     return _parse_rules(text, "channel_rules.toml")
 
 
-def _parse_rules(text: str, where: str) -> tuple[Rule, ...]:
+def _parse_rules(text: str, where: str) -> Rules:
     try:
-        return parse(_RuleFile, tomllib.loads(text), where).rule
+        return parse(Rules, tomllib.loads(text), where)
     except tomllib.TOMLDecodeError as error:
         raise SchemaError(where, "", str(error), "write a TOML file with [[rule]] tables") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from data.actions import RESOLVE
 from data.environment import Environment, TellsTruth
 from data.episodes import Episode, Labels
 from data.labels import apply_labels
@@ -9,8 +10,6 @@ from data.observation import Action, Observation, Task
 
 # Takes the observations so far, oldest first, and the feedback of each action so far.
 CollectPolicy = Callable[[Sequence[Observation], Sequence[str]], Action]
-
-RESOLVE = Action(action_type="declare_resolved")
 
 
 async def play(environment: Environment, policy: CollectPolicy, task: Task, policy_name: str) -> Episode:

@@ -8,34 +8,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.actions import is_remedy
 from data.errors import SchemaError
 from data.files import jsonl
 from data.observation import Action, Difficulty, Observation, Step, Task, parse, parse_step
-
-# Actions that only look, or end the incident; every other action changes the system.
-HARMLESS_ACTIONS = frozenset(
-    {
-        "fetch_logs",
-        "get_metrics_detail",
-        "trace_dependencies",
-        "strace_process",
-        "inspect_commit_diff",
-        "thread_dump",
-        "declare_resolved",
-        "escalate",
-    }
-)
 
 FORM = "an episode as 'firewatch collect' stores it, or recorded traffic"
 
 Line = tuple[int, dict[str, Any]]  # number from 1, content
 
 _log = logging.getLogger(__name__)
-
-
-def is_remedy(action: Action) -> bool:
-    """Whether the action changes a service."""
-    return action.target_service is not None and action.action_type not in HARMLESS_ACTIONS
 
 
 class Labels(BaseModel):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from data.episodes import Episode, Labels, is_remedy
+from data.actions import is_remedy
+from data.episodes import Episode, Labels
 from data.errors import SchemaError
-from data.files.json_text import not_json, read_json
+from data.files.json_text import NotJson, read_json
 from data.files.refusal import schema_error
 from data.incident import Incident
 from data.observation import Observation, Service
@@ -88,9 +89,9 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
         raise SchemaError(str(path), "", error.strerror, "give a readable labels file") from None
     except ValidationError as error:
         raise schema_error(error, str(path)) from None
-    except ValueError as error:
+    except NotJson as error:
         fix = 'give {"<task_id>", "<difficulty>/<seed>" or "<incident_id>": [services]}'
-        raise SchemaError(str(path), "", not_json(error), fix) from None
+        raise SchemaError(str(path), "", str(error), fix) from None
 
 
 def label_incidents(incidents: Iterable[Incident], known: KnownRoots) -> tuple[Incident, ...]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
-from data.files.json_text import not_json, read_json
+from data.files.json_text import NotJson, read_json
 from data.files.whole_file import write_whole
 from data.observation import parse
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
@@ -152,8 +152,8 @@ def read_card(folder: Path) -> Card:
         )
     try:
         raw = read_json(path.read_bytes())
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {not_json(error)} – {_AGAIN}") from None
+    except NotJson as error:
+        raise CheckpointError(f"{path}: {error} – {_AGAIN}") from None
     _check_versions(raw if isinstance(raw, Mapping) else {}, folder)
     try:
         return parse(Card, raw, str(path))

@@ -90,7 +90,7 @@ class GraphRanker:
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
-            return Ranking((), self._name)
+            return Ranking((), self._name, "nobody")
         graph, (root, family, is_incident) = self._seen(incident)
         logits = self._logits(root, incident, graph)
         if self._specialist:
@@ -111,7 +111,7 @@ class GraphRanker:
         return Ranking(
             candidates,
             self._name,
-            unsure=not told or bool(probability[order[0]] < self._card.unsure_below),
+            "culprit" if told and probability[order[0]] >= self._card.unsure_below else "unsure",
             unsure_below=self._card.unsure_below,
             incident_probability=_at_even_odds(float(is_incident[0])) if told else None,
             families=dict(zip(self._families, likely, strict=True)),

@@ -2,9 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from data.incident import Incident
+
+# Whether somebody is named: the first candidate; several that the ranker cannot tell apart; nobody at all.
+Verdict = Literal["culprit", "unsure", "nobody"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One plain sentence about a service, and what it is about."""
+
+    text: str
+    service: str
+    metric: str | None = None  # the metric, or what the alert is called
+    call: tuple[str, str] | None = None  # caller, callee
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -15,8 +31,8 @@ class Candidate:
     score: float
     # Calibrated chance of being a root cause; None when the ranker makes no such claim.
     probability: float | None = None
-    # Plain sentences, strongest first: which metric deviates, which callers share it, what changed.
-    evidence: tuple[str, ...] = ()
+    # Strongest first: which metric deviates, which callers share it, what changed.
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,14 +41,19 @@ class Ranking:
 
     candidates: tuple[Candidate, ...]
     ranker: str
-    # The ranker is not confident enough to name one; its order is still its best guess.
-    unsure: bool = False
+    # Whom the ranker names; its order is its best guess even where it names nobody.
+    verdict: Verdict = "culprit"
     # The probability of the first candidate below which the ranker is unsure; None when it never is.
     unsure_below: float | None = None
     # Chance that this is an incident, at even odds beforehand; None when the ranker makes no such claim.
     incident_probability: float | None = None
     # Chance of each fault family for the first candidate; for people, never part of a hint.
     families: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the ranker names no culprit."""
+        return self.verdict != "culprit"
 
     @property
     def services(self) -> tuple[str, ...]:

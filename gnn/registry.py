@@ -31,12 +31,25 @@ class NoRanker:
 
     def rank(self, incident: Incident) -> Ranking:
         """An empty ranking."""
-        return Ranking((), self.name)
+        return Ranking((), self.name, "nobody")
 
 
 def shipped(name: str) -> Path:
     """The folder of a checkpoint that comes with the package: "ranker" or "mlp"."""
     return Path(str(resources.files("checkpoints"))) / name
+
+
+def known_folder(checkpoint: Path) -> Path:
+    """A checkpoint as it is named: a folder, or "ranker" or "mlp" for one that comes with the package."""
+    is_shipped = str(checkpoint) in ("ranker", "mlp") and not checkpoint.exists()
+    return shipped(str(checkpoint)) if is_shipped else checkpoint
+
+
+def weights_folder(ranker: str, checkpoint: Path | None) -> Path | None:
+    """The folder of the weights that a ranker uses, if it uses any."""
+    if ranker == "mlp":
+        return shipped("mlp")
+    return (checkpoint or shipped("ranker")) if ranker in ("gnn", "untrained") else None
 
 
 def make_ranker(

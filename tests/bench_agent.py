@@ -16,11 +16,12 @@ from bench_machine import machine
 
 from agent.llm.budget import Ledger
 from agent.llm.client import Reply
+from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
 from agent.play.run import play_tasks
 from agent.policies.decision import Message
 from agent.policies.registry import make_policy
-from agent.records.trajectory import RunConfig, RunFolder
+from agent.records.trajectory import RunFolder
 from data.observation import Task
 from data.simulator.catalogue import catalogue
 from data.simulator.world.environment import EmbeddedEnvironment

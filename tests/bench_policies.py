@@ -11,7 +11,6 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.play.assembly import weights_folder
 from agent.play.episode import SOLVED_SCORE
 from agent.play.run import play_tasks
 from agent.policies.registry import make_policy
@@ -22,7 +21,7 @@ from data.simulator.world import expert
 from data.simulator.world.environment import EmbeddedEnvironment
 from data.simulator.world.world import World
 from gnn.evaluation.metrics import interval
-from gnn.registry import make_ranker
+from gnn.registry import make_ranker, weights_folder
 
 RANDOM_EPISODES, SEED = 300, 0
 # Each policy with the rankers that it is played with; the original runner's ranker is the heuristic.

@@ -7,7 +7,7 @@ from situations import observation, service, situation
 from agent.llm.prompt import build_prompt
 from agent.policies.decision import PastStep, Situation
 from data.observation import Action, Alert
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Evidence, Ranking
 
 FOLDER = Path(__file__).parent / "golden" / "prompts"
 
@@ -29,8 +29,9 @@ def first_look() -> Situation:
         auth_service=service(error_rate=0.46, p99=0.95, status="degraded", deployed=300),
         db_proxy=service(),
     )
+    told = ("errors 0.46, far above the others", "deployed 300 s ago")
     hints = (
-        Candidate("auth-service", 3.1, 0.87, ("errors 0.46, far above the others", "deployed 300 s ago")),
+        Candidate("auth-service", 3.1, 0.87, tuple(Evidence(text, "auth-service") for text in told)),
         Candidate("api-gateway", 1.2, 0.1, ()),
     )
     return Situation((now,), Ranking(hints, "gnn"), (), 19)
@@ -52,7 +53,7 @@ def in_the_middle() -> Situation:
         PastStep(Action(action_type="fetch_logs", target_service="cart"), "Fetched 6 log lines for cart."),
         PastStep(Action(action_type="restart_service", target_service="cart"), "Restarted cart."),
     )
-    ranking = Ranking((Candidate("cart", 0.4, 0.41), Candidate("ads", 0.3, 0.35)), "gnn", unsure=True)
+    ranking = Ranking((Candidate("cart", 0.4, 0.41), Candidate("ads", 0.3, 0.35)), "gnn", verdict="unsure")
     return Situation(tuple(window), ranking, steps, 12)
 
 
@@ -92,7 +93,7 @@ def many_services() -> Situation:
     calls = {a: tuple(names[k + 1 : k + 9]) for k, a in enumerate(names)}
     alerts = tuple(Alert(alertname="Slow", service_name=n, description="y" * 500) for n in names)
     now = observation(calls=calls, alerts=alerts, **sick, **well)
-    evidence = tuple("z" * 300 for _ in range(9))
+    evidence = (Evidence("z" * 300, "x"),) * 9
     ranking = Ranking(tuple(Candidate(n, 1.0, 0.1, evidence) for n in names), "gnn")
     steps = tuple(PastStep(Action(action_type="fetch_logs", target_service=n), "w" * 900) for n in names[:20])
     return Situation((now,), ranking, steps, 20)

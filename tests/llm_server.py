@@ -20,12 +20,12 @@ class Answer:
     text: str = ""
     status: int = 200
     headers: Mapping[str, str] | None = None
-    body: str | None = None  # sent as it is, instead of a completion
+    body: str | bytes | None = None  # sent as it is, instead of a completion
     delay_s: float = 0.0
     reset: bool = False  # tear the connection down without an answer
     cut: bool = False  # close the connection in the middle of the answer
     drip_s: float = 0.0  # wait so long before each byte of the body
-    usage: bool = True
+    usage: Any = True  # whether to count tokens; or what to say instead of the counts
 
 
 class LLMServer:
@@ -42,12 +42,15 @@ class LLMServer:
         script: Iterable[Answer | str] | Character = ("",),
         refuses: Iterable[str] = (),
         refused_formats: Iterable[str] = (),
+        refusing_status: int = 400,
     ) -> None:
         self.requests: list[dict[str, Any]] = []
         self.authorizations: list[str] = []
+        self.paths: list[str] = []
         self._script = script if callable(script) else list(script)
         self._refuses = frozenset(refuses)
         self._refused_formats = frozenset(refused_formats)
+        self._refusing_status = refusing_status
         self._lock = threading.Lock()
         self._answered = 0
 
@@ -87,6 +90,7 @@ class LLMServer:
         request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         with self._lock:
             self.requests.append(request)
+            self.paths.append(handler.path)
             self.authorizations.append(handler.headers.get("Authorization", ""))
         answer = self._refusal(request) or self._next(request)
         time.sleep(answer.delay_s)
@@ -98,16 +102,19 @@ class LLMServer:
             return
         body = answer.body if answer.body is not None else json.dumps(_completion(request, answer))
         try:
-            _send(handler, answer, body.encode())
+            _send(handler, answer, body if isinstance(body, bytes) else body.encode())
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
         if answer.cut:
             handler.close_connection = True
 
     def _refusal(self, request: Mapping[str, Any]) -> Answer | None:
-        kind = (request.get("response_format") or {}).get("type")
+        form = request.get("response_format") or {}
+        kind = form.get("type", "") + (" with schema" if "schema" in form else "")
         if self._refuses & set(request) or kind in self._refused_formats:
-            return Answer(status=400, body='{"error": {"message": "unsupported parameter"}}')
+            return Answer(
+                status=self._refusing_status, body='{"error": {"message": "unsupported parameter"}}'
+            )
         return None
 
     def _next(self, request: Mapping[str, Any]) -> Answer:
@@ -136,7 +143,8 @@ def _completion(request: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
         ],
     }
     if answer.usage:
-        completion["usage"] = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+        counted = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+        completion["usage"] = counted if answer.usage is True else answer.usage
     return completion
 
 

@@ -57,7 +57,7 @@ def shell(command: str, stdin: bytes = b"", **variables: str) -> subprocess.Comp
         ("hello world, not json", "a.jsonl:1: got 'hello world, not json' – write one JSON object a line"),
         (f"[{LINE}]", "write one JSON object a line, without a list around them"),
         (f"[\n{LINE}\n]\n", "a.jsonl:1: got '[' – write one JSON object a line, without a list"),
-        ("[" * 200_000, "a.jsonl:1: got '[[["),
+        ("[" * 200_000, "a.jsonl:1: got 'nested too deeply'"),
     ],
 )
 @pytest.mark.parametrize("command", [SCORE, ("train", "--incidents")])

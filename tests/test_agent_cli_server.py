@@ -162,3 +162,15 @@ def test_a_server_that_dies_ends_each_task_with_its_reason_and_a_resumed_run_is_
     assert len({e["seed"] for e in episodes}) == len(episodes) == 12
     steps = [json.loads(line) for line in Path("r/steps.jsonl").read_text().splitlines()]
     assert sum(e["steps"] for e in episodes) == len(steps)
+
+
+def test_a_server_that_nobody_named_is_announced(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_URL", url)
+    run = [word for word in RUN if word != "--quiet"]
+    assert answer([*run, "--episodes", "1"]) == 0
+    said = capsys.readouterr().err
+    assert said.index("No --env was given") < said.index("[1/1]")
+    assert answer([*run, "--episodes", "1", "--env", url]) == 0
+    assert "No --env was given" not in capsys.readouterr().err

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from post_mortems import write_post_mortems
 
-from agent.policies.action_space import REMEDIES
+from data.actions import REMEDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ("run", "--env", "embedded", "--ranker", "heuristic", "--policy", "rules", "--out", "r")

@@ -4,10 +4,10 @@ import pytest
 
 from agent.report.diagnosis import diagnosis
 from data.incident import Incident
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Evidence, Ranking
 
 INCIDENT = Incident("i", ("web", "db"), {"web": ["db"]})
-SUSPECTS = (Candidate("db", 2.0, 0.9, ("errors went up",)), Candidate("web", 1.0, 0.1))
+SUSPECTS = (Candidate("db", 2.0, 0.9, (Evidence("errors went up", "db"),)), Candidate("web", 1.0, 0.1))
 
 
 def test_the_kind_of_fault_is_named_once_it_is_likelier_than_not() -> None:
@@ -26,7 +26,7 @@ def test_the_kind_of_fault_is_named_once_it_is_likelier_than_not() -> None:
     "doubtful",
     [
         Ranking(SUSPECTS, "gnn", families={"memory_leak": 0.4, "oom": 0.3, "slow_query": 0.3}),
-        Ranking(SUSPECTS, "gnn", unsure=True, families={"memory_leak": 0.9}),
+        Ranking(SUSPECTS, "gnn", verdict="unsure", families={"memory_leak": 0.9}),
         Ranking(SUSPECTS, "heuristic"),
     ],
 )

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from situations import observation, service, situation
 
-from agent.policies.action_space import DEEP_INVESTIGATIONS, REMEDIES
 from agent.policies.decision import PastStep, Situation
 from agent.policies.guard import Guard, GuardSettings
 from agent.policies.registry import make_policy
+from data.actions import DEEP_INVESTIGATIONS, REMEDIES
 from data.observation import Action
 
 SICK = service(error_rate=0.6)

@@ -25,9 +25,7 @@ GOOD = action("restart_service", "db", reason="db is failing")
 def settings(server: LLMServer, **changes: Any) -> LlmSettings:
     defaults: dict[str, Any] = {
         "models": ("first",),
-        "connect_timeout_s": 1.0,
-        "read_timeout_s": 0.5,
-        "total_timeout_s": 3.0,
+        "total_timeout_s": 1.0,
         "max_retries": 0,
     }
     return LlmSettings(server.url, KEY, **{**defaults, **changes})
@@ -97,7 +95,7 @@ def test_an_unusable_reply_is_repaired_once_or_the_rules_answer(reply: str, caus
     ("answer", "cause"),
     [
         (Answer(status=429), "http_429"),
-        (Answer(status=500), "http_500"),
+        (Answer(status=503), "http_503"),
         (Answer(status=401), "http_401"),
         (Answer(delay_s=1.5), "timeout"),
         (Answer(reset=True), "connection"),
@@ -114,7 +112,6 @@ def test_an_endpoint_that_fails_leaves_the_step_to_the_rules(answer: Answer, cau
         (decision,) = decisions(server)
         assert len(server.requests) == 1
     assert (decision.source, decision.fallback) == ("rules", cause)
-    assert decision.latency_s < 3.5
     assert str(decision.action) == "restart_service:db" or decision.action.action_type == "fetch_logs"
 
 
@@ -125,7 +122,7 @@ def test_an_endpoint_that_is_not_there_leaves_the_step_to_the_rules() -> None:
     assert (decision.source, decision.fallback) == ("rules", "connection")
 
 
-def test_an_endpoint_that_does_not_let_us_in_is_given_up_after_the_connect_time() -> None:
+def test_an_endpoint_that_does_not_let_us_in_is_given_up_in_time() -> None:
     # A full queue of connections: the next one is neither accepted nor refused.
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
@@ -137,7 +134,7 @@ def test_an_endpoint_that_does_not_let_us_in_is_given_up_after_the_connect_time(
 
         async def decide() -> Decision:
             url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
-            limits = LlmSettings(url, KEY, ("first",), connect_timeout_s=0.3, max_retries=0)
+            limits = LlmSettings(url, KEY, ("first",), total_timeout_s=0.3, max_retries=0)
             model = ChatModel(limits)
             decision = await make_policy("llm", model=model).decide(BROKEN)
             await model.aclose()
@@ -163,18 +160,18 @@ def test_nobody_waits_for_an_endpoint_that_asks_for_a_day() -> None:
 
 
 def test_the_third_failure_in_a_row_ends_the_models_part() -> None:
-    with LLMServer([Answer(status=500), Answer(status=500), GOOD, *[Answer(status=500)] * 9]) as server:
+    with LLMServer([Answer(status=503), Answer(status=503), GOOD, *[Answer(status=503)] * 9]) as server:
         made = decisions(server, [BROKEN] * 8)
         asked = len(server.requests)
     assert [d.source for d in made] == ["rules", "rules", "llm", *["rules"] * 5]
     assert asked == 6
-    assert [d.why_not_model for d in made[-3:]] == ["http_500", "gave_up", "gave_up"]
+    assert [d.why_not_model for d in made[-3:]] == ["http_503", "gave_up", "gave_up"]
     assert made[-1].fallback is None and made[-1].prompt == ()
 
 
 def test_a_retry_waits_as_long_as_the_server_asks() -> None:
     with LLMServer([Answer(status=429, headers={"Retry-After": "1"}), GOOD]) as server:
-        (decision,) = decisions(server, max_retries=2)
+        (decision,) = decisions(server, max_retries=2, total_timeout_s=5.0)
     assert decision.source == "llm" and 1.0 <= decision.latency_s < 3.0
 
 
@@ -193,18 +190,34 @@ def test_the_next_model_answers_when_the_first_does_not() -> None:
     assert (decision.source, decision.model) == ("llm", "second")
 
 
-def test_structured_output_is_asked_for_and_given_up_where_it_is_not_offered() -> None:
-    with LLMServer([GOOD]) as server:
-        decisions(server, [BROKEN])
-        assert server.requests[0]["response_format"]["type"] == "json_schema"
-    with LLMServer([GOOD], refused_formats=["json_schema"]) as server:
-        decisions(server, [BROKEN, BROKEN])
-        kinds = [r["response_format"]["type"] for r in server.requests]
-        assert kinds == ["json_schema", "json_object", "json_object"]
-    with LLMServer([GOOD], refuses=["response_format"]) as server:
-        made = decisions(server, [BROKEN, BROKEN])
+FORMS = ["json_schema", "json_object with schema", "forced call", "json_object", "plain"]
+
+
+def form_of(request: Any) -> str:
+    form = request.get("response_format")
+    if form is None:
+        return "forced call" if "tools" in request else "plain"
+    return form["type"] + (" with schema" if "schema" in form else "")
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_each_form_of_structured_output_is_tried_once_and_the_one_that_works_is_remembered(
+    status: int,
+) -> None:
+    for known in range(len(FORMS)):
+        refused = {"refused_formats": FORMS[:known], "refuses": ["tools"] if known > 2 else []}
+        with LLMServer([GOOD], refusing_status=status, **refused) as server:
+            made = decisions(server, [BROKEN, BROKEN], max_retries=2)
+            assert [form_of(r) for r in server.requests] == [*FORMS[: known + 1], FORMS[known]]
         assert [d.source for d in made] == ["llm", "llm"]
-        assert ["response_format" in r for r in server.requests] == [True, True, False, False]
+
+
+def test_a_forced_call_s_arguments_are_the_reply() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "act", "arguments": GOOD}}
+    body = json.dumps({"choices": [{"message": {"content": None, "tool_calls": [call]}}]})
+    with LLMServer([Answer(body=body)], refused_formats=FORMS[:2]) as server:
+        (decision,) = decisions(server)
+    assert (decision.source, decision.reply) == ("llm", GOOD)
 
 
 def test_the_request_carries_the_settings_and_the_tasks_seed() -> None:

@@ -10,9 +10,9 @@ from golden_prompts import CASES, FOLDER, text_of
 from situations import observation, service, situation
 
 from agent.llm.prompt import build_prompt, repair_question
-from agent.policies.action_space import menu
 from agent.policies.decision import PastStep, Situation
 from agent.policies.registry import make_policy
+from data.actions import menu
 from data.incident import Incident
 from data.observation import Action, Task, parse_step
 from data.simulator.catalogue import SMOKE_TASKS

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from situations import observation, service, situation
 
 from agent.llm.reply import UnusableReply, parse_reply, reason_of
-from agent.policies.action_space import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES, menu
 from agent.policies.decision import Situation
+from data.actions import ACTION_TYPES, CONCLUSIONS, menu
 from data.observation import Action
 
 HERE = situation(observation(api=service(), db=service(error_rate=0.9)))
 READ = situation(observation(api=service(logs=("x",)), db=service(error_rate=0.9)))
-ALL = (*INVESTIGATIONS, *CONCLUSIONS, *REMEDIES, *DEEP_INVESTIGATIONS)
+ALL = ACTION_TYPES
 RESTART = Action(action_type="restart_service", target_service="db")
 
 

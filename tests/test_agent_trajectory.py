@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
+from agent.play.config import RunConfig
 from agent.play.run import play_tasks
 from agent.policies.decision import Decision, Situation
-from agent.records.trajectory import RunConfig, RunFolder, read_config
+from agent.records.trajectory import RunFolder, read_config
 from data.errors import SettingsError, Unreachable
 from data.observation import Action, Observation, Task, parse
 

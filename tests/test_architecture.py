@@ -83,7 +83,7 @@ def test_listing_the_commands_loads_nothing_heavy() -> None:
 
 def test_what_plays_and_ranks_never_loads_torch() -> None:
     loaded = loaded_by(
-        "import agent.cli.playing, agent.policies.llm_policy\n"
+        "import agent.cli.run, agent.policies.llm_policy\n"
         "import data.simulator.world.environment, gnn.graph_ranker"
     )
     assert not loaded & {"torch", "torch_geometric", "openai"}

@@ -7,7 +7,7 @@ from data.channels import Channel, Meaning, default_channel_map, words_of
 # What real incidents, the environments and the simulator show: the shipped ranker learnt from these meanings.
 LEARNT = {
     "nothing": """
-        NodeCpuUsageRate(%) NodeMemoryUsageRate(%) NodeNetworkReceiveBytes ServiceDown application_log_level
+        NodeCpuUsageRate(%) NodeMemoryUsageRate(%) NodeNetworkReceiveBytes application_log_level
         availability_zone az_health_status canary_traffic_weight container_processes cron_job_name
         cron_schedule_expression db_slow_queries_per_second deployment_cold_start_in_progress
         deployment_desired_replicas deployment_rollout_progress_pct deployment_rollout_stuck_reason
@@ -162,6 +162,8 @@ OTHERS = {
         mysql_slow_queries slow_queries http_4xx HTTPCode_Target_4XX_Count http_429_total NewConnectionCount
         node_load1 page_faults nodejs_active_handles_total certificate_remaining_days
         application_load_balancer
+        container_memory_failures_total.pgfault container_memory_failures_total cpu_cfs_periods
+        container_cpu_cfs_periods_total container_last_seen Watchdog InfoInhibitor scale_down_total cooldown
     """,
     "error": """
         internet_gateway_timeout kubernetes_errors_total internet_gateway_error_rate login_errors
@@ -170,6 +172,7 @@ OTHERS = {
         exceptions_total unhandled_exceptions timeouts timeouts_total dropped_requests rejected_requests
         requests_dropped_total panics_total ErrorCount HTTPCode_ELB_5XX_Count 4xx_errors 4xxErrorRate
         http_5xx_total status_5xx connection_errors_total Errors DeadLetterErrors FaultRate Faults
+        timeout request_timeout server_error
     """,
     "error 0.01": """
         error_percentage error_pct ErrorRate(%)
@@ -181,6 +184,7 @@ OTHERS = {
     "error inverted by_size": """
         memcached_up success_rate http_success_rate success_ratio non_error_rate error_free_ratio
         probe_success up pg_up redis_up mysql_up haproxy_server_up
+        sr grpc_sr http_rr rr succee_rate succ_rate
     """,
     "client_error": """
         envoy_cluster_upstream_rq_5xx envoy_cluster_upstream_cx_connect_fail
@@ -192,12 +196,18 @@ OTHERS = {
         latency_99 latency.p999 latency_95percentile response_time_95th
         http_request_duration_seconds{quantile="0.99"} http_server_requests_seconds_max duration_p99
         Duration_p99 Duration_Maximum max_latency
+        rrt_max latency_p99_s
     """,
     "latency_mid": """
         SuccessfulRequestLatency request_success_duration_seconds p50 TargetResponseTime Latency Duration
         ReadLatency IntegrationLatency request_time_avg response_time rt_avg http_server_requests_seconds
         http.server.duration http_server_duration_milliseconds rpc.server.duration rpc.server.call.duration
         grpc_server_handling_seconds Lambda.Duration
+        mrt grpc_mrt http_mrt rrt AverageRespTime avg_time latency_p50_s latency_caller_s latency_callee_s
+        SlowRequests BlackboxSlowProbe
+    """,
+    "own_latency": """
+        own_latency_s
     """,
     "client_latency": """
         http.client.request.duration http.client.duration http_client_requests_seconds
@@ -211,13 +221,16 @@ OTHERS = {
         traces_spanmetrics_calls_total calls_total queries_per_second http_server_requests_seconds_count
         http_server_duration_milliseconds_count grpc_server_handling_seconds_count grpc_server_handled_total
         load_balancer_requests_total latency_SampleCount
+        request_rate request istio_cnt
     """,
     "cpu": """
         system.cpu.total.pct CPUCreditUsage cpu_usage_p95 cpu_iowait load load1 load_average_1m
         system.load.1 system_load_average_1m process_cpu_seconds_total
+        power container_power_watts
     """,
     "cpu 0.01": """
         cpu_percent container.cpu.percent cpu_usage_percent
+        CPUUsedPerc
     """,
     "cpu by_size": """
         CPUUtilization_Average cpu_pct cpu_utilization jvm.cpu.recent_utilization
@@ -228,9 +241,11 @@ OTHERS = {
     "memory": """
         dotnet_total_memory_bytes kubernetes.memory.usage container_memory_max_usage_bytes memory_p99
         process_resident_memory_bytes jvm_memory_used_bytes
+        memory_bytes memory_share container_memory_failures_total.pgmajfault SWPTotSwapUsed
     """,
     "memory 0.01": """
         memory_percent mem_used_percent
+        MEMUsedMemPerc
     """,
     "memory by_size": """
         system.memory.used.pct memory_utilization ecs_memory_utilization
@@ -264,6 +279,10 @@ OTHERS = {
         jvm_buffer_pool_used_bytes container_cpu_cfs_throttled_periods_total
         container_cpu_cfs_throttled_seconds_total process_open_fds ThrottledRequests Throttles
         ConcurrentExecutions MessagesInQueue
+        container_sockets TCP_FIN_WAIT tcp_close_wait tcp_established replicas_missing cpu_throttled_share
+        KubePersistentVolumeFillingUp NodeFilesystemAlmostOutOfSpace KubeHpaMaxedOut
+        KubeDeploymentRolloutStuck
+        NodeHighNumberConntrackEntriesUsed KubePodNotReady
     """,
     "saturation inverted": """
         CPUCreditBalance BurstBalance pool_idle pool_available_connections threads_idle idle_threads
@@ -278,10 +297,12 @@ OTHERS = {
     "network_fault": """
         container_network_receive_errors_total container_network_transmit_packets_dropped_total
         TCP_Target_Reset_Count tcp_retransmits
+        latency_gap_s unmatched_share network_loss_share network_delay_s network_retransmits
     """,
     "network_in": """
         NetworkReceiveThroughput NetworkThroughput bytes_received rx_bytes
         container_network_receive_bytes_total
+        network_receive_bytes
     """,
     "network_out": """
         NetworkTransmitThroughput bytes_sent tx_bytes
@@ -290,6 +311,7 @@ OTHERS = {
         disk_operation_count ReadIOPS WriteIOPS DiskReadOps DiskWriteOps VolumeReadIOPs ReadThroughput
         WriteThroughput container_fs_reads_total container_fs_writes_bytes_total disk_io_time_ms
         disk_read_bytes blkio_read iowait
+        ctn_read ctn_write system.io.await io_util DSKPercentBusy
     """,
     "restarts": """
         container_oom_events_total kube_pod_container_status_restarts_total
@@ -347,6 +369,57 @@ def test_how_words_are_separated_means_nothing(separator: str) -> None:
             assert {one: told(default_channel_map()(one)) for one in spellings} == dict.fromkeys(
                 spellings, means
             )
+
+
+DOWN = """
+    TargetDown InstanceDown ServiceDown RedisDown PostgresqlDown HaproxyBackendDown KubeletDown
+    RabbitmqNodeDown EndpointDown KubeNodeUnreachable KubeDeploymentReplicasMismatch
+    KubeStatefulSetReplicasMismatch ContainerKilled ContainerAbsent PrometheusJobMissing RedisMissingMaster
+    EtcdNoLeader ServiceUnavailable BlackboxProbeFailed ConsulServiceHealthcheckFailed ImagePullBackOff
+    ContainerTerminated
+"""
+LOOPING = "KubePodCrashLooping CrashLooping CrashLoopBackOff OOMKilled ContainerOOMKilled HostOomKillDetected"
+
+
+@pytest.mark.parametrize(("names", "channel"), [(DOWN, Channel.ERROR), (LOOPING, Channel.RESTARTS)])
+def test_that_something_is_down_counts_for_several_alerts(names: str, channel: Channel) -> None:
+    meanings = {name: default_channel_map()(name) for name in names.split()}
+    assert {name: meaning and meaning.channel for name, meaning in meanings.items()} == dict.fromkeys(
+        meanings, channel
+    )
+    ordinary = default_channel_map()("HighErrorRate")
+    assert ordinary and all(meaning.weight > ordinary.weight for meaning in meanings.values() if meaning)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DB saved on disk",
+        "Background saving started by pid 12",
+        "10 changes in 300 seconds. Saving...",
+        "Started server on :8080",
+        "Connected to database",
+        "checkpoint complete: wrote 3 buffers",
+    ],
+)
+def test_what_a_healthy_service_writes_is_routine(line: str) -> None:
+    assert default_channel_map().is_routine_line(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Failed to connect to redis",
+        "connection lost, reconnecting",
+        "Background saving error",
+        "user login rejected",
+        "OutOfMemoryError: heap",
+        "tpl_82",
+        "",
+    ],
+)
+def test_a_line_that_tells_of_trouble_or_of_nothing_known_is_not(line: str) -> None:
+    assert not default_channel_map().is_routine_line(line)
 
 
 @pytest.mark.parametrize(

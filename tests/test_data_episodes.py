@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from data.episodes import Episode, EpisodeStore, is_remedy, read_episodes, replay
+from data.actions import is_remedy
+from data.episodes import Episode, EpisodeStore, read_episodes, replay
 from data.errors import SchemaError
 from data.files import jsonl
 from data.observation import Action, parse

@@ -78,7 +78,7 @@ def test_a_folder_means_its_files_in_order(tmp_path):
 
 WRITE_FOR_EVER = """
 import sys, pathlib
-from data import jsonl
+from data.files import jsonl
 while True:
     jsonl.append(pathlib.Path(sys.argv[1]), {"filler": "x" * 50_000})
 """
@@ -91,6 +91,7 @@ def test_killed_writers_leave_whole_lines(tmp_path):
         before = path.stat().st_size
         writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(path)])
         while path.stat().st_size <= before:
+            assert writer.poll() is None
             time.sleep(0.001)
         writer.kill()
         writer.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.cli.collecting import CollectRequest
+from agent.play.config import CollectOptions
 from data.channels import read_rules
 from data.errors import SchemaError
 from data.labels import read_labels
@@ -94,7 +94,7 @@ def test_a_value_as_deep_as_python_reads_is_refused_too() -> None:
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(SchemaError, match="nested too deeply"):
-        parse(CollectRequest, {"config": deep}, "collect.json")
+        parse(CollectOptions, {"tasks": deep}, "collect.json")
 
 
 def test_numbers_too_large_to_calculate_with_are_missing() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from data.actions import ACTION_TYPES
 from data.errors import ActionRefused, EpisodeLost, TaskRefused
 from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS
 from data.simulator.faults import FAMILIES
-from data.simulator.server.requests import ACTION_TYPES
 from data.simulator.world.environment import EmbeddedEnvironment, World
 from data.simulator.world.expert import next_action
 from data.simulator.world.grade import Accounts, score

@@ -32,7 +32,7 @@ def test_decoded_text_can_always_be_written() -> None:
     assert read_json(b'["\\\\ud800"]', "x") == ["\\ud800"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "NaN,", b"\xff", "[" * 100_000, "9" * 5000])
+@pytest.mark.parametrize("text", ["", "{", "NaN,", b"\xff", "[" * 100_000])
 def test_what_is_not_json(text: str | bytes) -> None:
     with pytest.raises(ProtocolError, match="x: not JSON"):
         read_json(text, "x")

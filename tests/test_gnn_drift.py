@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
 from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
-from gnn.explain.sentences import explain
 from gnn.features.deviation import CHANNEL_INDEX, stack
 from gnn.features.drift import page_course, paged_channels, quiet_points, renewed
 from gnn.features.featurize import SERVICE_FEATURES, featurize
@@ -114,7 +114,7 @@ def test_a_service_that_is_slow_all_the_time_looks_healthy_beside_a_page_that_co
 
 
 def test_evidence_says_what_stays_the_same_while_the_page_is_quiet():
-    told = explain(drifted(), ("cart", "search"), default_channel_map())
+    told = sentences_of(drifted(), ("cart", "search"))
     latency, _, requests = told["cart"]  # between them: that web suffers
     assert latency.endswith(", much the same while web is well")
     assert requests.endswith(", much the same while web is well")
@@ -126,13 +126,13 @@ def test_evidence_takes_for_drift_what_the_ranker_does():
     one, other = series(6, 11, 11, 6, 6), series(0.2, 0.2, 0.2, 0.2, 0.2)
     incident = drifted()
     telemetry = {**incident.telemetry, "cart": {"latency_avg": one}, "search": {"latency_avg": other}}
-    told = explain(replace(incident, telemetry=telemetry), ("cart", "search"), default_channel_map())
+    told = sentences_of(replace(incident, telemetry=telemetry), ("cart", "search"))
     assert not any("much the same" in sentence for sentences in told.values() for sentence in sentences)
 
 
 def test_a_caller_that_has_drifted_is_no_victim():
     incident = replace(drifted(), call_graph={"web": ["cart"], "cart": ["search"], "search": []})
-    told = explain(incident, ("search",), default_channel_map())["search"]
+    told = sentences_of(incident, ("search",))["search"]
     assert not any("degraded" in sentence for sentence in told)
 
 

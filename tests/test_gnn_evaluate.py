@@ -21,7 +21,7 @@ from gnn.evaluation.evaluate import (
     result_of,
     score_cases,
 )
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Ranking, Verdict
 
 MEASURES = {"n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci95", "chance"}
 
@@ -108,8 +108,8 @@ class SureOf(AlwaysFirst):
     """As the other, but unsure about large systems, at a confidence that it states."""
 
     def rank(self, incident):
-        unsure = len(incident.services) > 3
-        return replace(super().rank(incident), unsure=unsure, unsure_below=0.6)
+        verdict: Verdict = "unsure" if len(incident.services) > 3 else "culprit"
+        return replace(super().rank(incident), verdict=verdict, unsure_below=0.6)
 
 
 def test_coverage_and_risk_are_those_at_the_stated_confidence():

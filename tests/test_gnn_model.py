@@ -16,13 +16,13 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
 from gnn.features.featurize import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
 from gnn.graph_ranker import load_ranker
-from gnn.network.batch import Example, collate, drop_channels, examples_of
+from gnn.network.batch import Example, collate, drop_channels, examples_of, group_of
 from gnn.network.model import Convolution, ModelConfig, RootCauseNet
 from gnn.training.calibration import fit_temperatures
 from gnn.training.losses import listwise_loss, log_softmax_per_graph
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig, rate, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
+from gnn.training.training_job import FitJob, TrainingError, windows_of
 
 CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "gatv2", "none", "degree")
 SMALL = SimulationConfig(most_services=8)
@@ -284,4 +284,4 @@ def test_the_windows_of_an_episode_end_at_the_first_remedy() -> None:
     windows = list(windows_of([episode]))
     assert [len(window.observations) for window in windows] == [1, 2]
     assert {window.root_causes for window in windows} == {("b",)}
-    assert len({is_dev(window.incident_id) for window in windows}) == 1
+    assert len({group_of(window.incident_id) for window in windows}) == 1

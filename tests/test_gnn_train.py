@@ -10,7 +10,7 @@ import torch
 from data.errors import SettingsError
 from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.network.batch import Batch, Example, collate, examples_of
+from gnn.network.batch import Batch, Example, collate, examples_of, group_of
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.training.finetuning import adapt
 from gnn.training.losses import Counts, counts_of, total_loss
@@ -159,18 +159,19 @@ def test_worlds_on_one_topology_stay_on_one_side_of_the_split() -> None:
     sides = defaultdict(set)
     plain = SimulationConfig(most_services=8, client_views=0.0, alerts=0.0)
     for incident in simulate(400, seed=3, config=plain):
-        sides[str(incident.call_graph)].add(is_dev(incident.incident_id))
+        sides[str(incident.call_graph)].add(is_dev(group_of(incident.incident_id)))
     assert len(sides) < 200
     assert {len(side) for side in sides.values()} == {1}
     assert {next(iter(side)) for side in sides.values()} == {True, False}
-    assert is_dev("easy/7@0") == is_dev("easy/7@3")
+    assert group_of("easy/7@0") == group_of("easy/7@3")
 
 
 def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: list[Example]) -> None:
     start = train(CONFIG, examples[:60])
-    few = [example for example in examples[60:] if example.is_root.any()][:7]
+    rooted = [example for example in examples[60:] if example.has_root][:7]
+    few = [example._replace(group=str(number)) for number, example in enumerate(rooted)]
     for labels in (few, misled(few), few[:2]):
-        adapted = adapt(CONFIG, labels, [str(number) for number in range(len(labels))], start)
+        adapted = adapt(CONFIG, labels, start)
         assert {id(example) for example in adapted.held_out} == {id(example) for example in labels}
         assert adapted.before.ac1 == pytest.approx(rate(start, labels).ac1)
         assert adapted.after.ac1 >= adapted.before.ac1
@@ -179,6 +180,6 @@ def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: l
 
 def test_one_label_is_too_few_to_move(examples: list[Example]) -> None:
     start = train(CONFIG, examples[:20])
-    adapted = adapt(CONFIG, examples[20:21], ["the only one"], start)
+    adapted = adapt(CONFIG, examples[20:21], start)
     assert same(adapted.net, start)
     assert adapted.step == 0.0 and adapted.held_out == []

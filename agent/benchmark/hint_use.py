@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.action_space import is_remedy
+from data.actions import is_remedy
 
 Record = Mapping[str, Any]
 Key = tuple[str, int]

@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.benchmark.hint_use import Key, Record, key_of
-from agent.play.assembly import weights_folder
+from agent.play.config import RunConfig
 from agent.records.provenance import folder_hash, git_revision, versions
-from agent.records.trajectory import RunConfig
 from agent.settings import NO_HINTS
 from data.errors import SettingsError
 from data.files import jsonl
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task
-from gnn.registry import shipped
+from gnn.registry import shipped, weights_folder
 
 FORMAT = 1
 RESULT = "ablation.json"
@@ -34,6 +33,10 @@ _DECISIVE = (
     "env", "transport", "seed", "checkpoint", "task_timeout_s", "models", "api_base_url", "temperature",
     "max_tokens",
 )  # fmt: skip
+
+
+# Far enough that no two seeds of the catalogue meet.
+_SEED_STRIDE = 100_003
 
 
 class Arm(NamedTuple):
@@ -140,7 +143,7 @@ class Ablation(BaseModel):
             env=self.env,
             transport=self.transport,
             ranker=spec.name,
-            checkpoint=str(spec.checkpoint) if spec.checkpoint else None,
+            checkpoint=spec.checkpoint,
             policy=arm.policy,
             hints=spec.name != "none",
             seed=self.seed,
@@ -160,6 +163,15 @@ class Ablation(BaseModel):
             if path is not None and path.is_dir():
                 hashes[text] = folder_hash(path)
         return hashes
+
+
+def under_seeds(tasks: Sequence[Task], seeds: int) -> tuple[Task, ...]:
+    """Each task with its own seed, then all of them with other ones: the same scenarios in other worlds."""
+    return tuple(
+        task.model_copy(update={"seed": task.seed + number * _SEED_STRIDE})
+        for number in range(seeds)
+        for task in tasks
+    )
 
 
 class AblationFolder:

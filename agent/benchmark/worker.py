@@ -13,10 +13,11 @@ from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
 from agent.llm.client import ChatModel
 from agent.play.assembly import make_model
+from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult
 from agent.play.run import Listener, play_tasks
 from agent.policies.registry import make_policy
-from agent.records.trajectory import RunConfig, RunFolder, episode_record
+from agent.records.trajectory import RunFolder, episode_record
 from agent.settings import Settings
 from data.clients.discovery import Endpoint
 from data.collect import play

@@ -76,15 +76,21 @@ def ablate(
 
     [dim]Example:[/dim] firewatch ablate --ranker gnn,heuristic,none --policy rules --out ablation
     """
-    from agent.benchmark.plan import Ablation
+    from agent.benchmark.plan import Ablation, under_seeds
     from agent.cli.ablating import ablate_and_compare
+    from agent.cli.command import new_folder
     from agent.cli.environ import settings_from_environment
-    from agent.cli.playing import new_folder
-    from agent.cli.tasks import chosen_tasks, under_seeds
+    from agent.play.config import TaskChoice
 
     settings = settings_from_environment()
     asks_a_model = any(name.startswith(("llm", "auto")) for name in _names(policy))
-    chosen = chosen_tasks(test_run, task, tasks, episodes, difficulty.value, seed)
+    chosen = TaskChoice(
+        test_run=test_run,
+        task=tuple(task or ()),
+        tasks_file=tasks,
+        episodes=episodes,
+        difficulty=difficulty.value,
+    ).chosen(seed)
     ablation = Ablation(
         tasks=() if ranking_only else under_seeds(chosen, seeds),
         rankers=_names(ranker),

@@ -1,24 +1,83 @@
-"""The list of commands."""
+"""The list of commands; each is loaded when it is run, so that listing them loads none."""
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from agent.cli.ablate import ablate
-from agent.cli.check import check
-from agent.cli.collect import collect
-from agent.cli.evaluate import evaluate
-from agent.cli.export import export
-from agent.cli.rank import rank
-from agent.cli.report import report
-from agent.cli.run import run
-from agent.cli.serve import serve
-from agent.cli.train import train
+# A command is the function of this name in the file of this name; a "_" behind it keeps Python's words apart.
+COMMANDS = (
+    "run",
+    "collect",
+    "train",
+    "evaluate",
+    "ablate",
+    "rank",
+    "report",
+    "serve",
+    "check",
+    "export",
+)
+
+
+class Commands(TyperGroup):
+    """Knows each command's first sentence from its file, and the rest once it is asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=_first_sentence(name)) for name in COMMANDS}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Loads the command that is run."""
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = _loaded(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def _file(name: str) -> Path:
+    file = Path(__file__).with_name(f"{name}.py")
+    return file if file.exists() else file.with_stem(f"{name}_")
+
+
+def _first_sentence(name: str) -> str:
+    tree = ast.parse(_file(name).read_text(encoding="utf-8"))
+    [function] = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.rstrip("_") == name]
+    return (ast.get_docstring(function) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _loaded(name: str) -> Any:
+    function = _file(name).stem
+    module = importlib.import_module(f"agent.cli.{function}")
+    only = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    only.command(name)(getattr(module, function))
+    return typer.main.get_command(only)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"firewatch {version('firewatch-rca')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="firewatch",
     help="Finds the root cause of microservice incidents with a graph network, and acts on it.",
+    cls=Commands,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for command in (run, collect, train, evaluate, ablate, rank, report, serve, check, export):
-    app.command()(command)
+
+
+@app.callback()
+def firewatch(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Finds the root cause of microservice incidents with a graph network, and acts on it."""

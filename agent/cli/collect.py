@@ -1,63 +1,92 @@
 """`firewatch collect`: plays many episodes and stores them, labelled."""
 
-import typer
+from collections import Counter
+from pathlib import Path
 
-from agent.cli import options as o
+from agent.cli.command import command, new_folder
+from agent.cli.console import note, write_json
+from agent.cli.environ import settings_from_environment
+from agent.cli.interrupt import run_interruptible
+from agent.cli.progress import Progress
+from agent.cli.run import announce
+from agent.play.assembly import assemble
+from agent.play.collecting import Collector
+from agent.play.config import CollectOptions
+from agent.play.run import play_tasks
+from agent.settings import Settings
+from data.episodes import EpisodeStore
+from data.errors import SettingsError
+from data.files.json_file import read_object
+from data.files.whole_file import write_whole
+from data.labels import read_labels
+from data.observation import parse
+
+STORE = "episodes.jsonl"
+REQUEST = "collect.json"
 
 
-def collect(
-    context: typer.Context,
-    env: o.Env = None,
-    transport: o.TransportOption = o.Transport.AUTO,
-    test_run: o.TestRun = False,
-    task: o.TaskIds = None,
-    tasks: o.TasksFile = None,
-    episodes: o.Episodes = None,
-    difficulty: o.DifficultyOption = o.DifficultyChoice.ALL,
-    ranker: o.Ranker = o.RankerChoice.HEURISTIC,
-    checkpoint: o.Checkpoint = None,
-    policy: o.Policy = o.PolicyChoice.EXPLORE,
-    labels: o.Labels = None,
-    out: o.Out = None,
-    resume: o.Resume = None,
-    concurrency: o.Concurrency = 1,
-    task_timeout: o.TaskTimeout = 1800.0,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+@command(CollectOptions)
+def collect(asked: CollectOptions) -> int:
     """Plays episodes and stores them with the root cause: the environment's word, --labels, or the outcome.
 
     [dim]Example:[/dim] firewatch collect --env embedded --episodes 300 --seed 1 --out episodes/train
     """
-    from agent.cli.collecting import CollectRequest, collect_into, request_of
-    from agent.cli.console import write_json
-    from agent.cli.environ import settings_from_environment
-    from agent.cli.interrupt import run_interruptible
-    from agent.cli.playing import new_folder
-    from agent.cli.tasks import chosen_tasks
-    from agent.records.trajectory import RunConfig
-
     settings = settings_from_environment()
-    config = RunConfig(
-        tasks=chosen_tasks(test_run, task, tasks, episodes, difficulty.value, seed),
-        env=env,
-        transport=transport.value,
-        ranker=ranker.value,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        policy=policy.value,
-        seed=seed,
-        concurrency=concurrency,
-        task_timeout_s=task_timeout,
-        models=settings.models_for(policy.value),
-        api_base_url=settings.public_api_base_url,
-    )
-    asked = CollectRequest(config=config, labels=str(labels) if labels else None)
-    folder = out or new_folder("episodes")
-    if resume:
-        folder = resume
-        given = {name for name in context.params if o.was_given(context, name)}
-        asked = request_of(resume, asked, given, out)
-    results = run_interruptible(collect_into(folder, resume is not None, asked, concurrency, settings, quiet))
-    write_json(json, results)
-    return 1 if results["failed"] else 0
+    folder = asked.resume or asked.out or new_folder("episodes")
+    if asked.resume:
+        started = _request_in(folder)
+        asked.refuse_changes(started)
+        config = started.resumed(started.environment, settings)
+    else:
+        config = asked.completed(settings)
+        if (folder / STORE).exists():
+            raise SettingsError(
+                f"{folder} holds episodes already: use --resume {folder}, or choose another --out"
+            )
+    return run_interruptible(_collect(asked, config, folder, settings))
+
+
+def _request_in(folder: Path) -> CollectOptions:
+    """What was to be collected in `folder`."""
+    file = folder / REQUEST
+    if not file.exists():
+        raise SettingsError(f"{folder} holds nothing to go on with: there is no {REQUEST}")
+    return parse(CollectOptions, read_object(file), str(file))
+
+
+async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, settings: Settings) -> int:
+    """Plays the tasks that the folder does not hold yet; returns the exit status."""
+    file = folder / STORE
+    store = EpisodeStore(file)
+    known = read_labels(config.labels) if config.labels else {}
+    held = {episode.task for episode in store.read()}
+    missing = [task for task in config.tasks if task not in held]
+    parts = await assemble(config, settings, asked.concurrency)
+    announce(parts, config, asked.quiet)
+    if not asked.resume:
+        begun = config.model_copy(update={"environment": str(parts.endpoint)})
+        folder.mkdir(parents=True, exist_ok=True)
+        # A task without an id has no such field: what goes on stores the same lines.
+        write_whole(folder / REQUEST, begun.model_dump_json(indent=2, exclude_none=True) + "\n")
+    collector = Collector(store, str(parts.endpoint), config.policy, known)
+    try:
+        with Progress(len(missing), asked.quiet) as progress:
+            results = await play_tasks(
+                missing,
+                parts.endpoint.open,
+                parts.ranker,
+                parts.new_policy,
+                (collector, progress),
+                asked.concurrency,
+                config.task_timeout_s,
+            )
+    finally:
+        if parts.model is not None:
+            await parts.model.aclose()
+    episodes = store.read()
+    origins = Counter(episode.labels.origin if episode.labels else "none" for episode in episodes)
+    failed = {result.task.name: result.error for result in results if result.error is not None}
+    note(f"{file}: {len(episodes)} episodes, labels by origin: {dict(origins)}", asked.quiet)
+    figures = {"episodes": len(episodes), "path": str(file), "labels": origins, "failed": failed}
+    write_json(asked.json_to, {**figures, "config": config.model_dump(mode="json")})
+    return 1 if failed else 0

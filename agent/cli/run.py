@@ -1,90 +1,99 @@
 """`firewatch run`: plays tasks with the composed agent."""
 
-from typing import Annotated
+import asyncio
+import sys
 
-import typer
+from agent.cli.approval import ask_on_terminal
+from agent.cli.command import command, new_folder
+from agent.cli.console import is_stdout, note, write_json
+from agent.cli.environ import settings_from_environment
+from agent.cli.interrupt import run_interruptible
+from agent.cli.progress import Progress
+from agent.cli.watch import Watch, paced
+from agent.play.assembly import Parts, assemble
+from agent.play.config import PlayOptions, RunConfig
+from agent.play.evaluator_output import EvaluatorOutput
+from agent.play.run import play_tasks
+from agent.policies.guard import Guard, GuardSettings
+from agent.records.postmortem import PostMortems
+from agent.records.provenance import run_facts
+from agent.records.trajectory import RunFolder
+from agent.settings import Settings
 
-from agent.cli import options as o
+NO_MODEL = "No model is set up (HF_TOKEN, OPENAI_API_KEY or a local API_BASE_URL): the rules decide."
 
 
-def run(
-    context: typer.Context,
-    env: o.Env = None,
-    transport: o.TransportOption = o.Transport.AUTO,
-    test_run: o.TestRun = False,
-    task: o.TaskIds = None,
-    tasks: o.TasksFile = None,
-    episodes: o.Episodes = None,
-    difficulty: o.DifficultyOption = o.DifficultyChoice.ALL,
-    ranker: o.Ranker = o.RankerChoice.GNN,
-    checkpoint: o.Checkpoint = None,
-    rules: o.Rules = None,
-    policy: o.Policy = o.PolicyChoice.AUTO,
-    out: o.Out = None,
-    resume: o.Resume = None,
-    concurrency: o.Concurrency = 1,
-    task_timeout: o.TaskTimeout = 1800.0,
-    temperature: o.Temperature = 0.3,
-    max_tokens: o.MaxTokens = 256,
-    llm_timeout: o.LlmTimeout = 120.0,
-    llm_cache: o.LlmCache = None,
-    task_tokens: o.TaskTokens = None,
-    task_usd: o.TaskUsd = None,
-    task_seconds: o.TaskSeconds = None,
-    run_tokens: o.RunTokens = None,
-    run_usd: o.RunUsd = None,
-    run_seconds: o.RunSeconds = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only recommend remedies; send none.")] = False,
-    approve: Annotated[bool, typer.Option("--approve", help="Ask before each remedy.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show each step as it is taken: suspects, decision, budget.")
-    ] = False,
-    pace: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="With --watch: wait before a step.")
-    ] = 1.0,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+@command(RunConfig)
+def run(asked: RunConfig) -> int:
     """Plays tasks and writes a run folder; stdout carries only the [START], [STEP] and [END] lines.
 
     With [bold]--json -[/bold] stdout carries the results instead, and the lines go to stderr.
 
     [dim]Example:[/dim] firewatch run --test-run --env embedded --policy rules
     """
-    from agent.cli.environ import settings_from_environment
-    from agent.cli.interrupt import run_interruptible
-    from agent.cli.playing import check_same, play
-    from agent.cli.tasks import chosen_tasks
-    from agent.records.trajectory import RunConfig, RunFolder, Spending
-
     settings = settings_from_environment()
-    config = RunConfig(
-        tasks=chosen_tasks(test_run, task, tasks, episodes, difficulty.value, seed),
-        env=env,
-        transport=transport.value,
-        ranker=ranker.value,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        rules=str(rules) if rules else None,
-        policy=policy.value,
-        seed=seed,
-        concurrency=concurrency,
-        task_timeout_s=task_timeout,
-        dry_run=dry_run,
-        approve=approve,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        llm_timeout_s=llm_timeout,
-        llm_cache=str(llm_cache) if llm_cache else None,
-        prices=dict(settings.prices),
-        task_budget=Spending(tokens=task_tokens, usd=task_usd, seconds=task_seconds),
-        run_budget=Spending(tokens=run_tokens, usd=run_usd, seconds=run_seconds),
-        models=settings.models_for(policy.value),
-        api_base_url=settings.public_api_base_url,
-    )
     folder = None
-    if resume:
-        folder = RunFolder.resume(resume)
-        given = {name for name in context.params if o.was_given(context, name)}
-        check_same(config, folder.config, resume, given, out)
-    return run_interruptible(play(config, folder, out, settings, json, quiet, pace if watch else None))
+    if asked.resume:
+        folder = RunFolder.resume(asked.resume)
+        asked.refuse_changes(folder.config)
+        config = folder.config.resumed(folder.environment, settings)
+    else:
+        config = asked.completed(settings)
+    return run_interruptible(_play(asked, config, folder, settings))
+
+
+async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, settings: Settings) -> int:
+    """Plays what is missing; returns the exit status."""
+    guard = Guard(
+        GuardSettings(dry_run=config.dry_run),
+        ask_on_terminal(asked.concurrency) if config.approve else None,
+    )
+    parts = await assemble(config, settings, asked.concurrency, guard)
+    announce(parts, config, asked.quiet)
+    if folder is None:
+        folder = RunFolder.open(asked.out or new_folder("runs"), config, run_facts(config, parts.endpoint))
+    elif parts.model is not None:
+        parts.model.ledger.add(*folder.spent)
+    # A display that moves would run over the question whether to send a remedy.
+    progress = (Watch if asked.watch else Progress)(len(folder.missing), asked.quiet, live=not config.approve)
+    lines = EvaluatorOutput(
+        progress.above(sys.stderr if is_stdout(asked.json_to) else sys.stdout),
+        folder.missing,
+        config.models[0] if parts.model else parts.policy_name,
+        settings.report_rewards,
+    )
+    try:
+        with progress:
+            await play_tasks(
+                folder.missing,
+                parts.endpoint.open,
+                parts.ranker,
+                paced(parts.new_policy, asked.pace) if asked.watch and asked.pace else parts.new_policy,
+                (folder, lines, progress, PostMortems(folder.path / "post-mortems")),
+                asked.concurrency,
+                config.task_timeout_s,
+            )
+    except asyncio.CancelledError:
+        note(f"Interrupted. Go on with: firewatch run --resume {folder.path}", asked.quiet)
+        raise
+    finally:
+        if parts.model is not None:
+            await parts.model.aclose()
+    episodes = folder.episodes
+    progress.summarise(episodes, folder.path)
+    recorded = folder.config.model_dump(mode="json")
+    write_json(asked.json_to, {"run": str(folder.path), "config": recorded, "episodes": episodes})
+    return 1 if any(episode["error"] is not None for episode in episodes) else 0
+
+
+def announce(parts: Parts, config: PlayOptions, quiet: bool) -> None:
+    """Says who plays, and where; a server that nobody named is told of before anything is done to it."""
+    if config.policy == "auto" and parts.model is None:
+        note(NO_MODEL, quiet)
+    if config.env is None and parts.endpoint.url:
+        note(f"*** No --env was given, and a server answers at {parts.endpoint}: playing THERE. ***", quiet)
+        note("*** Name it with --env, or use --env embedded to play without a server. ***", quiet)
+    note(
+        f"Environment {parts.endpoint}, ranker {parts.ranker.name}, policy {parts.policy_name}.",
+        quiet,
+    )

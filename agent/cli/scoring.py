@@ -10,14 +10,13 @@ from rich.progress import Progress
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import simulated, tell_unused
-from agent.play.assembly import weights_folder
 from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
 from gnn.checkpoint import channel_map_for
 from gnn.evaluation.evaluate import Source, episode_sources, evaluate, incident_source, incident_sources
-from gnn.registry import make_ranker
+from gnn.registry import make_ranker, weights_folder
 
 _TICKS = ("0", "1", "3")
 _HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.cli.command import new_folder
 from agent.cli.console import note, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.playing import new_folder
 from agent.cli.sources import episodes_of, healthy_of, incidents_of, simulated, tell_unused
 from agent.cli.train_request import TrainRequest, as_typed, refuse_contradictions
 from agent.cli.training_progress import TensorBoard, TrainingProgress, spent

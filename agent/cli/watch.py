@@ -89,8 +89,8 @@ def _suspects(step: StepRecord, now: Observation) -> RenderableType:
         branch = tree.add(
             _state(candidate.service, now).append(_strength(candidate), style="not bold default")
         )
-        for sentence in candidate.evidence:
-            branch.add(Text(printable(sentence), style="dim"))
+        for evidence in candidate.evidence:
+            branch.add(Text(printable(evidence.text), style="dim"))
         for caller in callers.get(candidate.service, ()):
             branch.add(Text("called by ").append_text(_state(caller, now)))
     return tree

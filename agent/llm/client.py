@@ -1,25 +1,33 @@
 """The only file that talks to a model: any OpenAI-compatible endpoint, with limits, budgets and a cache."""
 
 import asyncio
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
 
 from agent.llm.budget import Budget, Ledger, Price
-from agent.llm.sanitize import writable
-from agent.policies.action_space import CONCLUSIONS, DEEP_INVESTIGATIONS, INVESTIGATIONS, REMEDIES
+from agent.llm.completion import FORMS, Completion
+from agent.llm.reply_cache import ReplyCache
 from agent.policies.decision import Message, Usage
-from data.errors import FirewatchError
+from data.clients.bounded import PACKED_HEADER, bounded
+from data.errors import FirewatchError, SchemaError
+from data.files.json_text import read_json
+from data.observation import parse
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types.chat import ChatCompletion
 
 CHARACTERS_PER_TOKEN = 4  # where an endpoint does not count for us
+# What is kept of a reply: no token that a model is likely to write is longer than this.
+LONGEST_TOKEN = 16
+MOST_MEMORY_BYTES = 64 * 2**20  # that a decoded answer may take
+_SHORTEST_SECRET = 8  # what is shorter could be an ordinary word
 
 
 class ModelFault(FirewatchError):
@@ -35,9 +43,8 @@ class LlmSettings:
     models: tuple[str, ...]  # in order of preference
     temperature: float = 0.3
     max_tokens: int = 256
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 60.0
-    total_timeout_s: float = 120.0  # one question, its retries and all models together
+    total_timeout_s: float = 120.0  # one question, its retries and all models together; there is no other
+    largest_answer_bytes: int = 2**20
     max_retries: int = 2  # of one request; waits as the server asks, at most a minute each
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
     task_budget: Budget = field(default_factory=Budget)
@@ -70,25 +77,10 @@ class Model(Protocol):
         """
 
 
-_ACTIONS = [*INVESTIGATIONS, *CONCLUSIONS, *REMEDIES, *DEEP_INVESTIGATIONS]
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "action_type": {"type": "string", "enum": _ACTIONS},
-        "target_service": {"type": ["string", "null"]},
-        "reason": {"type": "string"},
-    },
-    "required": ["action_type", "target_service", "reason"],
-    "additionalProperties": False,
-}
-_JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "action", "strict": True, "schema": _SCHEMA}}
-# What is asked of an endpoint beyond the plain question, most first; a step down for each time it says 400.
-_FORMS: tuple[Mapping[str, Any], ...] = (
-    {"response_format": _JSON_SCHEMA},
-    {"response_format": {"type": "json_object"}},
-    {},
-)
-_NOT_OFFERED = (400, 404, 415, 422)
+# Some servers answer 500 to a form that they do not know.
+_NOT_OFFERED = (400, 404, 415, 422, 500, 501)
+# Whether the form of the request under way may turn out not to be offered: then the same is not sent again.
+_trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 class ChatModel:
@@ -98,6 +90,7 @@ class ChatModel:
         self.settings = settings
         self.ledger = Ledger(settings.run_budget)
         self._client: AsyncOpenAI | None = None
+        self._cache = ReplyCache(settings.cache_dir, settings.base_url) if settings.cache_dir else None
         self._form: dict[str, int] = {}  # {model: index of the richest form it accepted}
 
     def __repr__(self) -> str:
@@ -158,27 +151,29 @@ class ChatModel:
         """Asks one model, stepping down to the richest form of request that it accepts."""
         import openai
 
-        start = self._form.get(model, 0 if self.settings.structured else len(_FORMS) - 1)
-        for level in range(start, len(_FORMS)):
-            request = self._request(model, messages, seed, _FORMS[level])
-            cached = self._from_cache(request)
-            if cached is not None:
-                return Reply(cached, model, cached=True)
+        last = len(FORMS) - 1
+        known = self._form.get(model, None if self.settings.structured else last)
+        for level in range(known or 0, len(FORMS)):
+            request = self._request(model, messages, seed, FORMS[level])
+            kept = self._cache.get(request) if self._cache else None
+            if kept is not None:
+                return Reply(self._kept(kept), model, cached=True)
+            _trying.set(known is None and level < last)
             try:
-                completion = await self._connected().chat.completions.create(**request)
+                answer = await self._connected().chat.completions.with_raw_response.create(**request)
             except openai.APIStatusError as error:
-                if error.status_code in _NOT_OFFERED and level + 1 < len(_FORMS):
+                if error.status_code in _NOT_OFFERED and _trying.get():
                     continue
                 raise ModelFault(f"http_{error.status_code}") from None
-            except openai.APITimeoutError:
-                raise ModelFault("timeout") from None
-            except openai.APIConnectionError:
-                raise ModelFault("connection") from None
+            except openai.APIConnectionError as error:
+                unreadable = isinstance(error.__cause__, httpx.DecodingError)
+                raise ModelFault("bad_response" if unreadable else "connection") from None
             except (openai.OpenAIError, ValueError):
                 raise ModelFault("bad_response") from None
             self._form[model] = level
-            reply = self._read(completion, model, messages)
-            self._to_cache(request, reply.text)
+            reply = self._read(answer.content, model, messages)
+            if self._cache and reply.text:
+                self._cache.put(request, reply.text)
             return reply
         raise AssertionError("unreachable: the last form answers or raises")
 
@@ -195,63 +190,56 @@ class ChatModel:
             **form,
         }
 
-    def _read(self, completion: "ChatCompletion", model: str, messages: Sequence[Message]) -> Reply:
+    def _read(self, body: bytes, model: str, messages: Sequence[Message]) -> Reply:
         """Takes text and usage out of an answer that some endpoint only claims to be a completion."""
-        choices = getattr(completion, "choices", None)
-        message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        if message is None or not hasattr(message, "content"):
-            raise ModelFault("bad_response")
-        text = writable(message.content) if isinstance(message.content, str) else ""
-        counted = getattr(completion, "usage", None)
-        prompt = getattr(counted, "prompt_tokens", None)
-        answer = getattr(counted, "completion_tokens", None)
+        try:
+            completion = parse(Completion, read_json(body, MOST_MEMORY_BYTES), "the answer")
+        except (ValueError, SchemaError):
+            raise ModelFault("bad_response") from None
+        text = self._kept(completion.text)
         usage = Usage(
             1,
-            prompt if isinstance(prompt, int) else _asked_tokens(messages),
-            answer if isinstance(answer, int) else len(text) // CHARACTERS_PER_TOKEN,
+            completion.count("prompt_tokens", _asked_tokens(messages)),
+            completion.count("completion_tokens", len(text) // CHARACTERS_PER_TOKEN),
         )
         price = self.settings.prices.get(model)
         if price is not None:
             usage = replace(usage, cost_usd=price.of(usage))
         return Reply(text, model, usage)
 
+    def _kept(self, text: str) -> str:
+        """As much of a reply as was asked for, without our key, which an endpoint may echo."""
+        key = self.settings.api_key
+        text = text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
+        return text[: self.settings.max_tokens * LONGEST_TOKEN]
+
     def _connected(self) -> "AsyncOpenAI":
         if self._client is None:
-            from openai import AsyncOpenAI, Timeout
+            from openai import AsyncOpenAI
 
-            settings = self.settings
-            timeout = Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
+            settings, parts = self.settings, urlsplit(self.settings.base_url)
+            # A redirect would take the key and the prompt to somebody else.
+            http: Any = httpx.AsyncClient(
+                timeout=None,
+                follow_redirects=False,
+                headers=PACKED_HEADER,
+                event_hooks={"response": [bounded(settings.largest_answer_bytes), _try_once]},
+            )
             self._client = AsyncOpenAI(
                 api_key=settings.api_key,
-                base_url=settings.base_url,
-                timeout=timeout,
+                base_url=parts._replace(query="", fragment="").geturl(),
+                default_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+                timeout=None,
                 max_retries=settings.max_retries,
+                http_client=http,
             )
         return self._client
 
-    def _cache_file(self, request: Mapping[str, Any]) -> Path | None:
-        if self.settings.cache_dir is None:
-            return None
-        whole = json.dumps([self.settings.base_url, request], sort_keys=True, ensure_ascii=False)
-        return self.settings.cache_dir / f"{hashlib.sha256(whole.encode()).hexdigest()}.json"
 
-    def _from_cache(self, request: Mapping[str, Any]) -> str | None:
-        file = self._cache_file(request)
-        if file is None or not file.exists():
-            return None
-        text = json.loads(file.read_text(encoding="utf-8"))["text"]
-        return str(text)
-
-    def _to_cache(self, request: Mapping[str, Any], text: str) -> None:
-        file = self._cache_file(request)
-        if file is None or not text:
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_suffix(f".{id(request)}.new")
-        scratch.write_text(
-            json.dumps({"text": text, "request": request}, ensure_ascii=False), encoding="utf-8"
-        )
-        scratch.replace(file)
+async def _try_once(response: httpx.Response) -> None:
+    """Keeps the client from sending a form again that the endpoint does not know."""
+    if _trying.get() and response.status_code in _NOT_OFFERED:
+        response.headers["X-Should-Retry"] = "false"
 
 
 def _asked_tokens(messages: Sequence[Message]) -> int:

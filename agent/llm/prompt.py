@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from agent.llm.sanitize import clean, fenced, labels_of
-from agent.policies.action_space import DESCRIPTIONS, menu
 from agent.policies.decision import LOG_LINES, Message, Situation
 from agent.policies.guard import users_are_hurt
 from agent.policies.service_trends import Trend, harm_per_tick, trends
+from data.actions import DESCRIPTIONS, menu
 from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
@@ -166,7 +166,7 @@ def _hints(situation: Situation, labels: Mapping[str, str]) -> list[str]:
     told = [c for c in ranking.top(SHOWN_HINTS) if c.service in labels]
     for number, candidate in enumerate(told, start=1):
         chance = "" if candidate.probability is None else f" {candidate.probability:.0%}"
-        evidence = "; ".join(clean(text, EVIDENCE_LENGTH) for text in candidate.evidence[:2])
+        evidence = "; ".join(clean(one.text, EVIDENCE_LENGTH) for one in candidate.evidence[:2])
         lines.append(f"{number}. {labels[candidate.service]}{chance}{': ' if evidence else ''}{evidence}")
     return [f"Hints of an automatic ranker, not the truth.{unsure}", *fenced(lines)]
 

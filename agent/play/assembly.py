@@ -1,21 +1,71 @@
-"""Makes what a run's configuration names: the model that takes part and where a ranker's weights lie."""
+"""Makes what a run's configuration names: environment, ranker, model and policies."""
 
 import math
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
-from agent.records.trajectory import RunConfig, Spending
+from agent.play.config import PlayOptions
+from agent.policies.decision import Policy
+from agent.policies.guard import Guard
+from agent.policies.registry import make_policy
 from agent.settings import Settings
+from data.clients.discovery import Endpoint, locate
 from data.errors import SettingsError
-from gnn.registry import shipped
+from data.observation import Task
+from gnn.checkpoint import channel_map_for
+from gnn.ranker import Ranker
+from gnn.registry import make_ranker
 
 
-def make_model(config: RunConfig, settings: Settings) -> ChatModel | None:
-    """The model that takes part, if one does."""
+@dataclass(frozen=True)
+class Parts:
+    """What plays."""
+
+    endpoint: Endpoint
+    ranker: Ranker
+    model: ChatModel | None
+    new_policy: Callable[[Task], Policy]
+
+    @property
+    def policy_name(self) -> str:
+        """Who decides, when no model takes part."""
+        return self.new_policy(Task(difficulty="easy", seed=0, max_ticks=1)).name
+
+
+async def assemble(
+    config: PlayOptions, settings: Settings, concurrency: int = 1, guard: Guard | None = None
+) -> Parts:
+    """Makes every part once, so that whatever cannot be made is known before anything is written.
+
+    Raises:
+        FirewatchError: a part that cannot be made, with what to do.
+    """
+    model = make_model(config, settings)
+
+    def new_policy(task: Task) -> Policy:
+        return make_policy(
+            config.policy, model=model, seed=task.seed + config.seed, guard=guard, hints=config.hints
+        )
+
+    names = channel_map_for(config.rules, [config.checkpoint] if config.checkpoint else ())
+    ranker = make_ranker(config.ranker, config.checkpoint, config.seed, names)
+    endpoint = await locate(config.env, config.transport, settings.space_url)
+    if concurrency > 1 and not endpoint.has_sessions:
+        raise SettingsError(f"{endpoint} has one episode for all: use --concurrency 1, or --transport ws")
+    return Parts(endpoint, ranker, model, new_policy)
+
+
+def make_model(config: PlayOptions, settings: Settings) -> ChatModel | None:
+    """The model that takes part, if one does.
+
+    Raises:
+        SettingsError: a budget in dollars for a model without a price.
+    """
     if not config.models or settings.key is None:
         return None
-    limits_money = config.task_budget.usd is not None or config.run_budget.usd is not None
+    limits_money = config.task_usd is not None or config.run_usd is not None
     unpriced = [name for name in config.models if name not in config.prices]
     if limits_money and unpriced:
         raise SettingsError(
@@ -30,20 +80,12 @@ def make_model(config: RunConfig, settings: Settings) -> ChatModel | None:
             max_tokens=config.max_tokens,
             total_timeout_s=config.llm_timeout_s,
             prices={name: Price(*price) for name, price in config.prices.items()},
-            task_budget=_budget(config.task_budget),
-            run_budget=_budget(config.run_budget),
-            cache_dir=Path(config.llm_cache) if config.llm_cache else None,
+            task_budget=_budget(config.task_tokens, config.task_usd, config.task_seconds),
+            run_budget=_budget(config.run_tokens, config.run_usd, config.run_seconds),
+            cache_dir=config.llm_cache,
         )
     )
 
 
-def _budget(spending: Spending) -> Budget:
-    limits = (spending.tokens, spending.usd, spending.seconds)
+def _budget(*limits: float | None) -> Budget:
     return Budget(*(math.inf if limit is None else limit for limit in limits))
-
-
-def weights_folder(ranker: str, checkpoint: Path | None) -> Path | None:
-    """The folder of the weights that a ranker uses, if it uses any."""
-    if ranker == "mlp":
-        return shipped("mlp")
-    return (checkpoint or shipped("ranker")) if ranker in ("gnn", "untrained") else None

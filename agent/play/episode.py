@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from agent.policies.action_space import is_remedy
 from agent.policies.decision import Decision, PastStep, Policy, Situation, Usage
+from data.actions import RESOLVE, is_remedy
 from data.environment import Environment, TellsTruth
 from data.errors import ActionRefused, EnvironmentFault
 from data.incident import Incident
@@ -182,7 +182,7 @@ async def _steps(
         past.append(PastStep(step.action, step.feedback))
         if step.result:
             window.append(step.result.observation)
-    closing = Decision(Action(action_type="declare_resolved"), "rules", reason="the task's steps are used up")
+    closing = Decision(RESOLVE, "rules", reason="the task's steps are used up")
     yield await _act(environment, task, task.max_ticks + 1, window[-1], None, closing, 0.0)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.policies.action_space import is_remedy, menu, takes_target
 from agent.policies.decision import Situation
 from agent.policies.service_trends import NO_HARM, harm_per_tick, is_measured, trend_of
+from data.actions import is_remedy, menu, takes_target
 from data.observation import Action
 
 # Services whose failures users feel at once.

@@ -1,6 +1,7 @@
 """The original runner's rule policy, exact: the baseline that ours are measured against."""
 
 from agent.policies.decision import Decision, Situation
+from data.actions import RESOLVE
 from data.incident import Incident
 from data.observation import Action
 from gnn.baselines.heuristic import HeuristicRanker
@@ -39,7 +40,7 @@ class LegacyRulesPolicy:
     def _action(self, situation: Situation) -> Action:
         ranked = self._ranked(situation)
         if not ranked:
-            return Action(action_type="declare_resolved")
+            return RESOLVE
         step = len(situation.steps) + 1
         if step > INVESTIGATED_STEPS:
             return Action(action_type=self._next_remedy(ranked[0], situation), target_service=ranked[0])

@@ -3,11 +3,11 @@
 import random
 from typing import TYPE_CHECKING, Literal
 
-from agent.policies.action_space import INVESTIGATIONS, REMEDIES
 from agent.policies.decision import Decision, Message, PastStep, Policy, Refusal, Situation, Source, Usage
 from agent.policies.guard import Guard
 from agent.policies.legacy_rules import LegacyRulesPolicy
 from agent.policies.rules import RulesPolicy
+from data.actions import INVESTIGATIONS, REMEDIES
 from data.errors import SettingsError
 from data.observation import Action
 

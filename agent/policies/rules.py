@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from agent.policies.action_space import REMEDIES, is_remedy
 from agent.policies.decision import LOG_LINES, Decision, Refusal, Situation
 from agent.policies.guard import Guard
 from agent.policies.remedy_scores import blamed, guilt, remedy_weights
 from agent.policies.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
+from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
 
 NO_EFFECT_WORDS = (
@@ -77,13 +77,12 @@ class RulesPolicy:
                     recommended=proposal.action,
                 )
             return Decision(proposal.action, "rules", refusals=tuple(refused), reason=proposal.reason)
-        end = Action(action_type="escalate")
-        return Decision(end, "rules", refusals=tuple(refused), reason="nothing else is permitted")
+        return Decision(ESCALATE, "rules", refusals=tuple(refused), reason="nothing else is permitted")
 
     def pastime(self, situation: Situation) -> Action:
         """A permitted action that changes nothing, while a wanted remedy is only named."""
         looks = (p.action for p in pastimes(situation) if self._guard.refusal(p.action, situation) is None)
-        return next(looks, Action(action_type="escalate"))
+        return next(looks, ESCALATE)
 
 
 def proposals(situation: Situation) -> list[Proposal]:
@@ -184,8 +183,7 @@ class Case:
             over = calm >= CALM_OBSERVATIONS
         else:
             over = calm > PATIENCE and not any(t.memory_per_tick >= GROWING for t in self.trends.values())
-        resolve = Action(action_type="declare_resolved")
-        return [Proposal(resolve, "everything that could recover has recovered")] if over else []
+        return [Proposal(RESOLVE, "everything that could recover has recovered")] if over else []
 
     def _is_troubled(self, k: int) -> bool:
         """Whether users suffered at observation `k` or, where nobody counts that, services did."""

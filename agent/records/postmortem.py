@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.action_space import is_remedy
+from data.actions import is_remedy
 from data.observation import Observation, Task
 
 _AFTER = 3  # steps after a remedy in which its effect is looked for
@@ -70,7 +70,7 @@ def _root_cause(result: EpisodeResult) -> str:
         lines.append(f"\nSuspects of {first.ranker} at the first observation:\n")
         for candidate in first.top(_SHOWN_SUSPECTS):
             chance = "" if candidate.probability is None else f", {candidate.probability:.0%}"
-            evidence = "; ".join(_text(sentence) for sentence in candidate.evidence)
+            evidence = "; ".join(_text(one.text) for one in candidate.evidence)
             lines.append(f"- {_code(candidate.service)}{chance}{': ' + evidence if evidence else ''}")
     return "\n".join(lines)
 

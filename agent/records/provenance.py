@@ -4,8 +4,15 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import version
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+from agent.play.config import PlayOptions
+from data.clients.discovery import Endpoint
+from gnn.registry import weights_folder
 
 _PACKAGES = (
     "firewatch-rca",
@@ -20,8 +27,30 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that a result depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    """Python's version and those of the installed packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def run_facts(config: PlayOptions, endpoint: Endpoint) -> dict[str, Any]:
+    """What run.json says beside the configuration."""
+    weights = weights_folder(config.ranker, config.checkpoint)
+    return {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": str(endpoint),
+        "transport": endpoint.transport,
+        "seed": config.seed,
+        "model": ",".join(config.models) or None,
+        "ranker": config.ranker,
+        "policy": config.policy,
+        "checkpoint": str(weights) if weights else None,
+        "checkpoint_sha256": folder_hash(weights) if weights else None,
+        "versions": versions(),
+        "git": git_revision(),
+    }
 
 
 def git_revision() -> str | None:

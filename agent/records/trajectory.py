@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
 from agent.policies.decision import Usage
 from data.errors import SettingsError
@@ -19,45 +18,6 @@ from gnn.ranker import Ranking
 
 FORMAT = 1
 DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of the run any more
-
-
-class Spending(BaseModel):
-    """What the model may cost; None is unlimited."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tokens: int | None = None
-    usd: float | None = None
-    seconds: float | None = None
-
-
-class RunConfig(BaseModel):
-    """Everything that decides how a run goes; a resumed run takes it from the folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tasks: tuple[Task, ...]
-    env: str | None = None  # as asked for: a URL, "embedded", or None for discovery
-    transport: str = "auto"
-    ranker: str = "gnn"
-    checkpoint: str | None = None  # None: the shipped one
-    rules: str | None = None  # own rules for metric names; None: those that the checkpoint was trained by
-    policy: str = "auto"
-    hints: bool = True  # whether a model is shown the ranking
-    seed: int = 0
-    concurrency: int = Field(default=1, ge=1)
-    task_timeout_s: float = Field(default=1800.0, gt=0)
-    dry_run: bool = False
-    approve: bool = False
-    models: tuple[str, ...] = ()  # in order of preference; none when no model takes part
-    api_base_url: str = ""  # without credentials
-    temperature: float = 0.3
-    max_tokens: int = 256
-    llm_timeout_s: float = Field(default=120.0, gt=0)  # one question, its retries and all models together
-    llm_cache: str | None = None
-    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
-    task_budget: Spending = Spending()
-    run_budget: Spending = Spending()
 
 
 class RunFolder:
@@ -235,6 +195,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     """A ranking as data; fault families are the labels' business and stay out."""
     return {
         "ranker": ranking.ranker,
+        "verdict": ranking.verdict,
         "unsure": ranking.unsure,
         "unsure_below": ranking.unsure_below,
         "incident_probability": ranking.incident_probability,
@@ -243,7 +204,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
                 "service": c.service,
                 "score": c.score,
                 "probability": c.probability,
-                "evidence": list(c.evidence),
+                "evidence": [evidence.text for evidence in c.evidence],
             }
             for c in ranking.candidates
         ],

@@ -37,7 +37,7 @@ def diagnosis(
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
-        lines += [f"       - {printable(sentence)}" for sentence in candidate.evidence]
+        lines += [f"       - {printable(evidence.text)}" for evidence in candidate.evidence]
         if place == 1 and not ranking.unsure:
             lines += _family(ranking.families)
         if candidate.service in attributions:

@@ -108,7 +108,7 @@ async def is_healthy(url: str, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
                 return (await client.get("/health")).status_code == 200
-        except (httpx.TransportError, TimeoutError):
+        except (httpx.RequestError, TimeoutError):
             return False
 
 
@@ -134,7 +134,7 @@ async def keeps_episodes_over_http(address: Address, timeout_s: float = 30.0) ->
                 for path, body in (("/reset", _PROBE_RESET), ("/step", _PROBE_STEP)):
                     await client.post(path, json=body)
                 return (await _state(client)).step_count > 0
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.RequestError, TimeoutError) as error:
             reason = one_line(error) or type(error).__name__
             raise Unreachable(f"{address.http}: no answer ({reason}) – is the server running?") from None
 

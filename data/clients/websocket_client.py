@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, WebSocketException
 
+from data.clients.bounded import LARGEST_BODY_BYTES
 from data.clients.wire import (
     Address,
     bad_proxy,
@@ -29,9 +30,15 @@ from data.errors import (
 )
 from data.observation import Action, Step, Task
 
-# A frame of a world of thousands of services has several megabytes.
-_LARGEST_FRAME_BYTES = 64 * 2**20
 _CLOSE_TIMEOUT_S = 2.0
+
+
+class Connect(connect):
+    """`websockets.connect` that follows no redirect: whoever was named is talked to, and nobody else."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Every redirect is an error."""
+        return exc
 
 
 class WebSocketEnvironment:
@@ -134,11 +141,12 @@ class WebSocketEnvironment:
 
     async def _open(self) -> ClientConnection:
         try:
-            self._connection = await connect(
+            self._connection = await Connect(
                 self._where,
                 open_timeout=self._connect_timeout_s,
                 close_timeout=_CLOSE_TIMEOUT_S,
-                max_size=_LARGEST_FRAME_BYTES,
+                max_size=LARGEST_BODY_BYTES,
+                max_queue=1,
                 compression=None,
                 proxy=None if self._is_local else True,
             )
@@ -148,7 +156,7 @@ class WebSocketEnvironment:
             raise bad_proxy(error) from None
         except InvalidMessage as error:
             raise ProtocolError(f"{self._where}: not a WebSocket server ({one_line(error)})") from None
-        except InvalidHandshake as error:
+        except (WebSocketException, ValueError) as error:
             raise Unreachable(f"{self._where}: the server opens no WebSocket ({one_line(error)})") from None
         return self._connection
 

@@ -1,7 +1,5 @@
 """What the HTTP and the WebSocket client share: addresses, bodies, and whose episode an answer belongs to."""
 
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -9,12 +7,16 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from data.clients.bounded import PACKED_HEADER, bounded
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
-from data.files.json_text import without_halves
+from data.files import json_text
 from data.observation import Action, Step, Task, parse, parse_step
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _LONGEST_REASON = 300
+# The most memory that an answer may take once decoded; a world of 10,000 services takes about 25 MiB.
+LARGEST_ANSWER_BYTES = 128 * 2**20
+_MOST_SERVICES = 100_000
 
 
 class ServerState(BaseModel):
@@ -63,7 +65,7 @@ def _with_scheme(parts: SplitResult, scheme: str) -> str:
 
 
 def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.AsyncClient:
-    """An HTTP client for the server at `address`; redirects are not followed.
+    """An HTTP client for the server at `address`; redirects are not followed, and bodies are bounded.
 
     Raises:
         SettingsError: the proxy that the process environment names cannot be used.
@@ -73,6 +75,8 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
             base_url=address.http,
             timeout=timeout,
             trust_env=not address.is_local,
+            headers=PACKED_HEADER,
+            event_hooks={"response": [bounded()]},
             # Certificates are loaded, which takes a while, only where there are some to verify.
             verify=address.http.startswith("https:"),
         )
@@ -100,28 +104,20 @@ def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     Args:
         text: the body.
         where: what is being read.
-        finite: whether NaN and infinity, which Python's decoder lets pass, are refused.
+        finite: whether NaN and infinity are refused.
 
     Raises:
-        ProtocolError: it is not JSON.
+        ProtocolError: it is not JSON, or more than can be read safely.
     """
-    shown = text if isinstance(text, str) else text.decode(errors="replace")
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
-    except (ValueError, RecursionError):
+        return json_text.read_json(text, LARGEST_ANSWER_BYTES, finite=finite)
+    except json_text.NotJson as error:
+        if error.line is None:
+            raise ProtocolError(f"{where}: not JSON that can be read: {error}") from None
+        shown = text[:80] if isinstance(text, str) else text[:80].decode(errors="replace")
         raise ProtocolError(
-            f"{where}: not JSON but '{one_line(shown[:80])}' – is this a FirewatchEnv server?"
+            f"{where}: not JSON but '{one_line(shown)}' – is this a FirewatchEnv server?"
         ) from None
-    return without_halves(value) if "\\ud" in shown.lower() else value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if math.isfinite(number) else _refuse(digits)
 
 
 def read_state(raw: object, where: str) -> ServerState:
@@ -211,6 +207,10 @@ def stale_step(before: Step, action: Action, why: str) -> Step:
 
 
 def _read(raw: object, where: str) -> Step:
+    observation = raw.get("observation") if isinstance(raw, dict) else None
+    services = observation.get("services") if isinstance(observation, dict) else None
+    if isinstance(services, dict) and len(services) > _MOST_SERVICES:
+        raise ProtocolError(f"{where}: {len(services)} services, at most {_MOST_SERVICES} can be handled")
     try:
         return parse_step(raw, where)
     except SchemaError as error:

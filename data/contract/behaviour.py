@@ -6,6 +6,7 @@ results += await check_server("http://localhost:8000")  # the protocol below it
 
 from collections.abc import Awaitable, Callable
 
+from data.actions import ESCALATE, RESOLVE
 from data.contract.rule import Broken, Rule, RuleResult, demand
 from data.contract.trace_rules import Moment, check_traces
 from data.environment import Environment
@@ -15,8 +16,6 @@ from data.observation import DIFFICULTIES, Action, Task
 MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
 SERVICE_COUNTS = {"easy": (3, 3), "medium": (5, 5), "hard": (7, 10)}
 
-LOOK = Action(action_type="escalate")
-RESOLVE = Action(action_type="declare_resolved")
 # Long enough for the history to overflow, short enough for every budget.
 _SCRIPT = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "restart_service")
 _SCRIPT_LENGTH = 12
@@ -88,7 +87,7 @@ async def _play(environment: Environment, task: Task, trace: list[Moment]) -> No
 async def nothing_happens_before_a_reset(environment: Environment) -> None:
     """A step before the first reset is refused: there is no episode."""
     try:
-        await environment.step(LOOK)
+        await environment.step(ESCALATE)
     except EpisodeLost:
         return
     raise Broken("a step before the first reset was answered")
@@ -153,7 +152,7 @@ async def unknown_actions_are_refused(environment: Environment) -> None:
     try:
         await environment.step(Action(action_type="no_such_action"))
     except ActionRefused:
-        after = await environment.step(LOOK)
+        after = await environment.step(ESCALATE)
         ticks = after.observation.sim_tick - before.observation.sim_tick
         demand(ticks == 1, f"a refused action and a step moved the world by {ticks} ticks")
         return
@@ -166,7 +165,7 @@ async def what_is_over_stays_over(environment: Environment) -> None:
     await environment.reset(_task())
     await environment.step(RESOLVE)
     try:
-        await environment.step(LOOK)
+        await environment.step(ESCALATE)
     except EpisodeLost:
         return
     raise Broken("a step after the end was answered")
@@ -177,7 +176,7 @@ async def the_step_limit_ends_the_episode(environment: Environment) -> None:
     """An episode ends at its last tick at the latest, with a score."""
     step = await environment.reset(_task())
     for _ in range(MAX_TICKS["easy"]):
-        step = await environment.step(LOOK)
+        step = await environment.step(ESCALATE)
         if step.done:
             demand(step.outcome.score is not None, "the step limit ended the episode without a score")
             return

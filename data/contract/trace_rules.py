@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from data.actions import RESOLVE, is_remedy
 from data.contract.rule import Broken, Rule, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
 
 TICK_S = 30
 HISTORY_LENGTH = 10
-# What leaves the world as it is.
-_INVESTIGATIONS = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "escalate")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def services_stay(trace: Trace) -> None:
 def statuses_match_the_thresholds(trace: Trace) -> None:
     """Until a remedy interferes, each status is the one that error rate, p99 and memory imply."""
     for moment in trace:
-        if moment.action is not None and moment.action.action_type not in _INVESTIGATIONS:
+        if moment.action is not None and is_remedy(moment.action):
             return
         for name, service in moment.observation.services.items():
             implied = implied_status(service)
@@ -194,7 +193,7 @@ def only_the_end_is_graded(trace: Trace) -> None:
         demand(not moment.step.done, f"{moment.action} ended the episode")
         demand(moment.step.outcome.score is None, f"{moment.action} brought a score before the end")
     last = trace[-1].step
-    if trace[-1].action == Action(action_type="declare_resolved"):
+    if trace[-1].action == RESOLVE:
         demand(last.done, "declare_resolved did not end the episode")
     if last.done:
         score = last.outcome.score

@@ -1,11 +1,10 @@
 """Files that hold one JSON object each."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from data.errors import SchemaError
-from data.files.json_text import not_json, read_json
+from data.files.json_text import LARGEST_FILE_BYTES, NotJson, read_json
 
 
 def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
@@ -14,17 +13,12 @@ def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
     Raises:
         SchemaError: not UTF-8, not JSON, or not an object; says `fix`.
     """
-    raw = file.read_bytes()
     try:
-        result = read_json(raw)
-    except UnicodeDecodeError as error:
-        shown = raw[error.start : error.end]
-        raise SchemaError(str(file), "", shown, f"not UTF-8 – {fix}") from None
-    except json.JSONDecodeError as error:
-        found = error.doc[error.pos : error.pos + 20]
-        raise SchemaError(f"{file}:{error.lineno}", "", found, f"not JSON – {fix}") from None
-    except ValueError as error:
-        raise SchemaError(str(file), "", raw[:20].decode(), f"{not_json(error)} – {fix}") from None
+        with file.open("rb") as opened:
+            result = read_json(opened.read(LARGEST_FILE_BYTES + 1))
+    except NotJson as error:
+        where = f"{file}:{error.line}" if error.line else str(file)
+        raise SchemaError(where, "", error.found, f"{error.reason} – {fix}") from None
     if not isinstance(result, dict):
         raise SchemaError(str(file), "", result, fix)
     return result

@@ -6,15 +6,17 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from data.errors import SchemaError
-from data.files.json_text import read_json
+from data.files.json_text import NotJson, read_json
 from data.files.whole_file import named
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
+LARGEST_LINE_BYTES = 128 * 2**20
+_MOST_BLANK_LINES = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -70,25 +72,35 @@ def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
         raise SchemaError(str(path), "", str(error), "give a whole gzip file") from None
 
 
-def read_lines(lines: Iterable[bytes], where: str, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(
+    lines: IO[bytes] | gzip.GzipFile, where: str, form: str = ""
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The same of lines that come from anywhere."""
-    whole = 0
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    whole = blank = 0
+    fix = f"write one JSON object a line: {form}" if form else "write one JSON object a line"
+    for number, line in enumerate(iter(lambda: lines.readline(LARGEST_LINE_BYTES + 1), b""), start=1):
+        at = f"{where}:{number}"
+        if len(line) > LARGEST_LINE_BYTES:
+            raise SchemaError(at, "", f"over {LARGEST_LINE_BYTES // 2**20} MiB in one line", fix)
+        if line.isspace():
+            blank += 1
+            if blank > _MOST_BLANK_LINES:
+                raise SchemaError(at, "", f"over {_MOST_BLANK_LINES} blank lines", fix)
             continue
-        record = _parse(line)
-        if record is not None:
-            whole += 1
-            yield number, record
-        elif line.endswith(b"\n") or (form and not whole):
-            shown = line.decode(errors="replace").strip()
-            fix = "write one JSON object a line"
-            fix += ", without a list around them" if shown.startswith("[") else ""
-            raise SchemaError(f"{where}:{number}", "", shown, f"{fix}: {form}" if form else fix)
-        else:
-            _log.warning("%s:%d: left out a torn last line", where, number)
+        try:
+            record = read_json(line)
+        except NotJson as error:
+            if not line.endswith(b"\n") and not (form and not whole):
+                _log.warning("%s: left out a torn last line", at)
+                continue
+            shown = line[:200].decode(errors="replace").strip() if error.line else str(error)
+            raise SchemaError(at, "", shown, _without_list(fix, shown.startswith("["))) from None
+        if not isinstance(record, dict):
+            raise SchemaError(at, "", record, _without_list(fix, isinstance(record, list)))
+        whole += 1
+        yield number, record
     if form and not whole:
-        raise SchemaError(where, "", "no line", f"write one JSON object a line: {form}")
+        raise SchemaError(where, "", "no line", fix)
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -120,10 +132,14 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     return gzip.open(path, "rb") if packed else path.open("rb")
 
 
+def _without_list(fix: str, is_list: bool) -> str:
+    return fix.replace("a line", "a line, without a list around them", 1) if is_list else fix
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         record = read_json(line)
-    except ValueError:
+    except NotJson:
         return None
     return record if isinstance(record, dict) else None
 

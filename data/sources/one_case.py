@@ -1,13 +1,12 @@
 """One case from JSON: an observation, an environment's answer, a window of either, or an incident."""
 
 import io
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import SchemaError
 from data.files import jsonl
-from data.files.json_text import not_json, read_json
+from data.files.json_text import NotJson, read_json
 from data.incident import Incident
 from data.observation import Observation, parse, parse_step
 from data.sources.own_form import parse_incident
@@ -49,12 +48,10 @@ def _cases(raw: bytes, where: str) -> list[object]:
     """The values of JSON lines, at least one, or the one value that there is."""
     try:
         return [read_json(raw)]
-    except json.JSONDecodeError as error:
-        if not _begins_with_a_line(raw):
-            found = error.doc[error.pos : error.pos + 20]
-            raise SchemaError(f"{where}:{error.lineno}", "", found, f"not JSON – {_FORMS}") from None
-    except ValueError as error:
-        raise SchemaError(where, "", raw[:20], f"{not_json(error)} – {_FORMS}") from None
+    except NotJson as error:
+        if error.line is None or not _begins_with_a_line(raw):
+            at = f"{where}:{error.line}" if error.line else where
+            raise SchemaError(at, "", error.found, f"{error.reason} – {_FORMS}") from None
     return [record for _, record in jsonl.read_lines(io.BytesIO(raw), where, _FORMS)]
 
 
@@ -62,7 +59,7 @@ def _begins_with_a_line(raw: bytes) -> bool:
     """Whether the first line is JSON by itself."""
     try:
         read_json(raw.lstrip().partition(b"\n")[0])
-    except ValueError:
+    except NotJson:
         return False
     return True
 

@@ -48,6 +48,7 @@ class Move(NamedTuple):
     weight: float
     strength: float
     sentence: str
+    metric: str = ""
 
 
 class Moves:
@@ -91,7 +92,7 @@ class Moves:
             if move is not None:
                 if meaning.per and move.turn is Turn.WORSE and _only_busier(series, metrics, meaning):
                     move = move._replace(turn=Turn.OTHER)
-                found.append(move._replace(weight=weigh(meaning.channel)))
+                found.append(move._replace(weight=weigh(meaning.channel), metric=name))
         return found
 
     def _move(self, name: str, series: Series, meaning: Meaning, peers: "_Peers") -> Move | None:

@@ -14,6 +14,7 @@ from gnn.features.drift import LATENCY
 from gnn.features.replicas import Twins, twins
 from gnn.features.topology import calls_of
 from gnn.per_system.alert_frequencies import Habits, raised_in
+from gnn.ranker import Evidence
 
 _MOST = 4  # sentences a candidate
 _MOVES = 2  # of these about its own metrics
@@ -35,7 +36,7 @@ def explain(
     channel_map: ChannelMap,
     weights: Mapping[Piece, float] = _UNWEIGHED,
     habits: Habits | None = None,
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[Evidence, ...]]:
     """For each of `services` its evidence, at most four sentences each: what got worse, then what else moved.
 
     Metrics are compared with their own baseline where there is one, else with their first point and with the
@@ -64,18 +65,19 @@ class _Witness:
         self._habits, self._raised = habits, raised_in(incident) if habits else {}
         self._hurt: dict[str, bool] = {}
 
-    def evidence(self, service: str) -> tuple[str, ...]:
-        """The sentences about one service."""
+    def evidence(self, service: str) -> tuple[Evidence, ...]:
+        """What is told of one service."""
         moves = sorted(self._moved(service), reverse=True)[:_MOVES]
         calls = self._worse_calls(service)
-        sentences = [move.sentence for move in moves if move.turn is Turn.WORSE]
+        told = [_of(move, service) for move in moves if move.turn is Turn.WORSE]
         if calls:
             caller, loudest = max(calls.items(), key=lambda pair: pair[1])
-            sentences.append(f"calls from {caller}: {loudest.sentence}")
-        sentences += self._changes(service) + self._alerts(service) + self._surprises(service)
-        sentences += self._callers(service, calls)
-        sentences += [move.sentence for move in moves if move.turn is not Turn.WORSE]
-        return tuple(sentences[:_MOST])
+            text = f"calls from {caller}: {loudest.sentence}"
+            told.append(Evidence(text, service, loudest.metric, (caller, service)))
+        told += self._changes(service) + self._alerts(service) + self._surprises(service)
+        told += self._callers(service, calls)
+        told += [_of(move, service) for move in moves if move.turn is not Turn.WORSE]
+        return tuple(told[:_MOST])
 
     def _moved(self, service: str) -> list[Move]:
         weights = self._weights
@@ -102,7 +104,7 @@ class _Witness:
                 callers.setdefault(callee, []).append(caller)
         return callers
 
-    def _callers(self, service: str, calls: Mapping[str, Move]) -> list[str]:
+    def _callers(self, service: str, calls: Mapping[str, Move]) -> list[Evidence]:
         """Who calls it and fares worse, by itself or in these calls."""
         graph = self._incident.call_graph
         callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
@@ -111,9 +113,9 @@ class _Witness:
         hurt = [name for name in callers if (name in calls and calls[name].fresh) or self._is_hurt(name)]
         if hurt:
             also = f"{len(hurt)} of {len(callers)} callers {'is' if len(hurt) == 1 else 'are'} degraded too"
-            return [f"{also}: {', '.join(hurt[:3])}"]
+            return [Evidence(f"{also}: {', '.join(hurt[:3])}", service)]
         if callers and not self._incident.telemetry.get(service):
-            return [f"no metrics of its own; called by {', '.join(callers[:3])}"]
+            return [Evidence(f"no metrics of its own; called by {', '.join(callers[:3])}", service)]
         return []
 
     def _is_hurt(self, service: str) -> bool:
@@ -129,17 +131,18 @@ class _Witness:
     def _traced(self) -> frozenset[str]:
         return frozenset(alert.service for alert in self._incident.alerts if alert.kind == "trace")
 
-    def _changes(self, service: str) -> list[str]:
-        sentences = []
+    def _changes(self, service: str) -> list[Evidence]:
+        told = []
         for name, series in self._incident.telemetry.get(service, {}).items():
             meaning = self._channel_map(name)
             if meaning is not None and meaning.channel in _CHANGED and (points := known(series.incident)):
                 age_s = points[-1] * meaning.scale
                 if age_s < _RECENT_S:
-                    sentences.append(f"{_CHANGED[meaning.channel]} {_ago(age_s)} ago")
-        return sentences
+                    text = f"{_CHANGED[meaning.channel]} {_ago(age_s)} ago"
+                    told.append(Evidence(text, service, name))
+        return told
 
-    def _alerts(self, service: str) -> list[str]:
+    def _alerts(self, service: str) -> list[Evidence]:
         alerts = [alert for alert in self._incident.alerts if alert.service == service]
         if not alerts:
             return []
@@ -151,7 +154,9 @@ class _Witness:
         ]
         told = f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''} of its own: {', '.join(shown)}"
         beside = self._beside(service)
-        return [f"{told}; in the same place of the graph {', '.join(beside)}" if beside else told]
+        if beside:
+            told += f"; in the same place of the graph {', '.join(beside)}"
+        return [Evidence(told, service, alerts[0].name)]
 
     def _is_good(self, alert: AlertEvent) -> bool:
         """Whether an alert says nothing bad by itself."""
@@ -177,14 +182,15 @@ class _Witness:
     def _names(self) -> frozenset[str]:
         return frozenset(self._incident.services)
 
-    def _surprises(self, service: str) -> list[str]:
+    def _surprises(self, service: str) -> list[Evidence]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""
         if not self._habits or service not in self._raised:
             return []
         sign = self._habits.signs(service, self._raised[service])[0]
         if sign.past < _ENOUGH or sign.raised > _RARE * sign.past:
             return []
-        return [f"unusual here: {sign.name}, in {sign.raised} of {sign.past} past incidents"]
+        text = f"unusual here: {sign.name}, in {sign.raised} of {sign.past} past incidents"
+        return [Evidence(text, service, sign.name)]
 
     def _beside(self, service: str) -> list[str]:
         """How many alerts the twins have, on a list of alerts: the three with the most."""
@@ -205,6 +211,10 @@ class _Witness:
     @cached_property
     def _twins(self) -> Twins:
         return twins(calls_of(self._incident, {name: i for i, name in enumerate(self._incident.services)}))
+
+
+def _of(move: Move, service: str) -> Evidence:
+    return Evidence(move.sentence, service, move.metric)
 
 
 def _ago(seconds: float) -> str:

@@ -87,6 +87,7 @@ class Stack:
     baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
     channel: npt.NDArray[np.int64]  # (M,)
     floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
+    names: tuple[str, ...]  # (M,)
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
@@ -130,7 +131,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
                     now[m, s] = _share(series.incident, whole.incident)
                     past[m, s] = _share(series.baseline, whole.baseline)
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
-    return Stack(now, past, channel, np.array([meaning.floor for meaning, _ in known]))
+    floor = np.array([meaning.floor for meaning, _ in known])
+    return Stack(now, past, channel, floor, tuple(name for _, name in known))
 
 
 def _largest(points: Floats) -> float:
@@ -166,6 +168,8 @@ class Deviations(NamedTuple):
     statistics: Floats  # (S, C, K); "timing" is left at zero
     over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
     bystander: Mask  # (S,) who is apart and well: no other is compared with it
+    usual: "Usual | None" = None  # of each metric; None without a baseline
+    z: Floats | None = None  # (M, S, T) asinh of each metric's robust z
 
 
 def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
@@ -204,7 +208,7 @@ def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
     merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
-    return Deviations(out, over_time, bystander)
+    return Deviations(out, over_time, bystander, usual, z)
 
 
 class Usual(NamedTuple):

@@ -68,6 +68,7 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         baseline=block.baseline[chosen],
         channel=block.channel[chosen],
         floor=block.floor[chosen],
+        names=(),
     )
     if not metrics.incident.size or not metrics.baseline.size:
         return np.zeros(block.incident.shape[2])

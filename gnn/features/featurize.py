@@ -12,7 +12,16 @@ from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS, alert_columns, beside_replicas
 from gnn.features.call_evidence import CALL_COLUMNS, CALL_FEATURES, call_evidence
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS, K, deviations, stack
+from gnn.features.deviation import (
+    CHANNEL_INDEX,
+    CHANNELS,
+    STATISTICS,
+    Deviations,
+    K,
+    Stack,
+    deviations,
+    stack,
+)
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.nan_statistics import lead
 from gnn.features.replicas import replicas
@@ -88,6 +97,14 @@ class Graph(NamedTuple):
     course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
+class Features(NamedTuple):
+    """One incident as arrays, and the deviations that these were made of."""
+
+    graph: Graph
+    block: Stack  # baselines as renewed by a page that comes and goes
+    deviations: Deviations
+
+
 def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
@@ -96,6 +113,11 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         channel_map: how metric names are read; the default rules when None.
         course: whether the network follows the channels over time.
     """
+    return features_of(incident, channel_map, course).graph
+
+
+def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
+    """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
@@ -109,7 +131,8 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         felt = page_course(block, page_row, kind)
         block = renewed(block, quiet_points(felt, page))
     calls = calls_of(incident, index)
-    statistics, over_time, bystander = deviations(block, _apart(incident, calls, page_row, index))
+    found = deviations(block, _apart(incident, calls, page_row, index))
+    statistics, over_time, bystander = found.statistics, found.over_time, found.bystander
     measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
@@ -152,7 +175,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
         ],
         dtype=float,
     )
-    graph = np.hstack(
+    by_calls = np.hstack(
         [structure(calls, anomaly, aligned, page_row, echo, echoed, 1.0 - bystander), twin_columns, call_columns]
     )
     x = np.concatenate(
@@ -161,13 +184,14 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None, course:
             alerts,
             summary.T,
             np.broadcast_to(context, (len(index), len(context))),
-            graph,
+            by_calls,
         ],
         axis=1,
         dtype=np.float32,
     )
     followed = course_of(block, over_time, rhythm) if course else None
-    return Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    return Features(graph, block, found)
 
 
 def _fold_addresses(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data.channels import ChannelMap
 from data.incident import Incident
+from data.simulator.batch.generate import topology_key
 from gnn.features.featurize import CHANNEL_BLOCK, Graph, featurize
 from gnn.features.time_profile import COURSE_CHANNELS
 
@@ -21,7 +22,14 @@ class Example(NamedTuple):
     is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
     fault: str  # name of the fault family, "" when unknown
     source: str  # the system or world; each has the same say in a temperature
+    group: str = ""  # examples of one group are learnt from, or held out, together
     taught: npt.NDArray[np.float32] | None = None  # (S,) of sum 1: what teachers say; None: nobody was asked
+    incident: Incident | None = None  # of a system's own labels: trees and alert frequencies read it, too
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a root cause is known; without one the graph is known to be healthy."""
+        return bool(self.is_root.any())
 
     @property
     def target(self) -> npt.NDArray[np.float32]:
@@ -69,13 +77,19 @@ def examples_of(
         roots = set(incident.root_causes)
         is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
         graph = featurize(incident, channel_map, course)
-        yield Example(graph, is_root, incident.fault, incident.system)
+        yield Example(graph, is_root, incident.fault, incident.system, group_of(incident.incident_id))
 
 
 def has_example(incident: Incident) -> bool:
     """Whether an incident can be learnt from: it has services, and its roots, if any, are among them."""
     roots = set(incident.root_causes)
     return bool(incident.services) and (not roots or not roots.isdisjoint(incident.services))
+
+
+def group_of(incident_id: str) -> str:
+    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
+    whole = incident_id.split("@")[0]
+    return topology_key(whole) or whole
 
 
 def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:

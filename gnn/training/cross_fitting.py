@@ -1,8 +1,7 @@
 """Training on the labels of one system: what network, trees and habits say of incidents none has seen."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from data.incident import Incident
-from gnn.network.batch import Example, has_example
+from gnn.network.batch import Example
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, Specialist, pooled
 from gnn.per_system.trees import PARTS, grow_trees
@@ -30,51 +29,25 @@ _USUAL = (0.25, 0.5, 0.25, 0.1)  # weights where nothing speaks for others
 _PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Labelled incidents of one system and their examples, side by side."""
+def is_one_system(examples: Sequence[Example]) -> bool:
+    """Whether the examples are labels of one system, enough of them to learn what is particular to it.
 
-    incidents: tuple[Incident, ...]
-    examples: tuple[Example, ...]
-    folds: tuple[int, ...]  # of the same number: learnt from, or held aside, together
-
-    @staticmethod
-    def of(
-        incidents: Sequence[Incident], examples: Sequence[Example], groups: Sequence[str]
-    ) -> "Labels | None":
-        """The labels in folds that keep groups whole; None if they are too few or not of one system.
-
-        Args:
-            incidents: all that was learnt from; None, too, if anything else was.
-            examples: of them; an incident without an example is passed over.
-            groups: of each example.
-        """
-        usable = [incident for incident in incidents if has_example(incident)]
-        rooted = [incident for incident in usable if incident.root_causes]
-        roots = {service for incident in rooted for service in incident.root_causes}
-        enough = len(set(groups)) >= _LEAST and len(rooted) >= _LEAST and len(roots) >= _ROOTS
-        if len(usable) != len(examples) or not enough or not _one_system(usable):
-            return None
-        return Labels(tuple(usable), tuple(examples), folds_of(groups))
-
-    def apart(self, held_out: Sequence[Example]) -> "Labels":
-        """The same labels, those that were held out as the one fold held aside; without any as they are."""
-        aside = {id(example) for example in held_out}
-        if not aside:
-            return self
-        return replace(self, folds=tuple(int(id(example) in aside) for example in self.examples))
-
-
-def _one_system(incidents: Sequence[Incident]) -> bool:
-    """Whether the incidents share their services: on average half of each are in most incidents."""
+    On average half of the services of an incident are in most incidents.
+    """
+    incidents = [example.incident for example in examples if example.incident is not None]
+    rooted = [incident for incident in incidents if incident.root_causes]
+    roots = {service for incident in rooted for service in incident.root_causes}
+    groups = {example.group for example in examples}
+    if len(incidents) < len(examples) or min(len(groups), len(rooted)) < _LEAST or len(roots) < _ROOTS:
+        return False
     counts = Counter(service for incident in incidents for service in incident.services)
     common = {service for service, count in counts.items() if count >= len(incidents) / 2}
-    shares = [sum(name in common for name in i.services) / len(i.services) for i in incidents if i.services]
+    shares = [sum(name in common for name in i.services) / len(i.services) for i in incidents]
     return len({incident.system for incident in incidents}) == 1 and sum(shares) >= len(shares) / 2
 
 
 def unseen_scores(
-    config: TrainConfig, labels: Labels, workers: Workers = ALONE, on_stage: OnStage = unheard
+    config: TrainConfig, examples: Sequence[Example], workers: Workers = ALONE, on_stage: OnStage = unheard
 ) -> tuple[list[Example], list[Scores]]:
     """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
 
@@ -82,26 +55,24 @@ def unseen_scores(
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
-    parts = _parts(labels, labels.examples)
+    parts = list(splits(examples, folds_of(examples)))
     passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
-    for aside, seen in parts:
-        learnt = [labels.examples[number] for number in seen]
-        its = [labels.examples[number] for number in aside]
-        unseen += its
-        scores += score_examples(train(config, learnt, on_epoch=passes.step, workers=workers), its)
+    for held_out, learnt in parts:
+        unseen += held_out
+        scores += score_examples(train(config, learnt, on_epoch=passes.step, workers=workers), held_out)
     return unseen, scores
 
 
-def _parts(labels: Labels, judged: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
-    """The numbers of what to judge, with a root and of `judged`, and of what to learn from for that."""
-    rooted = [bool(example.is_root.any()) for example in labels.examples]
-    asked = {id(example) for example in judged}
-    found = []
-    for aside, seen in splits(labels.folds):
-        its = [number for number in aside if rooted[number] and id(labels.examples[number]) in asked]
-        if its and any(rooted[number] for number in seen):
-            found.append((its, seen))
-    return found
+class Scored(NamedTuple):
+    """An example that the network had not seen, and what it says of it."""
+
+    example: Example
+    logits: npt.NDArray[np.floating]  # (S,) calibrated
+
+    def opinions(self, specialist: Specialist, counted: bool = False) -> Opinions:
+        """The network's and the specialist's; `counted`: its habits know this incident."""
+        assert self.example.incident is not None
+        return specialist.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
 
 class Specialised(NamedTuple):
@@ -112,9 +83,9 @@ class Specialised(NamedTuple):
 
 
 def specialise(
-    labels: Labels,
-    unseen: Sequence[Example],
-    logits: Sequence[npt.NDArray[np.floating]],
+    examples: Sequence[Example],
+    folds: Mapping[str, int],
+    unseen: Sequence[Scored],
     seed: int,
     history: Sequence[Incident] = (),
     on_stage: OnStage = unheard,
@@ -122,47 +93,48 @@ def specialise(
     """A specialist that is heard as far as it helps on incidents that it had not seen; None if it does not.
 
     Args:
-        labels: of one system.
-        unseen: examples that the network had not seen; those that are not of `labels` are passed over.
-        logits: the network's, calibrated, an (S,) array an example.
+        examples: labels of one system.
+        folds: of each group; trees that are judged on one are grown on the others.
+        unseen: what the network had not seen; examples that are not of this system are passed over.
         seed: same seed, same trees.
         history: other past incidents of the system, labelled or not.
         on_stage: told how many parts of the trees are grown.
     """
-    its_logits = {id(example): own for example, own in zip(unseen, logits, strict=True)}
     opinions: list[Opinions] = []
     judged: list[Example] = []
-    parts = _parts(labels, unseen)
+    own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
+    parts = []
+    for fold in sorted(set(folds.values())):
+        held_out = [one for one in own if folds[one.example.group] == fold]
+        learnt = [example for example in examples if folds[example.group] != fold]
+        if held_out and any(example.has_root for example in learnt):
+            parts.append((held_out, learnt))
     growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
-    for numbers, seen in parts:
-        grown = _grown(labels, seen, seed, history, growing)
-        for number in numbers:
-            example = labels.examples[number]
-            judged.append(example)
-            opinions.append(grown.opinions(its_logits[id(example)], labels.incidents[number], example.graph))
+    for held_out, learnt in parts:
+        grown = _grown(learnt, seed, history, growing)
+        judged += [one.example for one in held_out]
+        opinions += [one.opinions(grown) for one in held_out]
     if len(judged) < _LEAST:
         return None
     pool, rating = choose_pool(opinions, judged)
     if not pool.hears_others:
         return None
     growing = Steps("trees, in parts", PARTS, on_stage)
-    whole = _grown(labels, range(len(labels.examples)), seed, history, growing)
+    whole = _grown(examples, seed, history, growing)
     return Specialised(whole.heard(pool), rating)
 
 
-def accustomed(
-    habits: Habits, judged: Sequence[tuple[Incident, Example, npt.NDArray[np.floating]]]
-) -> Specialised | None:
+def accustomed(habits: Habits, unseen: Sequence[Scored]) -> Specialised | None:
     """Habits alone, where labels chose no pool; None if they rank or foretell what is labelled worse.
 
     Args:
         habits: what is usual in the system.
-        judged: incidents with a root that are counted in `habits`, and that the network had not seen; their
-            examples; and what it says of them, calibrated logits (S,).
+        unseen: what the network had not seen; of it, incidents with a root that are counted in `habits`.
     """
     specialist = Specialist(habits)
-    opinions = [specialist.opinions(logits, one, e.graph, counted=True) for one, e, logits in judged]
-    examples = [example for _, example, _ in judged]
+    judged = [one for one in unseen if one.example.incident is not None and one.example.has_root]
+    opinions = [one.opinions(specialist, counted=True) for one in judged]
+    examples = [one.example for one in judged]
     # Else alike: being less sure is no merit of theirs.
     deaf = specialist.pool.model_copy(update={"habits": 0.0})
     alone, together = (
@@ -172,12 +144,10 @@ def accustomed(
     return None if worse else Specialised(specialist, together)
 
 
-def _grown(
-    labels: Labels, numbers: Sequence[int], seed: int, history: Sequence[Incident], growing: Steps
-) -> Specialist:
-    incidents = [labels.incidents[number] for number in numbers]
+def _grown(examples: Sequence[Example], seed: int, history: Sequence[Incident], growing: Steps) -> Specialist:
+    incidents = [example.incident for example in examples if example.incident is not None]
     habits = Habits.of([*history, *incidents])
-    graphs = [labels.examples[number].graph for number in numbers]
+    graphs = [example.graph for example in examples]
     return Specialist(habits, grow_trees(incidents, graphs, habits, seed, growing.step))
 
 

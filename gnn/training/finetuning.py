@@ -41,7 +41,6 @@ class Adapted(NamedTuple):
 def adapt(
     config: TrainConfig,
     examples: Sequence[Example],
-    groups: Sequence[str],
     init: RootCauseNet,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_stage: OnStage = unheard,
@@ -55,20 +54,16 @@ def adapt(
     Args:
         config: of each training.
         examples: what to learn from.
-        groups: of each example; what belongs together is held aside together.
         init: the start, left as it is.
         on_epoch: called after each pass of the final training.
         on_stage: called after each pass of the trainings before it.
     """
     held_out: list[Example] = []
     scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in STEPS]
-    rooted = [bool(example.is_root.any()) for example in examples]
-    folds = splits(folds_of(groups))
-    parts = [fold for fold in folds if all(any(rooted[number] for number in side) for side in fold)]
+    parts = list(splits(examples, folds_of(examples)))
     passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
-    for numbers, others in parts:
-        aside = [examples[number] for number in numbers if rooted[number]]
-        fitted = train(config, [examples[number] for number in others], init=init, on_epoch=passes.step)
+    for aside, others in parts:
+        fitted = train(config, others, init=init, on_epoch=passes.step)
         held_out += aside
         for step, found in zip(STEPS, scores, strict=True):
             found += score_examples(between(init, fitted, step), aside)

@@ -1,20 +1,24 @@
-"""Cross-validation by groups: what belongs together is learnt from, or held aside, together."""
+"""Cross-validation by groups: what belongs together is learnt from, or held out, together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from gnn.network.batch import Example
 
 _FOLDS = 5
 
 
-def folds_of(groups: Sequence[str]) -> tuple[int, ...]:
-    """The fold of each example, 0..4, by its group."""
-    order = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return tuple(order[group] % _FOLDS for group in groups)
+def folds_of(examples: Sequence[Example]) -> dict[str, int]:
+    """The fold of each group, 0..4, in the order of their first examples."""
+    groups = dict.fromkeys(example.group for example in examples)
+    return {group: number % _FOLDS for number, group in enumerate(groups)}
 
 
-def splits(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """For each fold the numbers of the examples in it, and of those outside."""
-    for fold in sorted(set(folds)):
-        yield (
-            [number for number, its in enumerate(folds) if its == fold],
-            [number for number, its in enumerate(folds) if its != fold],
-        )
+def splits(
+    examples: Sequence[Example], folds: Mapping[str, int]
+) -> Iterator[tuple[list[Example], list[Example]]]:
+    """For each fold the examples with a root in it and all examples outside, where both have a root."""
+    for fold in sorted(set(folds.values())):
+        held_out = [example for example in examples if folds[example.group] == fold and example.has_root]
+        learnt = [example for example in examples if folds[example.group] != fold]
+        if held_out and any(example.has_root for example in learnt):
+            yield held_out, learnt

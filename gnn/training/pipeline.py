@@ -3,26 +3,26 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
-from data.simulator.batch.generate import topology_key
 from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
 from gnn.features.featurize import MODES
-from gnn.network.batch import Example, examples_of, has_example
+from gnn.network.batch import Example, examples_of
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist
 from gnn.training.calibration import LEAST, fit_temperatures
-from gnn.training.cross_fitting import MANY, Labels, Specialised, accustomed, specialise, unseen_scores
+from gnn.training.cross_fitting import MANY, Scored, accustomed, is_one_system, specialise, unseen_scores
 from gnn.training.distil import taught
 from gnn.training.finetuning import FEW, adapt
+from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
 from gnn.training.simulated_finetuning import rehearse
 from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, group_of, is_dev, windows_of
+from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Scores = Sequence[npt.NDArray[np.float32]]
 
+_OVERLAID = ", simulated faults"  # added to the name of a system with faults laid over its healthy past
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # With less than an even chance for its first candidate the ranker says that it is unsure.
 UNSURE_BELOW = 0.5
@@ -57,19 +58,25 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         _refuse_history(job)
         if job.init and not job.incidents:
             return _accustomed(job, job.init)
+
+    # What to start from.
     init, init_card = load(job.init) if job.init else (None, None)
     teachers = [load(teacher)[0] for teacher in job.teachers]
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
+
+    # What to learn from, and what to hold out.
     course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
-    read = _read(job, course)
+    examples = _read(job, course)
     dev = list(examples_of(job.dev_incidents, job.channel_map, course))
-    labels = Labels.of(job.incidents, read.examples, read.groups)
-    few = init is not None and read.rooted <= FEW and not dev and not job.overlaid
-    in_turn = init is None and not dev and labels is not None and len(read.examples) <= MANY
-    learnt, held_out = (read.examples, []) if few or in_turn else read.split()
-    if not any(example.is_root.any() for example in learnt):
+    one_system = is_one_system(examples)
+    rooted = {example.group for example in examples if example.has_root}
+    few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
+    in_turn = init is None and not dev and one_system and len(examples) <= MANY
+    held_out = [] if few or in_turn else [example for example in examples if is_dev(example.group)]
+    learnt = examples if not held_out else [example for example in examples if not is_dev(example.group)]
+    if not any(example.has_root for example in learnt):
         raise TrainingError(
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
@@ -79,26 +86,31 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
 
+    # The network.
     if init is not None and job.overlaid:
-        made = _rehearsed(job, config, init, read, learnt, held_out)
+        made = _rehearsed(job, config, init, learnt, held_out)
     elif init is not None and few:
-        made = _adapted(job, config, init, read, learnt)
-    elif in_turn and labels is not None:
-        made = _trained_in_turn(job, config, learnt, labels)
+        made = _adapted(job, config, init, learnt)
+    elif in_turn:
+        made = _trained_in_turn(job, config, learnt)
     else:
         made = _trained(job, config, init, learnt, held_out, dev)
+
+    # How sure to be, and what only this system teaches: both from examples that the network had not seen.
     temperature = _temperatures(made.scores, made.unseen, init_card)
-    logits = [
-        scores / temperature.get(MODES[example.graph.mode], 1.0)
-        for scores, example in zip(made.scores, made.unseen, strict=True)
+    unseen = [
+        Scored(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
+        for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     specialised = None
-    if labels is not None:
-        apart = labels.apart(held_out)
-        specialised = specialise(apart, made.unseen, logits, config.seed, job.history, job.on_stage)
+    if one_system:
+        folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
+        specialised = specialise(examples, folds, unseen, config.seed, job.history, job.on_stage)
     if job.history and specialised is None:
-        specialised = _used_to(job, read, made.unseen, logits)
+        specialised = accustomed(Habits.of([*job.history, *job.incidents]), unseen)
     specialist = specialised.specialist if specialised else None
+
+    # The card, and all of it on disk.
     after = made.after
     if specialised is not None and not job.dev_incidents and not math.isnan(specialised.unseen.ac1):
         after = specialised.unseen
@@ -109,7 +121,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         start=Start.of(init_card) if init_card else None,
         effort=meter.effort(config.device, job.workers),
         metrics={
-            "dev_n": sum(bool(example.is_root.any()) for example in made.judged),
+            "dev_n": sum(example.has_root for example in made.judged),
             "dev_ac@1": _rounded(after.ac1),
             "dev_ac@1_before": _rounded(made.before.ac1),
             **({} if made.step is None else {"adapted": made.step}),
@@ -130,45 +142,22 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     return card, made.net
 
 
-class _Read(NamedTuple):
-    """What the sources hold."""
-
-    examples: list[Example]
-    ids: list[str]  # the incident of each
-
-    @property
-    def groups(self) -> list[str]:
-        """What each example must not be parted from."""
-        return [group_of(name) for name in self.ids]
-
-    @property
-    def rooted(self) -> int:
-        """How many groups have a known root cause."""
-        named = zip(self.groups, self.examples, strict=True)
-        return len({group for group, example in named if example.is_root.any()})
-
-    def split(self) -> tuple[list[Example], list[Example]]:
-        """What is learnt from, and what is held out."""
-        learnt: list[Example] = []
-        held_out: list[Example] = []
-        for example, name in zip(self.examples, self.ids, strict=True):
-            (held_out if is_dev(name) else learnt).append(example)
-        return learnt, held_out
-
-
-def _read(job: FitJob, course: bool) -> _Read:
-    read = _Read([], [])
+def _read(job: FitJob, course: bool) -> list[Example]:
     # The card shall not say that real incidents of the system were learnt from.
     overlaid = (
-        replace(incident, system=f"{incident.system or 'own system'}, simulated faults")
-        for incident in job.overlaid
+        replace(incident, system=(incident.system or "own system") + _OVERLAID) for incident in job.overlaid
     )
-    for incident in itertools.chain(windows_of(job.episodes), job.incidents, overlaid, job.simulated):
-        for example in examples_of([incident], job.channel_map, course):
-            read.examples.append(example)
-            read.ids.append(incident.incident_id)
-            job.on_stage(Stage("examples read", len(read.examples)))
-    return read
+    examples: list[Example] = []
+    for incidents, own in (
+        (windows_of(job.episodes), False),
+        (job.incidents, True),
+        (itertools.chain(overlaid, job.simulated), False),
+    ):
+        for incident in incidents:
+            for example in examples_of([incident], job.channel_map, course):
+                examples.append(example._replace(incident=incident if own else None))
+                job.on_stage(Stage("examples read", len(examples)))
+    return examples
 
 
 class _Made(NamedTuple):
@@ -187,17 +176,15 @@ def _rehearsed(
     job: FitJob,
     config: TrainConfig,
     init: "RootCauseNet",
-    read: _Read,
     learnt: Sequence[Example],
     held_out: Sequence[Example],
 ) -> _Made:
-    elsewhere = {id(e) for e, name in zip(read.examples, read.ids, strict=True) if topology_key(name)}
-    own, others = _split(learnt, elsewhere)
-    if not any(example.is_root.any() for example in own):
+    own, others = _by_origin(learnt)
+    if not any(example.has_root for example in own):
         raise TrainingError(
             "no service of the healthy windows is ever asked: a fault would not show anywhere"
         )
-    aside, others_aside = _split(held_out, elsewhere)
+    aside, others_aside = _by_origin(held_out)
     done = rehearse(
         config, own, others, aside, others_aside, init, job.on_epoch, job.workers, job.state, job.on_stage
     )
@@ -205,16 +192,14 @@ def _rehearsed(
     return _Made(done.net, [], [], aside, done.after, done.before, done.step)
 
 
-def _adapted(
-    job: FitJob, config: TrainConfig, init: "RootCauseNet", read: _Read, learnt: Sequence[Example]
-) -> _Made:
-    done = adapt(config, learnt, read.groups, init, job.on_epoch, job.on_stage)
+def _adapted(job: FitJob, config: TrainConfig, init: "RootCauseNet", learnt: Sequence[Example]) -> _Made:
+    done = adapt(config, learnt, init, job.on_epoch, job.on_stage)
     return _Made(done.net, done.held_out, done.scores, done.held_out, done.after, done.before, done.step)
 
 
-def _trained_in_turn(job: FitJob, config: TrainConfig, learnt: Sequence[Example], labels: Labels) -> _Made:
+def _trained_in_turn(job: FitJob, config: TrainConfig, learnt: Sequence[Example]) -> _Made:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-    unseen, scores = unseen_scores(config, labels, job.workers, job.on_stage)
+    unseen, scores = unseen_scores(config, learnt, job.workers, job.on_stage)
     return _Made(net, unseen, scores, unseen, rate_scores(scores, unseen))
 
 
@@ -230,19 +215,6 @@ def _trained(
     net = train(config, learnt, judged, init, job.on_epoch, job.workers, job.state)
     made = _Made(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
     return made if init is None else made._replace(before=rate(init, judged))
-
-
-def _used_to(
-    job: FitJob, read: _Read, unseen: Sequence[Example], logits: Sequence["npt.NDArray[np.floating]"]
-) -> Specialised | None:
-    """What is usual in the system, where no labels of it make a specialist."""
-    incident_of = {id(e): i for e, i in zip(read.examples, filter(has_example, job.incidents), strict=True)}
-    judged = [
-        (incident_of[id(example)], example, own)
-        for example, own in zip(unseen, logits, strict=True)
-        if id(example) in incident_of and example.is_root.any()
-    ]
-    return accustomed(Habits.of([*job.history, *job.incidents]), judged)
 
 
 def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
@@ -280,14 +252,18 @@ def _counted(history: Sequence[Incident]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _split(examples: Sequence[Example], apart: Collection[int]) -> tuple[list[Example], list[Example]]:
-    """Those whose identity is not in `apart`, and those whose is."""
-    return [e for e in examples if id(e) not in apart], [e for e in examples if id(e) in apart]
+def _by_origin(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """The system's own, with simulated faults laid over it, and those of other worlds."""
+    own: list[Example] = []
+    others: list[Example] = []
+    for example in examples:
+        (own if example.source.endswith(_OVERLAID) else others).append(example)
+    return own, others
 
 
 def _temperatures(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
     """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
-    if init is not None and sum(bool(example.is_root.any()) for example in unseen) < LEAST:
+    if init is not None and sum(example.has_root for example in unseen) < LEAST:
         return init.temperature
     return fit_temperatures(scores, unseen)
 

@@ -39,9 +39,11 @@ def fingerprint(examples: Sequence[Example], dev: Sequence[Example], init: RootC
     digest = hashlib.sha256()
     for part in (examples, dev):
         digest.update(f"{len(part)} examples\0".encode())
-        for graph, is_root, fault, _, taught in part:
-            digest.update(f"{graph.mode} {fault} {graph.x.shape}\0".encode())
-            for array in (graph.x, graph.edge_index, graph.edge_attr, is_root, graph.course, taught):
+        for example in part:
+            graph = example.graph
+            digest.update(f"{graph.mode} {example.fault} {graph.x.shape}\0".encode())
+            labels = (example.is_root, graph.course, example.taught)
+            for array in (graph.x, graph.edge_index, graph.edge_attr, *labels):
                 digest.update(array.tobytes() if array is not None else b"")
     for tensor in init.state_dict().values() if init is not None else ():
         digest.update(tensor.cpu().numpy().tobytes())

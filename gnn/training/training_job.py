@@ -9,7 +9,6 @@ from data.channels import ChannelMap, OwnRules
 from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
-from data.simulator.batch.generate import topology_key
 from gnn.training.progress import OnStage, unheard
 from gnn.training.train import Epoch, TrainConfig
 from gnn.training.workers import ALONE, Workers
@@ -72,12 +71,6 @@ def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
             )
 
 
-def group_of(incident_id: str) -> str:
-    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
-    whole = incident_id.split("@")[0]
-    return topology_key(whole) or whole
-
-
-def is_dev(incident_id: str) -> bool:
-    """Whether an incident is held out for selection: by its group, so never some steps of an episode."""
-    return zlib.crc32(group_of(incident_id).encode()) % 1000 < 1000 * _DEV_SHARE
+def is_dev(group: str) -> bool:
+    """Whether the examples of a group are held out for selection."""
+    return zlib.crc32(group.encode()) % 1000 < 1000 * _DEV_SHARE

@@ -5,27 +5,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticKnownError
 
+from data.actions import ACTION_TYPES
 from data.observation import Action
-
-# The generic menu and the investigations that logs unlock; what else FirewatchEnv knows, nobody is offered.
-ACTION_TYPES = (
-    "fetch_logs",
-    "get_metrics_detail",
-    "trace_dependencies",
-    "strace_process",
-    "inspect_commit_diff",
-    "thread_dump",
-    "restart_service",
-    "rollback_deploy",
-    "revert_config",
-    "scale_replicas",
-    "circuit_break",
-    "extend_timeout",
-    "rebalance_load",
-    "traffic_shift",
-    "declare_resolved",
-    "escalate",
-)
 
 
 class ResetRequest(BaseModel):

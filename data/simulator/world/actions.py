@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.actions import LOOKS
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.faults import Drive
@@ -15,14 +16,6 @@ from data.simulator.world.health import status_of
 if TYPE_CHECKING:
     from data.simulator.world.world import Episode
 
-INVESTIGATIONS = (
-    "fetch_logs",
-    "get_metrics_detail",
-    "trace_dependencies",
-    "strace_process",
-    "inspect_commit_diff",
-    "thread_dump",
-)
 _BREAKER_TICKS = 3
 _MIB = 2**20
 
@@ -56,7 +49,7 @@ def act(episode: "Episode", action: Action) -> Result:
             valid=False,
         )
     index = names.index(target)
-    if kind in INVESTIGATIONS:
+    if kind in LOOKS:
         return Result(_INVESTIGATE[kind](episode, index))
     return _remediate(episode, kind, index)
 
@@ -187,7 +180,6 @@ _DONE = {
     "rebalance_load": "Load on {service} spread evenly.",
     "traffic_shift": "Part of the traffic of {service} shifted to other instances.",
 }
-REMEDIATIONS = tuple(_DONE)
 
 
 def _nothing(_episode: "Episode", _index: int) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from data.actions import ACTION_TYPES, LOOKS, REMEDIES
 from data.errors import ActionRefused
 from data.observation import DIFFICULTIES, Action, Difficulty
 from data.simulator import catalogue
 from data.simulator.active_faults import drives, hidden_shares
 from data.simulator.physics import Physics, State
-from data.simulator.server.requests import ACTION_TYPES, nothing_observed
-from data.simulator.world.actions import INVESTIGATIONS, REMEDIATIONS, Result, act
+from data.simulator.server.requests import nothing_observed
+from data.simulator.world.actions import Result, act
 from data.simulator.world.grade import Ledger
 from data.simulator.world.health import alerts, severities
 from data.simulator.world.scenario import Setup, set_up
@@ -72,11 +73,11 @@ class Episode:
         self._ailing = self._find_ailing()
         self.ledger.impact(self._ailing, self.tick)
         result = act(self, action)
-        if action.action_type in REMEDIATIONS:
+        if action.action_type in REMEDIES:
             self.state = self._propagate(minutes=0.0)
             self._ailing = self._find_ailing()
         burn = self.burn_rate
-        if self.cheap_investigations and action.action_type in INVESTIGATIONS:
+        if self.cheap_investigations and action.action_type in LOOKS:
             self.cheap_investigations -= 1
             burn *= 0.5
         self.ledger.burn(burn)

@@ -1,9 +1,10 @@
-"""The actions that may be asked for, the same for every service, model and rule."""
+"""The one vocabulary of actions: what each is called and does, and which of them change a service."""
 
 from data.observation import Action
 
 INVESTIGATIONS = ("fetch_logs", "get_metrics_detail", "trace_dependencies")
-CONCLUSIONS = ("declare_resolved", "escalate")
+DEEP_INVESTIGATIONS = ("strace_process", "inspect_commit_diff", "thread_dump")
+LOOKS = INVESTIGATIONS + DEEP_INVESTIGATIONS
 REMEDIES = (
     "restart_service",
     "rollback_deploy",
@@ -14,7 +15,12 @@ REMEDIES = (
     "rebalance_load",
     "traffic_shift",
 )
-DEEP_INVESTIGATIONS = ("strace_process", "inspect_commit_diff", "thread_dump")
+CONCLUSIONS = ("declare_resolved", "escalate")
+# What the original server knows besides, nobody is offered.
+ACTION_TYPES = LOOKS + REMEDIES + CONCLUSIONS
+
+RESOLVE = Action(action_type="declare_resolved")
+ESCALATE = Action(action_type="escalate")
 
 # What each action does, in neutral words: never when to use it.
 DESCRIPTIONS = {
@@ -48,5 +54,5 @@ def takes_target(action_type: str) -> bool:
 
 
 def is_remedy(action: Action) -> bool:
-    """Whether the action changes the system."""
-    return action.action_type in REMEDIES
+    """Whether the action changes a service; a recording may hold remedies that are on no menu."""
+    return action.target_service is not None and action.action_type not in LOOKS + CONCLUSIONS

@@ -1,6 +1,6 @@
 """What the labels of other systems are worth: each set ranked by networks that learnt from all other sets.
 
-Usage: python tests/transfer.py FOLDER > checkpoints/results/transfer.json – FOLDER holds incident files.
+Usage: transfer.py FOLDER > checkpoints/results/transfer.json – FOLDER holds incident files.
 Beside the shipped ranker, which learnt from simulation alone: how much other systems can tell of one.
 """
 

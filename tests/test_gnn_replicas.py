@@ -4,10 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
-from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident
-from gnn.explain.sentences import explain
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES, featurize
 from gnn.features.replicas import Twins, twins
 from gnn.features.topology import Calls, calls_of
@@ -101,7 +100,7 @@ def test_an_alert_that_the_twin_has_too_says_nothing_by_this() -> None:
 
 def test_the_evidence_says_what_the_twin_shows() -> None:
     incident = alerting("cart-0", "cart-0", "store-1")
-    told = explain(incident, ["cart-0", "store-0", "store-1"], default_channel_map())
+    told = sentences_of(incident, ["cart-0", "store-0", "store-1"])
     assert told["cart-0"][0].endswith(
         "2 alerts of its own: cpu_usage up; in the same place of the graph 0 at cart-1"
     )

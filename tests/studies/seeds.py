@@ -1,6 +1,6 @@
 """The same recipe from several seeds, zero-shot on real incidents: how much of a figure is luck.
 
-Usage: python tests/seeds.py FOLDER CHECKPOINT... > checkpoints/results/seeds.json – see `make seeds`.
+Usage: seeds.py FOLDER CHECKPOINT... > checkpoints/results/seeds.json – see `make seeds`.
 """
 
 import json

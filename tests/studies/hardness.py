@@ -1,6 +1,6 @@
 """How hard the default hard worlds are to read: nets and plain scorers at the first three observations.
 
-python tests/hardness.py > checkpoints/results/hardness.json
+hardness.py > checkpoints/results/hardness.json
 """
 
 import json
@@ -115,7 +115,7 @@ def main() -> None:
         "observations": OBSERVATIONS,
         "hidden_dials": dict(HIDDEN.dials),
         "training": {**TRAINING, "hidden": HIDDEN_WIDTH},
-        "command": "python tests/hardness.py",
+        "command": "tests/studies/hardness.py",
         "machine": machine(),
         "seconds": round(time.perf_counter() - started),
     }

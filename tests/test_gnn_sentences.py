@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
-from data.channels import Channel, default_channel_map
+from data.channels import Channel
 from data.incident import Incident, Series
 from data.observation import Observation, parse
 from gnn.explain.evidence_items import Piece
-from gnn.explain.sentences import explain
 
 NAN = float("nan")
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
@@ -15,7 +15,7 @@ CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
 
 def sentences(*points: float, baseline: list[float] = CALM, name: str = "latency_p99") -> tuple[str, ...]:
     series = Series(np.array(points), np.array(baseline))
-    return explain(Incident("x", ("a",), {}, {"a": {name: series}}), ["a"], default_channel_map())["a"]
+    return sentences_of(Incident("x", ("a",), {}, {"a": {name: series}}), ["a"])["a"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def window(*errors: float) -> Incident:
     ],
 )
 def test_a_window_of_observations_tells_the_tick(errors: tuple[float, ...], told: str) -> None:
-    assert explain(window(*errors), ["a"], default_channel_map())["a"] == (f"http_server_error_rate {told}",)
+    assert sentences_of(window(*errors), ["a"])["a"] == (f"http_server_error_rate {told}",)
 
 
 def test_metrics_that_weigh_more_are_told_first() -> None:
@@ -76,12 +76,12 @@ def test_metrics_that_weigh_more_are_told_first() -> None:
     first = []
     for channel in (Channel.CPU, Channel.MEMORY, Channel.LATENCY_TAIL):
         weights = {Piece("channel", "a", channel): 1.0}
-        first.append(explain(incident, ["a"], default_channel_map(), weights)["a"][0].split()[0])
+        first.append(sentences_of(incident, ["a"], None, weights)["a"][0].split()[0])
     assert first == ["cpu", "memory", "latency_p99"]
 
 
 def test_a_metric_that_moves_too_little_is_still_held_against_its_peers() -> None:
-    (told,) = explain(window(0.5, 0.62), ["a"], default_channel_map())["a"]
+    (told,) = sentences_of(window(0.5, 0.62), ["a"])["a"]
     assert told == "http_server_error_rate is 0.62 where its peers have 0.01, since tick 4 or before"
 
 
@@ -105,7 +105,7 @@ def test_only_callers_that_fare_worse_are_degraded(
 ) -> None:
     telemetry = {"web": {metric: Series(np.array(points), np.array(baseline))}}
     incident = Incident("x", ("web", "db"), {"web": ["db"]}, telemetry)
-    told = " ".join(explain(incident, ["db"], default_channel_map())["db"])
+    told = " ".join(sentences_of(incident, ["db"])["db"])
     assert ("1 of 1 callers is degraded too: web" in told) == degraded
 
 
@@ -114,7 +114,7 @@ def test_of_what_should_be_high_the_peers_accuse_the_lowest() -> None:
     telemetry = {
         name: {"success_rate": Series(np.array([rate]), np.array([]))} for name, rate in rates.items()
     }
-    told = explain(Incident("x", tuple(rates), {}, telemetry), ["a", "b"], default_channel_map())
+    told = sentences_of(Incident("x", tuple(rates), {}, telemetry), ["a", "b"])
     assert told == {"a": ("success_rate is 0.2 where its peers have 0.985",), "b": ()}
 
 
@@ -125,5 +125,5 @@ def test_of_what_should_be_all_the_missing_counts(metric: str, usual: float, now
     past = np.full(10, usual)
     metrics = {"a": {metric: Series(np.full(3, now), past)}, "b": {metric: Series(past[:3], past)}}
     incident = Incident("i", ("a", "b"), {"a": ["b"]}, metrics)
-    (sentence,) = explain(incident, ["a"], default_channel_map())["a"]
+    (sentence,) = sentences_of(incident, ["a"])["a"]
     assert sentence.startswith(f"{metric} went from {usual:g} to {now:g} (")

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
-from data.channels import Channel, default_channel_map
+from data.channels import Channel
 from data.incident import Incident, Series
 from gnn.explain.evidence_items import Piece
-from gnn.explain.sentences import explain
 
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]
 IDLE = [0.0] * 6
@@ -19,7 +19,7 @@ def moved(weights: dict[Piece, float] | None = None, **metrics: tuple[list[float
     """What is told of one service, by metric: its points now and before."""
     series = {name: Series(np.array(now), np.array(past)) for name, (now, past) in metrics.items()}
     incident = Incident("x", ("a",), {}, {"a": series})
-    return list(explain(incident, ["a"], default_channel_map(), weights or {})["a"])
+    return list(sentences_of(incident, ["a"], None, weights)["a"])
 
 
 def names(sentences: list[str]) -> list[str]:
@@ -47,7 +47,7 @@ def test_what_moved_without_being_bad_is_told_after_who_suffers_and_what_changed
         },
         "web": {"latency_p99": Series(np.array([9.0]), np.array(CALM))},
     }
-    told = explain(Incident("x", ("web", "a"), {"web": ["a"]}, telemetry), ["a"], default_channel_map())["a"]
+    told = sentences_of(Incident("x", ("web", "a"), {"web": ["a"]}, telemetry), ["a"])["a"]
     assert [sentence.split()[0] for sentence in told] == ["deployed", "1", "requests"]
 
 
@@ -137,7 +137,7 @@ def test_an_improvement_is_said_to_be_one(
 def test_a_share_that_is_still_bad_beside_its_peers_is_no_improvement(metric: str, sentence: str) -> None:
     rates = {"a": [0.9, 0.5], "b": [0.01, 0.01], "c": [0.01, 0.01]}
     telemetry = {name: {metric: Series(np.array(rate))} for name, rate in rates.items()}
-    told = explain(Incident("x", tuple(rates), {}, telemetry), ["a"], default_channel_map())["a"]
+    told = sentences_of(Incident("x", tuple(rates), {}, telemetry), ["a"])["a"]
     assert told == (sentence,)
 
 

@@ -1,6 +1,6 @@
 """What healthy windows of a system are worth without any label: zero-shot, and adapted to its own past.
 
-Usage: python tests/healthy.py FOLDER > checkpoints/results/healthy.json – see `make healthy`. FOLDER holds
+Usage: healthy.py FOLDER > checkpoints/results/healthy.json – see `make healthy`. FOLDER holds
 incident files; those without a past are passed over. Adapted to the past of the scored incidents, and each
 half of them to that of the other half.
 """
@@ -90,7 +90,7 @@ def main(folder: Path) -> None:
     config = {
         "rehearsing": REHEARSING,
         "worlds": WORLDS,
-        "command": "python tests/healthy.py FOLDER",
+        "command": "tests/studies/healthy.py FOLDER",
         "machine": machine(),
         "seconds": round(time.perf_counter() - started),
     }

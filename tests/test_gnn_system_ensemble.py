@@ -15,7 +15,7 @@ from data.incident import AlertEvent, Incident, Series
 from gnn.checkpoint import read_card
 from gnn.features.featurize import featurize
 from gnn.graph_ranker import load_ranker
-from gnn.network.batch import examples_of
+from gnn.network.batch import Example, examples_of
 from gnn.network.model import ModelConfig
 from gnn.per_system.alert_frequencies import FILE as HABITS
 from gnn.per_system.alert_frequencies import Habits
@@ -28,7 +28,8 @@ from gnn.per_system.system_ensemble import (
 )
 from gnn.per_system.trees import FILE, Trees, TreesError, grow_trees, load_trees, save_trees
 from gnn.per_system.vocabulary import Vocabulary
-from gnn.training.cross_fitting import Labels
+from gnn.training.cross_fitting import is_one_system
+from gnn.training.folds import folds_of, splits
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig
 from gnn.training.training_job import FitJob
@@ -76,8 +77,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, history: list[Incident]) -
     return folder
 
 
-def labels_of(incidents: list[Incident]) -> Labels | None:
-    return Labels.of(incidents, list(examples_of(incidents)), [one.incident_id for one in incidents])
+def labels_of(incidents: list[Incident]) -> list[Example]:
+    examples = zip(examples_of(incidents), incidents, strict=True)
+    return [example._replace(incident=incident) for example, incident in examples]
 
 
 def permuted(one: Incident, order: list[int]) -> Incident:
@@ -212,21 +214,23 @@ def test_a_file_of_another_format_is_refused_and_says_so(tmp_path: Path, trees: 
 
 
 def test_labels_that_cannot_teach_a_system_are_not_used(history: list[Incident]) -> None:
-    assert labels_of(history) is not None
-    assert labels_of(history[:9]) is None  # too few
-    assert labels_of([one.labelled(["a"]) for one in history]) is None  # the same root every time
-    assert labels_of([*history, incident(1, system="bank")]) is None  # two systems
+    assert is_one_system(labels_of(history))
+    assert not is_one_system(labels_of(history[:9]))  # too few
+    assert not is_one_system(labels_of([one.labelled(["a"]) for one in history]))  # the same root every time
+    assert not is_one_system(labels_of([*history, incident(1, system="bank")]))
+    assert not is_one_system([*labels_of(history), *examples_of([incident(1)])])  # not of its own labels
     strangers = [replace(one, services=tuple(f"{n}{s}" for s in SERVICES)) for n, one in enumerate(history)]
-    assert labels_of([one.labelled([one.services[n % 6]]) for n, one in enumerate(strangers)]) is None
+    labelled = [one.labelled([one.services[n % 6]]) for n, one in enumerate(strangers)]
+    assert not is_one_system(labels_of(labelled))
 
 
 def test_what_belongs_together_is_held_aside_together(history: list[Incident]) -> None:
-    groups = [str(number // 3) for number in range(len(history))]
-    labels = Labels.of(history, list(examples_of(history)), groups)
-    assert labels is not None
-    assert {(group, fold) for group, fold in zip(groups, labels.folds, strict=True)} == {
-        (group, labels.folds[groups.index(group)]) for group in groups
-    }
+    labels = [example._replace(group=str(n // 3)) for n, example in enumerate(labels_of(history))]
+    parts = list(splits(labels, folds_of(labels)))
+    assert len(parts) == 5
+    for held_out, learnt in parts:
+        assert not {example.group for example in held_out} & {example.group for example in learnt}
+        assert len(held_out) + len(learnt) == len(labels)
 
 
 def test_boosted_trees_alone_are_heard_too(specialist: Specialist) -> None:

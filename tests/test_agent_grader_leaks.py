@@ -14,10 +14,10 @@ from agent.llm.budget import Ledger
 from agent.llm.client import Reply
 from agent.llm.prompt import SHOWN_ACTIONS
 from agent.llm.sanitize import speaks_of_the_grade
-from agent.policies.action_space import menu
 from agent.policies.decision import Message, PastStep, Situation
 from agent.policies.registry import make_policy
 from agent.report.diagnosis import diagnosis
+from data.actions import menu
 from data.channels import ChannelMap
 from data.errors import SchemaError
 from data.incident import Incident

@@ -1,6 +1,6 @@
 """Whether the evidence that the ranker names is what it goes by: named against random evidence, taken away.
 
-python tests/deletion.py [folder of real incidents] > checkpoints/results/deletion.json
+deletion.py [folder of real incidents] > checkpoints/results/deletion.json
 """
 
 import json
@@ -89,7 +89,7 @@ def main() -> None:
         "groups_named": NAMED,
         "random_draws": DRAWS,
         "attribution": AttributionConfig().model_dump(),
-        "command": "python tests/deletion.py" + (" <incidents>" if folder else ""),
+        "command": "tests/studies/deletion.py" + (" <incidents>" if folder else ""),
         "machine": machine(),
     }
     print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))

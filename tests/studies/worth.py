@@ -1,7 +1,7 @@
 """What each part of the ranker is worth: nets without some columns, some edges or some of the simulator.
 
-Usage: python tests/worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
-       python tests/worth.py messages [FOLDER] > checkpoints/results/messages.json
+Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
+       worth.py messages [FOLDER] > checkpoints/results/messages.json
 A quarter of the shipped worlds and no episodes, three seeds an arm; every arm of a seed learns from the same
 worlds.
 """
@@ -177,7 +177,8 @@ def main(table: str, folder: str | None) -> None:
         )
     config = {
         "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "machine": machine(),
-        "command": f"python tests/worth.py {table} [FOLDER]", "seconds": round(time.perf_counter() - started),
+        "command": f"tests/studies/worth.py {table} [FOLDER]",
+        "seconds": round(time.perf_counter() - started),
     }  # fmt: skip
     print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
 

@@ -14,12 +14,12 @@ from situations import observation, service
 
 from agent.llm.client import ChatModel, LlmSettings
 from agent.llm.sanitize import FENCE_CLOSE, FENCE_OPEN, clean, labels_of, speaks_of_the_grade
-from agent.policies.action_space import is_remedy, menu, takes_target
 from agent.policies.decision import Decision, PastStep, Situation
 from agent.policies.guard import users_are_hurt
 from agent.policies.registry import make_policy
+from data.actions import is_remedy, menu, takes_target
 from data.observation import Action, Alert
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Evidence, Ranking
 
 _FILE = Path(__file__).parent / "fixtures" / "attacks.jsonl"
 ATTACKS = {a["id"]: a for a in map(json.loads, _FILE.read_text(encoding="utf-8").splitlines())}
@@ -50,9 +50,8 @@ def hurt(
         alerts=(Alert(alertname=alert_name, service_name=name, severity=severity, description=alert),),
         **services,
     )
-    ranking = Ranking(
-        (Candidate("db", 2.0, 0.8, (evidence,)), Candidate(name, 1.0, 0.1, (evidence,))), "test"
-    )
+    told = (Evidence(evidence, name),)
+    ranking = Ranking((Candidate("db", 2.0, 0.8, told), Candidate(name, 1.0, 0.1, told)), "test")
     steps = (PastStep(Action(action_type=action_type, target_service=name), feedback),)
     return Situation((now,), ranking, steps, 10)
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
-from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
 from gnn.explain.evidence_items import Piece
-from gnn.explain.sentences import explain
 
 USUAL = [0.02, 0.021, 0.019, 0.022, 0.018]
 GRAPH = {"web": ("db",), "api": ("db",)}
@@ -20,7 +19,7 @@ def told(weights: dict[Piece, float] | None = None, **calls: Series) -> tuple[st
     """What is told of db, where its callers measure how long it takes."""
     measured = {(caller, "db"): {"latency_p99": series} for caller, series in calls.items()}
     incident = Incident("x", ("web", "api", "db"), GRAPH, call_telemetry=measured)
-    return explain(incident, ["db"], default_channel_map(), weights or {})["db"]
+    return sentences_of(incident, ["db"], None, weights)["db"]
 
 
 def test_the_loudest_call_that_got_worse_is_told_and_its_callers_are_degraded() -> None:
@@ -54,7 +53,7 @@ def test_calls_are_told_between_own_metrics_and_what_moved_without_being_bad() -
     own = {"cpu": points(0.9), "requests": points(9.0)}
     calls = {("web", "db"): {"latency_p99": points(1.9)}, ("db", "db"): {"latency_p99": points(9.0)}}
     incident = Incident("x", ("web", "db"), {"web": ("db",)}, {"db": own}, calls)
-    (cpu, call, caller, requests) = explain(incident, ["db"], default_channel_map())["db"]
+    (cpu, call, caller, requests) = sentences_of(incident, ["db"])["db"]
     assert cpu.startswith("cpu") and call.startswith("calls from web: ") and requests.startswith("requests")
     assert caller == "1 of 1 callers is degraded too: web"
 
@@ -70,14 +69,14 @@ def test_a_call_that_is_as_slow_while_the_page_is_quiet_has_drifted() -> None:
         {("cron", "db"): {"latency_avg": always}},
         page=Page("web", "latency"),
     )
-    (call, callers) = explain(incident, ["db"], default_channel_map())["db"]
+    (call, callers) = sentences_of(incident, ["db"])["db"]
     assert call.endswith(", much the same while web is well")
     assert callers == "1 of 2 callers is degraded too: web"
 
 
 def alerted(*alerts: AlertEvent) -> str:
     incident = Incident("x", ("web", "api", "db"), GRAPH, alerts=alerts)
-    return explain(incident, ["db"], default_channel_map())["db"][0]
+    return sentences_of(incident, ["db"])["db"][0]
 
 
 def test_alerts_say_their_kind_and_direction() -> None:

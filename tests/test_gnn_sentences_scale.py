@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from telling import sentences_of
 
-from data.channels import default_channel_map
 from data.incident import Incident, Series
-from gnn.explain.sentences import explain
 
 
 def crowd(peers: int) -> Incident:
@@ -20,7 +19,7 @@ def crowd(peers: int) -> Incident:
 
 @pytest.mark.parametrize("peers", [21, 2_001])
 def test_a_service_is_compared_with_all_its_peers(peers: int) -> None:
-    evidence = explain(crowd(peers), ["loud", "mute", "p2"], default_channel_map())
+    evidence = sentences_of(crowd(peers), ["loud", "mute", "p2"])
     (sentence,) = evidence["loud"]
     assert sentence.startswith("error_rate is 0.8 where its peers have 0.01")
     assert evidence["mute"] == ("1 of 1 callers is degraded too: loud",)
@@ -32,5 +31,5 @@ def test_callers_that_suffer_are_named_once_each() -> None:
     slow = {"latency_p99_s": Series(np.array([0.9]), calm)}
     graph = {"a": ("store", "store"), "b": ("store",), "store": ("store",), "c": ()}
     incident = Incident("shared", ("a", "b", "c", "store"), graph, {"a": slow, "b": slow, "c": slow})
-    (sentence,) = explain(incident, ["store"], default_channel_map())["store"]
+    (sentence,) = sentences_of(incident, ["store"])["store"]
     assert sentence == "2 of 2 callers are degraded too: a, b"

@@ -1,6 +1,6 @@
 """How far the other two heads can be believed: what kind of fault it is, and whether anything is wrong.
 
-Usage: python tests/heads.py [FOLDER] > checkpoints/results/heads.json – FOLDER holds incident files.
+Usage: heads.py [FOLDER] > checkpoints/results/heads.json – FOLDER holds incident files.
 Simulated worlds that nobody learnt from; of a real incident its own past, cut in two, is the healthy window.
 """
 
@@ -95,7 +95,7 @@ def main(folder: str | None) -> None:
     result = {
         "is_an_incident": {source: incident_head(told) for source, told in windows.items()},
         "kind_of_fault": {source: family_head(told) for source, told in faults.items()},
-        "config": {"worlds": WORLDS, "command": "python tests/heads.py [FOLDER]", "machine": machine()},
+        "config": {"worlds": WORLDS, "command": "tests/studies/heads.py [FOLDER]", "machine": machine()},
         "git": git_revision(),
     }
     print(json.dumps(result, indent=1))

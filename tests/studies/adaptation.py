@@ -1,6 +1,6 @@
 """What labels and past incidents of a system are worth: zero-shot, adapted, and trained on it alone.
 
-Usage: python tests/adaptation.py FOLDER > checkpoints/results/adaptation.json – FOLDER holds incident files.
+Usage: adaptation.py FOLDER > checkpoints/results/adaptation.json – FOLDER holds incident files.
 With --cross-validate instead: each fifth of a set scored by a ranker trained on the rest, > …/trained.json.
 With --unseen: each fault of the small sets scored by rankers that never learnt of it, > …/unseen.json.
 """
@@ -147,7 +147,7 @@ def main(folder: Path, mode: str) -> None:
         "split": SPLITS[mode],
         "adapting": ADAPTING,
         "draws_of_few_labels": DRAWS,
-        "command": f"python tests/adaptation.py FOLDER {mode}".rstrip(),
+        "command": f"tests/studies/adaptation.py FOLDER {mode}".rstrip(),
         "machine": machine(),
         "seconds": round(time.perf_counter() - started),
     }

@@ -1,0 +1,173 @@
+"""What is played, and by whom: the options of `run`, which the run folder keeps."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from agent.settings import Settings
+from data.errors import SettingsError
+from data.observation import Task
+from data.options import Common, Options, Resumable, option
+from data.simulator import catalogue
+from gnn.options import Weights
+from gnn.registry import RANKERS
+
+POLICIES = ("auto", "llm", "rules", "legacy-rules", "explore")
+_MODEL = "The model"
+
+
+def _limit(span: str, unit: str) -> Any:
+    return option(None, f"{span} may cost so many {unit}; then the rules decide.", panel=_MODEL, ge=0)
+
+
+class TaskChoice(Options):
+    """The ways to name tasks; the whole catalogue where none is used."""
+
+    test_run: bool = option(False, "The three smoke tasks: one easy, medium, hard.")
+    task: tuple[str, ...] = option((), "A catalogue task; repeatable.", metavar="ID")
+    tasks_file: Path | None = option(
+        None, 'JSON list of {"task_id","difficulty","seed","max_ticks"}.', name="--tasks", metavar="FILE"
+    )
+    episodes: int | None = option(None, "N random episodes from --seed.", metavar="N", ge=1)
+    difficulty: Literal["easy", "medium", "hard", "all"] = option(
+        "all", "Of the random episodes, or of the catalogue's tasks."
+    )
+
+    def chosen(self, seed: int) -> tuple[Task, ...]:
+        """The tasks, each once.
+
+        Raises:
+            SettingsError: two ways at once, or an unknown task id.
+        """
+        ways = {
+            "--test-run": self.test_run,
+            "--task": self.task,
+            "--tasks": self.tasks_file,
+            "--episodes": self.episodes,
+        }
+        used = [name for name, value in ways.items() if value]
+        if len(used) > 1:
+            raise SettingsError(f"{' and '.join(used)} name different tasks: use one of them")
+        if self.test_run:
+            return tuple(catalogue.SMOKE_TASKS)
+        if self.episodes:
+            return catalogue.random_tasks(self.episodes, self.difficulty, seed)
+        if self.task:
+            tasks = tuple(map(catalogue.task, self.task))
+        elif self.tasks_file:
+            tasks = catalogue.read_tasks(self.tasks_file)
+        else:
+            tasks = tuple(t for t in catalogue.catalogue() if self.difficulty in ("all", t.difficulty))
+        if not tasks:
+            raise SettingsError(f"{self.tasks_file}: no task in it")
+        return tuple(dict.fromkeys(tasks))
+
+
+class Playing(TaskChoice):
+    """Where and how tasks are played, whoever plays them."""
+
+    env: str | None = option(
+        None,
+        "The environment. Default: localhost:8000, localhost:7860, $SPACE_URL, else the embedded one.",
+        metavar="URL|embedded",
+    )
+    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
+    concurrency: int = option(
+        1, "Tasks at once, where the environment has sessions.", metavar="N", ge=1, le=256, recorded=False
+    )
+    task_timeout_s: float = option(
+        1800.0, "A task's deadline.", name="--task-timeout", metavar="SECONDS", gt=0, allow_inf_nan=False
+    )
+    temperature: float = option(0.3, "Of its replies.", panel=_MODEL, ge=0.0, le=2.0)
+    max_tokens: int = option(256, "Of one reply.", panel=_MODEL, ge=16)
+
+    # Made of the options, and of the environment's variables.
+    tasks: tuple[Task, ...] = ()
+    models: tuple[str, ...] = ()  # in order of preference; none when no model takes part
+    api_base_url: str = ""  # without credentials
+    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
+
+
+class PlayOptions(Common, Resumable, Weights, Playing):
+    """What `run` and `collect` share."""
+
+    ranker: str = option("gnn", "Who suggests suspects.", choices=RANKERS)
+    policy: str = option(
+        "auto",
+        "auto: the model with rules behind it, or the rules where no model is set up.",
+        choices=POLICIES,
+    )
+    llm_timeout_s: float = option(
+        120.0,
+        "One question with all its retries.",
+        name="--llm-timeout",
+        metavar="SECONDS",
+        panel=_MODEL,
+        gt=0,
+        allow_inf_nan=False,
+    )
+    llm_cache: Path | None = option(
+        None, "Keep replies; the same question gets the same one.", metavar="DIR", panel=_MODEL
+    )
+    # What the model may cost; None is unlimited.
+    task_tokens: int | None = _limit("A task", "tokens")
+    task_usd: float | None = _limit("A task", "US dollars (MODEL_PRICES)")
+    task_seconds: float | None = _limit("A task", "seconds of the model")
+    run_tokens: int | None = _limit("The run", "tokens")
+    run_usd: float | None = _limit("The run", "US dollars (MODEL_PRICES)")
+    run_seconds: float | None = _limit("The run", "seconds of the model")
+
+    hints: bool = True  # whether a model is shown the ranking
+
+    def completed(self, settings: Settings) -> Self:
+        """The same with the tasks that are asked for, and the model that is set up.
+
+        Raises:
+            SettingsError: the tasks are named in two ways, or one is unknown.
+        """
+        return self.model_copy(
+            update={
+                "tasks": self.chosen(self.seed),
+                "models": settings.models_for(self.policy),
+                "api_base_url": settings.public_api_base_url,
+                "prices": dict(settings.prices),
+            }
+        )
+
+    def resumed(self, environment: str | None, settings: Settings) -> Self:
+        """The same where it was begun, for a run that goes on.
+
+        Raises:
+            SettingsError: another model endpoint is set up than then, or none.
+        """
+        if self.models and self.api_base_url != settings.public_api_base_url:
+            raise SettingsError(f"the run was started with API_BASE_URL={self.api_base_url}: set it as then")
+        if self.models and settings.key is None:
+            raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
+        return self.model_copy(update={"env": self.env or environment})
+
+
+class RunConfig(PlayOptions):
+    """Everything that decides how a run goes; a resumed run takes it from the folder."""
+
+    dry_run: bool = option(False, "Only recommend remedies; send none.")
+    approve: bool = option(False, "Ask before each remedy.")
+    watch: bool = option(False, "Show each step as it is taken: suspects, decision, budget.", recorded=False)
+    pace: float = option(1.0, "With --watch: wait before a step.", metavar="SECONDS", ge=0.0, recorded=False)
+
+
+LABELS = (
+    'Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": '
+    r"\[services]}."
+)
+
+
+class CollectOptions(PlayOptions):
+    """Everything that decides which episodes are collected; kept beside them, so that this can go on."""
+
+    ranker: str = option("heuristic", "Who suggests suspects.", choices=RANKERS)
+    policy: str = option("explore", "Who decides.", choices=POLICIES)
+    labels: Path | None = option(None, LABELS, metavar="FILE")
+
+    environment: str | None = None  # where it began

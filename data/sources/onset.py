@@ -1,0 +1,47 @@
+"""When an incident began: the one point at which the symptoms of most services change for the worse."""
+
+import numpy as np
+
+from data.incident import Floats
+
+_FEWEST_BEFORE, _FEWEST_AFTER = 4, 2  # points
+_LARGEST = 8.0  # deviations beyond count as this many: one spike is no incident
+_NOISE = 6.0  # what the statistic of a series that does not change hardly exceeds
+_RELATIVE = 0.05  # a change by a smaller share of the usual is none
+
+
+def onset(symptoms: Floats, smallest: Floats) -> int | None:
+    """The index of the first point of the incident; None where nothing changes.
+
+    Series that do not change add nothing, however many they are (thresholded CUSUM; Cho and Fryzlewicz 2015).
+
+    Args:
+        symptoms: (M, N), higher is worse, NaN where missing.
+        smallest: (M,) the smallest difference worth a mention of each.
+    """
+    known = np.isfinite(symptoms).sum(axis=1) > _FEWEST_BEFORE
+    points = symptoms.shape[1]
+    if not known.any() or points < _FEWEST_BEFORE + _FEWEST_AFTER:
+        return None
+    x = _filled(symptoms[known])
+    usual = np.median(x, axis=1, keepdims=True)
+    noise = 1.05 * np.median(np.abs(np.diff(x, axis=1)), axis=1, keepdims=True)  # sigma of white noise
+    scale = np.maximum(np.maximum(noise, _RELATIVE * np.abs(usual)), smallest[known, None])
+    z = np.clip((x - usual) / scale, -_LARGEST, _LARGEST)
+    before = np.arange(1, points)  # points before each cut
+    summed = np.cumsum(z, axis=1)
+    rise = (summed[:, -1:] - summed[:, :-1]) / (points - before) - summed[:, :-1] / before
+    statistic = rise * np.sqrt(before * (points - before) / points)  # (M, N - 1)
+    together = np.maximum(statistic - _NOISE, 0.0).sum(axis=0)
+    together[: _FEWEST_BEFORE - 1] = 0.0
+    together[points - _FEWEST_AFTER :] = 0.0
+    return int(together.argmax()) + 1 if together.any() else None
+
+
+def _filled(x: Floats) -> Floats:
+    """Missing points as the last known one, leading ones as the first."""
+    there = np.isfinite(x)
+    index = np.where(there, np.arange(x.shape[1]), -1)
+    index = np.maximum.accumulate(index, axis=1)
+    index = np.where(index < 0, there.argmax(axis=1)[:, None], index)
+    return np.take_along_axis(x, index, axis=1)

@@ -1,0 +1,266 @@
+"""Evidence as it was recorded, each value at its own time, and the incident that comes of it.
+
+Every reader of files and every live query fills a `Recording`; `incident_of` brings it onto one grid.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from data.channels import Channel, ChannelMap, default_channel_map
+from data.errors import SettingsError
+from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.observation import LARGEST
+from data.sources.alignment import Piece, Pieces, aligned, natural_step
+from data.sources.onset import onset
+
+_MOST_POINTS = 60  # of an incident; finer measurements are averaged, which calms them
+_MOST_PAST = 240  # points before it that are kept
+_MOST_SEARCHED = 600  # points over which a beginning is looked for
+_FEWEST = 8  # points with which a beginning can be found
+# The smallest change of each symptom that is one, in our units.
+_SYMPTOMS: Mapping[Channel, float] = {
+    Channel.ERROR: 0.005,
+    Channel.LATENCY_MID: 1e-4,
+    Channel.LATENCY_TAIL: 1e-4,
+    Channel.OWN_LATENCY: 1e-4,
+}
+
+
+class Recording:
+    """Collects what several sources tell of one stretch of time; `incident_of` makes an incident of it.
+
+    Values that cannot be calculated with count as missing. Times are Unix seconds.
+    """
+
+    def __init__(self) -> None:
+        self.services: dict[str, Pieces] = {}
+        self.calls: dict[tuple[str, str], Pieces] = {}
+        self.call_graph: dict[str, dict[str, None]] = {}
+        self.alerts: dict[AlertEvent, float | None] = {}  # when each began
+        self.routines: dict[AlertEvent, float] = {}
+        self.owners: dict[str, str] = {}
+        self.first_page: Page | None = None
+        self.notes: list[str] = []
+        self.at: float | None = None  # when the incident began, where a source says so
+        self.incident_id = self.system = self.fault = ""
+        self.root_causes: tuple[str, ...] = ()
+
+    def point(self, service: str, metric: str, time_s: float, value: float) -> None:
+        """One value of one metric."""
+        self.series(service, metric, (time_s,), (value,))
+
+    def series(
+        self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
+    ) -> None:
+        """More values of one metric of a service, in any order."""
+        _add(self.services.setdefault(service, {}), metric, times_s, values)
+
+    def call_series(
+        self,
+        caller: str,
+        callee: str,
+        metric: str,
+        times_s: Sequence[float] | Floats,
+        values: Sequence[float] | Floats,
+    ) -> None:
+        """More values of one metric of the calls from one service to another."""
+        self.call(caller, callee)
+        _add(self.calls.setdefault((caller, callee), {}), metric, times_s, values)
+
+    def call(self, caller: str, callee: str) -> None:
+        """There are calls from `caller` to `callee`."""
+        self.call_graph.setdefault(caller, {}).setdefault(callee)
+
+    def alert(self, event: AlertEvent, time_s: float | None = None) -> None:
+        """Something was raised, at `time_s` if that is known; of several times the first counts."""
+        known = self.alerts.get(event)
+        self.alerts[event] = time_s if known is None or (time_s is not None and time_s < known) else known
+
+    def page(self, service: str, metric: str | None = None) -> None:
+        """Somebody was woken by this; the first page counts."""
+        self.first_page = self.first_page or Page(service, metric)
+
+    def owner(self, service: str, workload: str) -> None:
+        """`service` is one of the replicas of `workload`."""
+        self.owners[service] = workload
+
+    def routine(self, event: AlertEvent, share: float) -> None:
+        """`event` was raised in this share (0..1) of past windows."""
+        self.routines[event] = share
+
+    def note(self, text: str) -> None:
+        """Something the user should know; each text is told once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every service that has calls or values, callers first."""
+        names = dict.fromkeys(self.call_graph)
+        names.update(dict.fromkeys(callee for callees in self.call_graph.values() for callee in callees))
+        names.update(dict.fromkeys(self.services))
+        return tuple(names)
+
+    def all_pieces(self) -> Iterable[list[Piece]]:
+        """The pieces of every metric of services and calls."""
+        for of in (self.services, self.calls):
+            for metrics in of.values():
+                yield from metrics.values()
+
+
+def incident_of(
+    recording: Recording,
+    at: float | None = None,
+    window_s: float | None = None,
+    baseline_s: float | None = None,
+    step_s: float | None = None,
+    incident_id: str = "",
+    system: str = "",
+    channel_map: ChannelMap | None = None,
+) -> Incident:
+    """Aligns what was recorded; what the user should know of it is noted in `recording`.
+
+    Args:
+        recording: what the sources told.
+        at: when the incident began, Unix seconds. None: as a source says, else where the symptoms change.
+        window_s: seconds of it from there. None: to the end.
+        baseline_s: seconds of healthy past. None: all there is, of long ones the end.
+        step_s: seconds between two points. None: as most series have it, coarser for a long incident.
+        incident_id: its name.
+        system: whose it is.
+        channel_map: how metric names are read; the default rules when None.
+
+    Raises:
+        SettingsError: everything was recorded before `at`.
+    """
+    first, last = _span(recording)
+    services = _services(recording)
+    telemetry: dict[str, dict[str, Series]] = {}
+    calls: dict[tuple[str, str], dict[str, Series]] = {}
+    start = at if at is not None else recording.at
+    step = step_s
+    if first is None or last is None:
+        recording.note("There are no metrics in it, only names, calls and alerts.")
+    else:
+        natural = step_s or natural_step(recording.all_pieces())
+        if start is None:
+            start = _found(recording, first, last, natural, channel_map or default_channel_map())
+        elif start > last:
+            raise SettingsError(
+                f"--at {told(start)}: the last value is of {told(last)}; give an earlier time"
+            )
+        elif start <= first:
+            recording.note(f"Nothing was recorded before {told(start)}: there is no healthy past to compare.")
+        end = min(last, start + window_s) if window_s else last
+        step = step_s or natural * max(int(np.ceil((end - start) / natural / _MOST_POINTS)), 1)
+        n = int((end - start) / step) + 1
+        past = min(baseline_s or start - first, start - first)
+        n0 = min(max(int(np.ceil(past / step)), 0), _MOST_PAST)
+        telemetry = {service: {} for service in recording.services}
+        for service, metric, series in aligned(recording.services, start, step, n0, n):
+            telemetry[service][metric] = series
+        calls = {pair: {} for pair in recording.calls}
+        for pair, metric, series in aligned(recording.calls, start, step, n0, n):
+            calls[pair][metric] = series
+    return Incident(
+        incident_id=incident_id or recording.incident_id,
+        services=services,
+        call_graph={caller: tuple(callees) for caller, callees in recording.call_graph.items()},
+        telemetry=telemetry,
+        call_telemetry={pair: metrics for pair, metrics in calls.items() if metrics},
+        alerts=tuple(recording.alerts),
+        page=recording.first_page,
+        system=system or recording.system,
+        owners={name: owner for name, owner in recording.owners.items() if name in services},
+        start_s=start,
+        step_s=step,
+        routine=recording.routines,
+        root_causes=recording.root_causes,
+        fault=recording.fault,
+    )
+
+
+def told(time_s: float) -> str:
+    """A time as people read it: 2026-11-30T09:15:00Z."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _services(recording: Recording) -> tuple[str, ...]:
+    """All that can be ranked; what only an alert or the page names is told."""
+    names = dict.fromkeys(recording.names)
+    alerted = {event.service: f"the alert '{event.name}'" for event in recording.alerts}
+    if recording.first_page:
+        alerted.setdefault(recording.first_page.service, "the page")
+    if names:
+        for service, what in alerted.items():
+            if service not in names:
+                recording.note(f"Only {what} names '{service}': it has no calls and no metrics.")
+    return tuple({**names, **dict.fromkeys(alerted)})
+
+
+def _span(recording: Recording) -> tuple[float | None, float | None]:
+    times = [times for pieces in recording.all_pieces() for times, _ in pieces if len(times)]
+    if not times:
+        return None, None
+    return min(float(t.min()) for t in times), max(float(t.max()) for t in times)
+
+
+def _found(recording: Recording, first: float, last: float, natural: float, channels: ChannelMap) -> float:
+    """Where the symptoms change, and a note of it."""
+    step = max(natural, (last - first) / _MOST_SEARCHED)
+    n = int((last - first) / step) + 1
+    if n < _FEWEST:
+        recording.note(
+            f"{n} points are too few to find when the incident began: all count as the incident. "
+            "Tell the time with --at."
+        )
+        return first
+    rows: list[Floats] = []
+    smallest: list[float] = []
+    for metric, series in _symptoms(recording, channels, first, step, n):
+        meaning = channels(metric)
+        assert meaning is not None
+        sign, scale = (-1.0 if meaning.inverted else 1.0), meaning.scale_of(np.nanmax(series, initial=0.0))
+        rows.append(sign * scale * series)
+        smallest.append(_SYMPTOMS[meaning.channel])
+    found = onset(np.array(rows), np.array(smallest)) if rows else None
+    if found is None:
+        found = n - max(n // 4, 1)
+        start = first + found * step
+        recording.note(
+            f"Errors and latencies do not change: all from {told(start)} is compared with what was before. "
+            "Tell the time with --at."
+        )
+        return start
+    start = first + found * step
+    recording.note(f"The incident seems to begin at {told(start)}; --at tells another time.")
+    return start
+
+
+def _symptoms(
+    recording: Recording, channels: ChannelMap, first: float, step: float, n: int
+) -> Iterator[tuple[str, Floats]]:
+    """Errors and latencies of services, else of calls, on one grid: (N,) each."""
+    for of in (recording.services, recording.calls):
+        wanted = {
+            whose: {m: p for m, p in metrics.items() if (c := channels(m)) and c.channel in _SYMPTOMS}
+            for whose, metrics in of.items()
+        }
+        some = False
+        for _, metric, series in aligned(wanted, first, step, 0, n):
+            some = True
+            yield metric, series.incident
+        if some:
+            return
+
+
+def _add(
+    metrics: Pieces, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
+) -> None:
+    times, numbers = np.asarray(times_s, dtype=float), np.asarray(values, dtype=float)
+    usable = np.isfinite(times) & (np.abs(times) < 1e12) & (np.abs(numbers) <= LARGEST)
+    if not usable.all():
+        times, numbers = times[usable], numbers[usable]
+    metrics.setdefault(metric, []).append((times, numbers))

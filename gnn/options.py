@@ -1,0 +1,26 @@
+"""The options that name weights, wherever a command ranks or learns."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from data.options import Options, option
+from gnn.registry import known_folder
+
+Checkpoint = Annotated[Path, AfterValidator(known_folder)]
+
+
+class Weights(Options):
+    """Which weights rank, and how they read metric names."""
+
+    checkpoint: Checkpoint | None = option(
+        None,
+        "A trained ranker's folder, or the name of a shipped one: ranker (the default), mlp.",
+        metavar="DIR",
+    )
+    rules: Path | None = option(
+        None,
+        "Own rules that give metric names a meaning. Default: those that the checkpoint was trained by.",
+        metavar="FILE",
+    )
