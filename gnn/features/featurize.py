@@ -69,7 +69,7 @@ _GRAPH_COLUMNS = (
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
     "echo", "echoed", "twin_alike", "twin_excess", *REPLICA_ALERT_COLUMNS, *CALL_COLUMNS,
 )  # fmt: skip
-_CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
+_CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error", "past_known")
 
 SERVICE_FEATURES: tuple[str, ...] = (
     *(f"{channel}.{statistic}" for channel in CHANNELS for statistic in STATISTICS),
@@ -172,6 +172,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
             page is not None,
             page is not None and Channel.ERROR not in kind,
             page is not None and kind == (Channel.ERROR,),
+            bool(incident.routine),
         ],
         dtype=float,
     )

@@ -88,9 +88,14 @@ def replicas(calls: Calls, names: Sequence[str], owners: Mapping[str, str], ask_
     return Replicas(group, weight, np.where(group >= 0, alike, by_calls))
 
 
+def workload_of(name: str) -> str:
+    """The name without what sets replicas apart."""
+    return _INSTANCE.sub("", name) or name
+
+
 def _groups(names: Sequence[str], owners: Mapping[str, str]) -> Ints:
     """(S,) a number for all replicas of one workload; -1 for who has none."""
-    stems = [_INSTANCE.sub("", name) or name for name in names]
+    stems = [workload_of(name) for name in names]
     count: dict[str, int] = {}
     for stem in stems:
         count[stem] = count.get(stem, 0) + 1

@@ -13,8 +13,6 @@ from data.simulator.topology import Topology
 Floats = npt.NDArray[np.float64]
 # What a system's tracing goes by when it calls a span slow.
 LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
-import os as _os
-_OLD = set(_os.environ.get("RK_OLD", "").split(","))
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
 
 
@@ -76,7 +74,7 @@ def alert_events(
         raised += _log_alerts(rng, topology, slower, failing, roots, blind)
     order = rng.permutation(len(raised))
     routine: dict[AlertEvent, float] = {}
-    if rng.random() < (0 if "routine" in _OLD else 0.4):
+    if rng.random() < 0.4:
         windows = int(rng.choice([5, 20, 100]))
         drawn = rng.binomial(windows, [min(one.usual, 1.0) for one in raised]) / windows
         for one, share in zip(raised, drawn.tolist(), strict=True):
@@ -95,16 +93,12 @@ def _calls(
     caller, callee = topology.callers, topology.callees
     usual = np.nan_to_num(signals[LATENCIES[0]])[:, :baseline].mean(axis=1) + 1e-9
     calling = signals["calling"][:, baseline:].max(axis=1)
-    if "calls" in _OLD:
-        return slower[callee], failing[callee]
     lost = 0.7 * np.nan_to_num(signals["net_fault"])[:, baseline:].max(axis=1)
     return slower[callee] + calling[caller] / usual[callee], np.maximum(failing[callee], lost[caller])
 
 
 def _habit(rng: np.random.Generator, topology: Topology, mean: float, spread: float) -> Floats:
     """Drawn from a normal distribution; replicas run the same code and share most of its habits.  → (S,)"""
-    if "habit" in _OLD:
-        return rng.normal(mean, spread, len(topology.names))
     size = len(topology.names)
     shared = rng.normal(0.0, 0.95 * spread, size)[topology.groups]
     return np.asarray(mean + shared + rng.normal(0.0, 0.3 * spread, size))
@@ -171,11 +165,6 @@ def _trace_alerts(
     # A callee that is cut off or killed reports no failed span; often only its callers do.
     callee_reports, caller_reports = rng.choice([0.0, 0.2, 0.9]), rng.choice([0.2, 0.9])
     false_alarms = rng.choice([0.0, 0.02, 0.1, 0.2])
-    # Some services are slow all day.
-    unsteady = np.exp(rng.normal(-0.5, rng.choice([0.5, 1.2]), len(names)))
-    if "noise" in _OLD:
-        unsteady = np.ones(len(names))
-    traced = 1.0 if "traced" in _OLD else rng.choice([0.2, 0.5, 0.8, 1.0])  # share of what is slow of which a trace is kept
     operations: dict[int, list[str]] = {}
     events = []
 
@@ -190,22 +179,21 @@ def _trace_alerts(
         strict=True,
     ):
         who, by = names[callee], names[caller]
-        often = min(false_alarms * float(unsteady[callee]), 0.9)
         if callee not in operations:
             operations[callee] = rng.choice(_VERBS, int(rng.integers(1, 4)), replace=False).tolist()
         for verb in operations[callee]:
             operation = f"{verb}/{who}"
-            slow = call_slower > slow_at and rng.random() < traced
-            fails = call_failing > fail_at and rng.random() < traced
-            if slow or rng.random() < often:
-                add(often, who, "trace", operation, "PD", by)
-            if client_spans and (slow or rng.random() < 0.5 * often):
-                add(0.5 * often, by, "trace", operation, "PD", by)
-            if fails or rng.random() < 0.2 * often:
+            slow = call_slower > slow_at
+            fails = call_failing > fail_at
+            if slow or rng.random() < false_alarms:
+                add(false_alarms, who, "trace", operation, "PD", by)
+            if client_spans and (slow or rng.random() < 0.5 * false_alarms):
+                add(0.5 * false_alarms, by, "trace", operation, "PD", by)
+            if fails or rng.random() < 0.2 * false_alarms:
                 if rng.random() < callee_reports:
-                    add(0.2 * often, who, "trace", operation, failed, by)
+                    add(0.2 * false_alarms, who, "trace", operation, failed, by)
                 if rng.random() < caller_reports:
-                    add(0.2 * often, by, "trace", operation, failed, by)
+                    add(0.2 * false_alarms, by, "trace", operation, failed, by)
     if inner_spans:
         for service in np.flatnonzero(inside > slow_at).tolist():
             if rng.random() < 0.8:
@@ -227,11 +215,11 @@ def _log_alerts(
     blind: npt.NDArray[np.bool_],
 ) -> list[Raised]:
     # Some services write unusual lines all day, whatever happens.
-    background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(_habit(rng, topology, 0.0, 1.2))
+    background = rng.choice([0.02, 0.1, 0.5, 2.0, 4.0]) * np.exp(_habit(rng, topology, 0.0, 1.2))
     victims_write = rng.choice([0.0, 0.5, 1.5])
     # Unusual lines at the culprit itself are common, not certain.
-    culprit_writes = rng.choice([0.0, 1.5, 4.0])
-    patterns = rng.integers(1, 80, 24)
+    culprit_writes = rng.choice([0.0, 1.5, 4.0, 8.0])
+    patterns = rng.choice(np.arange(1, 80), 40, replace=False)
     events = []
     for i, name in enumerate(topology.names):
         if blind[i]:
@@ -241,7 +229,7 @@ def _log_alerts(
         )  # each writes some patterns of its own again and again
         rate = background[i] + victims_write * ((failing[i] > 0.05) + 0.3 * (slower[i] > 1.0))
         rate += culprit_writes if i in roots else 0.0
-        count = min(int(rng.poisson(rate)), 12)
+        count = min(int(rng.poisson(rate)), 30)
         for pattern in rng.choice(patterns, count, replace=False).tolist():
             events.append(Raised(AlertEvent(name, "log", str(pattern)), usual))
     return events

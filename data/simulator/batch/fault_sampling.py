@@ -23,15 +23,9 @@ INJECTED = (
     "memory_stress",
     "packet_loss",
     "network_delay",
-    "network_partition",
-    "gray_failure",
     "instance_lost",
     "uncaught_exception",
 )
-import os as _os
-_OLD = set(_os.environ.get("RK_OLD", "").split(","))
-if "inj" in _OLD:
-    INJECTED = tuple(n for n in INJECTED if n not in ("network_partition", "gray_failure"))
 # What a culprit's resources may show besides, whatever its fault: the most of each drive.
 _BESIDE = {
     Drive.CPU: 0.5,
