@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds transfer ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds testbed transfer ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,11 @@ healthy: $(READY)  ## what a system's healthy windows are worth to the ranker wi
 	mkdir -p build checkpoints/results
 	$(STUDY)/healthy.py $(INCIDENTS) > build/healthy.json
 	cp build/healthy.json checkpoints/results/healthy.json
+
+testbed: $(READY)  ## real faults in real processes under a real Prometheus, and what diagnose says of each
+	mkdir -p build checkpoints/results
+	PYTHONPATH=tests $(BIN)/python -m testbed --out build/testbed.json
+	cp build/testbed.json checkpoints/results/testbed.json
 
 transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
 	$(need_incidents)

@@ -3,6 +3,7 @@
 FirewatchError
 ├── SchemaError            a file, body or reply that does not parse
 ├── SettingsError          an option or environment variable that cannot be used
+├── TelemetryFault         a source of live telemetry gave no usable answer
 └── EnvironmentFault       the environment gave no usable answer
     ├── Unreachable        no connection, time-out, 5xx
     ├── ProtocolError      an answer that the protocol does not know
@@ -58,6 +59,14 @@ class SchemaError(FirewatchError):
 
 class SettingsError(FirewatchError):
     """An option or environment variable that cannot be used."""
+
+
+class TelemetryFault(FirewatchError):
+    """A source of live telemetry gave no usable answer; `status` is that of HTTP, 0 without one."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class EnvironmentFault(FirewatchError):

@@ -10,7 +10,7 @@ _FAULT_NAMES = (
     "out of memory",
     "memory leak",
     "bad deploy(?:ment)?",
-    "config drift",
+    "config(?:uration)? drift",
     "network partition",
     "cpu (?:starvation|throttling)",
     "crash loop",
@@ -29,6 +29,12 @@ _FAULT_NAMES = (
     "noisy neighbou?r",
     "split brain",
     "code defect",
+    "network delay",
+    "instances? lost",
+    "runaway process",
+    "(?:cpu|processor|memory|disk) stress",
+    "uncaught exception",
+    "rejected logins?",
 )
 _FAULT_NAME = re.compile(rf"\b(?:{'|'.join(_FAULT_NAMES)})\b")
 _SPACING = re.compile(r"[\s_\-]+")

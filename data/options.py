@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import SettingsError
+
+LABELS = (
+    'Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": '
+    r"\[services]}."
+)
 
 
 def option(
@@ -76,6 +81,19 @@ class Common(Options):
     quiet: bool = option(False, "No progress, no summary, no warnings.", short="-q", recorded=False)
 
 
+class Cases(Options):
+    """What is learnt from or scored on."""
+
+    episodes_from: tuple[Path, ...] = option(
+        (), "Stored episodes: a file or folder, .jsonl or .jsonl.gz; repeatable.", metavar="PATH"
+    )
+    incidents: tuple[Path, ...] = option(
+        (), "Incidents: a file or folder, .jsonl or .jsonl.gz; repeatable.", metavar="PATH"
+    )
+    simulate: int = option(0, "Use N freshly simulated incidents.", metavar="N", ge=0)
+    labels: Path | None = option(None, LABELS, metavar="FILE")
+
+
 class Resumable(Options):
     """Writes a folder, and goes on in one."""
 
@@ -83,6 +101,14 @@ class Resumable(Options):
     resume: Path | None = option(
         None, "Go on in this folder: do only what is missing.", metavar="DIR", recorded=False
     )
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        if self.resume and self.out and self.out.resolve() != self.resume.resolve():
+            raise ValueError(
+                f"--out {self.out} and --resume {self.resume} name different folders: drop --out"
+            )
+        return self
 
     def refuse_changes(self, started: Options, free: Collection[str] = ()) -> None:
         """Refuses options that would mix two results in the folder of `--resume`.
@@ -94,10 +120,6 @@ class Resumable(Options):
         Raises:
             SettingsError: names the option and what the work was started with.
         """
-        if self.resume and self.out and self.out.resolve() != self.resume.resolve():
-            raise SettingsError(
-                f"--out {self.out} and --resume {self.resume} name different folders: leave --out out"
-            )
         for field in sorted(self.model_fields_set):
             if type(self).model_fields[field].exclude or field in free:
                 continue

@@ -10,8 +10,9 @@ from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.checkpoint import Card, kept_channel_map, read_card
 from gnn.explain.sentences import explain
+from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.features.featurize import MODES, Features, Graph, features_of
 from gnn.network.softmax import log_softmax
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist, load_specialist
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _EXPLAINED = 5  # candidates that get evidence
 # Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
 _LEARNT_ODDS = float(np.log(0.95 / 0.05))
-_HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 
 
 class GraphRanker:
@@ -68,54 +68,62 @@ class GraphRanker:
 
     def scores(self, incident: Incident) -> Floats:
         """The score of each service, in the incident's order, and nothing else: (S,)."""
-        graph, (root, _, _) = self._seen(incident)
-        if not self._specialist or not incident.services:
-            return root
-        return self._logits(root, incident, graph).astype(np.float32)
+        if not incident.services:
+            return np.zeros(0, np.float32)
+        features, (root, _, _) = self._seen(incident)
+        return self._scores(root, self._logits(root, incident, features.graph))
 
     def habits_for(self, incident: Incident) -> Habits | None:
         """What is usual where the incident is from, if that is known and counts."""
         return self._specialist.habits_for(incident) if self._specialist else None
 
-    def _seen(self, incident: Incident) -> tuple[Graph, Heads]:
+    def rank(self, incident: Incident) -> Ranking:
+        """Ranks all services, best first; ties keep the incident's order."""
+        if not incident.services:
+            return Ranking((), self._name, "nobody")
+        features, (root, family, is_incident) = self._seen(incident)
+        graph = features.graph
+        logits = self._logits(root, incident, graph)
+        scores = self._scores(root, logits)
+        order = np.argsort(-scores, kind="stable")
+        is_told = bool(is_measured(graph).any())  # else only the graph speaks
+        probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
+        chance = _at_even_odds(float(is_incident[0])) if is_told else None
+        names = [incident.services[i] for i in order.tolist()]
+        evidence = explain(incident, names[:_EXPLAINED], self._channel_map, habits=self.habits_for(incident))
+        best_first = probability[order].tolist()
+        verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
+        likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
+        return Ranking(
+            tuple(
+                Candidate(name, score, chance_of, evidence.get(name, ()))
+                for name, score, chance_of in zip(names, scores[order].tolist(), best_first, strict=True)
+            ),
+            self._name,
+            verdict,
+            reason,
+            unsure_below=self._card.unsure_below,
+            incident_probability=chance,
+            families=dict(zip(self._families, likely, strict=True)),
+        )
+
+    def _seen(self, incident: Incident) -> tuple[Features, Heads]:
         """The incident as arrays, and what the network says."""
-        graph = featurize(incident, self._channel_map, self._course)
-        return graph, self._network(graph)
+        features = features_of(incident, self._channel_map, self._course)
+        root, family, is_incident = self._network(features.graph)
+        root = judged(root, features.graph)
+        if incident.alerts:
+            root = root + told_down(incident, self._channel_map)
+        return features, (root, family, is_incident)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
         logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
         return self._specialist.blend(logits, incident, graph) if self._specialist else logits
 
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks all services, best first; ties keep the incident's order."""
-        if not incident.services:
-            return Ranking((), self._name, "nobody")
-        graph, (root, family, is_incident) = self._seen(incident)
-        logits = self._logits(root, incident, graph)
-        if self._specialist:
-            root = logits.astype(np.float32)
-        order = np.argsort(-root, kind="stable")
-        probability = np.exp(log_softmax(logits))
-        first = [incident.services[i] for i in order[:_EXPLAINED]]
-        evidence = explain(incident, first, self._channel_map, habits=self.habits_for(incident))
-        names = (incident.services[i] for i in order.tolist())
-        candidates = tuple(
-            Candidate(name, score, chance, evidence.get(name, ()))
-            for name, score, chance in zip(
-                names, root[order].tolist(), probability[order].tolist(), strict=True
-            )
-        )
-        likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
-        told = bool(graph.x[:, _HAS].any())  # else only the graph speaks
-        return Ranking(
-            candidates,
-            self._name,
-            "culprit" if told and probability[order[0]] >= self._card.unsure_below else "unsure",
-            unsure_below=self._card.unsure_below,
-            incident_probability=_at_even_odds(float(is_incident[0])) if told else None,
-            families=dict(zip(self._families, likely, strict=True)),
-        )
+    def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
+        """What the order is by: a specialist's opinion counts where there is one."""
+        return logits.astype(np.float32) if self._specialist else root
 
 
 def _at_even_odds(logit: float) -> float:

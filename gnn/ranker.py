@@ -43,6 +43,7 @@ class Ranking:
     ranker: str
     # Whom the ranker names; its order is its best guess even where it names nobody.
     verdict: Verdict = "culprit"
+    reason: str = ""  # why nobody is named, in a few words
     # The probability of the first candidate below which the ranker is unsure; None when it never is.
     unsure_below: float | None = None
     # Chance that this is an incident, at even odds beforehand; None when the ranker makes no such claim.

@@ -19,9 +19,9 @@ from agent.llm.client import Reply
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
 from agent.play.run import play_tasks
-from agent.policies.decision import Message
 from agent.policies.registry import make_policy
 from agent.records.trajectory import RunFolder
+from agent.situation.decision import Message
 from data.observation import Task
 from data.simulator.catalogue import catalogue
 from data.simulator.world.environment import EmbeddedEnvironment

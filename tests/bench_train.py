@@ -13,20 +13,19 @@ from typing import Any
 
 from bench_machine import machine
 
-from agent.cli.train_request import TrainRequest
-from agent.cli.training import train_ranker
+from agent.cli import answer
 from agent.records.provenance import git_revision
 from data.sources.own_form import read_incidents
 
 WORLDS, EPOCHS = 200, 3
 
 
-def trained(asked: TrainRequest) -> dict[str, Any]:
+def trained(*options: str) -> dict[str, Any]:
     """What the training took by its own card, and from the command to its end."""
     with tempfile.TemporaryDirectory() as folder:
         out, card = Path(folder) / "ranker", Path(folder) / "card.json"
         started = time.perf_counter()
-        train_ranker(asked, (), out, None, card, quiet=True)
+        assert answer(["train", *options, "--out", str(out), "--json", str(card), "--quiet"]) == 0
         seconds = time.perf_counter() - started
         effort = json.loads(card.read_text(encoding="utf-8"))["effort"]
     return {
@@ -39,12 +38,12 @@ def trained(asked: TrainRequest) -> dict[str, Any]:
 
 def main(folder: Path | None) -> None:
     command = f"python tests/bench_train.py{' FOLDER' if folder else ''}"
-    small = trained(TrainRequest(simulate=WORLDS, epochs=EPOCHS))
+    small = trained("--simulate", str(WORLDS), "--epochs", str(EPOCHS))
     results = [{"source": "simulated", "incidents": WORLDS, "epochs": EPOCHS, **small}]
     for file in sorted(folder.glob("*.jsonl.gz")) if folder else ():
         incidents = read_incidents(file)
         labels = sum(bool(incident.root_causes) for incident in incidents)
-        took = trained(TrainRequest(incidents=(file,)))
+        took = trained("--incidents", str(file))
         results.append({"source": file.name.removesuffix(".jsonl.gz"), "labels": labels, **took})
     config = {"command": command, "machine": machine()}
     print(

@@ -5,7 +5,7 @@ from pathlib import Path
 from situations import observation, service, situation
 
 from agent.llm.prompt import build_prompt
-from agent.policies.decision import PastStep, Situation
+from agent.situation.decision import PastStep, Situation
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Evidence, Ranking
 

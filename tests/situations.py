@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.policies.decision import PastStep, Situation
+from agent.situation.decision import PastStep, Situation
 from data.observation import Alert, Observation, Service, parse
 from gnn.ranker import Candidate, Ranking
 

@@ -17,8 +17,7 @@ from post_mortems import write_post_mortems
 from safetensors.numpy import load_file
 
 from agent.cli import answer
-from agent.cli.train_request import TrainRequest
-from agent.cli.training import REQUEST, STATE
+from agent.cli.train import REQUEST, STATE
 from data.simulator.batch.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
@@ -67,9 +66,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert answer([*options, "--out", "killed"]) == 2
     assert "--resume killed" in capsys.readouterr().err
     assert answer(["train", "--resume", "killed", "--seed", "3"]) == 2
-    assert capsys.readouterr().err == (
-        "firewatch: --seed: the training in killed was started with 0; leave it away\n"
-    )
+    assert capsys.readouterr().err == ("firewatch: --seed: killed was started with 0; leave it out\n")
     assert answer(["train", "--resume", "killed"]) == 0
     first = re.search(r"epoch (\d+):", capsys.readouterr().err)
     assert first and int(first[1]) > 1
@@ -132,7 +129,7 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
     # The tree may have been edited between the two.
     assert two == {**one, **alike, "git": two["git"], "effort": two["effort"]}
     assert (one["effort"]["processes"], two["effort"]["processes"]) == (1, 2)
-    assert re.search(r" s on cpu, [\d,]+ incidents a second by 2 processes$", err, re.MULTILINE)
+    assert re.search(r" s on cpu, [\d,]+ incidents a second by 2 processes\.$", err, re.MULTILINE)
     ours, theirs = load_ranker(alone / "one"), load_ranker(nowhere / "two")
     for case in simulate(20, seed=5):
         expected = {c.service: c.probability for c in ours.rank(case).candidates}
@@ -152,7 +149,7 @@ def test_a_finished_training_shows_its_card_and_takes_no_other_options(
     assert captured.err == f"{one}: this training is done, nothing is changed\n"
     assert answer(["train", "--resume", one, "--epochs", "9"]) == 2
     assert capsys.readouterr().err == (
-        f"firewatch: --epochs: the training in {one} is done, with 3; leave it away, or train further with "
+        f"firewatch: --epochs: the training in {one} is done, with 3; leave it out, or train further with "
         f"--init {one} and another --out\n"
     )
 
@@ -218,13 +215,13 @@ def test_what_follows_the_last_epoch_says_a_few_words(
     passes = [f"epochs of cross-validation: {done} of 20" for done in (4, 8, 12, 16, 20)]
     trees = [f"trees of cross-validation, in parts: {done} of 30" for done in (6, 12, 18, 24, 30)]
     assert lines[4:14] == [*passes, *trees]
-    assert len(lines) == 20 and lines[-1].startswith("mine: trained on {'shop': 15}")
-    assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second$", lines[-1])
+    assert len(lines) == 20 and lines[-1].startswith("mine: trained on 15 examples (15 from incident files)")
+    assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second\.$", lines[-1])
 
 
 def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:
     write_post_mortems(nowhere / "few.jsonl", 4)
-    took = trained(TrainRequest(incidents=(nowhere / "few.jsonl",), epochs=2, hidden=8, device="cpu"))
+    took = trained("--incidents", "few.jsonl", "--epochs", "2", "--hidden", "8", "--device", "cpu")
     assert took["seconds"] >= took["seconds_before_writing"] >= 0.0
     assert took["incidents_per_s"] > 0.0 and took["device"] == "cpu"
     assert [path.name for path in nowhere.iterdir()] == ["few.jsonl"]
@@ -240,7 +237,7 @@ def test_the_curves_are_there_for_tensorboard(alone: Path) -> None:
     ("arguments", "said"),
     [
         (["--resume", "absent"], "no interrupted training"),
-        (["--resume", "absent", "--out", "other"], "leave --out away"),
+        (["--resume", "absent", "--out", "other"], "drop --out"),
         (["--simulate", "8", "--precision", "fp16"], "--precision fp16 needs CUDA"),
         (["--init", "absent", "--simulate", "8"], "--hidden: the checkpoint of --init"),
         (["--teacher", "absent", "--simulate", "8"], "absent: no checkpoint"),

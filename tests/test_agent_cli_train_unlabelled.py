@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from agent.cli import answer
-from agent.cli.training import REQUEST
+from agent.cli.train import REQUEST
 from agent.cli.training_progress import TrainingProgress
 from gnn.training.train import Epoch
 
@@ -92,7 +92,7 @@ def test_an_interrupted_adaptation_to_health_goes_on_with_the_same_windows(
         assert answer([*options, "--out", "mine"]) == 130
     assert json.loads((nowhere / "mine" / REQUEST).read_text(encoding="utf-8"))["healthy"] == [str(healthy)]
     assert answer(["train", "--resume", "mine", "--healthy", "others.jsonl"]) == 2
-    assert "--healthy: the training in mine was started with" in capsys.readouterr().err
+    assert "--healthy: mine was started with" in capsys.readouterr().err
     assert answer(["train", "--resume", "mine", "--quiet"]) == 0
     assert answer([*options, "--out", "whole"]) == 0
     assert weights(nowhere / "mine") == weights(nowhere / "whole")

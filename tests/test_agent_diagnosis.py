@@ -15,10 +15,10 @@ def test_the_kind_of_fault_is_named_once_it_is_likelier_than_not() -> None:
     assert diagnosis(INCIDENT, likely, 2).splitlines() == [
         "2 services, 1 calls.",
         "Suspects by 'gnn':",
-        "  1. db  90%",
+        "  1. db  90 %",
         "       - errors went up",
-        "       looks like memory leak (70%)",
-        "  2. web  10%",
+        "       looks like memory leak (70 %)",
+        "  2. web  10 %",
     ]
 
 
@@ -34,6 +34,35 @@ def test_a_doubtful_kind_of_fault_is_not_named(doubtful: Ranking) -> None:
     assert "looks like" not in diagnosis(INCIDENT, doubtful, 2)
 
 
-def test_the_chance_of_an_incident_says_what_it_supposes() -> None:
-    words = diagnosis(INCIDENT, Ranking(SUSPECTS, "gnn", incident_probability=0.25), 1)
-    assert "Chance that this is an incident, had every second window been one: 25%." in words
+@pytest.mark.parametrize(("chance", "told"), [(0.73, "likely (73 %)"), (0.25, "unlikely (25 %)")])
+def test_the_chance_of_an_incident_is_told(chance: float, told: str) -> None:
+    assert f"Incident {told}." in diagnosis(
+        INCIDENT, Ranking(SUSPECTS, "gnn", incident_probability=chance), 1
+    )
+
+
+def test_who_names_nobody_says_why_and_lists_nobody() -> None:
+    words = diagnosis(INCIDENT, Ranking(SUSPECTS, "gnn", "nobody", "nothing here deviates from its past"), 2)
+    assert words.splitlines()[1:] == ["Nobody: nothing here deviates from its past."]
+
+
+@pytest.mark.parametrize(
+    ("chances", "told"),
+    [
+        ((0.45, 0.4, 0.1), "unsure between a and b"),
+        ((0.3, 0.28, 0.26), "unsure between a, b and c"),
+        ((0.45, 0.1, 0.1), "unsure"),
+    ],
+)
+def test_who_is_unsure_names_those_between_whom(chances: tuple[float, ...], told: str) -> None:
+    suspects = tuple(Candidate(name, 1.0, chance) for name, chance in zip("abc", chances, strict=True))
+    words = diagnosis(INCIDENT, Ranking(suspects, "gnn", "unsure"), 1)
+    assert f"Suspects by 'gnn', {told}:" in words
+
+
+@pytest.mark.parametrize(
+    ("chance", "told"),
+    [(0.0, "0 %"), (0.001, "under 1 %"), (0.5, "50 %"), (0.999, "over 99 %"), (1.0, "100 %")],
+)
+def test_nothing_that_is_only_likely_is_called_certain(chance: float, told: str) -> None:
+    assert f"db  {told}" in diagnosis(INCIDENT, Ranking((Candidate("db", 1.0, chance),), "gnn"), 1)

@@ -8,7 +8,7 @@ from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
 from agent.play.episode import EpisodeResult, StepRecord, play_task
 from agent.play.run import play_tasks
-from agent.policies.decision import Decision, Situation
+from agent.situation.decision import Decision, Situation
 from data.errors import ActionRefused, EnvironmentFault, EpisodeLost, TaskRefused, Unreachable
 from data.observation import Action, Task
 

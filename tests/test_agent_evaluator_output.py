@@ -10,7 +10,7 @@ from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
 from agent.play.episode import EpisodeResult, StepRecord, play_task
 from agent.play.evaluator_output import EvaluatorOutput, end_line, start_line, step_line
-from agent.policies.decision import Decision, Message, Situation
+from agent.situation.decision import Decision, Message, Situation
 from data.observation import Action, Observation, Outcome, Step, Task
 
 TASK = toy_task(7)

@@ -14,9 +14,9 @@ from agent.llm.budget import Ledger
 from agent.llm.client import Reply
 from agent.llm.prompt import SHOWN_ACTIONS
 from agent.llm.sanitize import speaks_of_the_grade
-from agent.policies.decision import Message, PastStep, Situation
 from agent.policies.registry import make_policy
 from agent.report.diagnosis import diagnosis
+from agent.situation.decision import Message, PastStep, Situation
 from data.actions import menu
 from data.channels import ChannelMap
 from data.errors import SchemaError

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from situations import observation, service, situation
 
-from agent.policies.decision import PastStep, Situation
 from agent.policies.guard import Guard, GuardSettings
 from agent.policies.registry import make_policy
+from agent.situation.decision import PastStep, Situation
 from data.actions import DEEP_INVESTIGATIONS, REMEDIES
 from data.observation import Action
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from situations import observation, service, situation
 
-from agent.policies.decision import PastStep, Situation
 from agent.policies.legacy_rules import LegacyRulesPolicy, remedy_by_words
+from agent.situation.decision import PastStep, Situation
 from data.incident import Incident
 from data.observation import Action, Observation, parse, parse_step
 from gnn.baselines.heuristic import HeuristicRanker

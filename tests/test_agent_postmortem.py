@@ -6,8 +6,8 @@ from pathlib import Path
 from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
 from agent.play.episode import EpisodeResult, play_task
-from agent.policies.decision import Decision, Situation
 from agent.records.postmortem import PostMortems, post_mortem
+from agent.situation.decision import Decision, Situation
 from data.observation import Action
 
 

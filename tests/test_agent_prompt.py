@@ -10,8 +10,8 @@ from golden_prompts import CASES, FOLDER, text_of
 from situations import observation, service, situation
 
 from agent.llm.prompt import build_prompt, repair_question
-from agent.policies.decision import PastStep, Situation
 from agent.policies.registry import make_policy
+from agent.situation.decision import PastStep, Situation
 from data.actions import menu
 from data.incident import Incident
 from data.observation import Action, Task, parse_step

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from situations import observation, service, situation
 
 from agent.llm.reply import UnusableReply, parse_reply, reason_of
-from agent.policies.decision import Situation
+from agent.situation.decision import Situation
 from data.actions import ACTION_TYPES, CONCLUSIONS, menu
 from data.observation import Action
 

@@ -10,8 +10,8 @@ from toy_world import RANKER, ROOT, ToyEnvironment, toy_task
 
 from agent.play.config import RunConfig
 from agent.play.run import play_tasks
-from agent.policies.decision import Decision, Situation
 from agent.records.trajectory import RunFolder, read_config
+from agent.situation.decision import Decision, Situation
 from data.errors import SettingsError, Unreachable
 from data.observation import Action, Observation, Task, parse
 

@@ -1,69 +1,105 @@
-"""Imports point one way, importing does nothing, and only the command line prints or reads variables."""
+"""The laws of the source tree hold, each law finds a planted breach, and importing does nothing."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import architecture
 import pytest
+from architecture import LAWS, imports, modules, tree_of
+
+from data.leak_filter import clean_feedback
+from data.simulator.faults import FAMILIES
 
 REPO = Path(__file__).resolve().parents[1]
-PACKAGES = ("data", "gnn", "agent")
-# What each package must not import.
-FORBIDDEN = {"data": {"gnn", "agent", "torch", "torch_geometric"}, "gnn": {"agent"}, "agent": set[str]()}
-MODULES = sorted(path.relative_to(REPO) for package in PACKAGES for path in (REPO / package).rglob("*.py"))
 HEAVY = ("torch", "torch_geometric", "openai", "onnxruntime", "pydantic", "numpy", "scipy", "networkx")
+Law = Callable[[Path], list[str]]
+# How breaches begin that are still there; nothing is added to them.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "folder_circles": ("data.clients ↔", "gnn.explain ↔ gnn.graph_ranker"),
+    "too_large": ("agent.benchmark.tables:", "data.contract.server_rules:"),
+    "shared_names": (
+        "Case:",
+        "Cut:",
+        "Episode:",
+        "Ledger:",
+        "Recording:",
+        "Rule:",
+        "Scored:",
+        "Table:",
+        "World:",
+        "check:",
+        "connect:",
+        "deviations:",
+        "draw:",
+        "explain:",
+        "fingerprint:",
+        "in_words:",
+        "incidents_of:",
+        "interval:",
+        "is_measured:",
+        "key_of:",
+        "known:",
+        "read:",
+        "read_json:",
+        "result_of:",
+        "score:",
+        "without:",
+    ),
+}
+SENTENCE = '"""Says what it is."""\n'
+# What breaks each law in an otherwise lawful tree: {file: code}.
+PLANTED: dict[str, dict[str, str]] = {
+    "wrong_arrows": {"data/a.py": "def f():\n    from gnn import b\n"},
+    "circles": {"data/a.py": "import data.b\n", "data/b.py": "def f():\n    from data.a import x\n"},
+    "folder_circles": {
+        "gnn/one/a.py": "import gnn.two.b\n",
+        "gnn/two/b.py": "",
+        "gnn/two/c.py": "import gnn.one.d\n",
+        "gnn/one/d.py": "",
+    },
+    "shared_names": {"data/a.py": "class Case:\n    pass\n", "agent/b.py": "def Case():\n    pass\n"},
+    "private_imports": {"data/a.py": "from data.b import _hidden\n", "data/b.py": "_hidden = 1\n"},
+    "unexplained": {"data/more/__init__.py": '"""Says.\n\nMore."""\n'},
+    "too_large": {f"gnn/m{number}.py": "" for number in range(architecture.MOST_MODULES + 1)},
+    "blind_catches": {"data/a.py": "try:\n    pass\nexcept Exception:\n    pass\n"},
+    "talk": {"agent/a.py": "import os\nx = os.environ\n"},
+}
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield node.module or ""
+@pytest.mark.parametrize("law", LAWS)
+def test_the_tree_keeps_the_law(law: Law) -> None:
+    known = KNOWN.get(law.__name__, ())
+    assert [breach for breach in law(REPO) if not breach.startswith(known)] == []
 
 
-def tree_of(module: Path) -> ast.Module:
-    return ast.parse((REPO / module).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("law", LAWS)
+def test_a_planted_breach_is_found_by_its_law_alone(law: Law, tmp_path: Path) -> None:
+    files = PLANTED[law.__name__]
+    folders = {parent.as_posix() for file in files for parent in Path(file).parents} | set(
+        architecture.PACKAGES
+    )
+    lawful = {f"{folder}/__init__.py": "" for folder in folders - {"."}}
+    for file, code in {**lawful, **files}.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code if code.startswith('"""') else SENTENCE + code)
+    assert [other.__name__ for other in LAWS if other(tmp_path)] == [law.__name__]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_imports_point_one_way(module: Path) -> None:
-    found = {name.split(".")[0] for name in imports(tree_of(module))}
-    assert not found & FORBIDDEN[module.parts[0]]
-
-
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_every_module_says_what_it_is_for(module: Path) -> None:
-    assert ast.get_docstring(tree_of(module)), f"{module} needs a sentence at its top"
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if m.parts[:2] != ("agent", "cli")], ids=str)
-def test_only_the_command_line_prints_or_reads_the_environment(module: Path) -> None:
-    tree = tree_of(module)
-    called = {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    runs_as_a_script = any(isinstance(n, ast.If) and "__main__" in ast.unparse(n.test) for n in tree.body)
-    assert "print" not in called or runs_as_a_script
-    assert not read & {"environ", "getenv"}
-
-
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_nothing_is_caught_blindly(module: Path) -> None:
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.ExceptHandler):
-            assert node.type is not None and ast.unparse(node.type) not in ("Exception", "BaseException")
+def test_feedback_that_names_any_fault_family_is_kept_from_agents() -> None:
+    named = (f"Saw signs of {name.replace('_', ' ')} there." for name in FAMILIES)
+    assert [feedback for feedback in named if clean_feedback("thread_dump", feedback)] == []
 
 
 def test_only_one_file_imports_openai() -> None:
-    having = {str(m) for m in MODULES if "openai" in {n.split(".")[0] for n in imports(tree_of(m))}}
-    assert having == {"agent/llm/client.py"}
+    having = {
+        name
+        for name, path in modules(REPO).items()
+        if "openai" in {imported.split(".")[0] for imported in imports(tree_of(path))}
+    }
+    assert having == {"agent.llm.client"}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -100,7 +136,6 @@ def test_ranking_one_observation_loads_neither_torch_nor_scipy() -> None:
 
 
 def test_importing_every_module_prints_nothing() -> None:
-    names = [".".join(m.with_suffix("").parts).removesuffix(".__init__") for m in MODULES]
-    wanted = [name for name in names if not name.endswith("__main__")]
+    wanted = [name for name in modules(REPO) if not name.endswith("__main__")]
     loaded = loaded_by("import " + ", ".join(wanted))
     assert set(wanted) <= loaded

@@ -16,6 +16,7 @@ COMMANDS = (
     "evaluate",
     "ablate",
     "rank",
+    "diagnose",
     "report",
     "serve",
     "check",

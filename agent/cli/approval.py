@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from agent.policies.decision import Situation
 from agent.policies.guard import Approve
+from agent.situation.decision import Situation
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.observation import Action

@@ -85,12 +85,16 @@ def _parameter(model: type[Common], name: str) -> inspect.Parameter:
     if shown["separated"]:
         kind, default = str, ",".join(default)
     elif get_origin(kind) is tuple:
-        kind, default = list[get_args(kind)[0]], list(default)  # type: ignore[misc]
+        kind, default = list[_bare(get_args(kind)[0])], list(default)  # type: ignore[misc]
     if field.is_required():
         default = inspect.Parameter.empty
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info()]
     )
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _separated(names: str) -> tuple[str, ...]:

@@ -9,15 +9,23 @@ from data.errors import SettingsError
 
 
 def settings_from_environment() -> Settings:
-    """Settings from `.env` in the working directory or a parent, and from real variables, which win.
+    """The settings among the variables.
 
     Raises:
         SettingsError: a file or variable that cannot be used, by name.
+    """
+    return read_settings(variables_from_environment())
+
+
+def variables_from_environment() -> dict[str, str]:
+    """Variables of `.env` in the working directory or a parent, and real ones, which win.
+
+    Raises:
+        SettingsError: a file that cannot be used.
     """
     file = find_dotenv(usecwd=True)
     try:
         from_file = dotenv_values(file)
     except UnicodeDecodeError:
         raise SettingsError(f"{file}: not UTF-8 – write it as UTF-8") from None
-    merged = {name: value for name, value in from_file.items() if value is not None}
-    return read_settings({**merged, **os.environ})
+    return {**{name: value for name, value in from_file.items() if value is not None}, **os.environ}

@@ -3,8 +3,8 @@
 from agent.cli.environ import settings_from_environment
 from agent.llm.client import ChatModel, LlmSettings, ModelFault
 from agent.llm.sanitize import clean, fenced
-from agent.policies.decision import Message
 from agent.settings import Settings
+from agent.situation.decision import Message
 from data.errors import SettingsError
 
 _LINE_LENGTH = 300

@@ -3,36 +3,18 @@
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.console import note
-from data.channels import ChannelMap
-from data.episodes import Episode, read_episodes
 from data.errors import SchemaError, SettingsError
 from data.files.jsonl import is_packed
 from data.incident import Incident
-from data.labels import KnownRoots, apply_labels, label_incidents
-from data.sources.own_form import read_incidents
+from data.labels import KnownRoots
 
 if TYPE_CHECKING:
-    from data.simulator.batch.healthy import HealthyWindow
-
-
-def episodes_of(paths: Sequence[Path] | None, known: KnownRoots) -> tuple[Episode, ...]:
-    """The episodes of all files and folders, with root causes known from elsewhere where there are some."""
-    episodes = tuple(chain.from_iterable(read_episodes(path) for path in paths or ()))
-    return apply_labels(episodes, known) if known else episodes
-
-
-def incidents_of(
-    paths: Sequence[Path] | None, known: KnownRoots = MappingProxyType({})
-) -> tuple[Incident, ...]:
-    """The incidents of all files and folders, with root causes known from elsewhere where there are some."""
-    return label_incidents(chain.from_iterable(read_incidents(path) for path in paths or ()), known)
+    pass
 
 
 def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
@@ -51,25 +33,6 @@ def simulated(number: int, seed: int) -> Iterable[Incident]:
     from data.simulator.batch.generate import simulate
 
     return simulate(number, seed)
-
-
-def healthy_of(
-    incidents: Sequence[Incident], paths: Sequence[Path], rules: ChannelMap
-) -> "tuple[HealthyWindow, ...]":
-    """The healthy windows of a system in what was read from `paths`.
-
-    Raises:
-        SettingsError: there is no healthy series in them that the rules know.
-    """
-    from data.simulator.batch.healthy import healthy_windows
-
-    windows = healthy_windows(incidents, rules)
-    if not windows:
-        raise SettingsError(
-            f"--healthy {' '.join(map(str, paths))}: no known metric with two healthy points – give windows "
-            "with a baseline, or --rules FILE that gives their metric names a meaning"
-        )
-    return windows
 
 
 def bytes_of(path: Path) -> bytes:

@@ -1,126 +1,36 @@
 """`firewatch train`: learns a ranker and writes a checkpoint folder."""
 
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+from pydantic import ValidationError
 
-from agent.cli import options as o
+from agent.cli.command import command, new_folder
+from agent.cli.console import note, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
+from agent.cli.sources import tell_unused
+from agent.records.provenance import git_revision
+from data.errors import FirewatchError, SettingsError
+from data.extras import needs
+from data.files.whole_file import write_whole
+from gnn.checkpoint import CARD, Card, read_card
+from gnn.training.options import TrainOptions
 
+if TYPE_CHECKING:
+    from gnn.training.train import Epoch
+    from gnn.training.workers import Workers
 
-class Convolution(StrEnum):
-    """How services hear of each other."""
-
-    SAGE = "sage"
-    GATV2 = "gatv2"
-    EDGE = "edge"
-    NONE = "none"
-    DEGREE = "degree"
-
-
-class Temporal(StrEnum):
-    """How the network follows channels over time."""
-
-    NONE = "none"
-    CONV = "conv"
-
-
-class Precision(StrEnum):
-    """How exactly the forward pass is computed."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
+REQUEST, STATE = "training.json", "training.safetensors"
+# What may differ when a training goes on: it decides where and how it runs, not what comes out.
+_FREE = ("device", "tensorboard")
 
 
-def train(
-    context: typer.Context,
-    episodes_from: o.EpisodesFrom = None,
-    incidents: o.Incidents = None,
-    simulate: o.Simulate = 0,
-    dev_incidents: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH", help="Incidents that decide which epoch is kept; never trained on."),
-    ] = None,
-    healthy: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Your system in health, no labels: baselines, and all points of incidents without a root. "
-            "1000 faults are simulated on it, or N with --simulate N.",
-        ),
-    ] = None,
-    history: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            help="Past incidents of your system as lists of alerts: what a service raises in most of them "
-            "counts little. Needs no labels, heeds known roots. Alone with --init, or beside --incidents.",
-        ),
-    ] = None,
-    labels: o.Labels = None,
-    init: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Start from this checkpoint: adapt it to your system.")
-    ] = None,
-    teacher: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR",
-            help="Suspect as this checkpoint's network does, on episodes and worlds; several: their mean.",
-        ),
-    ] = None,
-    rules: o.Rules = None,
-    out: o.Out = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Go on in this folder after the last epoch that was finished there."
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the examples. Default: 30, with --healthy 4.")
-    ] = None,
-    patience: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Stop after N epochs without a better one. 0: never.")
-    ] = 0,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Graphs a step. Default: 32, with --init 8, with --healthy 32.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            min=1e-6,
-            help="Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005, with --healthy 0.0003.",
-        ),
-    ] = None,
-    convolution: Annotated[
-        Convolution,
-        typer.Option(
-            help="Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
-        ),
-    ] = Convolution.EDGE,
-    temporal: Annotated[
-        Temporal, typer.Option(help="Follow channels over time; 'none': statistics alone tell of it.")
-    ] = Temporal.NONE,
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden width.")] = 64,
-    layers: Annotated[int, typer.Option(min=0, help="Rounds of message passing.")] = 3,
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.99, help="Of hidden values.")] = 0.1,
-    channel_dropout: Annotated[
-        float, typer.Option(min=0.0, max=0.99, help="Of whole channels, so that no metric is relied on.")
-    ] = 0.15,
-    device: o.DeviceOption = o.Device.AUTO,
-    precision: Annotated[
-        Precision, typer.Option(help="auto: half where there is CUDA, full on the CPU.")
-    ] = Precision.AUTO,
-    tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each epoch's figures for TensorBoard here.")
-    ] = None,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+@command(TrainOptions)
+def train(asked: TrainOptions) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
     With [bold]--init[/bold] and up to 100 labelled incidents every one is held aside in turn; on these the
@@ -135,37 +45,160 @@ def train(
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
-    from agent.cli.train_request import TrainRequest
-    from agent.cli.training import train_ranker
+    with needs("train"):
+        from gnn.training.workers import workers
 
-    def whole(paths: list[Path] | None) -> tuple[Path, ...]:
-        return tuple(path.absolute() for path in paths or ())
+    job = asked
+    if asked.resume is not None:
+        if not (asked.resume / REQUEST).exists() and (asked.resume / CARD).exists():
+            card = _done(asked, asked.resume)
+            note(f"{asked.resume}: this training is done, nothing is changed", asked.quiet)
+            write_json(asked.json_to, _result(asked.resume, card))
+            return 0
+        job = _unfinished(asked, asked.resume)
+    else:
+        job.refuse_contradictions()
+    folder = asked.resume or asked.out or new_folder("trained")
+    if asked.resume is None and (folder / STATE).exists():
+        raise SettingsError(
+            f"{folder} holds an interrupted training: use --resume {folder}, or remove {folder / STATE}"
+        )
+    with workers(job.device) as together:
+        quiet = asked.quiet or not together.leads
+        card = _learn(job, folder, together, quiet, begun=asked.resume is not None)
+    if together.leads:
+        (folder / REQUEST).unlink(missing_ok=True)
+        for line in _told(job, folder, card):
+            note(line, quiet)
+        write_json(asked.json_to, _result(folder, card))
+    return 0
 
-    asked = TrainRequest(
-        episodes_from=whole(episodes_from),
-        incidents=whole(incidents),
-        simulate=simulate,
-        dev_incidents=whole(dev_incidents),
-        healthy=whole(healthy),
-        history=whole(history),
-        labels=labels and labels.absolute(),
-        init=init and init.absolute(),
-        teacher=whole(teacher),
-        rules=rules and rules.absolute(),
-        epochs=epochs,
-        patience=patience,
-        batch=batch,
-        learning_rate=learning_rate,
-        convolution=convolution.value,
-        temporal=temporal.value,
-        hidden=hidden,
-        layers=layers,
-        dropout=dropout,
-        channel_dropout=channel_dropout,
-        device=device.value,
-        precision=precision.value,
-        tensorboard=tensorboard and tensorboard.absolute(),
-        seed=seed,
+
+def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, begun: bool) -> Card:
+    """Reads the sources and trains; until that is done the request lies in `folder`, to go on with."""
+    from agent.cli.training_progress import TensorBoard, TrainingProgress
+    from gnn.training.pipeline import fit
+    from gnn.training.read_sources import read_sources
+    from gnn.training.workers import pick_device, pick_precision
+
+    pick_precision(job.precision, pick_device(job.device))  # better refused now than after the reading
+    with (
+        TrainingProgress(job.config.epochs, quiet) as progress,
+        TensorBoard(job.tensorboard if together.leads else None) as board,
+    ):
+
+        def tell(epoch: "Epoch") -> None:
+            progress.epoch_done(epoch)
+            board.epoch_done(epoch)
+
+        read = read_sources(job, folder)
+        seen = chain.from_iterable(episode.observations for episode in read.job.episodes)
+        tell_unmapped(unmapped_in(chain(read.incidents, seen), read.rules), quiet)
+        tell_unused(read.known, read.names, quiet)
+        if together.leads:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / REQUEST, job.model_dump_json(indent=1) + "\n")
+        try:
+            card, _ = fit(
+                replace(
+                    read.job,
+                    git=git_revision(),
+                    on_epoch=tell,
+                    on_stage=progress.stage_moved,
+                    workers=together,
+                    state=folder / STATE,
+                )
+            )
+        except FirewatchError:
+            if not begun and together.leads:  # nothing was begun that could go on
+                (folder / REQUEST).unlink()
+                (folder / STATE).unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            raise SettingsError(
+                f"{error.filename}: {error.strerror} – when that is mended go on with: "
+                f"firewatch train --resume {folder}"
+            ) from None
+        except KeyboardInterrupt:
+            note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
+            raise
+    return card
+
+
+def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
+    """What came of it, in words."""
+    only_history = bool(asked.history) and not asked.incidents
+    if asked.init and read_card(asked.init).pool is not None and not only_history:
+        yield f"{asked.init} knew one system by heart: only its network was started from"
+    if card.metrics.get("adapted") == 0.0:
+        why = "what was held aside does not show that adapting helps"
+        if not card.metrics["dev_n"]:
+            more = (
+                "simulate more with --simulate N" if asked.healthy else "give two labelled incidents or more"
+            )
+            why = f"nothing could be held aside to show whether adapting helps – {more}"
+        yield f"The start is kept: {why}"
+    if asked.history and card.pool is None:
+        yield "The past incidents are not heard: on labels held aside they mislead"
+    if only_history:
+        yield f"{folder}: the network of {asked.init}, with what is usual in {card.history}"
+    else:
+        yield f"{folder}: {_outcome(card)}{_spent(card)}."
+
+
+def _outcome(card: Card) -> str:
+    """How much was learnt from, and how well that ranks what was held aside."""
+    kinds: Counter[str] = Counter()
+    for source, number in card.trained_on.items():
+        kind = source.split("-")[0]
+        kinds[kind if kind in ("simulated", "episodes") else "from incident files"] += number
+    learnt = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+    said = f"trained on {kinds.total():,} examples ({learnt})"
+    metrics = card.metrics
+    if metrics["dev_ac@1"] is not None:
+        said += f"; of {metrics['dev_n']:,} held aside the root cause is first in {metrics['dev_ac@1']:.0%}"
+        if metrics["dev_ac@1_before"] is not None:
+            said += f", before in {metrics['dev_ac@1_before']:.0%}"
+    return said
+
+
+def _spent(card: Card) -> str:
+    """What the training took; nothing for a card that does not know."""
+    if card.effort is None:
+        return ""
+    it = card.effort
+    speed = f", {it.incidents_per_s:,.0f} incidents a second" if it.incidents_per_s else ""
+    shared = f" by {it.processes} processes" if it.processes > 1 else ""
+    return f", in {it.seconds:,.0f} s on {it.device}{speed}{shared}"
+
+
+def _result(folder: Path, card: Card) -> dict[str, Any]:
+    return {"checkpoint": str(folder), **card.model_dump(mode="json")}
+
+
+def _done(asked: TrainOptions, folder: Path) -> Card:
+    """The card of a finished training, if no option asks for another one as far as the card tells."""
+    card = read_card(folder)
+    told = {**card.training, **card.model}
+    for name in sorted(asked.model_fields_set.intersection(told).difference(_FREE)):
+        if told[name] != getattr(asked, name):
+            raise SettingsError(
+                f"{asked.cli(name)['name']}: the training in {folder} is done, with {told[name]}; leave it "
+                f"out, or train further with --init {folder} and another --out"
+            )
+    return card
+
+
+def _unfinished(asked: TrainOptions, folder: Path) -> TrainOptions:
+    """The request that was interrupted in `folder`, with those options of now that may differ."""
+    path = folder / REQUEST
+    try:
+        started = TrainOptions.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{folder}: no interrupted training there ({REQUEST} is missing)") from None
+    except (UnicodeDecodeError, ValidationError):
+        raise SettingsError(f"{path}: damaged – remove it and start again with --out {folder}") from None
+    asked.refuse_changes(started, _FREE)
+    return started.model_copy(
+        update={name: getattr(asked, name) for name in _FREE if name in asked.model_fields_set}
     )
-    given = {name for name in context.params if o.was_given(context, name)}
-    return train_ranker(asked, given, out, resume, json, quiet)

@@ -8,8 +8,7 @@ from typing import Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from agent.cli.console import note, wide_console
-from data.errors import SettingsError
-from gnn.checkpoint import Card
+from data.extras import needs
 from gnn.training.progress import Stage
 from gnn.training.train import Epoch
 
@@ -79,16 +78,6 @@ class TrainingProgress:
         bar.update(self._tasks[stage.name], completed=stage.done, standing=standing)
 
 
-def spent(card: Card) -> str:
-    """What a training took, to be put behind what came out; nothing for a card that does not know."""
-    if card.effort is None:
-        return ""
-    it = card.effort
-    speed = f", {it.incidents_per_s:,.0f} incidents a second" if it.incidents_per_s else ""
-    shared = f" by {it.processes} processes" if it.processes > 1 else ""
-    return f", in {it.seconds:,.0f} s on {it.device}{speed}{shared}"
-
-
 def _is_told(done: int, total: int) -> bool:
     """Whether a line is due: at each fifth; a stage of one step has nothing between its start and its end."""
     return total > 1 and done > 0 and done * _NOTES // total > (done - 1) * _NOTES // total
@@ -105,12 +94,9 @@ class TensorBoard:
         self._writer: Any = None
         if folder is None:
             return
-        try:
+        with needs("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise SettingsError(
-                "--tensorboard needs the package tensorboard: pip install 'firewatch-rca[tensorboard]'"
-            ) from None
+
         self._writer = SummaryWriter(str(folder))
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from agent.cli.progress import Progress
 from agent.play.episode import StepRecord
-from agent.policies.decision import Decision, Policy, Situation
+from agent.situation.decision import Decision, Policy, Situation
 from agent.terminal_text import printable
 from data.observation import Observation, Service, Task
 from gnn.ranker import Candidate
@@ -84,7 +84,9 @@ def _suspects(step: StepRecord, now: Observation) -> RenderableType:
     if step.ranking is None or not step.ranking.candidates:
         return Text("no suspects")
     callers = _callers(now.call_graph)
-    tree = Tree(Text("suspects" + (" (unsure)" if step.ranking.unsure else "")), guide_style="dim")
+    tree = Tree(
+        Text("suspects" + (f" ({step.ranking.verdict})" if step.ranking.unsure else "")), guide_style="dim"
+    )
     for candidate in step.ranking.top(_SUSPECTS):
         branch = tree.add(
             _state(candidate.service, now).append(_strength(candidate), style="not bold default")

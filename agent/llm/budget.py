@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agent.policies.decision import Usage
+from agent.situation.decision import Usage
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from agent.llm.sanitize import clean, fenced, labels_of
-from agent.policies.decision import LOG_LINES, Message, Situation
-from agent.policies.guard import users_are_hurt
-from agent.policies.service_trends import Trend, harm_per_tick, trends
+from agent.situation.decision import LOG_LINES, Message, Situation
+from agent.situation.service_trends import Trend, harm_per_tick, trends, users_are_hurt
 from data.actions import DESCRIPTIONS, menu
 from data.observation import Alert, Service
 
@@ -80,7 +79,7 @@ def _header(situation: Situation) -> list[str]:
         f"Tick {now.sim_tick}, at most {situation.ticks_left} more. "
         f"SLO budget {now.slo_budget_remaining_pct:.1f}, burning {now.current_slo_burn_rate:.1f} a tick. "
         f"Bad customer minutes {now.bad_customer_minutes:.2f} ({harm_per_tick(situation.window)[-1]:+.2f}). "
-        f"Users affected: {'yes' if users_are_hurt(situation) else 'no'}.",
+        f"Users affected: {'yes' if users_are_hurt(situation.window) else 'no'}.",
         f"Summary: max_error_rate={worst:.2f} degraded_services={degraded} "
         f"history_length={len(situation.steps)}",
     ]

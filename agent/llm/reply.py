@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.llm.sanitize import labels_of, writable
-from agent.policies.decision import Situation
+from agent.situation.decision import Situation
 from data.actions import menu, takes_target
 from data.errors import FirewatchError
 from data.observation import Action

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
 from agent.play.config import PlayOptions
-from agent.policies.decision import Policy
 from agent.policies.guard import Guard
 from agent.policies.registry import make_policy
 from agent.settings import Settings
+from agent.situation.decision import Policy
 from data.clients.discovery import Endpoint, locate
 from data.errors import SettingsError
 from data.observation import Task

@@ -8,7 +8,7 @@ from pydantic import Field
 from agent.settings import Settings
 from data.errors import SettingsError
 from data.observation import Task
-from data.options import Common, Options, Resumable, option
+from data.options import LABELS, Common, Options, Resumable, option
 from data.simulator import catalogue
 from gnn.options import Weights
 from gnn.registry import RANKERS
@@ -155,12 +155,6 @@ class RunConfig(PlayOptions):
     approve: bool = option(False, "Ask before each remedy.")
     watch: bool = option(False, "Show each step as it is taken: suspects, decision, budget.", recorded=False)
     pace: float = option(1.0, "With --watch: wait before a step.", metavar="SECONDS", ge=0.0, recorded=False)
-
-
-LABELS = (
-    'Root causes known from elsewhere: {"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": '
-    r"\[services]}."
-)
 
 
 class CollectOptions(PlayOptions):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from agent.policies.decision import Decision, PastStep, Policy, Situation, Usage
+from agent.situation.decision import Decision, PastStep, Policy, Situation, Usage
 from data.actions import RESOLVE, is_remedy
 from data.environment import Environment, TellsTruth
 from data.errors import ActionRefused, EnvironmentFault

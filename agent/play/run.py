@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.play.episode import EpisodeResult, StepRecord, play_task
-from agent.policies.decision import Policy
+from agent.situation.decision import Policy
 from data.environment import Environment
 from data.observation import Task
 from gnn.ranker import Ranker

@@ -3,14 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.policies.decision import Situation
-from agent.policies.service_trends import NO_HARM, harm_per_tick, is_measured, trend_of
+from agent.situation.decision import Situation
+from agent.situation.service_trends import is_measured, users_are_hurt
 from data.actions import is_remedy, menu, takes_target
 from data.observation import Action
 
-# Services whose failures users feel at once.
-USER_FACING = ("api-gateway", "checkout-service")
-USERS_HURT_ERROR_RATE = 0.10
 MAX_REPEATS = 2
 
 Approve = Callable[[Action, Situation], Awaitable[bool]]
@@ -44,7 +41,7 @@ class Guard:
                 return f"'{target}' is not a service of this observation"
         elif target is not None:
             return f"'{kind}' takes no target"
-        if kind == "declare_resolved" and situation.ticks_left > 1 and users_are_hurt(situation):
+        if kind == "declare_resolved" and situation.ticks_left > 1 and users_are_hurt(situation.window):
             return "users are still affected"
         if takes_target(kind) and _repeats(action, situation) >= MAX_REPEATS:
             return f"'{action}' would run a third time in a row"
@@ -70,13 +67,6 @@ class Guard:
         if self.approve is not None and not await self.approve(action, situation):
             return "declined by the operator"
         return None
-
-
-def users_are_hurt(situation: Situation) -> bool:
-    """Whether a user-facing service fails visibly, or the bad customer minutes still rise."""
-    facing = [trend_of(name, situation.window) for name in USER_FACING if name in situation.now.services]
-    failing = any(t.now.error_rate >= USERS_HURT_ERROR_RATE and not t.is_background for t in facing)
-    return failing or harm_per_tick(situation.window)[-1] > NO_HARM
 
 
 def _repeats(action: Action, situation: Situation) -> int:

@@ -1,6 +1,6 @@
 """The original runner's rule policy, exact: the baseline that ours are measured against."""
 
-from agent.policies.decision import Decision, Situation
+from agent.situation.decision import Decision, Situation
 from data.actions import RESOLVE
 from data.incident import Incident
 from data.observation import Action

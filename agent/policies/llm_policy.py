@@ -6,9 +6,9 @@ from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
 from agent.llm.reply import UnusableReply, parse_reply, reason_of
 from agent.llm.sanitize import labels_of
-from agent.policies.decision import Decision, Message, Refusal, Situation, Source, Usage
 from agent.policies.guard import Guard
 from agent.policies.rules import RulesPolicy
+from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
 from data.observation import Action
 
 MAX_FAILURES_IN_A_ROW = 3

@@ -3,10 +3,10 @@
 import random
 from typing import TYPE_CHECKING, Literal
 
-from agent.policies.decision import Decision, Message, PastStep, Policy, Refusal, Situation, Source, Usage
 from agent.policies.guard import Guard
 from agent.policies.legacy_rules import LegacyRulesPolicy
 from agent.policies.rules import RulesPolicy
+from agent.situation.decision import Decision, Message, PastStep, Policy, Refusal, Situation, Source, Usage
 from data.actions import INVESTIGATIONS, REMEDIES
 from data.errors import SettingsError
 from data.observation import Action

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from agent.policies.service_trends import Trend
+from agent.situation.service_trends import Trend
 
 # A change this young may have caused what is seen.
 FRESH_CHANGE_S = 900.0

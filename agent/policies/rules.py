@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from agent.policies.decision import LOG_LINES, Decision, Refusal, Situation
 from agent.policies.guard import Guard
 from agent.policies.remedy_scores import blamed, guilt, remedy_weights
-from agent.policies.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
+from agent.situation.decision import LOG_LINES, Decision, Refusal, Situation
+from agent.situation.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
 from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
 

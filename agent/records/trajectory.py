@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
-from agent.policies.decision import Usage
+from agent.situation.decision import Usage
 from data.errors import SettingsError
 from data.files import jsonl
 from data.files.json_file import read_object
@@ -196,6 +196,7 @@ def ranking_record(ranking: Ranking) -> dict[str, Any]:
     return {
         "ranker": ranking.ranker,
         "verdict": ranking.verdict,
+        "reason": ranking.reason,
         "unsure": ranking.unsure,
         "unsure_below": ranking.unsure_below,
         "incident_probability": ranking.incident_probability,

@@ -1,17 +1,19 @@
 """A ranking in words, for a person who was just woken up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from agent.terminal_text import printable
 from data.incident import Incident
-from gnn.ranker import Candidate, Ranking
+from gnn.ranker import Candidate, Evidence, Ranking
 
 if TYPE_CHECKING:
     from gnn.explain.attribution import Attribution, Part
 
 _LIKELY = 0.5  # chance from which a kind of fault is named
 _TOLD = 4  # parts of an attribution that speak for a suspect
+_TIED = 0.5  # of the first suspect's probability: from here on others are named beside it
+_MOST_TIED = 3
 _WORTH_TELLING = 0.1  # share from which a part that speaks against it is told
 
 NOT_ATTRIBUTED: "Mapping[str, Attribution]" = {}
@@ -22,22 +24,26 @@ def diagnosis(
     ranking: Ranking,
     top: int,
     attributions: "Mapping[str, Attribution]" = NOT_ATTRIBUTED,
+    query: Callable[[Evidence], str] = lambda _: "",
 ) -> str:
     """The first `top` suspects with probability and evidence, and how much to trust them.
 
     Args:
         attributions: of some suspects what the ranker goes by.
+        query: what shows a piece of evidence in the source that it is from; "" where nothing does.
     """
     lines = [f"{len(incident.services)} services, {sum(map(len, incident.call_graph.values()))} calls."]
-    if ranking.incident_probability is not None:
-        chance = f"{ranking.incident_probability:.0%}"
-        lines.append(f"Chance that this is an incident, had every second window been one: {chance}.")
-    if not ranking.candidates:
-        return "\n".join([*lines, f"The ranker '{ranking.ranker}' suspects nobody."]) + "\n"
+    if (chance := ranking.incident_probability) is not None:
+        lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({_percent(chance)}).")
+    if ranking.verdict == "nobody" or not ranking.candidates:
+        why = ranking.reason or f"the ranker '{ranking.ranker}' suspects none of the services"
+        return "\n".join([*lines, f"Nobody: {why}."]) + "\n"
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
-        lines += [f"       - {printable(evidence.text)}" for evidence in candidate.evidence]
+        for evidence in candidate.evidence:
+            lines.append(f"       - {printable(evidence.text)}")
+            lines += [f"         {printable(shown)}" for shown in (query(evidence),) if shown]
         if place == 1 and not ranking.unsure:
             lines += _family(ranking.families)
         if candidate.service in attributions:
@@ -48,22 +54,30 @@ def diagnosis(
 def _family(families: Mapping[str, float]) -> list[str]:
     """What kind of fault it most likely is, once that is more likely than not."""
     name, chance = max(families.items(), key=lambda family: family[1], default=("", 0.0))
-    return [f"       looks like {name.replace('_', ' ')} ({chance:.0%})"] if chance > _LIKELY else []
+    return [f"       looks like {name.replace('_', ' ')} ({_percent(chance)})"] if chance > _LIKELY else []
 
 
 def _unsure(ranking: Ranking) -> str:
     if not ranking.unsure:
         return ""
-    stated = (
-        "" if ranking.unsure_below is None else f" (it would name one from {ranking.unsure_below:.0%} on)"
-    )
-    return f", which is unsure{stated}"
+    first = ranking.candidates[0].probability or 0.0
+    tied = [printable(c.service) for c in ranking.candidates if (c.probability or 0.0) >= _TIED * first]
+    if 1 < len(tied) <= _MOST_TIED:
+        return f", unsure between {', '.join(tied[:-1])} and {tied[-1]}"
+    return ", unsure"
 
 
 def _strength(candidate: Candidate) -> str:
     if candidate.probability is None:
         return f"score {candidate.score:.3f}"
-    return f"{candidate.probability:.0%}"
+    return _percent(candidate.probability)
+
+
+def _percent(chance: float) -> str:
+    """As a person reads it: nothing is certain, and nothing is impossible."""
+    if 0.0 < chance < 0.005:
+        return "under 1 %"
+    return "over 99 %" if 0.995 <= chance < 1.0 else f"{100 * chance:.0f} %"
 
 
 def _goes_by(parts: "tuple[Part, ...]") -> list[str]:
@@ -72,7 +86,7 @@ def _goes_by(parts: "tuple[Part, ...]") -> list[str]:
     against = [part for part in parts if part.contribution < 0 and part.share >= _WORTH_TELLING][::-1][:2]
     lines = [("weighs for it", speaking), ("weighs against it", against)]
     return [
-        f"       {side}: " + ", ".join(f"{printable(part.words)} {part.share:.0%}" for part in told)
+        f"       {side}: " + ", ".join(f"{printable(part.words)} {_percent(part.share)}" for part in told)
         for side, told in lines
         if told
     ]

@@ -13,6 +13,7 @@ from data.simulator.failover import CONVINCED_MINUTES, FAILS_CHECKS
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.physics import MISSES, PROBES, TOLERANCE, TRIPS
 from data.simulator.topology import BREAKERS, CACHED, FAILOVER, OUTBOX, from_calls
+from data.simulator.world.logs import first_wording
 from data.simulator.world.scenario import healthy_fleet
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def describe(family: str) -> str:
     if fault.extras:
         lines += ["", "**Metrics of its own**", ""]
         lines += [f"- `{extra.name}`: {extra.healthy} → {extra.broken}" for extra in fault.extras]
-    lines += ["", "**Its logs**", "", "```text", *fault.logs, "```", ""]
+    lines += ["", "**Its logs**", "", "```text", *first_wording(family), "```", ""]
     lines += ["**One episode**: a gateway calls the service, the service calls a store", ""]
     lines += [f"![The three services over ten minutes](plots/{family}.svg)", ""]
     return "\n".join(lines)

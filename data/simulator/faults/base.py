@@ -87,7 +87,6 @@ class FaultFamily:
     hidden: float = 0.0
     # Kinds of service that can have it; empty for any.
     kinds: tuple[str, ...] = ()
-    logs: tuple[str, ...] = ()
     # What thread dump, strace and the commit's diff show.
     dump: str = ""
     extras: tuple[Extra, ...] = ()

@@ -17,13 +17,6 @@ class BadDeploy(FaultFamily):
             "rollback_deploy", "halt", "Rolled {service} back to {sha}. Its error rate starts to decline."
         ),
     )
-    logs = (
-        "INFO deployment {sha} rolling out",
-        "ERROR NullPointerException at RequestMapper.map():212 (version {sha})",
-        "ERROR java.lang.NullPointerException: field 'tenant' is null (version {sha})",
-        "ERROR {error}% of requests answered 5xx since deploy {sha}",
-        "WARN deployment {sha}: health check failing on new pods",
-    )
     dump = "The diff of {sha} removes a null check in RequestMapper.map() and adds a required field."
     extras = (Extra("deployment_rollout_progress_pct", 100, 45),)
 
@@ -56,13 +49,6 @@ class ConfigDrift(FaultFamily):
             left=0.5,
         ),
     )
-    logs = (
-        "WARN HikariPool-1 - connection pool at capacity (3/3)",
-        "ERROR HikariPool-1 - no connection available, timed out after 30000ms (waiting={waiting})",
-        "WARN open_file_descriptors={descriptors}, approaching the system limit",
-        "ERROR SQLTransientConnectionException: HikariPool-1 - timed out after 30000ms",
-        "INFO configuration revision {revision} active, maximumPoolSize=3",
-    )
     dump = "46 of 50 threads wait in getConnection(); the pool holds 3 connections, all in use."
     extras = (Extra("hikaricp_connections_max", 20, 3),)
 
@@ -86,13 +72,6 @@ class CodeDefect(FaultFamily):
     remedies = (
         Remedy("rollback_deploy", "halt", "Rolled {service} back to {sha}. Answers are complete again."),
     )
-    logs = (
-        "INFO version {sha} serving",
-        "WARN empty result set returned to caller, early return in handler",
-        "ERROR caller rejected the answer: required field missing",
-        "INFO request served in 3ms",
-        "WARN response checksum differs from contract test",
-    )
     dump = "The diff of {sha} returns before the result is filled when a feature flag is unset."
 
 
@@ -111,13 +90,6 @@ class ExpiredCertificate(FaultFamily):
         Remedy("revert_config", "halt", "Certificate bundle of {service} replaced by the valid one."),
         Remedy("restart_service", "ease", "Restarted {service}. It loads the same bundle again.", left=0.8),
     )
-    logs = (
-        "ERROR TLS handshake failed: certificate has expired (notAfter passed)",
-        "ERROR x509: certificate has expired or is not yet valid",
-        "WARN {error}% of new connections refused during handshake",
-        "INFO established connections still served",
-        "WARN certificate renewal job: last run failed",
-    )
     dump = "Handshakes end with alert 45 right after ServerHello."
     extras = (Extra("tls_certificate_expiry_seconds", 5184000, -3600),)
 
@@ -135,13 +107,6 @@ class ClockSkew(FaultFamily):
             "restart_service", "halt", "Restarted {service} on a synchronised host. Tokens validate again."
         ),
         Remedy("revert_config", "ease", "Time settings of {service} reset; the offset returns.", left=0.6),
-    )
-    logs = (
-        "WARN JWT rejected: token used before issued (iat in the future)",
-        "ERROR signature timestamp outside the allowed window",
-        "WARN time source unreachable, last synchronisation 9h ago",
-        "ERROR {error}% of tokens rejected",
-        "INFO cache entry age is negative, ignoring",
     )
     dump = "clock_gettime differs from the peer's Date header by 418 s."
     extras = (

@@ -22,13 +22,6 @@ class CpuStarvation(FaultFamily):
             left=0.8,
         ),
     )
-    logs = (
-        "WARN scheduler delay 340ms, cpu {cpu}%",
-        "WARN request took {latency_ms}ms, of which 1900ms on cpu queue",
-        "WARN cgroup throttled {cpu}% of periods",
-        "ERROR worker missed its heartbeat",
-        "WARN run queue length 14",
-    )
     dump = "Nearly all threads are RUNNABLE; involuntary context switches climb."
     extras = (Extra("process_cpu_throttle_rate", 0.01, 0.7),)
 
@@ -54,13 +47,6 @@ class RunawayProcess(FaultFamily):
             "scale_replicas", "ease", "{service} scaled out; the process runs on in old instances.", left=0.5
         ),
     )
-    logs = (
-        "INFO request served in {latency_ms}ms",
-        "WARN load average 11.4, cpu {cpu}%",
-        "INFO housekeeping: compaction of 41 segments, 2% done",
-        "WARN request took {latency_ms}ms",
-        "WARN resident memory {memory}% of the limit",
-    )
     dump = "Besides the server, a process of the same container uses two cores and half the memory."
     extras = (Extra("container_processes", 1, 4),)
 
@@ -75,13 +61,6 @@ class NoisyNeighbour(FaultFamily):
     remedies = (
         Remedy("traffic_shift", "halt", "Traffic of {service} moved to instances on quiet nodes."),
         Remedy("scale_replicas", "halt", "New instances of {service} started on other nodes."),
-    )
-    logs = (
-        "WARN steal time 38%",
-        "WARN request took {latency_ms}ms",
-        "INFO request served",
-        "WARN fsync took 1200ms",
-        "INFO node co-tenants: 7 pods, one over its request",
     )
     dump = "Threads are runnable but off cpu; the node's load is far above the pod's."
     extras = (Extra("node_steal_ratio", 0.01, 0.38),)
@@ -106,13 +85,6 @@ class CrashLoop(FaultFamily):
     remedies = (
         Remedy("rollback_deploy", "halt", "Rolled {service} back to {sha}. It stays up."),
         Remedy("restart_service", "ease", "Restarted {service}. It is up for the moment.", left=0.2),
-    )
-    logs = (
-        "INFO starting version {sha}",
-        "ERROR panic: runtime error: index out of range [3] with length 3",
-        "ERROR process exited with code 2",
-        "WARN back-off 40s restarting failed container",
-        "INFO starting version {sha}",
     )
     dump = "The process lives 20 s; the last frames are always in parseRules()."
     extras = (Extra("liveness_probe_status", "passing", "failing"),)
@@ -148,13 +120,6 @@ class ThreadDeadlock(FaultFamily):
             "scale_replicas", "ease", "{service} scaled out; the new instances start to hang too.", left=0.6
         ),
     )
-    logs = (
-        "WARN thread pool {saturation}% busy, queue length {waiting}",
-        "WARN task waited {latency_ms}ms for a thread",
-        "ERROR RejectedExecutionException: pool exhausted",
-        "WARN watchdog: thread blocked for 120s on lock 0x7f31",
-        "ERROR request abandoned after {latency_ms}ms",
-    )
     dump = "Two groups of threads each hold the monitor the other waits for; 188 of 200 are BLOCKED."
     extras = (Extra("runtime_blocked_threads", 0, 188),)
 
@@ -175,13 +140,6 @@ class DiskFull(FaultFamily):
     remedies = (
         Remedy("restart_service", "halt", "Restarted {service} with an empty scratch volume."),
         Remedy("revert_config", "halt", "Log level of {service} back to INFO; rotated files were removed."),
-    )
-    logs = (
-        "DEBUG serialised request body, 48KB",
-        "WARN volume /var/lib 91% used",
-        "ERROR write failed: no space left on device",
-        "ERROR could not rotate log file: ENOSPC",
-        "WARN flush took {latency_ms}ms",
     )
     dump = "write() returns ENOSPC on the data volume; the largest files are logs."
     extras = (Extra("process_disk_usage_ratio", 0.35, 0.99), Extra("application_log_level", "INFO", "DEBUG"))

@@ -28,13 +28,6 @@ class RetryStorm(FaultFamily):
         ),
         Remedy("scale_replicas", "ease", "{service} scaled out; retries fill the new capacity.", left=0.7),
     )
-    logs = (
-        "WARN attempt 4 of the same request id within 2s",
-        "WARN queue length {waiting}, oldest entry already abandoned by its caller",
-        "ERROR overloaded, rejecting",
-        "WARN inbound rate {surge}x the usual",
-        "INFO dependency healthy again",
-    )
     dump = "Most running requests have no caller any more."
     extras = (Extra("http_client_retry_count", 12, 9400), Extra("http_server_request_queue_depth", 3, 950))
 
@@ -63,13 +56,6 @@ class CacheStampede(FaultFamily):
         Remedy("scale_replicas", "ease", "{service} scaled out; the new shards start empty.", left=0.7),
         Remedy("restart_service", "worsen", "Restarted {service}. What was cached is gone.", left=0.7),
     )
-    logs = (
-        "WARN hit ratio 4% (usually 93%)",
-        "WARN 1200 concurrent loads of the same key",
-        "WARN eviction rate 8000/s",
-        "ERROR load timed out after {latency_ms}ms",
-        "INFO key expired",
-    )
     dump = "Hundreds of threads load the same key."
     extras = (Extra("cache_hit_rate", 0.93, 0.04), Extra("cache_evictions_per_second", 12, 8000))
 
@@ -87,13 +73,6 @@ class QuotaExhaustion(FaultFamily):
     remedies = (
         Remedy("scale_replicas", "halt", "Capacity of {service} raised above the present demand."),
         Remedy("rebalance_load", "ease", "Part of the demand on {service} moved elsewhere.", left=0.5),
-    )
-    logs = (
-        "WARN 429 Too Many Requests",
-        "ERROR quota exceeded: 1000 of 1000 units used",
-        "WARN {error}% of requests refused",
-        "INFO next window opens in 2400s",
-        "WARN 429 Too Many Requests",
     )
     dump = "Handlers end after the limiter's first check."
     extras = (Extra("quota_remaining_ratio", 0.6, 0.0),)
@@ -121,13 +100,6 @@ class SlowQuery(FaultFamily):
         Remedy("scale_replicas", "ease", "{service} scaled out; every copy runs the same plan.", left=0.7),
         Remedy("extend_timeout", "worsen", "Callers of {service} hold their connections longer.", left=0.8),
     )
-    logs = (
-        "WARN slow query {latency_ms}ms: SELECT … WHERE account_id = ? (seq scan)",
-        "WARN 38 sessions wait for a lock",
-        "INFO autovacuum running",
-        "WARN slow query {latency_ms}ms: SELECT … WHERE account_id = ?",
-        "ERROR statement timeout",
-    )
     dump = "Threads wait in socketRead from the store; the plan shows a sequential scan over 40M rows."
     extras = (Extra("db_slow_queries_per_second", 0.1, 42.0),)
 
@@ -152,13 +124,6 @@ class SplitBrain(FaultFamily):
         Remedy(
             "restart_service", "worsen", "Restarted {service}. Both halves hold an election again.", left=0.8
         ),
-    )
-    logs = (
-        "WARN term 41: this node is leader",
-        "WARN received append from another leader of term 41",
-        "ERROR write conflict on {waiting} keys",
-        "WARN replication lag unknown: follower not reachable",
-        "ERROR read returned two versions of the same key",
     )
     dump = "Two nodes answer INFO replication with role:master."
     extras = (Extra("raft_leaders_seen", 1, 2),)

@@ -24,13 +24,6 @@ class OutOfMemory(FaultFamily):
             left=0.0,
         ),
     )
-    logs = (
-        "WARN heap usage {memory}% of the {limit_mi}Mi limit",
-        "WARN GC overhead: {gc}ms pause, {memory}% still live",
-        "ERROR java.lang.OutOfMemoryError: Java heap space (requested 48MB)",
-        "ERROR container terminated: OOMKilled, exit code 137, memory limit {limit_mi}Mi",
-        "INFO starting up, warming caches",
-    )
     dump = "Most of the heap is one live collection of request buffers; allocation stalls in 31 threads."
     extras = (Extra("oom_kill_count", 0, 3), Extra("node_memory_pressure_active", False, True))
 
@@ -69,13 +62,6 @@ class MemoryLeak(FaultFamily):
             "Restarted {service}. Memory fell to {memory}% and starts to climb again.",
             left=0.1,
         ),
-    )
-    logs = (
-        "WARN request took {latency_ms}ms, above the 500ms objective",
-        "WARN process_memory_utilization={memory}% and rising since the last restart",
-        "WARN full GC freed 2% in {gc}ms",
-        "WARN request took {latency_ms}ms, high latency",
-        "ERROR worker recycled after exceeding its memory budget",
     )
     dump = "Live objects grow between two dumps: 1.2M entries in a listener registry that nothing removes."
     extras = (Extra("runtime_heap_live_objects", 180000, 4200000),)

@@ -23,13 +23,6 @@ class NetworkPartition(FaultFamily):
         ),
         Remedy("traffic_shift", "ease", "Part of the traffic goes around {service}.", left=0.6),
     )
-    logs = (
-        "WARN connection refused by peer:5432 (attempt 1/3)",
-        "WARN connection refused by peer:5432 (attempt 2/3)",
-        "ERROR connection refused by peer:5432 (attempt 3/3), retries exhausted",
-        "WARN circuit breaker OPEN after 3 consecutive failures",
-        "ERROR peer unreachable (timeout 30s)",
-    )
     dump = "connect() returns ECONNREFUSED or hangs until the deadline, for every peer address."
     extras = (Extra("network_packet_loss_rate_inbound", 0.0, 0.9),)
 
@@ -51,13 +44,6 @@ class GrayFailure(FaultFamily):
     remedies = (
         Remedy("traffic_shift", "halt", "Traffic moved off the sick path to {service}."),
         Remedy("restart_service", "halt", "Restarted {service}; it came up on another host."),
-    )
-    logs = (
-        "INFO health check passed",
-        "WARN slow response {latency_ms}ms, upstream answered at once",
-        "WARN TCP retransmission rate {network}%",
-        "INFO request served",
-        "WARN read stalled 200ms waiting for a segment",
     )
     dump = "Sockets show climbing retransmission counters; reads stall in multiples of 200 ms."
     extras = (Extra("network_packet_loss_rate_inbound", 0.0, 0.06),)
@@ -83,13 +69,6 @@ class PacketLoss(FaultFamily):
         Remedy("traffic_shift", "halt", "Traffic moved off the lossy path to {service}."),
         Remedy("restart_service", "halt", "Restarted {service}; it came up on another host."),
     )
-    logs = (
-        "WARN connection reset by peer",
-        "ERROR read timed out after 3000ms",
-        "WARN TCP retransmission rate {network}%",
-        "WARN throughput 40% below the usual",
-        "INFO request served in {latency_ms}ms",
-    )
     dump = "Send queues are full; most sockets are in retransmission."
     extras = (Extra("network_packet_loss_rate_inbound", 0.0, 0.25),)
 
@@ -110,13 +89,6 @@ class NetworkDelay(FaultFamily):
         Remedy("traffic_shift", "halt", "Traffic takes the short path to {service} again."),
         Remedy("extend_timeout", "ease", "Callers of {service} wait longer before they give up.", left=0.7),
     )
-    logs = (
-        "WARN call took {latency_ms}ms, of which 4ms in the handler",
-        "WARN deadline exceeded while reading the response",
-        "INFO request served in 4ms",
-        "WARN connection pool: {waiting} callers waiting",
-        "INFO health check passed (slow)",
-    )
     dump = "Threads sit in read(); round trips to every peer are about equally longer."
 
 
@@ -134,13 +106,6 @@ class StaleRegistry(FaultFamily):
     remedies = (
         Remedy("rebalance_load", "halt", "Endpoint list of {service} refreshed; dead instances are gone."),
         Remedy("restart_service", "ease", "Restarted {service}. Old addresses are still listed.", left=0.7),
-    )
-    logs = (
-        "WARN no route to instance 10.4.2.17, still registered",
-        "ERROR connection refused: instance terminated 14 minutes ago",
-        "INFO request served",
-        "WARN registry snapshot is 900s old",
-        "WARN {error}% of calls went to unknown endpoints",
     )
     dump = "connect() fails for two of five resolved addresses, at once for the same two each time."
     extras = (Extra("registry_stale_instances", 0, 2),)
@@ -172,13 +137,6 @@ class InstanceLost(FaultFamily):
         Remedy(
             "scale_replicas", "ease", "More instances of {service} requested; some become ready.", left=0.4
         ),
-    )
-    logs = (
-        "WARN readiness probe failed",
-        "ERROR container exited, code 143",
-        "INFO starting up",
-        "WARN back-off restarting failed container",
-        "ERROR no ready instance behind the service",
     )
     dump = "No process to attach to."
     extras = (Extra("deployment_ready_replicas", 3, 0),)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +9,8 @@ from data.actions import LOOKS
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.faults import Drive
-from data.simulator.world import logs
 from data.simulator.world.health import status_of
-
-if TYPE_CHECKING:
-    from data.simulator.world.world import Episode
+from data.simulator.world.scene import Scene
 
 _BREAKER_TICKS = 3
 _MIB = 2**20
@@ -29,19 +25,19 @@ class Result:
     wrong: bool = False  # a remediation of a healthy service
 
 
-def act(episode: "Episode", action: Action) -> Result:
+def act(scene: Scene, action: Action) -> Result:
     """Carries out `action`; the world has moved one tick already."""
     kind, target = action.action_type, action.target_service
     if kind == "declare_resolved":
-        return Result("Incident declared resolved. Evaluating episode...")
+        return Result("Incident declared resolved. Evaluating scene...")
     if kind == "escalate":
-        episode.cheap_investigations = 2
+        scene.cheap_investigations = 2
         return Result(
             "Escalated: a specialist joins. The next 2 investigations burn half the usual SLO budget."
         )
     if not target:
         return Result(f"Action '{kind}' requires a target_service. No action taken.", valid=False)
-    names = episode.setup.topology.names
+    names = scene.setup.topology.names
     if target not in names:
         return Result(
             f"Invalid target: '{target}' is not a service of this episode. Services: {list(names)}. "
@@ -50,33 +46,33 @@ def act(episode: "Episode", action: Action) -> Result:
         )
     index = names.index(target)
     if kind in LOOKS:
-        return Result(_INVESTIGATE[kind](episode, index))
-    return _remediate(episode, kind, index)
+        return Result(_INVESTIGATE[kind](scene, index))
+    return _remediate(scene, kind, index)
 
 
 # Investigations
 
 
-def _fetch_logs(episode: "Episode", index: int) -> str:
-    setup, tick = episode.setup, episode.tick
+def _fetch_logs(scene: Scene, index: int) -> str:
+    setup, tick = scene.setup, scene.tick
     name = setup.topology.names[index]
-    fault = _fault_at(episode, index)
-    values = log_values(episode, index)
+    fault = _fault_at(scene, index)
+    values = log_values(scene, index)
     if fault is not None and fault.minutes > 0.0 and not fault.halted:
-        lines = logs.culprit_lines(name, fault.family, values, tick)
-    elif index in episode.lying:
-        lines = logs.lying_lines(name, setup.rng, values, tick)
-    elif _ails(episode, index):
-        lines = logs.victim_lines(name, values, tick)
+        lines = scene.voice.culprit(name, fault.family.name, values, tick)
+    elif index in scene.lying:
+        lines = scene.voice.lying(name, setup.rng, values, tick)
+    elif _ails(scene, index):
+        lines = scene.voice.victim(name, values, tick)
     else:
-        lines = logs.healthy_lines(name, tick)
-    episode.sensors.logs[index] = lines
+        lines = scene.voice.healthy(name, tick)
+    scene.sensors.logs[index] = lines
     return f"Fetched {len(lines)} log lines of {name}. See recent_logs in the observation."
 
 
-def _metrics_detail(episode: "Episode", index: int) -> str:
-    name = episode.setup.topology.names[index]
-    past = [services[name] for services in episode.sensors.history][-3:]
+def _metrics_detail(scene: Scene, index: int) -> str:
+    name = scene.setup.topology.names[index]
+    past = [services[name] for services in scene.sensors.history][-3:]
     parts = []
     trend = 0.0
     for label, metric in (
@@ -103,10 +99,10 @@ def _metrics_detail(episode: "Episode", index: int) -> str:
     return f"{name}, last {len(past)} ticks: {', '.join(parts)}. {verdict}"
 
 
-def _trace(episode: "Episode", index: int) -> str:
-    topology = episode.setup.topology
+def _trace(scene: Scene, index: int) -> str:
+    topology = scene.setup.topology
     name = topology.names[index]
-    seen = episode.sensors.history[-1]
+    seen = scene.sensors.history[-1]
 
     def listed(indices: list[int]) -> str:
         names = [topology.names[i] for i in indices]
@@ -117,26 +113,26 @@ def _trace(episode: "Episode", index: int) -> str:
     return f"{name} calls: {listed(callees)}. Called by: {listed(callers)}."
 
 
-def _dump(episode: "Episode", index: int) -> str:
-    name = episode.setup.topology.names[index]
-    fault = _fault_at(episode, index)
+def _dump(scene: Scene, index: int) -> str:
+    name = scene.setup.topology.names[index]
+    fault = _fault_at(scene, index)
     if fault is not None and fault.minutes > 0.0 and not fault.halted and fault.family.dump:
-        return f"{name}: " + fault.family.dump.format_map({"sha": episode.sensors.identities[index].sha})
-    if _ails(episode, index):
+        return f"{name}: " + fault.family.dump.format_map({"sha": scene.sensors.identities[index].sha})
+    if _ails(scene, index):
         return f"{name}: threads wait for answers of callees; nothing unusual in its own code."
     return f"{name}: nothing unusual."
 
 
-def _diff(episode: "Episode", index: int) -> str:
-    fault = _fault_at(episode, index)
-    who = episode.sensors.identities[index]
-    name = episode.setup.topology.names[index]
+def _diff(scene: Scene, index: int) -> str:
+    fault = _fault_at(scene, index)
+    who = scene.sensors.identities[index]
+    name = scene.setup.topology.names[index]
     if fault is not None and fault.family.change == "deploy" and not fault.halted:
         return f"{name}: " + fault.family.dump.format_map({"sha": who.sha})
     return f"{name}: {who.sha} changes a copyright line and two tests; nothing that runs."
 
 
-_INVESTIGATE: dict[str, Callable[["Episode", int], str]] = {
+_INVESTIGATE: dict[str, Callable[[Scene, int], str]] = {
     "fetch_logs": _fetch_logs,
     "get_metrics_detail": _metrics_detail,
     "trace_dependencies": _trace,
@@ -149,18 +145,18 @@ _INVESTIGATE: dict[str, Callable[["Episode", int], str]] = {
 # Remediations
 
 
-def _remediate(episode: "Episode", kind: str, index: int) -> Result:
-    name = episode.setup.topology.names[index]
-    state = episode.state
+def _remediate(scene: Scene, kind: str, index: int) -> Result:
+    name = scene.setup.topology.names[index]
+    state = scene.state
     error, latency = float(state.error_rate[index]), float(state.latency_s[index])
     healthy = error < 0.05 and latency < 0.50
-    fault = _fault_at(episode, index)
+    fault = _fault_at(scene, index)
     remedy = fault.family.remedy(kind) if fault is not None and not fault.halted else None
-    _PHYSICAL.get(kind, _nothing)(episode, index)
+    _PHYSICAL.get(kind, _nothing)(scene, index)
     if remedy is not None and fault is not None and fault.minutes > 0.0:
         fault.apply(remedy)
         return Result(
-            remedy.feedback.format_map({"service": name, **log_values(episode, index)}), wrong=healthy
+            remedy.feedback.format_map({"service": name, **log_values(scene, index)}), wrong=healthy
         )
     done = _DONE[kind].format(service=name)
     if healthy:
@@ -182,46 +178,46 @@ _DONE = {
 }
 
 
-def _nothing(_episode: "Episode", _index: int) -> None:
+def _nothing(_scene: Scene, _index: int) -> None:
     """No lasting change besides what it does to a fault."""
 
 
-def _restart(episode: "Episode", index: int) -> None:
-    who = episode.sensors.identities[index]
+def _restart(scene: Scene, index: int) -> None:
+    who = scene.sensors.identities[index]
     who.uptime_s = 0
     who.restarts += 1
 
 
-def _rollback(episode: "Episode", index: int) -> None:
-    who = episode.sensors.identities[index]
-    who.sha = f"{int(episode.setup.rng.integers(16**7)):07x}"
+def _rollback(scene: Scene, index: int) -> None:
+    who = scene.sensors.identities[index]
+    who.sha = f"{int(scene.setup.rng.integers(16**7)):07x}"
     who.deploy_age_s = 172_800
 
 
-def _revert(episode: "Episode", index: int) -> None:
-    who = episode.sensors.identities[index]
+def _revert(scene: Scene, index: int) -> None:
+    who = scene.sensors.identities[index]
     who.config_revision += 1
     who.config_age_s = 0
 
 
-def _scale(episode: "Episode", index: int) -> None:
-    fleet = episode.setup.fleet
+def _scale(scene: Scene, index: int) -> None:
+    fleet = scene.setup.fleet
     fleet.memory_limit_bytes[index] *= 2.0
     fleet.memory[index] *= 0.5
-    for fault in episode.setup.faults:
+    for fault in scene.setup.faults:
         if fault.service == index:
             fault.levels[Drive.MEMORY] *= 0.5
 
 
-def _break_circuit(episode: "Episode", index: int) -> None:
-    episode.broken_until[index] = episode.tick + _BREAKER_TICKS
+def _break_circuit(scene: Scene, index: int) -> None:
+    scene.broken_until[index] = scene.tick + _BREAKER_TICKS
 
 
-def _extend(episode: "Episode", index: int) -> None:
-    episode.physics.extend_timeouts(index, 2.0)
+def _extend(scene: Scene, index: int) -> None:
+    scene.physics.extend_timeouts(index, 2.0)
 
 
-_PHYSICAL: dict[str, Callable[["Episode", int], None]] = {
+_PHYSICAL: dict[str, Callable[[Scene, int], None]] = {
     "restart_service": _restart,
     "rollback_deploy": _rollback,
     "revert_config": _revert,
@@ -234,19 +230,19 @@ _PHYSICAL: dict[str, Callable[["Episode", int], None]] = {
 # What both need
 
 
-def _fault_at(episode: "Episode", index: int) -> RunningFault | None:
-    return next((fault for fault in episode.setup.faults if fault.service == index), None)
+def _fault_at(scene: Scene, index: int) -> RunningFault | None:
+    return next((fault for fault in scene.setup.faults if fault.service == index), None)
 
 
-def _ails(episode: "Episode", index: int) -> bool:
-    state = episode.state
+def _ails(scene: Scene, index: int) -> bool:
+    state = scene.state
     error, latency = float(state.error_rate[index]), float(state.latency_s[index])
     return status_of(error, latency, 0.0) != "healthy"
 
 
-def log_values(episode: "Episode", index: int) -> dict[str, object]:
+def log_values(scene: Scene, index: int) -> dict[str, object]:
     """What log lines and feedback may quote."""
-    setup, state = episode.setup, episode.state
+    setup, state = scene.setup, scene.state
     topology = setup.topology
     callees = topology.callees[topology.callers == index]
     worst = callees[int(np.argmax(state.error_rate[callees]))] if len(callees) else index
@@ -255,7 +251,7 @@ def log_values(episode: "Episode", index: int) -> dict[str, object]:
     for fault in setup.faults:
         if fault.service == index:
             memory += float(fault.levels[Drive.MEMORY]) * (1.0 - memory)
-    who = episode.sensors.identities[index]
+    who = scene.sensors.identities[index]
     return {
         "error": round(100 * error),
         "latency_ms": round(1000 * latency),

@@ -5,6 +5,7 @@ from typing import Any
 from data.clients.wire import read_reset, read_step
 from data.errors import EpisodeLost
 from data.observation import Action, PastAction, Step, Task, parse
+from data.simulator.world.logs import Wording
 from data.simulator.world.world import Episode, World
 
 __all__ = ["EmbeddedEnvironment", "World"]
@@ -13,10 +14,14 @@ _NAME = "embedded"
 
 
 class EmbeddedEnvironment:
-    """Plays in this process. The labels below are for training and scoring, never for an agent."""
+    """Plays in this process. The labels below are for training and scoring, never for an agent.
 
-    def __init__(self) -> None:
-        self._world = World()
+    Args:
+        wording: the words that services log in.
+    """
+
+    def __init__(self, wording: Wording = "known") -> None:
+        self._world = World(wording)
         self._last: Step | None = None
         self._past: tuple[PastAction, ...] = ()
 

@@ -10,13 +10,15 @@ from data.errors import ActionRefused
 from data.observation import DIFFICULTIES, Action, Difficulty
 from data.simulator import catalogue
 from data.simulator.active_faults import drives, hidden_shares
-from data.simulator.physics import Physics, State
+from data.simulator.physics import State
 from data.simulator.server.requests import nothing_observed
 from data.simulator.world.actions import Result, act
 from data.simulator.world.grade import Ledger
 from data.simulator.world.health import alerts, severities
+from data.simulator.world.logs import Wording
 from data.simulator.world.scenario import Setup, set_up
-from data.simulator.world.telemetry import Sensors, names_of
+from data.simulator.world.scene import Scene
+from data.simulator.world.telemetry import names_of
 
 _TICK_S = 30
 _TICK_MINUTES = _TICK_S / 60
@@ -27,34 +29,22 @@ _NO_EPISODE = "No episode is running. Call reset() to start one."
 _EPISODE_OVER = "Episode already completed. Call reset() to start a new one."
 
 
-class Episode:
+class Episode(Scene):
     """One incident from its first tick to its grade."""
 
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
+    def __init__(self, setup: Setup, wording: Wording = "known") -> None:
+        super().__init__(setup, wording)
         self.config = setup.config
-        self.physics = Physics(setup.topology, setup.fleet)
-        self.sensors = Sensors(setup)
         self.ledger = Ledger(setup.config)
-        self.tick = 0
         self.age = 0  # ticks since the beginning, seen or not
         self.done = False
         self.resolved = False
         self.score: float | None = None
-        self.cheap_investigations = 0
-        self.broken_until: dict[int, int] = {}  # {callee: tick at which its circuit closes}
-        roots = {fault.service for fault in setup.faults}
         size = len(setup.topology.names)
-        self.lying = frozenset(
-            i
-            for i in range(size)
-            if i not in roots
-            and setup.rng.random() < setup.config.lying_logs * (3 if i in setup.red_herrings else 1)
-        )
         self._hidden = hidden_shares(setup.faults, size)
         self._resting = severities(setup.fleet.error_rate, setup.fleet.latency_s, np.zeros(size))
         self._history: list[dict[str, Any]] = []
-        self.state: State = self._until_something_ails()
+        self.state = self._until_something_ails()
         self._ailing = self._find_ailing()
         self._services = self.sensors.measure(self.state, self.tick)
         self.ledger.impact(self._ailing, self.tick)
@@ -226,9 +216,14 @@ class Episode:
 
 
 class World:
-    """Episodes one after the other; what the server and the in-process environment share."""
+    """Episodes one after the other; what the server and the in-process environment share.
 
-    def __init__(self) -> None:
+    Args:
+        wording: the words that services log in.
+    """
+
+    def __init__(self, wording: Wording = "known") -> None:
+        self._wording: Wording = wording
         self.episode: Episode | None = None
 
     def reset(self, difficulty: str, seed: int, task_id: str | None = None) -> dict[str, Any]:
@@ -240,7 +235,7 @@ class World:
         script = catalogue.script(task_id) if task_id else None
         if task_id and script is None:
             return nothing_observed(f"reset error: Unknown task_id: {task_id}")
-        self.episode = Episode(set_up(level, seed, task_id, script))
+        self.episode = Episode(set_up(level, seed, task_id, script), self._wording)
         return self.episode.reset_answer()
 
     def step(self, action: Action) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from data.observation import Observation, Service
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
 STEADY_ERRORS, STEADY_LATENCY_S = 0.02, 0.1  # largest minus smallest
+# Services whose failures users feel at once.
+USER_FACING = ("api-gateway", "checkout-service")
+USERS_HURT_ERROR_RATE = 0.10
 NO_HARM = 1e-3  # bad customer minutes in a tick
 RECENT = 5  # observations
 
@@ -125,3 +128,10 @@ def harm_per_tick(history: Sequence[Observation]) -> list[float]:
     """By how much the bad customer minutes rose up to each observation."""
     minutes = [0.0, *(o.bad_customer_minutes for o in history)]
     return [now - before for before, now in pairwise(minutes)]
+
+
+def users_are_hurt(history: Sequence[Observation]) -> bool:
+    """Whether a user-facing service fails visibly, or the bad customer minutes still rise."""
+    facing = [trend_of(name, history) for name in USER_FACING if name in history[-1].services]
+    failing = any(t.now.error_rate >= USERS_HURT_ERROR_RATE and not t.is_background for t in facing)
+    return failing or harm_per_tick(history)[-1] > NO_HARM

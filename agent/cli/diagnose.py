@@ -1,0 +1,83 @@
+"""`firewatch diagnose`: live telemetry in, suspects with evidence and the queries that show it out."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.cli.command import command
+from agent.cli.console import is_stdout, note, wide_console, write_json
+from agent.cli.environ import variables_from_environment
+from agent.cli.interrupt import run_interruptible
+from agent.live_diagnosis import DiagnoseOptions, Diagnosis, movement, seconds_of
+from agent.live_diagnosis import diagnose as look
+from agent.terminal_text import printable
+from data.errors import FirewatchError
+from data.files.whole_file import write_whole
+from data.sources.live.gather import Progress
+from gnn.checkpoint import channel_map_for
+from gnn.registry import make_ranker
+
+
+@command(DiagnoseOptions)
+def diagnose(asked: DiagnoseOptions) -> int:
+    """Asks live telemetry what is wrong: suspects, evidence, and the query that shows each piece.
+
+    Only reads, with bounded questions. Secrets come from the environment or .env: PROMETHEUS_TOKEN,
+    PROMETHEUS_USER and PROMETHEUS_PASSWORD, PROMETHEUS_HEADERS ("Name: value; …"), PROMETHEUS_CA_FILE,
+    PROMETHEUS_CERT_FILE and PROMETHEUS_KEY_FILE (PROMETHEUS_TOKEN_FILE and PROMETHEUS_PASSWORD_FILE name
+    files), and the same for JAEGER, TEMPO and ALERTMANAGER.
+
+    [dim]Example:[/dim] firewatch diagnose --prometheus http://prometheus:9090 --window 15m --namespace shop
+    """
+    return run_interruptible(_diagnose(asked))
+
+
+async def _diagnose(asked: DiagnoseOptions) -> int:
+    sources = asked.sources(variables_from_environment())
+    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
+    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    before: Diagnosis | None = None
+    while True:
+        try:
+            with _progress(asked.quiet) as progress:
+                found = await look(asked, sources, ranker, channels, progress)
+            _show(asked, found, before)
+            before = found
+        except FirewatchError as error:
+            if asked.watch is None or before is None:
+                raise
+            note(printable(str(error)))  # it may answer again next time
+        if asked.watch is None:
+            return 0
+        await asyncio.sleep(seconds_of(asked.watch))
+
+
+def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) -> None:
+    for told in found.notes:
+        note(printable(told), asked.quiet)
+    if not asked.quiet and not is_stdout(asked.json_to):
+        if asked.watch is not None:
+            print(f"\n{found.incident.incident_id}")
+        if before is not None:
+            print(movement(before.ranking, found.ranking))
+        print(found.words(asked.top), end="", flush=True)
+    if asked.report:
+        from agent.report.html import render_html
+        from agent.report.ranking_report import ranking_report
+
+        _write(asked.report, render_html(ranking_report(found.record())))
+    write_json(asked.json_to, found.record())
+
+
+def _write(target: Path, content: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, content)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """One line that changes, on a terminal; elsewhere nothing moves."""
+    console = wide_console(stderr=True, quiet=quiet)
+    with console.status("asking") as status:
+        yield lambda text: status.update(printable(text))

@@ -1,0 +1,158 @@
+"""What `diagnose` does: live telemetry in; suspects, evidence and the query that shows each piece out."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
+
+from agent.records.trajectory import ranking_record
+from agent.report.diagnosis import diagnosis
+from agent.terminal_text import printable
+from data.channels import ChannelMap
+from data.incident import Incident
+from data.options import Common, option
+from data.sources.live.access import access
+from data.sources.live.collect import Questions
+from data.sources.live.gather import Progress, Question
+from data.sources.live.observe import Sources, observe
+from data.sources.recording import incident_of
+from gnn.options import Weights
+from gnn.ranker import Evidence, Ranker, Ranking
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a duration such as "15m" or "1h30m"."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("give a duration such as 90s, 15m, 1h or 7d")
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+
+
+def moment_of(text: str) -> float:
+    """The Unix time of "now", of a time as ISO 8601 has it, or of a number."""
+    if text == "now":
+        return time.time()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        told = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("give now, a time such as 2026-11-30T09:15:00Z, or Unix seconds") from None
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+
+
+def _duration(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+def _moment(text: str) -> str:
+    moment_of(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
+class DiagnoseOptions(Common, Weights):
+    """What is asked of whom."""
+
+    prometheus: str = option(..., "Where Prometheus is, or what speaks its language.", metavar="URL")
+    at: Moment = option("now", "The moment to look at, the end of --window.", metavar="TIME")
+    window: Duration = option("15m", "How long before it the incident may have begun.", metavar="DURATION")
+    baseline: Duration = option("1h", "How long before that all was well.", metavar="DURATION")
+    history: Duration = option(
+        "7d", "What was raised again and again in this time is routine.", metavar="DURATION"
+    )
+    namespace: str = option("", "Look at one namespace only.", metavar="NAME")
+    by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
+    timeout: Duration = option(
+        "20s", "Wait so long for each answer; what comes later is missing.", metavar="DURATION"
+    )
+    top: int = option(5, "Show this many suspects.", ge=1)
+    report: Path | None = option(
+        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
+    )
+    watch: Duration | None = option(
+        None, "Look again every so often, and show how suspicion moves.", metavar="DURATION", recorded=False
+    )
+
+    def question(self) -> Question:
+        """What is asked, with the time as it is now."""
+        window_s, baseline_s = seconds_of(self.window), seconds_of(self.baseline)
+        at_s = moment_of(self.at)
+        return Question(at_s, window_s, baseline_s, self.namespace, self.by, seconds_of(self.history))
+
+    def sources(self, variables: Mapping[str, str]) -> Sources:
+        """Whom to ask, with the secrets from the environment."""
+        return Sources(access("Prometheus", self.prometheus, variables))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One look."""
+
+    incident: Incident
+    ranking: Ranking
+    notes: Sequence[str]
+    questions: Questions
+    waited_s: float  # for the sources
+
+    def query(self, evidence: Evidence) -> str:
+        """The query that shows a piece of evidence; "" where none does."""
+        if evidence.metric is None:
+            return ""
+        return self.questions.get((evidence.call or evidence.service, evidence.metric), "")
+
+    def words(self, top: int) -> str:
+        """For a person."""
+        return diagnosis(self.incident, self.ranking, top, query=self.query)
+
+    def record(self) -> dict[str, Any]:
+        """As data."""
+        record = ranking_record(self.ranking)
+        for told, candidate in zip(record["candidates"], self.ranking.candidates, strict=True):
+            told["queries"] = [self.query(evidence) or None for evidence in candidate.evidence]
+        return {
+            "incident": self.incident.incident_id, **record,
+            "notes": list(self.notes), "waited_s": self.waited_s,
+        }  # fmt: skip
+
+
+async def diagnose(
+    asked: DiagnoseOptions, sources: Sources, ranker: Ranker, channels: ChannelMap, progress: Progress
+) -> Diagnosis:
+    """Asks, aligns and ranks once.
+
+    Raises:
+        TelemetryFault: no source tells anything.
+    """
+    question = asked.question()
+    observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress)
+    progress("ranking")
+    recording = observed.recording
+    name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    incident = incident_of(
+        recording, question.since_s, question.window_s, question.baseline_s,
+        incident_id=name, system=asked.namespace, channel_map=channels,
+    )  # fmt: skip
+    return Diagnosis(incident, ranker.rank(incident), recording.notes, observed.questions, observed.waited_s)
+
+
+def movement(before: Ranking, now: Ranking) -> str:
+    """How suspicion moved since the last look, in one line."""
+    chances = {one.service: one.probability or 0.0 for one in before.candidates}
+    leading = dict.fromkeys([*before.services[:3], *now.services[:3]])
+    after = {one.service: one.probability or 0.0 for one in now.candidates}
+    moved = [f"{printable(s)} {chances.get(s, 0.0):.0%} → {after.get(s, 0.0):.0%}" for s in leading]
+    return "since the last look: " + ", ".join(moved)

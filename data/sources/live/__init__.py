@@ -1,0 +1,1 @@
+"""Live telemetry: bounded, read-only questions to Prometheus, Jaeger, Tempo and Alertmanager."""

@@ -1,0 +1,179 @@
+"""Answers of Prometheus → a recording: parts put together, names brought to one, each with its question."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from data.incident import Floats
+from data.sources.live import derive
+from data.sources.live.names import Names, infrastructure
+from data.sources.live.prometheus import Grid, Row
+from data.sources.live.queries import Query
+from data.sources.recording import Recording
+
+Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
+Questions = dict[tuple[Whose, str], str]  # {(whose, metric): PromQL about this one alone}
+
+_Parts = dict[str, dict[int, Floats]]  # {metric: {rank of what told it: (T,)}}
+_BEHIND = {
+    "error_rate": "_failed", "latency_mean_s": "_seconds", "latency_caller_s": "_seconds",
+    "latency_callee_s": "_callee_seconds", "latency_gap_s": "_seconds", "unmatched_share": "request_rate",
+    "restarts": "uptime_s", "deploy_age_s": "_version",
+}  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """A question and what Prometheus says to it."""
+
+    query: Query
+    rows: Sequence[Row]
+
+
+def learn(names: Names, answers: Iterable[Answer]) -> None:
+    """Tells who is who from all answers, before any is put down."""
+    for query, rows in answers:
+        if query.metric.startswith("_") or query.metric != "request_rate":
+            continue
+        for row in rows:
+            own = [row.labels.get(label, "") for label in query.labels]
+            names.service(own[0])
+            if len(own) > 1:
+                names.pod(own[1], own[0])
+
+
+def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid: Grid) -> Questions:
+    """Tells a recording what the answers come to; the question behind each metric."""
+    parts: dict[Whose, _Parts] = defaultdict(lambda: defaultdict(dict))
+    behind: dict[tuple[Whose, str], tuple[int, str]] = {}
+    versions: dict[str, dict[str, derive.Bools]] = defaultdict(dict)
+    failures: set[tuple[bool, int]] = set()  # conventions that count failures, whether or not there were any
+    for query, rows in answers:
+        if query.metric == "_failed":
+            failures.add((bool(query.callee), query.rank))
+        for row in rows:
+            whose = _whose(query, row.labels, names)
+            if whose is None:
+                continue
+            first = behind.get((whose, query.metric))
+            if first is None or query.rank < first[0]:
+                behind[whose, query.metric] = (query.rank, _question(query, row.labels))
+            if query.metric == "_version" and isinstance(whose, str):
+                seen = versions[whose].get(row.labels.get(query.callee, ""), False)
+                versions[whose][row.labels.get(query.callee, "")] = seen | np.isfinite(row.values)
+                continue
+            ranks = parts[whose][query.metric]
+            known = ranks.get(query.rank)
+            ranks[query.rank] = row.values if known is None else _merged(known, row.values, query.merged)
+    served: dict[str, derive.Values] = {}
+    called: dict[tuple[str, str], derive.Values] = {}
+    for whose, metrics in parts.items():
+        is_call = isinstance(whose, tuple)
+        values = derive.requests(
+            _believed(metrics), any((is_call, rank) in failures for rank in _ranks(metrics))
+        )
+        if isinstance(whose, tuple):
+            if "latency_mean_s" in values:
+                values["latency_caller_s"] = values.pop("latency_mean_s")
+            called[whose] = values
+        else:
+            if "uptime_s" in values:
+                values.setdefault("restarts", derive.restarts(values["uptime_s"]))
+            served[whose] = values
+    for service, values in served.items():
+        changed = _changed(parts[service], versions.get(service))
+        if changed is not None and changed.any():
+            values["deploy_age_s"] = derive.age(changed, grid.step_s)
+    _compare(served, called, grid)
+    questions: Questions = {}
+    times = grid.times_s
+    for service, values in served.items():
+        if "latency_p50_s" in values:
+            values.pop("latency_mean_s", None)  # tells the same
+        for metric, one in values.items():
+            recording.series(service, metric, times, one)
+            _note_question(questions, behind, service, metric)
+    for pair, values in called.items():
+        recording.call(*pair)
+        for metric, one in values.items():
+            recording.call_series(*pair, metric, times, one)
+            _note_question(questions, behind, pair, metric)
+    for name in recording.names:
+        for pod in names.replicas(name):
+            recording.call(name, pod)
+    for pod, owner in names.owners(recording.names).items():
+        recording.owner(pod, owner)
+    return questions
+
+
+def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | None:
+    own = [labels.get(label, "") for label in query.labels]
+    name = names.resolve(*own)
+    if not name or infrastructure(name):
+        return None
+    if not query.callee or query.metric == "_version":
+        return name
+    callee = names.resolve(labels.get(query.callee, ""))
+    return (name, callee) if callee and callee != name else None
+
+
+def _question(query: Query, labels: Mapping[str, str]) -> str:
+    wanted = (*query.labels, query.callee) if query.metric != "_version" else query.labels
+    return query.promql({label: labels[label] for label in wanted if labels.get(label)})
+
+
+def _note_question(
+    questions: Questions, behind: Mapping[tuple[Whose, str], tuple[int, str]], whose: Whose, metric: str
+) -> None:
+    for name in (metric, _BEHIND.get(metric, ""), "_generation", "request_rate"):
+        told = behind.get((whose, name))
+        if told:
+            questions[whose, metric] = told[1]
+            return
+
+
+def _merged(one: Floats, other: Floats, how: str) -> Floats:
+    if how == "max":
+        return np.fmax(one, other)
+    return np.where(np.isfinite(one) & np.isfinite(other), one + other, np.fmax(one, other))
+
+
+def _ranks(metrics: _Parts) -> list[int]:
+    """The convention that is believed about requests: the first that counts them."""
+    return sorted(metrics.get("request_rate", {}))[:1]
+
+
+def _believed(metrics: _Parts) -> dict[str, Floats]:
+    """Of each metric one: requests all from the same convention, as far as it has them."""
+    preferred = _ranks(metrics)
+    counted = ("request_rate", "_failed", "_seconds", "_timed")
+    found = {}
+    for metric, ranks in metrics.items():
+        if preferred and metric in counted:
+            if preferred[0] in ranks:
+                found[metric] = ranks[preferred[0]]
+        else:
+            found[metric] = ranks[min(ranks)]
+    return found
+
+
+def _changed(metrics: _Parts, versions: Mapping[str, derive.Bools] | None) -> derive.Bools | None:
+    """Where what runs was changed; scaling changes nothing."""
+    changed = derive.replaced(versions) if versions else None
+    for generation in metrics.get("_generation", {}).values():
+        grown = derive.moved(generation)
+        for scale in metrics.get("_scale", {}).values():
+            grown &= ~derive.moved(scale)
+        changed = grown if changed is None else changed | grown
+    return changed
+
+
+def _compare(
+    served: Mapping[str, derive.Values], called: Mapping[tuple[str, str], derive.Values], grid: Grid
+) -> None:
+    calls_of: dict[str, list[derive.Values]] = defaultdict(list)
+    for (_, callee), values in called.items():
+        calls_of[callee].append(values)
+    for callee, calls in calls_of.items():
+        derive.compare(calls, served.get(callee, {}), grid.rate_s)

@@ -1,0 +1,97 @@
+"""What parts of answers come to: rates of failure, mean durations, gaps between caller and callee, ages.
+
+Shapes: T points of the grid. What cannot be told is NaN, never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from data.incident import Floats
+
+Bools = npt.NDArray[np.bool_]
+Values = dict[str, Floats]  # {metric: (T,)}
+_LEAST_CALLS = 0.05  # a second: of fewer nothing is said to be missing
+
+
+def ratio(part: Floats | None, whole: Floats) -> Floats:
+    """A share of the whole; a part that was never counted is none of it: (T,)."""
+    counted = np.zeros_like(whole) if part is None else np.nan_to_num(part)
+    return np.divide(counted, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+
+
+def requests(parts: Mapping[str, Floats], failures_asked: bool) -> Values:
+    """Of one service or call: rate, share of failures, and durations."""
+    values = {metric: one for metric, one in parts.items() if not metric.startswith("_")}
+    rate = parts.get("request_rate")
+    if rate is not None and (failures_asked or "_failed" in parts):
+        values["error_rate"] = np.minimum(ratio(parts.get("_failed"), rate), 1.0)
+    if "_seconds" in parts and "_timed" in parts:
+        values["latency_mean_s"] = ratio(parts["_seconds"], parts["_timed"])
+    if "_callee_seconds" in parts and "_callee_timed" in parts:
+        values["latency_callee_s"] = ratio(parts["_callee_seconds"], parts["_callee_timed"])
+    return values
+
+
+def compare(calls: Sequence[Values], callee: Values, window_s: float) -> None:
+    """Adds to all calls of one callee what neither side sees alone: the gap, and what never arrived.
+
+    Where the callee's view of each call is not known, its mean over all callers stands for it: then no call
+    is given a larger gap than all callers together have.
+    """
+    mean, served = callee.get("latency_mean_s"), callee.get("request_rate")
+    timed = [one for one in calls if "latency_caller_s" in one and "request_rate" in one]
+    if mean is not None and len(timed) == len(calls):
+        beyond = [one["latency_caller_s"] - mean for one in timed]
+        together = np.nansum(
+            [one["request_rate"] * more for one, more in zip(timed, beyond, strict=True)], axis=0
+        )
+        for one, more in zip(timed, beyond, strict=True):
+            if "latency_callee_s" not in one:
+                rate = np.where(one["request_rate"] > 0, one["request_rate"], np.nan)
+                one["latency_callee_s"] = np.where(np.isfinite(one["latency_caller_s"]), mean, np.nan)
+                one["latency_gap_s"] = np.minimum(np.maximum(more, 0.0), np.maximum(together / rate, 0.0))
+    for one in timed:
+        if "latency_callee_s" in one and "latency_gap_s" not in one:
+            one["latency_gap_s"] = np.maximum(one["latency_caller_s"] - one["latency_callee_s"], 0.0)
+    rates = [one["request_rate"] for one in calls if "request_rate" in one]
+    if served is not None and rates and len(rates) == len(calls):
+        called = np.nansum(rates, axis=0)
+        enough = np.maximum(called, _LEAST_CALLS)
+        noise = 2.0 / np.sqrt(enough * window_s)  # of counts that are scraped at different moments
+        missing = np.clip(1.0 - np.nan_to_num(served) / enough - noise, 0.0, 1.0)
+        for one in calls:
+            one["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)
+
+
+def restarts(uptime_s: Floats) -> Floats:
+    """How often something has started anew, counted from the first point: (T,)."""
+    known = np.isfinite(uptime_s)
+    index = np.maximum.accumulate(np.where(known, np.arange(len(uptime_s)), 0))
+    fell = np.diff(uptime_s[index], prepend=uptime_s[index[0]]) < 0
+    return np.where(known, np.cumsum(fell), np.nan)
+
+
+def moved(values: Floats) -> Bools:
+    """Where a number differs from the last known one: (T,)."""
+    known = np.flatnonzero(np.isfinite(values))
+    changed = np.zeros(len(values), dtype=bool)
+    if known.size:
+        changed[known[1:]] = np.diff(values[known]) != 0
+    return changed
+
+
+def replaced(versions: Mapping[str, Bools]) -> Bools:
+    """Where a version runs for the first time after others did: (T,)."""
+    firsts = [int(seen.argmax()) for seen in versions.values() if seen.any()]
+    changed = np.zeros(len(next(iter(versions.values()))), dtype=bool)
+    changed[[first for first in firsts if first > min(firsts)]] = True
+    return changed
+
+
+def age(changed: Bools, step_s: float) -> Floats:
+    """Seconds since the last change, unknown before the first: (T,)."""
+    index = np.arange(len(changed))
+    last = np.maximum.accumulate(np.where(changed, index, -1))
+    return np.where(last >= 0, (index - last) * step_s, np.nan)

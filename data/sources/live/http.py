@@ -1,0 +1,99 @@
+"""Bounded questions over HTTP: so many at once, so long, so many bytes; every failure is one plain line."""
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from data.errors import TelemetryFault
+from data.files.json_text import NotJson, read_json
+from data.sources.live.access import Access
+
+_AT_ONCE = 6  # questions
+_LARGEST = 256_000_000  # bytes of one answer
+_LARGEST_DECODED = 2**30
+_WORDS = {
+    401: "wants other credentials", 403: "does not allow this", 404: "does not know this path",
+    429: "is asked too often", 503: "is overloaded",
+}  # fmt: skip
+
+
+class Http:
+    """One source, asked a few questions at a time.
+
+    Args:
+        access: where it is, with its secrets.
+        timeout_s: for one answer.
+        largest: bytes of one answer.
+    """
+
+    def __init__(self, access: Access, timeout_s: float, largest: int = _LARGEST) -> None:
+        self.access, self.timeout_s, self.largest = access, timeout_s, largest
+        self.waited_s = 0.0  # until the first byte of each answer, summed: the source's own time
+        self._client = access.client(timeout_s)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, parameters: Mapping[str, Any]) -> Any:
+        """The JSON at `path`.
+
+        Raises:
+            TelemetryFault: no answer, not in time, too large, refused, or not JSON.
+        """
+        return await self._ask("GET", path, params=parameters)
+
+    async def post(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
+        """The JSON that answers a form; asked with GET where POST is not allowed."""
+        try:
+            return await self._ask("POST", path, data=form)
+        except TelemetryFault as fault:
+            if fault.status != 405:
+                raise
+            return await self._ask("GET", path, params=form)
+
+    async def _ask(self, method: str, path: str, **what: Any) -> Any:
+        name = self.access.name
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    status, body = await self._read(method, path, what)
+            except (httpx.TimeoutException, TimeoutError):
+                raise TelemetryFault(f"{name} did not answer within {self.timeout_s:g} s") from None
+            except httpx.HTTPError as error:
+                # Messages of httpx quote addresses, never headers.
+                reason = str(error) or type(error).__name__
+                raise TelemetryFault(f"{name} cannot be reached at {self.access.url}: {reason}") from None
+        try:
+            answer, damaged = read_json(body, _LARGEST_DECODED), ""
+        except NotJson as error:
+            answer, damaged = None, f"what it says is no JSON ({error}): is this its address?"
+        if status >= 400 or damaged:
+            told = answer.get("error") if isinstance(answer, dict) else None
+            why = told if isinstance(told, str) else _WORDS.get(status, "") if status >= 400 else damaged
+            raise TelemetryFault(f"{name} answers {status}{': ' if why else ''}{why}", status)
+        return answer
+
+    async def _read(self, method: str, path: str, what: Mapping[str, Any]) -> tuple[int, bytes]:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        async with self._client.stream(method, path, **what) as response:
+            self.waited_s += loop.time() - asked
+            parts, size = [], 0
+            async for part in response.aiter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > self.largest:
+                    raise TelemetryFault(
+                        f"{self.access.name} sends more than {self.largest / 1e6:.0f} MB for one question: "
+                        "ask for one --namespace or a shorter --window"
+                    )
+            return response.status_code, b"".join(parts)

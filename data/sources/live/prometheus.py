@@ -1,0 +1,133 @@
+"""Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.errors import TelemetryFault
+from data.incident import Floats
+from data.sources.live.http import Http
+
+_MOST_POINTS = 11_000  # of one series: Prometheus refuses more
+_SCRAPES = 4  # that a rate is taken over, at least
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The points in time that everything is asked at, and how far back each looks."""
+
+    start_s: float
+    end_s: float
+    step_s: float
+    rate_s: float
+
+    @property
+    def times_s(self) -> Floats:
+        """(T,) Unix seconds."""
+        points = int((self.end_s - self.start_s) / self.step_s + 1e-6) + 1
+        return np.asarray(self.start_s + self.step_s * np.arange(points), dtype=float)
+
+    @staticmethod
+    def between(start_s: float, end_s: float, scrape_s: float, points: int) -> "Grid":
+        """A grid of at most about `points` points, no finer than the scrapes, that ends at `end_s`."""
+        span = end_s - start_s
+        step = max(scrape_s * np.ceil(span / points / scrape_s), span / _MOST_POINTS)
+        n = int(span / step)
+        return Grid(end_s - n * step, end_s, float(step), float(max(_SCRAPES * scrape_s, step)))
+
+
+class Row(NamedTuple):
+    """One series of an answer."""
+
+    labels: Mapping[str, str]
+    values: Floats  # (T,) on the grid, NaN where there is none
+
+
+class Prometheus:
+    """Asks one Prometheus, or whatever speaks its language: Thanos, Mimir, VictoriaMetrics.
+
+    Args:
+        http: how it is reached.
+        start_s: the beginning of what is asked about, Unix seconds.
+        end_s: its end.
+    """
+
+    def __init__(self, http: Http, start_s: float, end_s: float) -> None:
+        self.http, self.start_s, self.end_s = http, start_s, end_s
+        self.warnings: dict[str, None] = {}
+
+    async def metric_names(self) -> list[str]:
+        """What was measured in this time."""
+        return [str(name) for name in await self._data("/api/v1/label/__name__/values", self._times())]
+
+    async def label_names(self, *selectors: str) -> frozenset[str]:
+        """The labels that series of any of these selectors had in this time."""
+        asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
+        return frozenset(str(name) for name in await self._data("/api/v1/labels", asked))
+
+    async def scrape_interval_s(self, selector: str) -> float | None:
+        """The time between two samples of one series of a selector; None where it has too few."""
+        found = await self.instant(f"topk(1, count_over_time({selector}[5m]))")
+        if not found:
+            return None
+        labels = [f"{name}={quoted(value)}" for name, value in found[0][0].items() if name != "__name__"]
+        series = f"{selector[:-1]}{''.join(',' + label for label in labels)}}}[5m]"
+        answer = await self._data("/api/v1/query", {"query": series, "time": f"{self.end_s:.3f}"})
+        times = [float(point[0]) for series in answer.get("result", ())[:1] for point in series["values"]]
+        return float(np.median(np.diff(times))) if len(times) > 1 else None
+
+    async def instant(self, query: str) -> list[tuple[dict[str, str], float]]:
+        """What a query gives at the end of this time."""
+        answer = await self._data(
+            "/api/v1/query",
+            {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"},
+        )
+        return [(row["metric"], float(row["value"][1])) for row in answer["result"]]
+
+    async def range(self, query: str, grid: Grid) -> list[Row]:
+        """What a query gives at each point of a grid; what is not finite is missing."""
+        answer = await self._data(
+            "/api/v1/query_range",
+            {
+                "query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}",
+                "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
+            },
+        )  # fmt: skip
+        return _rows(answer["result"], grid)
+
+    def _times(self) -> dict[str, str]:
+        return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
+
+    async def _data(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
+        label = path.startswith("/api/v1/label/")  # may not be posted
+        answer = await (self.http.get(path, form) if label else self.http.post(path, form))
+        if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
+            raise TelemetryFault(
+                f"{self.http.access.name} does not speak Prometheus' language: is this its address?"
+            )
+        for warning in answer.get("warnings", ()):
+            self.warnings.setdefault(str(warning))
+        return answer["data"]
+
+
+def quoted(text: str) -> str:
+    """A text as PromQL writes it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _rows(result: Sequence[Mapping[str, Any]], grid: Grid) -> list[Row]:
+    """All series at once: there may be tens of thousands."""
+    counts = np.array([len(series["values"]) for series in result], dtype=np.int64)
+    pairs = chain.from_iterable(series["values"] for series in result)
+    flat = np.fromiter(map(float, chain.from_iterable(pairs)), dtype=float, count=2 * int(counts.sum()))
+    points = int((grid.end_s - grid.start_s) / grid.step_s + 1e-6) + 1
+    column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
+    row = np.repeat(np.arange(len(counts)), counts)
+    values = np.full((len(counts), points), np.nan)
+    inside = (column >= 0) & (column < points) & np.isfinite(flat[1::2])
+    values[row[inside], column[inside]] = flat[1::2][inside]
+    return [Row(series["metric"], one) for series, one in zip(result, values, strict=True)]

@@ -1,0 +1,110 @@
+"""Whether anybody is named: who is in trouble, who cannot be accused, and when nothing speaks against anyone.
+
+Shapes: S services, E calls, C channels, K statistics.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel, ChannelMap
+from data.incident import Incident
+from gnn.features.deviation import ABNORMAL, AGES, CHANNELS, STATISTICS
+from gnn.features.featurize import CHANNEL_BLOCK, IS_PAGE, MODES, SERVICE_FEATURES, Graph
+from gnn.ranker import Verdict
+
+Mask = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float32]
+
+# More or less of these is neither good nor bad by itself.
+_FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
+_TELLING = [i for i, channel in enumerate(CHANNELS) if channel not in AGES | _FLOW]
+# What each kind of evidence is compared by, and from where it tells of trouble.
+_MEASURE = {"baselined": ("beyond", ABNORMAL), "snapshot": ("peer", ABNORMAL), "alerts": ("up", 0.1)}
+_GONE = STATISTICS.index("gone")
+_HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
+_NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
+_DOWN = 2.0  # added to the score of who is down: no alert says more
+_MOST = 100  # services that nothing is known of and that are compared
+_EVEN = 0.5  # chance of an incident below which it is unlikely
+_TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
+
+
+def in_trouble(graph: Graph) -> Mask:
+    """Which services show something bad: (S,)."""
+    statistic, least = _MEASURE[MODES[graph.mode]]
+    block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(len(graph.x), *CHANNEL_BLOCK)
+    telling = block[:, _TELLING]
+    worst = telling[..., STATISTICS.index(statistic)].max(axis=1, initial=0.0)
+    return np.asarray((worst > least) | (telling[..., _GONE] > 0).any(axis=1) | (graph.x[:, IS_PAGE] > 0))
+
+
+def is_measured(graph: Graph) -> Mask:
+    """Of which services anything is known, by telemetry or by alerts: (S,)."""
+    return np.asarray(graph.x[:, _HAS].any(axis=1))
+
+
+def judged(scores: Scores, graph: Graph) -> Scores:
+    """The scores, with what no network needs to learn of services that nothing is known of: (S,).
+
+    One whose callers are well is not accused. Of two the one comes first that explains all the trouble which
+    the other explains, and more, unless more of its callers are well.
+    """
+    unknown = ~is_measured(graph)
+    if not unknown.any():
+        return scores
+    caller, callee = graph.edge_index
+    bad = in_trouble(graph)[caller] | _bad_calls(graph)
+    accused = np.zeros(len(unknown), dtype=bool)
+    accused[callee[bad]] = True
+    scores = np.where(unknown & ~accused, scores - _NEVER, scores)
+    rows = np.flatnonzero(unknown & accused)
+    rows = rows[np.argsort(-scores[rows], kind="stable")][:_MOST].tolist()
+    explains = {row: frozenset(caller[bad & (callee == row)].tolist()) for row in rows}
+    surplus = {row: 2 * len(explains[row]) - int((callee == row).sum()) for row in rows}
+    for more, less in itertools.permutations(rows, 2):
+        if explains[less] < explains[more] and surplus[less] < surplus[more] and scores[less] > scores[more]:
+            scores[[less, more]] = scores[[more, less]]
+    return scores
+
+
+def told_down(incident: Incident, channel_map: ChannelMap) -> Scores:
+    """What is added to the scores of services that an alert calls down: (S,)."""
+    down = {
+        alert.service
+        for alert in incident.alerts
+        if alert.kind == "metric"
+        and incident.routine.get(alert, 0.0) < _EVEN
+        and (meaning := channel_map(alert.name)) is not None
+        and meaning.weight > 1.0
+        and alert.direction != meaning.good_direction
+    }
+    return np.array([_DOWN * (name in down) for name in incident.services], dtype=np.float32)
+
+
+def verdict_on(
+    graph: Graph, chance: float | None, probability: Sequence[float], unsure_below: float
+) -> tuple[Verdict, str]:
+    """Who is named, and in a few words why nobody is.
+
+    Args:
+        graph: what is known.
+        chance: of an incident; None where nothing is known.
+        probability: of the suspects, best first, at least one.
+        unsure_below: probability of the first from which it is named.
+    """
+    if chance is None:
+        return "nobody", "nothing is measured here, and nothing raised an alert"
+    if not (in_trouble(graph).any() or _bad_calls(graph).any()) and chance < _EVEN:
+        calm = {"baselined": "deviates from its past", "snapshot": "stands out", "alerts": "is unusual"}
+        return "nobody", f"nothing here {calm[MODES[graph.mode]]}"
+    tied = len(probability) > 1 and probability[1] >= _TIED * probability[0]
+    return ("unsure" if tied or probability[0] < unsure_below else "culprit"), ""
+
+
+def _bad_calls(graph: Graph) -> Mask:
+    """Which calls are slow, failing or missing: (E,)."""
+    least = 0.0 if MODES[graph.mode] == "alerts" else ABNORMAL
+    return np.asarray(graph.edge_attr[:, 1:].max(axis=1, initial=0.0) > least)

@@ -1,0 +1,155 @@
+"""What one training is asked to do; kept beside what it writes until it is done."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator
+
+from data.errors import SettingsError
+from data.options import Cases, Common, Resumable, option
+from gnn.options import Checkpoint
+
+if TYPE_CHECKING:
+    from gnn.training.train import TrainConfig
+
+_HEADS = 4  # of GATv2's attention; they share the hidden width
+# What says how to train, and is of no use where only alerts are counted.
+_TRAINS = (
+    "dev_incidents", "labels", "epochs", "patience", "batch_graphs", "learning_rate", "channel_dropout",
+    "precision", "tensorboard",
+)  # fmt: skip
+_SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
+
+
+class TrainOptions(Common, Resumable, Cases):
+    """The options of one training; what is left open depends on `init` and `healthy`."""
+
+    dev_incidents: tuple[Path, ...] = option(
+        (), "Incidents that decide which epoch is kept; never trained on.", metavar="PATH"
+    )
+    healthy: tuple[Path, ...] = option(
+        (),
+        "Your system in health, no labels: baselines, and all points of incidents without a root. "
+        "1000 faults are simulated on it, or N with --simulate N.",
+        metavar="PATH",
+    )
+    history: tuple[Path, ...] = option(
+        (),
+        "Past incidents of your system as lists of alerts: what a service raises in most of them "
+        "counts little. Needs no labels, heeds known roots. Alone with --init, or beside --incidents.",
+        metavar="PATH",
+    )
+    init: Checkpoint | None = option(
+        None,
+        "Start from this checkpoint: adapt it to your system. A folder, or ranker for the shipped one.",
+        metavar="DIR",
+    )
+    teacher: tuple[Checkpoint, ...] = option(
+        (),
+        "Suspect as this checkpoint's network does, on episodes and worlds; several: their mean.",
+        metavar="DIR",
+    )
+    rules: Path | None = option(
+        None,
+        "Own rules that give metric names a meaning. Default: those that the checkpoint was trained by.",
+        metavar="FILE",
+    )
+    epochs: int | None = option(None, "Passes over the examples. Default: 30, with --healthy 4.", ge=1)
+    patience: int = option(0, "Stop after N epochs without a better one. 0: never.", metavar="N", ge=0)
+    batch_graphs: int | None = option(
+        None, "Graphs a step. Default: 32, with --init 8, with --healthy 32.", name="--batch", ge=1
+    )
+    learning_rate: float | None = option(
+        None,
+        "Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005, with --healthy 0.0003.",
+        ge=1e-6,
+    )
+    convolution: Literal["sage", "gatv2", "edge", "none", "degree"] = option(
+        "edge", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
+    )
+    temporal: Literal["none", "conv"] = option(
+        "none", "Follow channels over time; 'none': statistics alone tell of it."
+    )
+    hidden: int = option(64, "Hidden width.", ge=1)
+    layers: int = option(3, "Rounds of message passing.", ge=0)
+    dropout: float = option(0.1, "Of hidden values.", ge=0.0, le=0.99)
+    channel_dropout: float = option(
+        0.15, "Of whole channels, so that no metric is relied on.", ge=0.0, le=0.99
+    )
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes a GPU when there is one.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "auto: half where there is CUDA, full on the CPU."
+    )
+    tensorboard: Path | None = option(None, "Write each epoch's figures for TensorBoard here.", metavar="DIR")
+
+    @field_validator("episodes_from", "incidents", "dev_incidents", "healthy", "history", "teacher")
+    @classmethod
+    def _absolute_ones(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+        """What is kept means the same from any folder."""
+        return tuple(path.absolute() for path in paths)
+
+    @field_validator("labels", "init", "rules", "tensorboard")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.absolute()
+
+    @property
+    def starts(self) -> tuple[Path, ...]:
+        """The checkpoints that it begins with or learns from."""
+        return (self.init, *self.teacher) if self.init else self.teacher
+
+    @property
+    def config(self) -> "TrainConfig":
+        """The training that is asked for."""
+        from gnn.network.model import ModelConfig
+        from gnn.training.finetuning import ADAPTING
+        from gnn.training.simulated_finetuning import REHEARSING
+        from gnn.training.train import TrainConfig
+
+        suited: dict[str, Any] = REHEARSING if self.healthy else ADAPTING if self.init else {}
+        open_ones = ("epochs", "batch_graphs", "learning_rate")
+        chosen = {name: value for name in open_ones if (value := getattr(self, name)) is not None}
+        told = {name: getattr(self, name) for name in TrainConfig.model_fields if hasattr(self, name)}
+        model = ModelConfig(**{name: getattr(self, name) for name in _SHAPE})
+        for name in open_ones:
+            del told[name]
+        return TrainConfig(**{**told, "model": model, **suited, **chosen})
+
+    def refuse_contradictions(self) -> None:
+        """Looks for options that do not go together.
+
+        Raises:
+            SettingsError: some do not.
+        """
+        if self.init:
+            self._refuse(_SHAPE, "the checkpoint of --init decides it; leave it out")
+        if self.convolution == "gatv2" and self.hidden % _HEADS:
+            raise SettingsError(f"--hidden {self.hidden}: gatv2 needs a multiple of its {_HEADS} heads")
+        if self.teacher:  # pupils start from fresh weights and learn from episodes and worlds only
+            self._refuse_beside("teacher", "incidents", "init", "healthy")
+        if self.healthy:  # one thing is learnt at a time: a system in health, or what its labels say
+            if self.init is None:
+                raise SettingsError("--healthy adapts a checkpoint: name one with --init")
+            others = ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
+            self._refuse_beside("healthy", *others)
+        if self.history:  # of one system: that of the labels, or the one that a checkpoint is to serve
+            self._refuse_beside("history", "episodes_from", "simulate", "teacher")
+            if not self.incidents and self.init is None:
+                raise SettingsError(
+                    "--history: name what it should be known beside, --init DIR or --incidents FILE"
+                )
+            if not self.incidents:
+                self._refuse(_TRAINS, "on --history alone nothing is trained; leave it out")
+
+    def _refuse(self, names: tuple[str, ...], why: str) -> None:
+        for name in names:
+            if name in self.model_fields_set:
+                raise SettingsError(f"{self.cli(name)['name']}: {why}")
+
+    def _refuse_beside(self, option_name: str, *others: str) -> None:
+        for name in others:
+            if getattr(self, name):
+                raise SettingsError(
+                    f"{self.cli(name)['name']}: not together with --{option_name}; use one, then the other "
+                    "with --init"
+                )

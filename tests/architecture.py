@@ -1,0 +1,187 @@
+"""The laws of the source tree: each is a function from a folder to the breaches found in it."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+
+PACKAGES = ("data", "gnn", "agent")
+# What each package must not import.
+FORBIDDEN = {"data": {"gnn", "agent", "torch", "torch_geometric"}, "gnn": {"agent"}, "agent": set[str]()}
+MOST_LINES = 300
+MOST_MODULES = 17
+# One file a command, one file a page and a section.
+LARGE_FOLDERS = {"agent/cli", "agent/report"}
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Every module by its dotted name."""
+    paths = sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
+
+
+def tree_of(path: Path) -> ast.Module:
+    """The parsed module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module, or name in one, that is imported anywhere: inside functions, too, and for types."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def arrows(root: Path) -> "nx.DiGraph[str]":
+    """Which module imports which; imports that only a type checker sees do not count."""
+    known = modules(root)
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(known)
+    for name, path in known.items():
+        for imported in imports(_without_type_checking(tree_of(path))):
+            target = imported if imported in known else imported.rpartition(".")[0]
+            if target in known and target != name:
+                graph.add_edge(name, target)
+    return graph
+
+
+class _Runtime(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        return node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
+
+
+def _without_type_checking(tree: ast.Module) -> ast.AST:
+    return _Runtime().visit(tree)
+
+
+def wrong_arrows(root: Path) -> list[str]:
+    """Imports against `data ← gnn ← agent`."""
+    return [
+        f"{name} imports {imported}"
+        for name, path in modules(root).items()
+        for imported in imports(tree_of(path))
+        if imported.split(".")[0] in FORBIDDEN[name.split(".")[0]]
+    ]
+
+
+def circles(root: Path) -> list[str]:
+    """Modules that import each other, directly or not."""
+    return _circles(arrows(root))
+
+
+def folder_circles(root: Path) -> list[str]:
+    """Folders that import each other, directly or not; beside sub-folders each module counts as one."""
+    known = modules(root)
+
+    def floor(name: str) -> str:
+        folder = known[name].parent
+        has_folders = any(child.name == "__init__.py" for child in folder.glob("*/*.py"))
+        return name if has_folders else ".".join(folder.relative_to(root).parts)
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from((floor(a), floor(b)) for a, b in arrows(root).edges if floor(a) != floor(b))
+    return _circles(graph)
+
+
+def _circles(graph: "nx.DiGraph[str]") -> list[str]:
+    return [" ↔ ".join(sorted(part)) for part in nx.strongly_connected_components(graph) if len(part) > 1]
+
+
+def shared_names(root: Path) -> list[str]:
+    """Public classes and functions that two modules define. A command's function bears the command's name."""
+    homes = defaultdict(list)
+    for name, path in modules(root).items():
+        for node in tree_of(path).body:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            is_command = name.startswith("agent.cli.") and path.stem.rstrip("_") == node.name.rstrip("_")
+            if not node.name.startswith("_") and node.name != "main" and not is_command:
+                homes[node.name].append(name)
+    return [f"{name}: {', '.join(where)}" for name, where in sorted(homes.items()) if len(where) > 1]
+
+
+def private_imports(root: Path) -> list[str]:
+    """Names with a leading underscore that another module takes."""
+    return [
+        f"{name} imports {imported}"
+        for name, path in modules(root).items()
+        for imported in imports(tree_of(path))
+        if imported.split(".")[0] in PACKAGES and imported.rpartition(".")[2].startswith("_")
+    ]
+
+
+def unexplained(root: Path) -> list[str]:
+    """Modules without a docstring, and folders that do not say in one sentence what they are."""
+    found = []
+    for name, path in modules(root).items():
+        said = ast.get_docstring(tree_of(path)) or ""
+        one_line = "\n" not in said and said.endswith(".")
+        if not said or (path.name == "__init__.py" and not one_line):
+            found.append(name)
+    return found
+
+
+def too_large(root: Path) -> list[str]:
+    """Files of more lines, and folders of more modules, than one takes in at a glance."""
+    files = [
+        f"{name}: {lines} lines"
+        for name, path in modules(root).items()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES
+    ]
+    counts: dict[str, int] = defaultdict(int)
+    for path in modules(root).values():
+        counts[path.parent.relative_to(root).as_posix()] += path.name != "__init__.py"
+    folders = [
+        f"{folder}: {count} modules"
+        for folder, count in counts.items()
+        if count > MOST_MODULES and folder not in LARGE_FOLDERS
+    ]
+    return files + folders
+
+
+def blind_catches(root: Path) -> list[str]:
+    """`except Exception`, `except BaseException` and bare `except`."""
+    return [
+        f"{name}:{node.lineno}"
+        for name, path in modules(root).items()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+
+
+def talk(root: Path) -> list[str]:
+    """Modules outside the command line that print or read the process environment, scripts apart."""
+    found = []
+    for name, path in modules(root).items():
+        if name.startswith("agent.cli"):
+            continue
+        tree = tree_of(path)
+        calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+        called = {func.id for func in calls if isinstance(func, ast.Name)}
+        read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        is_script = any(isinstance(n, ast.If) and "__main__" in ast.unparse(n.test) for n in tree.body)
+        if ("print" in called and not is_script) or read & {"environ", "getenv"}:
+            found.append(name)
+    return found
+
+
+LAWS = (
+    wrong_arrows,
+    circles,
+    folder_circles,
+    shared_names,
+    private_imports,
+    unexplained,
+    too_large,
+    blind_catches,
+    talk,
+)

@@ -1,0 +1,88 @@
+"""Nobody is accused without evidence, what explains more comes first, and nobody is an answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.incident import AlertEvent, Incident, Page, Series
+from gnn.registry import make_ranker
+
+NOISE = np.random.default_rng(3).uniform(-0.05, 0.05, 60)
+
+
+def calm(level: float, shift: int = 0) -> Series:
+    """A metric that stays within its past."""
+    points = level * (1.0 + np.roll(NOISE, shift))
+    return Series(points[:12], points[12:])
+
+
+def sick(level: float, by: float) -> Series:
+    """The same, many times worse during the incident."""
+    usual = calm(level)
+    return Series(usual.incident * by, usual.baseline)
+
+
+def hotel(**slow: float) -> Incident:
+    """Eight services, two of them without any metric; those in `slow` are so many times slower."""
+    calls = {
+        "desk": ["rooms", "rates", "guests"],
+        "rooms": ["rooms-db", "names"],
+        "rates": ["names"],
+        "guests": ["names", "mail"],
+        "rooms-db": [],
+    }
+    measured = ("desk", "rooms", "rates", "guests", "rooms-db")
+    telemetry = {
+        name: {
+            "latency_p99_s": sick(0.2, slow[name]) if name in slow else calm(0.2, shift),
+            "error_rate": sick(0.01, 20.0) if name in slow else calm(0.01, shift),
+            "cpu_usage": calm(0.3, shift),
+        }
+        for shift, name in enumerate(measured)
+    }
+    return Incident("hotel", (*measured, "names", "mail"), calls, telemetry)
+
+
+def test_where_all_is_well_nobody_is_named() -> None:
+    ranking = make_ranker("gnn").rank(hotel())
+    assert (ranking.verdict, ranking.reason) == ("nobody", "nothing here deviates from its past")
+    assert ranking.unsure
+    assert ranking.incident_probability is not None and ranking.incident_probability < 0.5
+
+
+def test_without_any_evidence_nobody_is_likelier_than_by_chance() -> None:
+    ranking = make_ranker("gnn").rank(replace(hotel(), telemetry={}))
+    assert (ranking.verdict, ranking.incident_probability) == ("nobody", None)
+    assert [c.probability for c in ranking.candidates] == pytest.approx([1 / 7] * 7)
+
+
+def test_an_unmeasured_service_without_sick_callers_comes_after_all_measured_ones() -> None:
+    for incident in (hotel(), hotel(rates=30.0)):
+        ranking = make_ranker("gnn").rank(incident)
+        assert ranking.services[-1] == "mail" or "mail" in ranking.services[-2:]
+
+
+def test_of_two_unmeasured_services_the_one_that_explains_more_comes_first() -> None:
+    ranking = make_ranker("gnn").rank(hotel(desk=20.0, rooms=25.0, rates=25.0, guests=25.0))
+    assert ranking.services.index("names") < ranking.services.index("mail")
+
+
+@pytest.mark.parametrize("name", ["TargetDown", "KafkaDown", "KubePodCrashLooping", "ContainerOOMKilled"])
+def test_what_is_down_comes_before_those_that_only_fail(name: str) -> None:
+    calls = {"shop": ["basket", "stock"], "basket": ["store"], "stock": ["store"]}
+    alerts = (
+        AlertEvent("store", "metric", name, "up"),
+        AlertEvent("shop", "metric", "HighErrorRate", "up"),
+        AlertEvent("basket", "metric", "HighErrorRate", "up"),
+    )
+    ranking = make_ranker("gnn").rank(
+        Incident("x", ("shop", "basket", "stock", "store"), calls, alerts=alerts)
+    )
+    assert ranking.services[0] == "store"
+    assert ranking.verdict != "nobody"
+
+
+def test_a_page_alone_is_reason_enough_to_look() -> None:
+    ranking = make_ranker("gnn").rank(replace(hotel(), page=Page("desk", "latency")))
+    assert ranking.verdict != "nobody"

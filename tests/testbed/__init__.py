@@ -1,0 +1,1 @@
+"""A small shop of real processes with real faults, watched by a real Prometheus."""
