@@ -34,15 +34,15 @@ types: $(READY)  ## mypy, strict
 check: $(READY)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
-# Five networks learn from the labels; the shipped one learns from new worlds what these five say together. Its
-# seed is the one of five that ranks real development incidents and recorded traffic best; `make seeds` shows the
+# Three networks learn from the labels; the shipped one learns from new worlds what these three say together. Its
+# seed is the one of three that ranks real development incidents and recorded traffic best; `make seeds` shows the
 # others.
-# The ranker (sage) and its graph-free control (none) learn from the same episodes and worlds, with the same
+# The ranker (edge) and its graph-free control (none) learn from the same episodes and worlds, with the same
 # settings. Real incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
-SEED := 10
+SEED := 4
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
-TEACHERS := 1 2 3 4 5
-STUDENTS := 6 7 8 9 10
+TEACHERS := 1 2 3
+STUDENTS := 4 5 6
 CARD := checkpoint.json
 teachers_of = $(addprefix build/teachers/$(1)-,$(TEACHERS))
 students_of = $(addprefix build/students/$(1)-,$(STUDENTS))
@@ -54,21 +54,21 @@ seed_of = $(lastword $(subst -, ,$*))
 # The card is written last: a folder without is of a training that was interrupted.
 build/teachers/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 16000 --epochs 5 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 12000 --epochs 5 --seed $(seed_of) \
 		--convolution $(kind_of) --out $(@D)
 
 build/students/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 20000 --epochs 8 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 14000 --epochs 7 --seed $(seed_of) \
 		--convolution $(kind_of) $(addprefix --teacher ,$(call teachers_of,$(kind_of))) --out $(@D)
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes build/teachers build/students
-	$(BIN)/firewatch collect --env embedded --policy explore --episodes 3000 --seed 1 --out build/episodes
-	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,sage none,$(call teachers_of,$(kind))))
-	$(MAKE) --jobs 2 $(call cards_of,build/students/sage-$(SEED) build/students/none-$(SEED))
+	$(BIN)/firewatch collect --env embedded --policy explore --episodes 1500 --seed 1 --out build/episodes
+	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,edge none,$(call teachers_of,$(kind))))
+	$(MAKE) --jobs 2 $(call cards_of,build/students/edge-$(SEED) build/students/none-$(SEED))
 	rm -rf checkpoints/ranker checkpoints/mlp
-	cp -R build/students/sage-$(SEED) checkpoints/ranker
+	cp -R build/students/edge-$(SEED) checkpoints/ranker
 	cp -R build/students/none-$(SEED) checkpoints/mlp
 
 bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
@@ -117,8 +117,8 @@ transfer: $(READY)  ## what labelled incidents of other systems are worth on eac
 
 seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
-	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
-	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
+	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,edge))
+	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,edge) $(call students_of,edge) > build/seeds.json
 	cp build/seeds.json checkpoints/results/seeds.json
 
 # Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and
