@@ -56,7 +56,9 @@ def test_what_further_calls_explain_is_no_source() -> None:
     edge = featurize(chain).edge_attr[:, CALL["unexplained"]]
     pairs = [(caller, callee) for caller, callee in zip(*featurize(chain).edge_index.tolist(), strict=True)]
     names = list(CALLS)
-    told = {(names[caller], names[callee]): value for (caller, callee), value in zip(pairs, edge, strict=True)}
+    told = {
+        (names[caller], names[callee]): value for (caller, callee), value in zip(pairs, edge, strict=True)
+    }
     assert told["a", "x"] > told["front", "a"]
 
 
@@ -68,9 +70,7 @@ def test_what_the_best_explains_is_left_to_nobody() -> None:
 
 
 def test_a_trace_that_says_neither_slow_nor_failed_is_unknown() -> None:
-    known, unknown = (
-        featurize(traced(("a", "x"), direction=how)).edge_attr for how in ("500", None)
-    )
+    known, unknown = (featurize(traced(("a", "x"), direction=how)).edge_attr for how in ("500", None))
     assert known[:, CALL["failing"]].max() > 0.0
     assert unknown[:, CALL["failing"]].max() == unknown[:, CALL["slow"]].max() == 0.0
     assert 0.0 < unknown[:, CALL["unexplained"]].max() < known[:, CALL["unexplained"]].max()

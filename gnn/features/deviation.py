@@ -263,9 +263,7 @@ def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(
-    block: Stack, z: Floats | None, floor: Floats, apart: Mask
-) -> tuple[Floats, Mask]:
+def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mask) -> tuple[Floats, Mask]:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined. (S,) who of `apart` is well."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)

@@ -177,7 +177,11 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
         dtype=float,
     )
     by_calls = np.hstack(
-        [structure(calls, anomaly, aligned, page_row, echo, echoed, 1.0 - bystander), twin_columns, call_columns]
+        [
+            structure(calls, anomaly, aligned, page_row, echo, echoed, 1.0 - bystander),
+            twin_columns,
+            call_columns,
+        ]
     )
     x = np.concatenate(
         [

@@ -49,7 +49,9 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
     callee = np.fromiter(map(index.get, names, repeat(-1)), dtype=np.int64, count=sum(sizes))
     if incident.call_telemetry or incident.alerts:
         seen = {*incident.call_telemetry, *((a.caller, a.service) for a in incident.alerts if a.caller)}
-        more = np.array([(index.get(a, -1), index.get(b, -1)) for a, b in seen], dtype=np.int64).reshape(-1, 2)
+        more = np.array([(index.get(a, -1), index.get(b, -1)) for a, b in seen], dtype=np.int64).reshape(
+            -1, 2
+        )
         more = more[more[:, 0] >= 0]
         caller, callee = np.concatenate([caller, more[:, 0]]), np.concatenate([callee, more[:, 1]])
     pairs = (caller * len(index) + callee)[(callee >= 0) & (callee != caller)]

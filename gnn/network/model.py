@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_add_pool, global_max_pool
 
-from gnn.features.featurize import BYSTANDER, CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features.featurize import (
+    BYSTANDER,
+    CALL_FEATURES,
+    DEGREE_FEATURES,
+    GRAPH_FEATURES,
+    MODES,
+    SERVICE_FEATURES,
+)
 from gnn.features.time_profile import COURSE_ROWS, RHYTHM, THERE
 
 Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
@@ -134,7 +141,9 @@ class RootCauseNet(nn.Module):
             return own
         own_mode = mode[batch]  # (S,)
         encoded = self.encode.bias + self.mode(own_mode)
-        for number, weight in enumerate((self.encode.weight.view(-1, len(MODES), x.shape[1]) * seen).unbind(1)):
+        for number, weight in enumerate(
+            (self.encode.weight.view(-1, len(MODES), x.shape[1]) * seen).unbind(1)
+        ):
             rows = (own_mode == number).nonzero().squeeze(1)
             encoded = encoded.index_add(0, rows, nn.functional.linear(x[rows], weight))
         return encoded

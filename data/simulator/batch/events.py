@@ -61,20 +61,17 @@ def alert_events(
     slower, failing = _changes(signals, baseline, str(rng.choice(LATENCIES)))
     inside = np.where(blind, 0.0, _changes(signals, baseline, "own_latency")[0])
     if rng.random() < 0.85:
-        seen = 1.0 - hidden
-        raised += _trace_alerts(
-            rng,
-            topology,
-            _calls(topology, signals, baseline, slower / seen, failing / seen),
-            slower / seen,
-            failing / seen,
-            inside,
-        )
+        slower_seen, failing_seen = slower / (1.0 - hidden), failing / (1.0 - hidden)
+        calls = slower_seen[topology.callees], failing_seen[topology.callees]
+        # Spans are a callee's own most often; those of callers also hold what lies between the two.
+        if rng.random() < 0.3:
+            calls = _calls(topology, signals, baseline, *calls)
+        raised += _trace_alerts(rng, topology, calls, slower_seen, failing_seen, inside)
     if rng.random() < 0.7:
         raised += _log_alerts(rng, topology, slower, failing, roots, blind)
     order = rng.permutation(len(raised))
     routine: dict[AlertEvent, float] = {}
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         windows = int(rng.choice([5, 20, 100]))
         drawn = rng.binomial(windows, [min(one.usual, 1.0) for one in raised]) / windows
         for one, share in zip(raised, drawn.tolist(), strict=True):
@@ -86,15 +83,15 @@ def alert_events(
 def _calls(
     topology: Topology, signals: Mapping[str, Floats], baseline: int, slower: Floats, failing: Floats
 ) -> tuple[Floats, Floats]:
-    """Relative slow-down and share of failures of every call: twice (E,).
+    """The slow-down and the share of failures of every call as its caller sees them: twice (E,).
 
     What is wrong with its network a service meets on every call that it makes, and everybody who calls it.
     """
-    caller, callee = topology.callers, topology.callees
     usual = np.nan_to_num(signals[LATENCIES[0]])[:, :baseline].mean(axis=1) + 1e-9
     calling = signals["calling"][:, baseline:].max(axis=1)
     lost = 0.7 * np.nan_to_num(signals["net_fault"])[:, baseline:].max(axis=1)
-    return slower[callee] + calling[caller] / usual[callee], np.maximum(failing[callee], lost[caller])
+    slower = slower + calling[topology.callers] / usual[topology.callees]
+    return slower, np.maximum(failing, lost[topology.callers])
 
 
 def _habit(rng: np.random.Generator, topology: Topology, mean: float, spread: float) -> Floats:
