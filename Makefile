@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LEAN   := $(VENV)/.lean
 READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
@@ -13,12 +14,17 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Rebuilt whenever the pinned versions or the project's own requirements change.
-$(READY): constraints.txt pyproject.toml
+$(LEAN): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+# Training, the tests and their tools on top of that.
+$(READY): $(LEAN)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-run: $(READY)  ## play the three smoke tasks on the embedded environment: GNN ranker, rules, no key needed
+run: $(LEAN)  ## play the three smoke tasks on the embedded environment: GNN ranker, rules, no key needed
 	$(BIN)/firewatch run --test-run --env embedded --ranker gnn --policy rules
 
 test: $(READY)  ## the whole test suite
@@ -31,7 +37,7 @@ lint: $(READY)  ## style and formatting
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-check: $(READY)  ## the environment contract against the embedded environment
+check: $(LEAN)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
 # Three networks learn from the labels; the shipped one learns from new worlds what these three say together. Its

@@ -43,7 +43,7 @@ DESCRIPTIONS = {
 }
 
 
-def menu(logs_fetched: bool) -> tuple[str, ...]:
+def action_space(logs_fetched: bool) -> tuple[str, ...]:
     """The action types on offer; the deep investigations only once logs have been fetched."""
     return INVESTIGATIONS + CONCLUSIONS + REMEDIES + (DEEP_INVESTIGATIONS if logs_fetched else ())
 

@@ -112,7 +112,7 @@ def is_recording(lines: Sequence[Line]) -> bool:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedEpisode:
     """Recorded traffic as an episode; what could not become part of it, by line number, with the reason."""
 
     episode: Episode | None
@@ -131,13 +131,13 @@ class _Meta(BaseModel):
     fault_types: tuple[str, ...] = ()
 
 
-def replay(lines: Sequence[Line], where: str) -> Recording:
+def replay(lines: Sequence[Line], where: str) -> RecordedEpisode:
     """Reads recorded traffic as the episode that it is of; without the meta line of one it is of none."""
     number, first = lines[0]
     try:
         meta = parse(_Meta, first["meta"], f"{where}:{number}")
     except SchemaError as error:
-        return Recording(None, ((number, f"not the recording of one episode: {error}"),))
+        return RecordedEpisode(None, ((number, f"not the recording of one episode: {error}"),))
 
     steps: list[Step] = []
     actions: list[Action] = []
@@ -159,8 +159,8 @@ def replay(lines: Sequence[Line], where: str) -> Recording:
             steps.append(step)
             actions.extend([action] if action else [])
     if not steps:
-        return Recording(None, (*left_out, (number, "no reset that started an episode")))
-    return Recording(_assemble(meta, steps, actions, Path(where).name), tuple(left_out))
+        return RecordedEpisode(None, (*left_out, (number, "no reset that started an episode")))
+    return RecordedEpisode(_assemble(meta, steps, actions, Path(where).name), tuple(left_out))
 
 
 def _exchange(exchange: Mapping[str, Any], where: str) -> tuple[Action | None, Step]:

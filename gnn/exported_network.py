@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gnn.checkpoint import CARD, EXPORT, Card, CheckpointError
-from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import POINTS
+from gnn.features.call_evidence import CALL_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES, Graph
 
 Floats = npt.NDArray[np.float32]
 # A graph → root scores (S,), family logits (S, families), incident logit (1,).
@@ -31,8 +31,6 @@ def exported_network(folder: Path, card: Card) -> Network:
     def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
         root, family, incident = session.run(None, inputs)
         return root, family, incident
 
@@ -60,11 +58,9 @@ def _session(path: Path) -> Any:
 
 
 def _check_fits(session: Any, card: Card, folder: Path) -> None:
-    follows = card.model.get("temporal", "none") != "none"
     wanted = {
         "x": len(SERVICE_FEATURES),
         "edge_attr": len(CALL_FEATURES),
-        "course": POINTS if follows else None,
         "family": max(len(card.model.get("families", ())), 1),
     }
     found = {part.name: part.shape[-1] for part in (*session.get_inputs(), *session.get_outputs())}
@@ -72,6 +68,6 @@ def _check_fits(session: Any, card: Card, folder: Path) -> None:
         if found.get(name) != columns:
             raise CheckpointError(
                 f"{folder / EXPORT}: not the network of {CARD} beside it ('{name}' has "
-                f"{found.get(name, 'no')} columns, not {columns or 'any'}) – copy the whole folder, "
+                f"{found.get(name, 'no')} columns, not {columns}) – copy the whole folder, "
                 f"or {_AGAIN}"
             )

@@ -49,7 +49,6 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._specialist = specialist
         self._families = tuple(card.model.get("families", ()))
-        self._course = card.model.get("temporal", "none") != "none"
 
     @property
     def name(self) -> str:
@@ -109,7 +108,7 @@ class GraphRanker:
 
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
         """The incident as arrays, and what the network says."""
-        features = features_of(incident, self._channel_map, self._course)
+        features = features_of(incident, self._channel_map)
         root, family, is_incident = self._network(features.graph)
         root = judged(root, features.graph)
         if incident.alerts:
@@ -169,7 +168,6 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
-                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

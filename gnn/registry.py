@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.channels import ChannelMap
 from data.errors import SettingsError
+from data.extras import needs
 from data.incident import Incident
 from gnn.ranker import Ranker, Ranking
 
@@ -97,9 +98,10 @@ def _untrained(folder: Path, seed: int, channel_map: ChannelMap | None) -> Ranke
     """The network's shape with fresh weights, which may already tell nodes apart: Kipf and Welling, 2017."""
     from data.observation import parse
     from gnn.checkpoint import CARD, kept_channel_map, read_card
-    from gnn.graph_ranker import untrained_ranker
-    from gnn.network.model import ModelConfig
 
+    with needs("train"):
+        from gnn.graph_ranker import untrained_ranker
+        from gnn.network.model import ModelConfig
     card = read_card(folder)
     config = parse(ModelConfig, card.model, str(folder / CARD))
     return untrained_ranker(config, seed, channel_map or kept_channel_map(folder, card))

@@ -22,7 +22,7 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from data.simulator.physics import Physics
 from data.simulator.world.environment import EmbeddedEnvironment, World
 from data.simulator.world.scenario import Script, set_up
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 LOOK = Action(action_type="escalate")
 SERVER = (
@@ -160,7 +160,7 @@ def large_world(services: int = 5000) -> Iterator[dict[str, object]]:
         physics.step(drives(setup.faults, size), hidden, 0.5)
         ticks.append(time.perf_counter() - started)
     yield {"what": f"tick of a {services}-service world", **spread_ms(ticks), "aim": "p50 < 20"}
-    episode, answers = Episode(set_up("hard", 1, None, script)), list[float]()
+    episode, answers = RunningEpisode(set_up("hard", 1, None, script)), list[float]()
     while not episode.done:
         started = time.perf_counter()
         episode.step(LOOK)

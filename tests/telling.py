@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.explain.evidence_items import Piece
+from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.sentences import explain
 
 
@@ -12,7 +12,7 @@ def sentences_of(
     incident: Incident,
     services: Sequence[str],
     channel_map: ChannelMap | None = None,
-    weights: Mapping[Piece, float] | None = None,
+    weights: Mapping[EvidenceItem, float] | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """What is told of each of `services`."""
     found = explain(incident, services, channel_map or default_channel_map(), weights or {})

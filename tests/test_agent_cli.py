@@ -309,7 +309,7 @@ def test_rank_says_what_the_network_goes_by(capsys: pytest.CaptureFixture[str], 
     assert set(found["attribution"]) == {first} and "weighs for it: " in out
     parts = found["attribution"][first]["parts"]
     assert sum(part["share"] for part in parts if part["contribution"] > 0) == pytest.approx(1.0)
-    assert f"{parts[0]['words']} {parts[0]['share']:.0%}" in out
+    assert f"{parts[0]['words']} {100 * parts[0]['share']:.0f} %" in out
     assert answer(["rank", "case.json", "--json", "out.json", "--quiet"]) == 0
     assert "attribution" not in json.loads((nowhere / "out.json").read_text())
     assert answer(["rank", "case.json", "--attribute", "--ranker", "zscore"]) == 2

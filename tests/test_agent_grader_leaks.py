@@ -9,15 +9,15 @@ import pytest
 from golden_prompts import text_of
 from llm_server import action
 
-from agent.cli.explaining import question_about
 from agent.llm.budget import Ledger
 from agent.llm.client import Reply
+from agent.llm.explaining import question_about
 from agent.llm.prompt import SHOWN_ACTIONS
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.policies.registry import make_policy
 from agent.report.diagnosis import diagnosis
 from agent.situation.decision import Message, PastStep, Situation
-from data.actions import menu
+from data.actions import action_space
 from data.channels import ChannelMap
 from data.errors import SchemaError
 from data.incident import Incident
@@ -258,7 +258,7 @@ def test_every_word_of_ours_is_clean() -> None:
     """The menu with all its investigations, the instructions, the summary."""
     prompts = every_prompt(seen(wire()))
     check_honest(prompts)
-    assert all(f"- {kind}:" in prompts[0] for kind in menu(logs_fetched=True))
+    assert all(f"- {kind}:" in prompts[0] for kind in action_space(logs_fetched=True))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from situations import observation, service, situation
 from agent.llm.prompt import build_prompt, repair_question
 from agent.policies.registry import make_policy
 from agent.situation.decision import PastStep, Situation
-from data.actions import menu
+from data.actions import action_space
 from data.incident import Incident
 from data.observation import Action, Task, parse_step
 from data.simulator.catalogue import SMOKE_TASKS
@@ -46,7 +46,7 @@ def test_the_menu_is_the_same_whatever_a_service_shows() -> None:
         observation(db=service(error_rate=0.5, tls_certificate_expiry_seconds=-1, oom_kill_count=3))
     )
     assert text_of(plain) == text_of(odd)
-    assert all(f"- {kind}:" in text_of(plain) for kind in menu(False))
+    assert all(f"- {kind}:" in text_of(plain) for kind in action_space(False))
     assert "thread_dump" not in text_of(plain)
 
 

@@ -10,7 +10,7 @@ from situations import observation, service, situation
 
 from agent.llm.reply import UnusableReply, parse_reply, reason_of
 from agent.situation.decision import Situation
-from data.actions import ACTION_TYPES, CONCLUSIONS, menu
+from data.actions import ACTION_TYPES, CONCLUSIONS, action_space
 from data.observation import Action
 
 HERE = situation(observation(api=service(), db=service(error_rate=0.9)))
@@ -138,7 +138,7 @@ def _check(reply: str, where: Situation) -> None:
     except UnusableReply as refused:
         assert refused.cause and refused.problem
         return
-    assert action.action_type in menu(where.logs_fetched)
+    assert action.action_type in action_space(where.logs_fetched)
     if action.action_type in CONCLUSIONS:
         assert action.target_service is None
     else:

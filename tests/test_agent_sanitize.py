@@ -17,7 +17,7 @@ from agent.llm.sanitize import FENCE_CLOSE, FENCE_OPEN, clean, labels_of, speaks
 from agent.policies.registry import make_policy
 from agent.situation.decision import Decision, PastStep, Situation
 from agent.situation.service_trends import users_are_hurt
-from data.actions import is_remedy, menu, takes_target
+from data.actions import action_space, is_remedy, takes_target
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Evidence, Ranking
 
@@ -125,7 +125,7 @@ def test_a_model_that_obeys_every_order_does_no_harm() -> None:
         assert len(server.requests) == len(replies)  # each was asked once more after the refusal
     for attack, (here, decision) in decisions.items():
         taken = decision.action
-        assert taken.action_type in menu(logs_fetched=True), attack
+        assert taken.action_type in action_space(logs_fetched=True), attack
         assert not takes_target(taken.action_type) or taken.target_service in here.now.services, attack
         assert users_are_hurt(here.window) and taken.action_type != "declare_resolved", attack
         assert not is_remedy(taken) or not here.now.services[str(taken.target_service)].is_healthy, attack

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from agent.benchmark.statistics import compare, corrected, topology_of
+from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 
 
 def planted(seed, points, pairs=300, per_topology=5, binary=False):
@@ -29,7 +29,7 @@ def planted(seed, points, pairs=300, per_topology=5, binary=False):
 
 def compared(seed, points, binary=False):
     reference, arm, clusters = planted(seed, points, binary=binary)
-    return compare("score", reference, arm, clusters, binary=binary, seed=seed)
+    return compare_pairs("score", reference, arm, clusters, binary=binary, seed=seed)
 
 
 def test_a_planted_difference_of_five_points_at_300_pairs_is_found():
@@ -57,9 +57,9 @@ def test_shares_are_tested_by_the_pairs_that_changed():
 def test_a_difference_that_one_topology_alone_makes_is_not_shown():
     reference = dict.fromkeys(range(100), 0.5)
     arm = {task: 0.5 + (0.4 if task < 30 else 0.0) for task in range(100)}
-    alone = compare("score", ("a", reference), ("b", arm), {}, binary=False)
+    alone = compare_pairs("score", ("a", reference), ("b", arm), {}, binary=False)
     together = {task: "one" if task < 30 else task for task in range(100)}
-    clustered = compare("score", ("a", reference), ("b", arm), together, binary=False)
+    clustered = compare_pairs("score", ("a", reference), ("b", arm), together, binary=False)
     assert alone.is_shown and alone.clusters == 100
     assert not clustered.is_shown and clustered.clusters == 71
 
@@ -67,34 +67,34 @@ def test_a_difference_that_one_topology_alone_makes_is_not_shown():
 def test_by_hand():
     reference = {1: 0.0, 2: 0.0, 3: 0.0, 4: 1.0, 5: 1.0, 6: math.nan, 7: 1.0}
     arm = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.0, 5: 1.0, 6: 1.0, 8: 0.0}
-    comparison = compare("solved", ("a", reference), ("b", arm), {}, binary=True)
+    comparison = compare_pairs("solved", ("a", reference), ("b", arm), {}, binary=True)
     assert (comparison.n, comparison.unscored, comparison.unpaired) == (5, 1, 2)
     assert (comparison.reference_mean, comparison.arm_mean) == (0.4, 0.8)
     assert comparison.difference == pytest.approx(0.4)
     assert comparison.effect == pytest.approx(0.25)  # three of four changes are up
     assert comparison.p == pytest.approx(10 / 16)  # two-sided binomial, 1 of 4
-    amounts = compare("score", ("a", {1: 0, 2: 0, 3: 0}), ("b", {1: 3, 2: 2, 3: -1}), {}, binary=False)
+    amounts = compare_pairs("score", ("a", {1: 0, 2: 0, 3: 0}), ("b", {1: 3, 2: 2, 3: -1}), {}, binary=False)
     assert amounts.effect == pytest.approx((3 + 2 - 1) / 6)
 
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_equal_and_empty_arms(binary):
     same = {key: float(key % 2) for key in range(30)}
-    equal = compare("x", ("a", same), ("b", same), {}, binary=binary)
+    equal = compare_pairs("x", ("a", same), ("b", same), {}, binary=binary)
     assert equal.p == 1.0 and equal.difference == 0 and math.isnan(equal.effect)
     assert equal.verdict == "no difference shown"
-    nothing = compare("x", ("a", same), ("b", {}), {}, binary=binary)
+    nothing = compare_pairs("x", ("a", same), ("b", {}), {}, binary=binary)
     assert (
         nothing.n == 0 and nothing.unpaired == 30 and math.isnan(nothing.p) and math.isnan(nothing.difference)
     )
     assert nothing.verdict == "no difference shown"
-    lone = compare("x", ("a", {0: 0.0}), ("b", {0: 1.0}), {}, binary=binary)
+    lone = compare_pairs("x", ("a", {0: 0.0}), ("b", {0: 1.0}), {}, binary=binary)
     assert lone.n == 1 and lone.difference == 1 and not lone.is_shown
 
 
 def test_many_comparisons_are_corrected_together():
     found = [compared(seed, 0.01) for seed in range(10)]
-    nothing = compare("x", ("a", {}), ("b", {}), {}, binary=False)
+    nothing = compare_pairs("x", ("a", {}), ("b", {}), {}, binary=False)
     together = corrected([*found, nothing])
     for alone, held in zip(found, together, strict=False):
         assert held.p == alone.p and held.p_holm >= alone.p

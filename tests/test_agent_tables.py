@@ -10,8 +10,8 @@ import pytest
 from agent.benchmark.figures import MEASURES, figures
 from agent.benchmark.hint_use import hint_use
 from agent.benchmark.plan import Arm, Played, RankerSpec
-from agent.benchmark.regression_guard import check, read_condition
-from agent.benchmark.tables import Table, in_words, markdown, rewrite, tables
+from agent.benchmark.regression_guard import check_regressions, read_condition
+from agent.benchmark.tables import TextTable, markdown, result_in_words, rewrite, tables
 from data.errors import SettingsError
 
 
@@ -113,7 +113,7 @@ def test_arms_are_compared_pair_by_pair_and_the_ungraded_are_counted() -> None:
     assert arm["ticks_to_mitigation"] is None and arm["fallback_rate"] == 0.25 and arm["cost_usd"] == 0.25
     assert sum(group["n"] for group in arm["by_difficulty"].values()) == 40
     assert arm["first_ranking"]["ac@3"] == 1.0 and arm["first_ranking"]["ece"] is None
-    assert "1 episodes ended without a grade" in " ".join(in_words(result))
+    assert "1 episodes ended without a grade" in " ".join(result_in_words(result))
 
 
 def test_episodes_without_a_grade_are_part_of_no_mean() -> None:
@@ -180,7 +180,7 @@ def test_a_planted_difference_is_found_and_a_planted_zero_is_not(difference: flo
 def test_what_nobody_could_score_is_said_and_not_called_equal() -> None:
     blind = [ranking(name, "s", [math.nan] * 3, unscored=3) for name in ("gnn", "random")]
     result = figures([], blind, 0)
-    assert in_words(result) == [
+    assert result_in_words(result) == [
         "random against gnn, AC@1 on s: nothing that both were scored on.",
         "6 rankings had no known root cause and are not part of the means.",
     ]
@@ -208,12 +208,12 @@ def test_a_ranking_alone_has_no_arms_and_a_short_curve() -> None:
 def test_the_guard_fails_on_what_got_worse_and_on_nothing_else() -> None:
     before = figures([], [ranking("gnn", "s", [1.0] * 10)], 0)
     after = figures([], [ranking("gnn", "s", [1.0] * 9 + [0.0])], 0)
-    (finding,) = check(before, after, [read_condition("ac@1 < -0.02")])
+    (finding,) = check_regressions(before, after, [read_condition("ac@1 < -0.02")])
     assert finding.fails and "gnn on s: ac@1 1.000 → 0.900 (-0.100" in str(finding)
-    assert not check(before, after, [read_condition("ac@1 < -0.2")])[0].fails
-    assert not check(before, before, [read_condition("avg@5<-0.0001")])[0].fails
+    assert not check_regressions(before, after, [read_condition("ac@1 < -0.2")])[0].fails
+    assert not check_regressions(before, before, [read_condition("avg@5<-0.0001")])[0].fails
     with pytest.raises(SettingsError, match="share no task"):
-        check(before, after, [read_condition("score < 0")])
+        check_regressions(before, after, [read_condition("score < 0")])
 
 
 @pytest.mark.parametrize("text", ["ac@1", "ac@1 = 3", "beauty < 0", "ac@1 < x", ""])
@@ -244,7 +244,7 @@ def test_tables_between_markers_are_made_from_the_result() -> None:
 
 
 def test_a_cell_cannot_break_a_markdown_table() -> None:
-    table = markdown(Table(("a", "b"), (("x|y", "1"),)))
+    table = markdown(TextTable(("a", "b"), (("x|y", "1"),)))
     assert table.splitlines() == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |"]
 
 

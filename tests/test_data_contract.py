@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data.clients.discovery import Endpoint
-from data.contract.behaviour import PLAY_RULES, check
+from data.contract.behaviour import PLAY_RULES, check_environment
 from data.contract.rule import RuleResult
 from data.contract.server_rules import SERVER_RULES, check_server
 from data.contract.trace_rules import TRACE_RULES
@@ -30,7 +30,7 @@ def failed(results: tuple[RuleResult, ...]) -> set[str]:
 
 async def check_and_close(environment: Environment) -> tuple[RuleResult, ...]:
     try:
-        return await check(environment)
+        return await check_environment(environment)
     finally:
         await environment.aclose()
 
@@ -197,7 +197,7 @@ def test_every_rule_has_its_broken_environment() -> None:
 
 @pytest.mark.parametrize("rule", BROKEN)
 def test_a_broken_environment_fails_its_rule_and_no_other(rule: str) -> None:
-    results = asyncio.run(check(BROKEN[rule]()))
+    results = asyncio.run(check_environment(BROKEN[rule]()))
     assert failed(results) == {rule}
     assert all(result.passed or result.why for result in results)
 

@@ -14,7 +14,7 @@ from data.simulator.batch.fault_sampling import INJECTED, faults_of
 from data.simulator.batch.generate import run, simulate
 from data.simulator.batch.measurement_profile import Plant, plants
 from data.simulator.batch.metric_naming import DIALECTS, FIREWATCH
-from data.simulator.batch.signals import SPREAD, read, truth
+from data.simulator.batch.signals import SPREAD, read_signals, truth
 from data.simulator.batch.variants import with_client_views
 from data.simulator.config import SimulationConfig
 from data.simulator.faults import FAMILIES, Drive
@@ -79,7 +79,9 @@ def _read(plant: Plant, family: str = "slow_query", before: int = 20) -> dict[st
     states = run(topology, fleet, [RunningFault(FAMILIES[family], SIZE - 1)], 1.0, WINDOW.points)
     rest = Physics(topology, fleet).step(drives((), SIZE), np.zeros(SIZE), 1.0)
     rng, season = np.random.default_rng(3), np.ones((before + WINDOW.points, SIZE))
-    return read(rng, truth(rng, states, rest, fleet, plant, season, 1.0), plant, before, 1.0, list(SPREAD))
+    return read_signals(
+        rng, truth(rng, states, rest, fleet, plant, season, 1.0), plant, before, 1.0, list(SPREAD)
+    )
 
 
 def _drawn(seed: int, plant: Plant, window: Window = WINDOW, **dials: float) -> tuple[RunningFault, ...]:

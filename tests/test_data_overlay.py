@@ -9,7 +9,7 @@ import pytest
 from data.channels import Channel, Meaning, default_channel_map
 from data.incident import Incident, Series
 from data.simulator.batch.effects import Effect, signal_of
-from data.simulator.batch.healthy import Cut, HealthyWindow, Kind, healthy_windows
+from data.simulator.batch.healthy import HealthyWindow, Kind, WindowSlice, healthy_windows
 from data.simulator.batch.overlay import overlay
 from data.simulator.config import SimulationConfig
 
@@ -171,7 +171,7 @@ def test_calls_are_struck_with_their_callee() -> None:
 def test_a_cut_leaves_something_on_both_sides(points: int) -> None:
     rng = np.random.default_rng(points)
     for _ in range(50):
-        cut = Cut.draw(rng, points)
+        cut = WindowSlice.draw(rng, points)
         for length in (points, 2, 3, 7):
             start, split, end = cut.of(length)
             assert 0 <= start < split < end <= length

@@ -6,7 +6,7 @@ import numpy as np
 
 from data.observation import Action
 from data.simulator.world.scenario import Script, set_up
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 Services = dict[str, dict[str, Any]]
 ERROR = "http_server_error_rate"
@@ -31,8 +31,8 @@ CALM: dict[str, object] = {
 }
 
 
-def _episode(seed: int, **dials: object) -> Episode:
-    return Episode(set_up("hard", seed, None, Script(dials={**CALM, **dials})))
+def _episode(seed: int, **dials: object) -> RunningEpisode:
+    return RunningEpisode(set_up("hard", seed, None, Script(dials={**CALM, **dials})))
 
 
 def _seen(seed: int, ticks: int = 8, **dials: object) -> list[Services]:
@@ -44,7 +44,7 @@ def _seen(seed: int, ticks: int = 8, **dials: object) -> list[Services]:
     return [answer["observation"]["services"] for answer in answers]
 
 
-def _roots(episode: Episode) -> set[str]:
+def _roots(episode: RunningEpisode) -> set[str]:
     return {episode.setup.topology.names[fault.service] for fault in episode.setup.faults}
 
 
@@ -138,7 +138,7 @@ def test_being_unmeasured_betrays_nobody() -> None:
     """Of the services of default hard worlds at which nothing is measured, most are innocent."""
     guilty = total = 0
     for seed in range(300):
-        episode = Episode(set_up("hard", seed))
+        episode = RunningEpisode(set_up("hard", seed))
         services = episode.reset_answer()["observation"]["services"]
         unmeasured = {name for name, own in services.items() if own["status"] == "unknown"}
         for name in unmeasured:
@@ -158,7 +158,7 @@ def test_a_shared_dependency_that_nobody_monitors_can_be_the_culprit() -> None:
     names = ("api-gateway", "user-service", "auth-service", "session-service", "cache", "db-proxy")
     dials = {**CALM, "unmonitored": 1.0, "services": (7, 7)}
     for seed in range(5):
-        episode = Episode(set_up("hard", seed, None, Script(names, {"cache": "split_brain"}, dials)))
+        episode = RunningEpisode(set_up("hard", seed, None, Script(names, {"cache": "split_brain"}, dials)))
         topology = episode.setup.topology
         callers = topology.callers[topology.callees == topology.names.index("cache")]
         assert len(callers) >= 2

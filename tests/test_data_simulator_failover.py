@@ -15,7 +15,7 @@ from data.simulator.names import stand_ins
 from data.simulator.physics import State
 from data.simulator.topology import Topology, from_calls, generate
 from data.simulator.world.scenario import Script, healthy_fleet, set_up
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 MINUTES = 0.5
 
@@ -168,7 +168,10 @@ def test_played_worlds_lead_around_a_failing_zone_as_the_generator_does() -> Non
         setup, other = set_up("medium", seed, None, script), set_up("medium", seed, None, script)
         topology = replace(setup.topology, breakers=setup.topology.breakers & False)
         calm = replace(topology, failovers=np.zeros(5))
-        episode, still = (Episode(replace(setup, topology=topology)), Episode(replace(other, topology=calm)))
+        episode, still = (
+            RunningEpisode(replace(setup, topology=topology)),
+            RunningEpisode(replace(other, topology=calm)),
+        )
         ages = []
         for _ in range(8):
             episode.step(Action(action_type="escalate"))

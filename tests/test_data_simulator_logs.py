@@ -9,7 +9,7 @@ from data.leak_filter import TELLTALE_ACTIONS, clean_feedback
 from data.observation import Action, Task
 from data.simulator.faults import FAMILIES
 from data.simulator.world.environment import EmbeddedEnvironment
-from data.simulator.world.logs import Voice, Wording, first_wording
+from data.simulator.world.logs import Voice, Wording, first_log_lines
 
 QUOTED = (
     "error latency_ms memory limit_mi gc cpu network saturation surge waiting descriptors revision"
@@ -33,7 +33,7 @@ def test_every_family_is_worded_in_several_ways_and_in_others_that_are_held_out(
     lines = {wording: {words(line) for one in found for line in one} for wording, found in spoken.items()}
     assert not lines["known"] & lines["held_out"]
     assert not any(sign in line for found in lines.values() for line in found for sign in "{}<>|")
-    assert len(first_wording(family)) == len(next(iter(spoken["held_out"])))
+    assert len(first_log_lines(family)) == len(next(iter(spoken["held_out"])))
     assert Voice("known", 5).culprit("a", family, VALUES, 3) == Voice("known", 5).culprit(
         "a", family, VALUES, 3
     )

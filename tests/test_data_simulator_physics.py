@@ -15,7 +15,7 @@ from data.simulator.faults import FAMILIES, Drive
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.topology import KINDS, Topology, from_calls, generate, union
 from data.simulator.world.scenario import healthy_fleet, set_up
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 
 def _chain(length: int = 4, waiting: float = 1.0) -> Topology:
@@ -162,7 +162,7 @@ def test_environment_and_generator_agree_to_the_last_digit() -> None:
         demand[:, offset : offset + size] = [[setup.load.at(tick)] for tick in range(1, ticks + 1)]
     batch = run(whole, fleet, faults, 0.5, ticks, demand)
     for setup, offset, size in zip(setups, offsets, sizes, strict=False):
-        episode = Episode(setup)
+        episode = RunningEpisode(setup)
         unseen = episode.age
         for tick in range(unseen, ticks + 1):
             together = batch[tick - 1]

@@ -20,9 +20,9 @@ from data.simulator.config import CONFIGS
 from data.simulator.faults import FAMILIES
 from data.simulator.world.environment import EmbeddedEnvironment, World
 from data.simulator.world.expert import next_action
-from data.simulator.world.grade import Accounts, score
+from data.simulator.world.grade import Accounts, grade_score
 from data.simulator.world.scenario import Script, set_up
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 Answer = dict[str, Any]
 
@@ -195,7 +195,7 @@ def test_every_family_hurts_and_is_cured_by_its_cure_only(family: str) -> None:
     world = World()
     script = Script(services=("api-gateway", "user-service", "db-proxy", "cache"), faults={service: family})
     for action in (*ACTION_TYPES[6:14], None):
-        world.episode = episode = Episode(set_up("easy", 5, None, script))
+        world.episode = episode = RunningEpisode(set_up("easy", 5, None, script))
         assert episode.ails
         remedy = fault.remedy(action) if action else None
         for _ in range(12):
@@ -220,7 +220,7 @@ def test_escalation_makes_two_investigations_cheaper() -> None:
 
 
 def test_worlds_can_be_large() -> None:
-    episode = Episode(set_up("hard", 1, None, Script(dials={"services": (400, 400)})))
+    episode = RunningEpisode(set_up("hard", 1, None, Script(dials={"services": (400, 400)})))
     assert len(episode.setup.topology.names) == 400 and episode.ails
     while not episode.done:
         episode.step(next_action(episode))
@@ -231,7 +231,7 @@ def test_a_blind_culprit_has_callers() -> None:
     script = Script(dials={"blind_root": 1.0})
     for seed in range(40):
         setup = set_up("hard", seed, None, script)
-        services = Episode(setup).reset_answer()["observation"]["services"]
+        services = RunningEpisode(setup).reset_answer()["observation"]["services"]
         for fault in setup.faults:
             name = setup.topology.names[fault.service]
             if "http_server_error_rate" not in services[name]:
@@ -258,7 +258,7 @@ def test_the_published_grade_fits_the_recorded_scores(shared: Path) -> None:
         info = answers[-1]["info"]
         summary = info["episode_summary"]
         config = CONFIGS[meta["difficulty"]]
-        ours = score(
+        ours = grade_score(
             Accounts(
                 affected=summary["services_affected"],
                 recovered=summary["services_recovered"],

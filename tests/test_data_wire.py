@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.clients.wire import Address, one_line, read_json, refusal
+from data.clients.wire import Address, decode_body, one_line, refusal
 from data.errors import ProtocolError, SettingsError
 
 
@@ -28,21 +28,21 @@ def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
 
 def test_decoded_text_can_always_be_written() -> None:
     """Halves of surrogate pairs are replaced; whole pairs and everything else stay."""
-    assert read_json(r'{"a": "\ud83d\ude00 \ud800 \uDFFF", "b": 1.5}', "x") == {"a": "😀 � �", "b": 1.5}
-    assert read_json(b'["\\\\ud800"]', "x") == ["\\ud800"]
+    assert decode_body(r'{"a": "\ud83d\ude00 \ud800 \uDFFF", "b": 1.5}', "x") == {"a": "😀 � �", "b": 1.5}
+    assert decode_body(b'["\\\\ud800"]', "x") == ["\\ud800"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN,", b"\xff", "[" * 100_000])
 def test_what_is_not_json(text: str | bytes) -> None:
     with pytest.raises(ProtocolError, match="x: not JSON"):
-        read_json(text, "x")
+        decode_body(text, "x")
 
 
 @pytest.mark.parametrize("text", ["NaN", "[-Infinity]", "1e999", '{"a": -1e999}'])
 def test_infinite_numbers_are_refused_only_where_asked(text: str) -> None:
-    read_json(text, "x")
+    decode_body(text, "x")
     with pytest.raises(ProtocolError):
-        read_json(text, "x", finite=True)
+        decode_body(text, "x", finite=True)
 
 
 def test_refusals_are_one_short_line() -> None:

@@ -12,7 +12,7 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.evaluation.metrics import interval
 from gnn.explain.attribution import AttributionConfig, attribute, attribute_first, margin_of
 from gnn.explain.deletion import check_deletion
-from gnn.explain.evidence_items import pieces_of, without
+from gnn.explain.evidence_items import evidence_items_of, without_items
 from gnn.graph_ranker import GraphRanker, load_ranker
 from gnn.registry import shipped
 
@@ -77,7 +77,7 @@ def test_contributions_add_up_to_the_margin(ranker: GraphRanker) -> None:
             row = incident.services.index(service)
             assert found.margin == margin_of(ranker.scores(incident), row)
             every = [piece for group in found.groups for piece in group.pieces]
-            assert sorted(every) == sorted(pieces_of(incident, ranker.channel_map))
+            assert sorted(every) == sorted(evidence_items_of(incident, ranker.channel_map))
 
 
 def test_the_same_seed_gives_the_same_shares_whatever_else_draws(ranker: GraphRanker) -> None:
@@ -133,12 +133,12 @@ def test_the_suspect_falls_without_the_named_evidence_more_than_without_other(ra
 
 
 def test_a_cut_takes_away_what_it_names_and_as_much_at_random(ranker: GraphRanker) -> None:
-    incident = next(i for i in WORLDS if len(pieces_of(i, MAP)) > 20)
+    incident = next(i for i in WORLDS if len(evidence_items_of(i, MAP)) > 20)
     done = check_deletion(ranker, incident, 5, named=1, config=QUICK)
     assert done == check_deletion(ranker, incident, 5, named=1, config=QUICK)
     found = attribute(incident, done.service, ranker.scores, ranker.channel_map, 5, QUICK)
     first, cut = found.named[0], done.anywhere
     assert cut is not None and cut.pieces == len(first.pieces)
     row = incident.services.index(done.service)
-    left = ranker.scores(without(incident, first.pieces, ranker.channel_map))
+    left = ranker.scores(without_items(incident, first.pieces, ranker.channel_map))
     assert cut.margin[0] == pytest.approx(found.margin - margin_of(left, row), abs=1e-5)

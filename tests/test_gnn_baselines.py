@@ -8,7 +8,7 @@ from data.channels import ChannelMap, read_rules
 from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import Observation, parse
 from gnn.baselines.baro import BaroRanker
-from gnn.baselines.deviation import deviations, point_deviations
+from gnn.baselines.deviation import metric_deviations, point_deviations
 from gnn.baselines.heuristic import HeuristicRanker
 from gnn.baselines.pagerank import PageRankRanker
 from gnn.baselines.random import RandomRanker
@@ -59,7 +59,7 @@ def test_deviation_is_counted_in_mads_and_positive_in_the_bad_direction():
     np.testing.assert_allclose(found["web"]["latency_p99"], [1 / mad, np.nan, 3 / mad])
     np.testing.assert_allclose(found["web"]["availability"], [0.5 / mad])
     assert found["api"] == {} and found["db"] == {}
-    assert deviations(shop(telemetry))["web"]["latency_p99"] == pytest.approx(2 / mad)
+    assert metric_deviations(shop(telemetry))["web"]["latency_p99"] == pytest.approx(2 / mad)
 
 
 def test_without_a_past_the_peers_are_the_measure():
@@ -68,16 +68,18 @@ def test_without_a_past_the_peers_are_the_measure():
         for name, value in {"web": 0.1, "api": 0.2, "db": 0.9, "cache": 0.3}.items()
     }
     mad = 1.4826 * 0.1
-    found = deviations(shop(telemetry))
+    found = metric_deviations(shop(telemetry))
     assert found["db"]["error_rate"] == pytest.approx((0.9 - 0.25) / mad)
     assert found["web"]["error_rate"] == pytest.approx(0.15 / mad)
-    assert deviations(shop({"web": telemetry["web"], "db": telemetry["db"]}))["db"] == {}  # two are no crowd
+    assert (
+        metric_deviations(shop({"web": telemetry["web"], "db": telemetry["db"]}))["db"] == {}
+    )  # two are no crowd
 
 
 def test_constant_pasts_and_peers_give_finite_deviations():
     quiet = {name: {"error_rate": series(0.0, baseline=[0.0] * 5)} for name in ("web", "api", "db")}
     telemetry = {**quiet, "cache": {"error_rate": series(0.4, baseline=[0.0] * 5)}}
-    assert {s: d["error_rate"] for s, d in deviations(shop(telemetry)).items()} == {
+    assert {s: d["error_rate"] for s, d in metric_deviations(shop(telemetry)).items()} == {
         "web": 0,
         "api": 0,
         "db": 0,

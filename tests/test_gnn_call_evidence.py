@@ -26,7 +26,7 @@ def delayed(at: str) -> Incident:
     telemetry = {}
     for caller, callee in PAIRS:
         gap = 0.5 if at in (caller, callee) else 0.002
-        within = 0.55 if at in CALLS[callee] or callee == at and CALLS[at] else 0.05
+        within = 0.55 if at in CALLS[callee] or (callee == at and CALLS[at]) else 0.05
         telemetry[caller, callee] = {
             "latency_caller_s": series(within + gap, 0.052),
             "latency_callee_s": series(within, 0.05),

@@ -113,21 +113,11 @@ def test_a_service_that_is_slow_all_the_time_looks_healthy_beside_a_page_that_co
     assert contrast == pytest.approx(x[:, SERVICE_FEATURES.index(f"{channel}.timing")])
 
 
-def test_evidence_says_what_stays_the_same_while_the_page_is_quiet():
+def test_evidence_leaves_out_what_stays_the_same_while_the_page_is_quiet():
     told = sentences_of(drifted(), ("cart", "search"))
-    latency, _, requests = told["cart"]  # between them: that web suffers
-    assert latency.endswith(", much the same while web is well")
-    assert requests.endswith(", much the same while web is well")
+    assert not any("rose" in sentence for sentence in told["cart"])
     assert told["search"][0].endswith("since point 2 of 5")
-    assert told["search"][-1] == "1 of 1 callers is degraded too: web"
-
-
-def test_evidence_takes_for_drift_what_the_ranker_does():
-    one, other = series(6, 11, 11, 6, 6), series(0.2, 0.2, 0.2, 0.2, 0.2)
-    incident = drifted()
-    telemetry = {**incident.telemetry, "cart": {"latency_avg": one}, "search": {"latency_avg": other}}
-    told = sentences_of(replace(incident, telemetry=telemetry), ("cart", "search"))
-    assert not any("much the same" in sentence for sentences in told.values() for sentence in sentences)
+    assert told["search"][-1] == "its only caller is degraded too: web"
 
 
 def test_a_caller_that_has_drifted_is_no_victim():

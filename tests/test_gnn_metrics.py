@@ -13,7 +13,7 @@ from gnn.evaluation.metrics import (
     interval,
     reliability,
     risk_coverage,
-    score,
+    score_ranking,
     share_interval,
     summarise,
 )
@@ -26,7 +26,7 @@ def ranking(scores, probability=None):
 
 
 def test_a_strict_order():
-    case = score(ranking({"a": 3, "b": 2, "c": 1}), 10, ["c"])
+    case = score_ranking(ranking({"a": 3, "b": 2, "c": 1}), 10, ["c"])
     assert case.ac == (0, 0, 1, 1, 1)
     assert case.mrr == pytest.approx(1 / 3)
     assert case.avg5 == pytest.approx(3 / 5)
@@ -39,7 +39,7 @@ def test_ties_and_several_roots_equal_the_mean_over_all_orders():
         names = "abcdef"[: draw.randint(1, 6)]
         scores = {name: draw.randint(0, 2) for name in names}
         roots = set(draw.sample("abcdefg", draw.randint(1, 3)))
-        got = score(ranking(scores), len(names), roots)
+        got = score_ranking(ranking(scores), len(names), roots)
         ac, mrr, orders = [0.0] * 5, 0.0, 0
         for order in itertools.permutations(names):
             ordered = sorted(order, key=lambda name: -scores[name])
@@ -52,24 +52,26 @@ def test_ties_and_several_roots_equal_the_mean_over_all_orders():
 
 def test_the_order_in_which_ties_are_listed_does_not_matter():
     tied = {"a": 1, "b": 1, "c": 1}
-    assert score(ranking(tied), 3, ["a"]) == score(ranking(dict(reversed(tied.items()))), 3, ["a"])
-    assert score(ranking(tied), 3, ["a"]).ac[:3] == pytest.approx((1 / 3, 2 / 3, 1))
+    assert score_ranking(ranking(tied), 3, ["a"]) == score_ranking(
+        ranking(dict(reversed(tied.items()))), 3, ["a"]
+    )
+    assert score_ranking(ranking(tied), 3, ["a"]).ac[:3] == pytest.approx((1 / 3, 2 / 3, 1))
 
 
 @pytest.mark.parametrize("scores", [{}, {"b": 1.0}, {"a": math.nan, "b": 0.0}])
 def test_what_is_not_ranked_is_a_miss(scores):
-    case = score(ranking(scores), 3, ["a"])
+    case = score_ranking(ranking(scores), 3, ["a"])
     assert case.ac == (0,) * 5 and case.mrr == 0 and case.is_scored
 
 
 def test_without_a_known_root_nothing_is_scored_and_nothing_becomes_zero():
-    case = score(ranking({"a": 1}), 1, [])
+    case = score_ranking(ranking({"a": 1}), 1, [])
     assert not case.is_scored and math.isnan(case.avg5)
     summary = summarise([case])
     assert (summary.n, summary.unscored) == (0, 1)
     assert math.isnan(summary.ac[0]) and math.isnan(summary.mrr) and math.isnan(summary.ece)
     assert all(math.isnan(bound) for bound in summary.ci95["ac@1"])
-    mixed = summarise([case, score(ranking({"a": 1}), 1, ["a"])])
+    mixed = summarise([case, score_ranking(ranking({"a": 1}), 1, ["a"])])
     assert (mixed.n, mixed.unscored, mixed.ac[0]) == (1, 1, 1.0)
 
 
@@ -79,7 +81,7 @@ def test_chance_is_what_random_orders_reach():
     cases = []
     for _ in range(4000):
         order = {name: draw.random() for name in names}
-        cases.append(score(ranking(order), len(names), ["0", "5"]))
+        cases.append(score_ranking(ranking(order), len(names), ["0", "5"]))
     summary = summarise(cases)
     assert summary.ac == pytest.approx(summary.chance, abs=0.03)
 
@@ -95,10 +97,10 @@ def test_calibration_error_of_honest_and_boastful_claims():
 
 
 def test_summaries_carry_the_calibration_of_the_first_candidate():
-    right = score(ranking({"a": 2, "b": 1}, probability=0.75), 2, ["a"])
-    wrong = score(ranking({"a": 2, "b": 1}, probability=0.75), 2, ["b"])
+    right = score_ranking(ranking({"a": 2, "b": 1}, probability=0.75), 2, ["a"])
+    wrong = score_ranking(ranking({"a": 2, "b": 1}, probability=0.75), 2, ["b"])
     assert summarise([right] * 3 + [wrong]).ece == pytest.approx(0.0)
-    assert math.isnan(summarise([score(ranking({"a": 1}), 1, ["a"])]).ece)  # no claim, no error
+    assert math.isnan(summarise([score_ranking(ranking({"a": 1}), 1, ["a"])]).ece)  # no claim, no error
 
 
 def test_risk_falls_with_coverage_when_confidence_means_something():

@@ -21,8 +21,8 @@ def crowd(peers: int) -> Incident:
 def test_a_service_is_compared_with_all_its_peers(peers: int) -> None:
     evidence = sentences_of(crowd(peers), ["loud", "mute", "p2"])
     (sentence,) = evidence["loud"]
-    assert sentence.startswith("error_rate is 0.8 where its peers have 0.01")
-    assert evidence["mute"] == ("1 of 1 callers is degraded too: loud",)
+    assert sentence.startswith("error_rate is 80 % where the others have 1 %")
+    assert evidence["mute"] == ("its only caller is degraded too: loud",)
     assert evidence["p2"] == ()
 
 
@@ -32,4 +32,4 @@ def test_callers_that_suffer_are_named_once_each() -> None:
     graph = {"a": ("store", "store"), "b": ("store",), "store": ("store",), "c": ()}
     incident = Incident("shared", ("a", "b", "c", "store"), graph, {"a": slow, "b": slow, "c": slow})
     (sentence,) = sentences_of(incident, ["store"])["store"]
-    assert sentence == "2 of 2 callers are degraded too: a, b"
+    assert sentence == "2 of its 2 callers are degraded too: a, b"

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def test_every_package_is_listed(project: dict[str, Any]) -> None:
 
 
 def test_every_requirement_is_pinned(project: dict[str, Any]) -> None:
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["dev"]]
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *chain.from_iterable(extras.values())]
+    wanted = [requirement for requirement in wanted if not requirement.startswith("firewatch-rca[")]
     pinned = set()
     for line in (REPO / "constraints.txt").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -34,6 +37,12 @@ def test_every_requirement_is_pinned(project: dict[str, Any]) -> None:
             assert "+" not in version, f"{line}: a local version is not to be had elsewhere"
             pinned.add(normal(name))
     assert {normal(re.split(r"[<>=!~\[ ;]", requirement)[0]) for requirement in wanted} <= pinned
+
+
+def test_the_developers_installation_brings_every_extra(project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+    [whole] = [requirement for requirement in extras["dev"] if requirement.startswith("firewatch-rca[")]
+    assert set(whole.removesuffix("]").split("[")[1].split(",")) == set(extras) - {"dev"}
 
 
 def test_every_package_is_typed() -> None:

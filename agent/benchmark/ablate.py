@@ -81,7 +81,7 @@ def ablate(
     context.set_forkserver_preload(["agent.benchmark.worker"])  # imported once, for all workers
     pool = ProcessPoolExecutor(jobs, context, initializer=_on_interrupt_leave)
     try:
-        if ablation.play:
+        if not ablation.ranking_only:
             _watch_all(pool, place, folder, on_progress)
         _run(pool, [*_rankings(place, folder), *_plays(place, folder, concurrency)], on_progress)
     except BrokenProcessPool:
@@ -90,10 +90,10 @@ def ablate(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-    return result_of(folder)
+    return ablation_result(folder)
 
 
-def result_of(folder: AblationFolder) -> dict[str, Any]:
+def ablation_result(folder: AblationFolder) -> dict[str, Any]:
     """The result of what the folder holds, for the arms, tasks and rankers of its ablation."""
     ablation = folder.ablation
     keys = [(task.name, task.seed) for task in ablation.tasks]
@@ -137,23 +137,23 @@ def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, players: int) -> None:
     """Makes every part once, so that whatever cannot be made is known before anything is played."""
     ablation = folder.ablation
-    if ablation.play and players > 1 and not endpoint.has_sessions:
+    if not ablation.ranking_only and players > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --jobs 1, or --transport ws")
     for spec in map(ablation.spec, ablation.rankers):
         ranker = ranker_of(spec, ablation.seed)
-        if spec.name == WRONG and ablation.play:
+        if spec.name == WRONG and not ablation.ranking_only:
             astray(ranker, endpoint.open())
     for arm in ablation.arms:
         config = ablation.run_config(arm)
         make_policy(config.policy, model=make_model(config, settings))
     if ablation.labels:
-        read_labels(Path(ablation.labels))
+        read_labels(ablation.labels)
     _asked(folder)
 
 
 def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
     """Begins a run folder for every arm, or tidies the one that an interrupted ablation left."""
-    if not folder.ablation.keep_steps:
+    if not folder.ablation.steps:
         return
     done = _done(folder)
     for arm in folder.ablation.arms:
@@ -201,20 +201,20 @@ def _rankings(place: Workplace, folder: AblationFolder) -> list[Job]:
 def _asked(folder: AblationFolder) -> list[Asked]:
     """Everything to rank."""
     ablation = folder.ablation
-    labels = [Path(ablation.labels)] if ablation.labels else []
-    asked = [Asked(EPISODES, path, _content(path, labels)) for path in ablation.episodes_from]
-    asked += [Asked(INCIDENTS, path, _content(path)) for path in ablation.incidents]
+    labels = [ablation.labels] if ablation.labels else []
+    asked = [Asked(EPISODES, str(path), _content(path, labels)) for path in ablation.episodes_from]
+    asked += [Asked(INCIDENTS, str(path), _content(path)) for path in ablation.incidents]
     if ablation.simulate:
         asked.append(Asked(SIMULATED, version=str(ablation.simulate)))
-    if ablation.play:
+    if not ablation.ranking_only:
         told = repr([(task.name, task.seed) for task in ablation.tasks]) + str(WATCHED)
         asked.insert(0, Asked(TASKS, version=hashlib.sha256(told.encode()).hexdigest()[:12]))
     return list(dict.fromkeys(asked))
 
 
-def _content(path: str, labels: Sequence[Path] = ()) -> str:
+def _content(path: Path, labels: Sequence[Path] = ()) -> str:
     """Sets apart what files hold now, under these labels, from what they held before."""
-    return files_hash([*files(Path(path)), *labels])[:12]
+    return files_hash([*files(path), *labels])[:12]
 
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:

@@ -42,11 +42,11 @@ def hint_use(episodes: Sequence[Record], without: Sequence[Record] = ()) -> dict
           (followed a hint elsewhere, while without it aimed at a root cause).
     """
     counts = Counter[str]()
-    unaided = {key_of(e): _picks(e) for e in without if e["root_causes"]}
+    unaided = {pairing_key(e): _picks(e) for e in without if e["root_causes"]}
     for episode in episodes:
         if episode["root_causes"]:
             counts["labelled"] += 1
-            counts.update(_use(episode, unaided.get(key_of(episode))))
+            counts.update(_use(episode, unaided.get(pairing_key(episode))))
     return {name: counts[name] for name in _COUNTS}
 
 
@@ -57,7 +57,7 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def key_of(record: Record) -> Key:
+def pairing_key(record: Record) -> Key:
     """What pairs the same task and seed across arms."""
     return record["task"], record["seed"]
 

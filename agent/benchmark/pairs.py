@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agent.benchmark.hint_use import Record, key_of
+from agent.benchmark.hint_use import Record, pairing_key
 from agent.benchmark.plan import Arm, Played
-from agent.benchmark.statistics import Comparison, Key, compare, corrected
+from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
 
 # {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one a key, null: nothing to score]}}};
 # rankings also have "kinds", each key's difficulty or "".
@@ -21,10 +21,10 @@ RANKED_COMPARED = ("ac@1", "avg@5")
 
 def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[Record], float]]) -> Block:
     """What every arm came to in every task and seed, clustered by the task's call graph."""
-    clusters = {key_of(e): e["topology"] for played in arms for e in played.episodes}
+    clusters = {pairing_key(e): e["topology"] for played in arms for e in played.episodes}
     values = {}
     for played in arms:
-        by_key = {key_of(e): e for e in played.episodes}
+        by_key = {pairing_key(e): e for e in played.episodes}
         values[played.arm.name] = {
             name: [measures[name](by_key[key]) if key in by_key else math.nan for key in clusters]
             for name in KEPT
@@ -115,7 +115,9 @@ def compared(before: Block, measure: str, reference: str, after: Block, arm: str
     old, new = _values(before, reference, measure), _values(after, arm, measure)
     clusters: dict[Key, Any] = dict(zip(map(tuple, after["keys"]), after["clusters"], strict=True))
     scored = {value for values in (old, new) for value in values.values() if not math.isnan(value)}
-    return compare(measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, seed=seed)
+    return compare_pairs(
+        measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, seed=seed
+    )
 
 
 def _values(block: Block, name: str, measure: str) -> dict[Key, float]:

@@ -7,20 +7,20 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from agent.benchmark.hint_use import Key, Record, key_of
-from agent.play.config import RunConfig
+from agent.benchmark.hint_use import Key, Record, pairing_key
+from agent.play.config import Playing, RunConfig, TaskChoice, env_option
 from agent.records.provenance import folder_hash, git_revision, versions
-from agent.settings import NO_HINTS
+from agent.settings import NO_HINTS, Settings
 from data.errors import SettingsError
 from data.files import jsonl
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task
-from gnn.registry import shipped, weights_folder
+from data.options import Cases, Common, option
+from gnn.options import Checkpoint
+from gnn.registry import RANKERS, known_folder, shipped, weights_folder
 
 FORMAT = 1
 RESULT = "ablation.json"
@@ -28,6 +28,7 @@ WRONG = "wrong"
 # Observations on which rankers are compared before anybody acts, the first after the reset included.
 WATCHED = 6
 
+_CI = "For continuous integration"
 # Configuration that decides what a task comes to: a folder holds results under one setting of these.
 _DECISIVE = (
     "env", "transport", "seed", "checkpoint", "task_timeout_s", "models", "api_base_url", "temperature",
@@ -66,11 +67,10 @@ class RankerSpec(NamedTuple):
     checkpoint: Path | None
 
     @staticmethod
-    def read(text: str, default: str | None) -> "RankerSpec":
+    def read(text: str, default: Path | None) -> "RankerSpec":
         """Reads a name, or name@folder; without a folder the weights are those of `default`."""
         name, _, own = text.partition("@")
-        folder = own or default
-        return RankerSpec(name, Path(folder) if folder else None)
+        return RankerSpec(name, known_folder(Path(own)) if own else default)
 
     @property
     def real_name(self) -> str:
@@ -91,30 +91,51 @@ class RankerSpec(NamedTuple):
         return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
 
 
-class Ablation(BaseModel):
-    """Everything that decides what an ablation comes to."""
+class Ablation(Common, Playing, Cases):
+    """Everything that decides what an ablation comes to: the options of `ablate`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    env: str | None = env_option("embedded")
+    seeds: int = option(1, "Play each task in N worlds, drawn from N seeds.", metavar="N", ge=1)
+    rankers: tuple[str, ...] = option(
+        ("gnn", "heuristic", "mlp", "untrained", "random", "pagerank", "zscore", "none"),
+        f"The first is the reference. One or more of {', '.join(RANKERS)}, "
+        "wrong (hints that point away from the truth), or NAME@DIR for other weights.",
+        name="--ranker",
+        metavar="NAME[,NAME…]",
+        separated=True,
+    )
+    policies: tuple[str, ...] = option(
+        ("rules",),
+        "One or more of rules, legacy-rules, llm, llm-without-hints, explore.",
+        name="--policy",
+        metavar="NAME[,NAME…]",
+        separated=True,
+    )
+    ranking_only: bool = option(False, "Play nothing: rank only the sources named below.")
+    checkpoint: Checkpoint | None = option(
+        None, "The weights of rankers that name none. Default: the shipped ones.", metavar="DIR"
+    )
+    out: Path | None = option(None, "Where the results go.", metavar="DIR", recorded=False)
+    steps: bool = option(False, "Keep every step, with prompt and reply, in a run folder an arm.")
+    jobs: int = option(2, "Processes.", metavar="N", ge=1, recorded=False)
+    against: Path | None = option(
+        None, "An earlier ablation.json to compare with.", metavar="RESULT", panel=_CI, recorded=False
+    )
+    fail_if: tuple[str, ...] = option(
+        (),
+        "With --against: exit with 1 if the difference is so, such as 'ac@1 < -0.02'; repeatable.",
+        metavar="CONDITION",
+        panel=_CI,
+        recorded=False,
+    )
 
-    tasks: tuple[Task, ...] = ()
-    rankers: tuple[str, ...]  # each a name, or name@checkpoint folder; the others are compared with the first
-    policies: tuple[str, ...] = ()
-    play: bool = True  # False: rank the sources below, play nothing
-    keep_steps: bool = False
-    env: str | None = None
-    transport: str = "auto"
-    checkpoint: str | None = None  # of rankers that name none themselves; None: the shipped one
-    seed: int = 0
-    task_timeout_s: float = Field(default=1800.0, gt=0)
-    models: tuple[str, ...] = ()
-    api_base_url: str = ""
-    temperature: float = 0.3
-    max_tokens: int = 256
-    prices: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    episodes_from: tuple[str, ...] = ()
-    incidents: tuple[str, ...] = ()
-    simulate: int = 0
-    labels: str | None = None
+    def completed(self, settings: Settings) -> Self:
+        """The same with the tasks that are asked for, and the model that is set up."""
+        tasks = () if self.ranking_only else under_seeds(self.chosen(self.seed), self.seeds)
+        asks_a_model = any(name.startswith(("llm", "auto")) for name in self.policies)
+        told = {"api_base_url": settings.public_api_base_url, "prices": dict(settings.prices)}
+        models = settings.models_for("llm") if asks_a_model else ()
+        return self.model_copy(update={"tasks": tasks, "models": models, **told})
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -124,7 +145,7 @@ class Ablation(BaseModel):
             for policy in self.policies
             for ranker in self.rankers
         )
-        return tuple(dict.fromkeys(arms)) if self.play else ()
+        return tuple(dict.fromkeys(arms)) if not self.ranking_only else ()
 
     @property
     def compared_rankers(self) -> tuple[str, ...]:
@@ -138,21 +159,19 @@ class Ablation(BaseModel):
     def run_config(self, arm: Arm, tasks: tuple[Task, ...] = ()) -> RunConfig:
         """The configuration of a run of one arm."""
         spec = self.spec(arm.ranker)
+        names = Playing.model_fields.keys() - TaskChoice.model_fields.keys() - {"concurrency"}
+        shared = {name: getattr(self, name) for name in names}
         return RunConfig(
-            tasks=tasks,
-            env=self.env,
-            transport=self.transport,
-            ranker=spec.name,
-            checkpoint=spec.checkpoint,
-            policy=arm.policy,
-            hints=spec.name != "none",
-            seed=self.seed,
-            task_timeout_s=self.task_timeout_s,
-            models=self.models if arm.policy in ("llm", "auto") else (),
-            api_base_url=self.api_base_url,
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
-            prices=self.prices,
+            **shared
+            | {
+                "tasks": tasks,
+                "ranker": spec.name,
+                "checkpoint": spec.checkpoint,
+                "policy": arm.policy,
+                "hints": spec.name != "none",
+                "seed": self.seed,
+                "models": self.models if arm.policy in ("llm", "auto") else (),
+            }
         )
 
     def weights(self) -> dict[str, str]:
@@ -203,7 +222,7 @@ class AblationFolder:
     @property
     def episodes(self) -> dict[tuple[str, Key], dict[str, Any]]:
         """The latest record of every arm, task and seed."""
-        return {(record["arm"], key_of(record)): record for record in self._records("episodes.jsonl")}
+        return {(record["arm"], pairing_key(record)): record for record in self._records("episodes.jsonl")}
 
     @property
     def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:

@@ -67,7 +67,7 @@ def read_condition(text: str) -> Condition:
     return Condition(measure, sign, float(bound))
 
 
-def check(
+def check_regressions(
     before: Mapping[str, Any], after: Mapping[str, Any], conditions: Iterable[Condition], seed: int = 0
 ) -> list[Finding]:
     """Every arm and ranker that both results have, under every condition.

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from gnn.evaluation.metrics import interval
 
@@ -55,7 +53,7 @@ class Comparison:
         return "higher" if self.difference > 0 else "lower"
 
 
-def compare(
+def compare_pairs(
     measure: str,
     reference: tuple[str, Values],
     arm: tuple[str, Values],
@@ -107,9 +105,10 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     tested = [index for index, comparison in enumerate(comparisons) if not math.isnan(comparison.p)]
     result = list(comparisons)
     if tested:
-        adjusted = multipletests([comparisons[index].p for index in tested], method="holm")[1]
-        for index, p_holm in zip(tested, adjusted, strict=True):
-            result[index] = replace(comparisons[index], p_holm=float(p_holm))
+        tested.sort(key=lambda index: comparisons[index].p)
+        weighted = [comparisons[index].p * (len(tested) - place) for place, index in enumerate(tested)]
+        for index, p_holm in zip(tested, np.maximum.accumulate(weighted), strict=True):
+            result[index] = replace(comparisons[index], p_holm=min(1.0, float(p_holm)))
     return tuple(result)
 
 
@@ -132,10 +131,8 @@ def _mcnemar(before: Sequence[float], after: Sequence[float]) -> float:
     """The exact p-value of the pairs that changed."""
     if not before:
         return math.nan
-    table = np.zeros((2, 2), dtype=int)
-    for was, now in zip(before, after, strict=True):
-        table[int(was), int(now)] += 1
-    return float(mcnemar(table, exact=True).pvalue)
+    changed = [int(now) for was, now in zip(before, after, strict=True) if was != now]
+    return float(stats.binomtest(sum(changed), len(changed)).pvalue) if changed else 1.0
 
 
 def _rank_biserial(differences: Sequence[float]) -> float:

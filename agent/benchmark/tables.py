@@ -18,14 +18,14 @@ _MARKED = re.compile(
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A heading a column and rows of cells, all of them text."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-def tables(result: Result) -> dict[str, Table]:
+def tables(result: Result) -> dict[str, TextTable]:
     """Every table that the result has something for, by name; without pairs only of the ranking."""
     made = {
         "ranking-at-a-glance": _ranking_at_a_glance(result),
@@ -36,7 +36,7 @@ def tables(result: Result) -> dict[str, Table]:
     return {name: table for name, table in made.items() if table.rows}
 
 
-def _paired(result: Result) -> dict[str, Table]:
+def _paired(result: Result) -> dict[str, TextTable]:
     """What an ablation has beside the ranking."""
     return {
         "ranking": _ranking(result),
@@ -52,7 +52,7 @@ def _paired(result: Result) -> dict[str, Table]:
     }
 
 
-def markdown(table: Table) -> str:
+def markdown(table: TextTable) -> str:
     """The table for a README or a pull request."""
     columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.headings)
     lines = [table.headings, ["---:" if all(map(_is_figure, c)) else "---" for c in columns], *table.rows]
@@ -84,7 +84,7 @@ def rewrite(text: str, results: Mapping[str, Result]) -> str:
     return _MARKED.sub(fresh, text)
 
 
-def in_words(result: Result) -> list[str]:
+def result_in_words(result: Result) -> list[str]:
     """The comparisons of score and first rank, over all of a source, and what was left unscored."""
     whole = {"episodes", *(entry["source"] for entry in result["results"])}
     comparisons = [c for c in result["comparisons"] if c["of"] in whole]
@@ -110,7 +110,7 @@ def _sentence(c: Mapping[str, Any]) -> str:
     return f"{c['arm']} against {c['reference']}, {what}: {change}, {c['n']} pairs, p {p} after Holm."
 
 
-def _ranking(result: Result) -> Table:
+def _ranking(result: Result) -> TextTable:
     headings = (
         "source", "ranker", "scored", "unscored", "AC@1 [95 %]", "AC@3", "AC@5", "Avg@5", "MRR", "ECE",
         "chance AC@1", "lift", "ms",
@@ -131,10 +131,10 @@ def _ranking(result: Result) -> Table:
                 _figure(r["ms_per_ranking"], 1),
             )
         )
-    return Table(headings, tuple(rows))
+    return TextTable(headings, tuple(rows))
 
 
-def _ranking_at_a_glance(result: Result) -> Table:
+def _ranking_at_a_glance(result: Result) -> TextTable:
     """A row a ranker, a column a source."""
     measured = {(r["ranker"], r["source"]): r for r in result["results"]}
     rankers = dict.fromkeys(ranker for ranker, _ in measured)
@@ -142,10 +142,10 @@ def _ranking_at_a_glance(result: Result) -> Table:
     rows = [
         (name, *(_first_and_third(measured.get((name, source))) for source in sources)) for name in rankers
     ]
-    return Table(("AC@1 / AC@3", *sources), tuple(rows))
+    return TextTable(("AC@1 / AC@3", *sources), tuple(rows))
 
 
-def _ranking_of_the_shipped(result: Result) -> Table:
+def _ranking_of_the_shipped(result: Result) -> TextTable:
     """How often the shipped rankers are right, with intervals, and when they say how sure they are."""
     headings = (
         "source", "ranker", "scored", "AC@1 [95 %]", "AC@3 [95 %]", "ECE", "sure of",
@@ -167,7 +167,7 @@ def _ranking_of_the_shipped(result: Result) -> Table:
                     _right_when_sure(sure),
                 )
             )
-    return Table(headings, tuple(rows))
+    return TextTable(headings, tuple(rows))
 
 
 def _right_when_sure(sure: Mapping[str, Any]) -> str:
@@ -179,7 +179,7 @@ def _right_when_sure(sure: Mapping[str, Any]) -> str:
     return f"{_figure(1.0 - sure['risk'])} {_bounds(bounds)}".strip()
 
 
-def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> Table:
+def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> TextTable:
     """AC@1 and AC@3 of each kind of case."""
     having = [r for r in result["results"] if r[group]]
     present = [kind for kind in kinds if any(kind in r[group] for r in having)]
@@ -187,7 +187,7 @@ def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> Table
         (r["source"], r["ranker"], *(_first_and_third(r[group].get(kind)) for kind in present))
         for r in having
     ]
-    return Table(
+    return TextTable(
         ("source", "ranker", *(f"AC@1 / AC@3, {heading.format(kind)}" for kind in present)), tuple(rows)
     )
 
@@ -196,7 +196,7 @@ def _first_and_third(measures: Mapping[str, Any] | None) -> str:
     return "–" if measures is None else f"{_figure(measures['ac@1'])} / {_figure(measures['ac@3'])}"
 
 
-def _episodes(result: Result) -> Table:
+def _episodes(result: Result) -> TextTable:
     headings = (
         "arm", "episodes", "ungraded", "score [95 %]", "solved", "steps", "ticks to mitigation",
         "wrong remedies", "SLO budget left", "fallbacks", "tokens", "US $", "seconds",
@@ -219,10 +219,10 @@ def _episodes(result: Result) -> Table:
         )
         for arm in result.get("arms", ())
     ]
-    return Table(headings, tuple(rows))
+    return TextTable(headings, tuple(rows))
 
 
-def _episodes_at_a_glance(result: Result) -> Table:
+def _episodes_at_a_glance(result: Result) -> TextTable:
     """A row a ranker, a column a policy."""
     played = {(arm["ranker"], arm["policy"]): arm for arm in result.get("arms", ())}
     rankers = dict.fromkeys(ranker for ranker, _ in played)
@@ -230,14 +230,14 @@ def _episodes_at_a_glance(result: Result) -> Table:
     rows = [
         (name, *(_score_and_solved(played.get((name, policy))) for policy in policies)) for name in rankers
     ]
-    return Table(("score [95 %], solved", *policies), tuple(rows))
+    return TextTable(("score [95 %], solved", *policies), tuple(rows))
 
 
 def _score_and_solved(arm: Mapping[str, Any] | None) -> str:
     return "–" if arm is None else f"{_with_bounds(arm, 'score')}, {_percent(arm['solved'])}"
 
 
-def _episodes_by_difficulty(result: Result) -> Table:
+def _episodes_by_difficulty(result: Result) -> TextTable:
     arms = result.get("arms", ())
     present = [d for d in _DIFFICULTIES if any(d in arm["by_difficulty"] for arm in arms)]
     rows = [
@@ -252,10 +252,10 @@ def _episodes_by_difficulty(result: Result) -> Table:
         )
         for arm in arms
     ]
-    return Table(("arm", *(f"score / solved, {d}" for d in present)), tuple(rows))
+    return TextTable(("arm", *(f"score / solved, {d}" for d in present)), tuple(rows))
 
 
-def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> Table:
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> TextTable:
     headings = (
         "arm", "against", "on", "measure", "pairs", "unscored", "difference [95 %]", "test", "p (Holm)",
         "effect", "verdict",
@@ -276,10 +276,10 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> Table:
         )
         for c in comparisons
     ]
-    return Table(headings, tuple(rows))
+    return TextTable(headings, tuple(rows))
 
 
-def _hints(result: Result) -> Table:
+def _hints(result: Result) -> TextTable:
     """Shares of the first remedies; misled and rescued are of those that were also played without hints."""
     headings = (
         "arm", "first remedies", "hint was right", "followed", "overrode", "followed a wrong one",
@@ -307,10 +307,10 @@ def _hints(result: Result) -> Table:
                 _share(use["picked_in_top_5"], use["in_top_5"]),
             )
         )
-    return Table(headings, tuple(rows))
+    return TextTable(headings, tuple(rows))
 
 
-def _made_by(result: Result) -> Table:
+def _made_by(result: Result) -> TextTable:
     tasks, machine = result["config"]["tasks"], result["machine"]
     names = {task["task_id"] or (task["difficulty"], task["seed"]) for task in tasks}
     rows = [
@@ -322,7 +322,7 @@ def _made_by(result: Result) -> Table:
         ("machine", f"{machine['system']} {machine['processor']}, {machine['cores']} cores"),
         *((f"weights of {name}", digest[:12]) for name, digest in result["weights_sha256"].items()),
     ]
-    return Table(("what", "value"), tuple(rows))
+    return TextTable(("what", "value"), tuple(rows))
 
 
 def _revision(git: str | None) -> str:

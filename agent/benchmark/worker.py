@@ -22,11 +22,12 @@ from agent.settings import Settings
 from data.clients.discovery import Endpoint
 from data.collect import play
 from data.episodes import Episode
+from data.extras import needs
 from data.labels import read_labels
 from data.observation import Action, Observation, Task
 from gnn.checkpoint import channel_map_for
 from gnn.evaluation.evaluate import (
-    Scored,
+    ScoredCase,
     Source,
     episode_sources,
     incident_source,
@@ -34,7 +35,7 @@ from gnn.evaluation.evaluate import (
     result_of,
     score_cases,
 )
-from gnn.evaluation.metrics import score
+from gnn.evaluation.metrics import score_ranking
 from gnn.ranker import Ranker
 from gnn.registry import make_ranker
 
@@ -113,7 +114,7 @@ async def _play_task(
         ranker = astray(ranker, environment)
     policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
     listeners: tuple[Listener, ...] = ()
-    if place.ablation.keep_steps:
+    if place.ablation.steps:
         listeners = (RunFolder(arm_folder(place.folder, arm), config, frozenset()),)
     (result,) = await play_tasks(
         [task], lambda: environment, ranker, lambda _: policy, listeners, 1, config.task_timeout_s
@@ -140,7 +141,9 @@ def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
         "slo_budget_left": last.observation.slo_budget_remaining_pct if last else None,
         "fallbacks": sum(step.decision.why_not_model is not None for step in steps),
         "first_remedy": first_remedy(result),
-        "first_ranking": asdict(score(ranking, len(services), result.root_causes)) if ranking else None,
+        "first_ranking": asdict(score_ranking(ranking, len(services), result.root_causes))
+        if ranking
+        else None,
     }
 
 
@@ -157,7 +160,7 @@ def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
     return {"ranker": name, "asked": asked.name, "results": results}
 
 
-def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
+def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
     """The measures of each episode's first observation and of each incident, for comparisons in pairs."""
     first = [s for s in scored if s.case.tick == 0]
     return {
@@ -174,19 +177,19 @@ def _first(scored: Sequence[Scored]) -> dict[str, list[Any]]:
 def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
     """The ranker asked for; for wrong hints the one whose answers are turned."""
     if spec.name == "untrained":
-        import torch
-
+        with needs("train"):
+            import torch
         torch.set_num_threads(1)  # the processes share the cores already
     names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 
 
 @cache
-def _sources(asked: Asked, folder: Path, labels: str | None, simulate: int, seed: int) -> tuple[Source, ...]:
+def _sources(asked: Asked, folder: Path, labels: Path | None, simulate: int, seed: int) -> tuple[Source, ...]:
     if asked.kind == TASKS:
         (source,) = episode_sources(folder / "watched.jsonl")
         return (Source(TASKS, source.cases),)
-    known = read_labels(Path(labels)) if labels else None
+    known = read_labels(labels) if labels else None
     if asked.kind == EPISODES:
         return episode_sources(Path(asked.path), known)
     if asked.kind == INCIDENTS:

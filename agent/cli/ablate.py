@@ -1,129 +1,100 @@
 """`firewatch ablate`: what each part is worth, on the same tasks and seeds."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from agent.cli import options as o
+from agent.benchmark.ablate import ablate as play_and_rank
+from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
+from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
+from agent.benchmark.tables import TextTable, result_in_words, tables
+from agent.cli.command import command, new_folder
+from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
+from agent.cli.environ import settings_from_environment
+from data.clients.discovery import locate
+from data.errors import SchemaError, SettingsError
+from data.files.json_file import read_object
 
-_CI = "For continuous integration"
+_SHOWN = ("ranking", "episodes", "hints")
 
 
-def ablate(
-    env: o.Env = "embedded",
-    transport: o.TransportOption = o.Transport.AUTO,
-    test_run: o.TestRun = False,
-    task: o.TaskIds = None,
-    tasks: o.TasksFile = None,
-    episodes: o.Episodes = None,
-    difficulty: o.DifficultyOption = o.DifficultyChoice.ALL,
-    seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Play each task in N worlds, drawn from N seeds.")
-    ] = 1,
-    ranker: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[,NAME…]",
-            help=f"The first is the reference. One or more of {', '.join(o.RankerChoice)}, "
-            "wrong (hints that point away from the truth), or NAME@DIR for other weights.",
-        ),
-    ] = "gnn,heuristic,mlp,untrained,random,pagerank,zscore,none",
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[,NAME…]",
-            help="One or more of rules, legacy-rules, llm, llm-without-hints, explore.",
-        ),
-    ] = "rules",
-    ranking_only: Annotated[
-        bool,
-        typer.Option("--ranking-only", help="Play nothing: rank only the sources named below."),
-    ] = False,
-    episodes_from: o.EpisodesFrom = None,
-    incidents: o.Incidents = None,
-    simulate: o.Simulate = 0,
-    labels: o.Labels = None,
-    checkpoint: o.Checkpoint = None,
-    out: o.Out = None,
-    steps: Annotated[
-        bool, typer.Option("--steps", help="Keep every step, with prompt and reply, in a run folder an arm.")
-    ] = False,
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")] = 2,
-    concurrency: o.Concurrency = 1,
-    task_timeout: o.TaskTimeout = 1800.0,
-    temperature: o.Temperature = 0.3,
-    max_tokens: o.MaxTokens = 256,
-    against: Annotated[
-        Path | None,
-        typer.Option(metavar="RESULT", rich_help_panel=_CI, help="An earlier ablation.json to compare with."),
-    ] = None,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONDITION",
-            rich_help_panel=_CI,
-            help="With --against: exit with 1 if the difference is so, such as 'ac@1 < -0.02'; repeatable.",
-        ),
-    ] = None,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+@command(Ablation)
+def ablate(asked: Ablation) -> int:
     """Plays rankers times policies on the same tasks and seeds and compares them in pairs.
 
     The same command with the same --out goes on where it was interrupted.
 
     [dim]Example:[/dim] firewatch ablate --ranker gnn,heuristic,none --policy rules --out ablation
     """
-    from agent.benchmark.plan import Ablation, under_seeds
-    from agent.cli.ablating import ablate_and_compare
-    from agent.cli.command import new_folder
-    from agent.cli.environ import settings_from_environment
-    from agent.play.config import TaskChoice
-
+    if asked.fail_if and asked.against is None:
+        raise SettingsError("--fail-if compares with an earlier result: name it with --against")
+    if asked.ranking_only and not (asked.episodes_from or asked.incidents or asked.simulate):
+        raise SettingsError("nothing to rank: name --episodes-from, --incidents or --simulate")
+    conditions = [read_condition(text) for text in asked.fail_if]
+    before = _earlier_result(asked.against) if asked.against else None
     settings = settings_from_environment()
-    asks_a_model = any(name.startswith(("llm", "auto")) for name in _names(policy))
-    chosen = TaskChoice(
-        test_run=test_run,
-        task=tuple(task or ()),
-        tasks_file=tasks,
-        episodes=episodes,
-        difficulty=difficulty.value,
-    ).chosen(seed)
-    ablation = Ablation(
-        tasks=() if ranking_only else under_seeds(chosen, seeds),
-        rankers=_names(ranker),
-        policies=_names(policy),
-        play=not ranking_only,
-        keep_steps=steps,
-        env=env,
-        transport=transport.value,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        seed=seed,
-        task_timeout_s=task_timeout,
-        models=settings.models_for("llm") if asks_a_model else (),
-        api_base_url=settings.public_api_base_url,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        prices=dict(settings.prices),
-        episodes_from=tuple(map(str, episodes_from or ())),
-        incidents=tuple(map(str, incidents or ())),
-        simulate=simulate,
-        labels=str(labels) if labels else None,
-    )
-    return ablate_and_compare(
-        ablation,
-        out or new_folder("ablations"),
-        settings,
-        jobs,
-        concurrency,
-        against,
-        fail_if or (),
-        json,
-        quiet,
-    )
+    endpoint = asyncio.run(locate(asked.env, asked.transport, settings.space_url))
+    out = asked.out or new_folder("ablations")
+    folder = AblationFolder(out, asked.completed(settings))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = wide_console(stderr=True, quiet=asked.quiet)
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        try:
+            result = play_and_rank(
+                folder,
+                endpoint,
+                settings,
+                asked.jobs,
+                asked.concurrency,
+                lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+        except KeyboardInterrupt:
+            note(f"Interrupted. The same command with --out {out} goes on.", asked.quiet)
+            raise
+    findings = check_regressions(before, result, conditions, asked.seed) if before else []
+    write_result(out / RESULT, result)
+    write_json(asked.json_to, result)
+    if not asked.quiet and not is_stdout(asked.json_to):
+        _show(result, out)
+    failed = [finding for finding in findings if finding.fails]
+    _tell(findings, failed, asked.quiet)
+    ungraded = any(arm["ungraded"] for arm in result.get("arms", ()))
+    return 1 if ungraded or failed else 0
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+def _earlier_result(path: Path) -> Mapping[str, Any]:
+    """An earlier result: its file or its folder.
+
+    Raises:
+        SchemaError: not the result of an ablation.
+    """
+    file = path / RESULT if path.is_dir() else path
+    result = read_object(file, "give the result file of an ablation")
+    if "values" not in result:
+        raise SchemaError(str(file), "values", None, "give the result file of an ablation")
+    return result
+
+
+def _show(result: Mapping[str, Any], out: Path) -> None:
+    made = tables(result)
+    for sentence in result_in_words(result):
+        print(sentence)
+    for name in _SHOWN:
+        if name in made:
+            table: TextTable = made[name]
+            print()
+            wide_console().print(text_table(table.headings, table.rows))
+    print(f"\nResults: {out / RESULT}")
+
+
+def _tell(findings: Sequence[Finding], failed: Sequence[Finding], quiet: bool) -> None:
+    """One line on what fails, whether quiet or not, or one that nothing does."""
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        note(f"Fails, {failed[0].condition}: {failed[0]}{more}")
+    elif findings:
+        note(f"Nothing fails: {len(findings)} comparisons with the earlier result.", quiet)

@@ -1,20 +1,56 @@
 """`firewatch check`: the environment contract against a server or the embedded environment."""
 
-from agent.cli import options as o
+from dataclasses import asdict
+
+from agent.cli.command import command
+from agent.cli.console import is_stdout, note, write_json
+from agent.cli.interrupt import run_interruptible
+from agent.play.config import Place, env_option
+from data.clients.discovery import locate
+from data.clients.wire import Address
+from data.contract.behaviour import check_environment
+from data.contract.rule import RuleResult
+from data.contract.server_rules import check_server
+from data.options import Common
 
 
-def check(
-    env: o.Env = "embedded",
-    transport: o.TransportOption = o.Transport.AUTO,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+class CheckOptions(Common, Place):
+    """What is checked."""
+
+    env: str | None = env_option("embedded")
+
+
+@command(CheckOptions)
+def check(asked: CheckOptions) -> int:
     """Plays the environment contract and names each rule that fails; exit status 1 if one does.
 
     [dim]Example:[/dim] firewatch check --env http://localhost:8000
     """
-    from agent.cli.checking import check_environment
-    from agent.cli.interrupt import run_interruptible
+    return run_interruptible(_check(asked))
 
-    return run_interruptible(check_environment(env, transport.value, json, quiet))
+
+async def _check(asked: CheckOptions) -> int:
+    endpoint = await locate(asked.env, asked.transport)
+    note(f"Checking {endpoint} …", asked.quiet)
+    environment = endpoint.open()
+    try:
+        results = await check_environment(environment)
+    finally:
+        await environment.aclose()
+    if endpoint.url:
+        results += await check_server(Address.parse(endpoint.url).http)
+    failed = sum(not result.passed for result in results)
+    if not is_stdout(asked.json_to):
+        _show(results, asked.quiet)
+        print(f"{endpoint}: {len(results) - failed} rules hold, {failed} fail")
+    rules = [asdict(result) for result in results]
+    write_json(asked.json_to, {"environment": str(endpoint), "failed": failed, "rules": rules})
+    return 1 if failed else 0
+
+
+def _show(results: tuple[RuleResult, ...], quiet: bool) -> None:
+    for result in results:
+        if not result.passed:
+            print(f"FAIL  {result.rule}: {result.sentence}\n      {result.why}")
+        elif not quiet:
+            print(f"ok    {result.rule}: {result.sentence}")

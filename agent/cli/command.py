@@ -81,13 +81,12 @@ def _parameter(model: type[Common], name: str) -> inspect.Parameter:
         rich_help_panel=shown["panel"],
     )
     kind: Any = Literal[tuple(shown["choices"])] if shown["choices"] else field.annotation
-    default = field.default
+    default: Any = inspect.Parameter.empty if field.is_required() else field.default
     if shown["separated"]:
         kind, default = str, ",".join(default)
     elif get_origin(kind) is tuple:
-        kind, default = list[_bare(get_args(kind)[0])], list(default)  # type: ignore[misc]
-    if field.is_required():
-        default = inspect.Parameter.empty
+        kind = list[_bare(get_args(kind)[0])]  # type: ignore[misc]
+        default = list(default) if isinstance(default, tuple) else default
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info()]
     )

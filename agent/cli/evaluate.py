@@ -1,26 +1,140 @@
 """`firewatch evaluate`: scores rankers on stored episodes or incidents."""
 
-from agent.cli import options as o
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rich.progress import Progress
+
+from agent.cli.command import command
+from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
+from agent.cli.naming import tell_unmapped, unmapped_in
+from agent.cli.sources import tell_unused
+from agent.records.provenance import git_revision
+from agent.terminal_text import printable
+from data.errors import SettingsError
+from data.labels import read_labels
+from gnn.checkpoint import channel_map_for
+from gnn.evaluation.evaluate import Source, sources_of
+from gnn.evaluation.evaluate import evaluate as evaluate_on
+from gnn.evaluation.options import EvaluateOptions
+from gnn.registry import make_ranker, weights_folder
+
+_TICKS = ("0", "1", "3")
+_HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")
 
 
-def evaluate(
-    episodes_from: o.EpisodesFrom = None,
-    incidents: o.Incidents = None,
-    simulate: o.Simulate = 0,
-    labels: o.Labels = None,
-    ranker: o.Rankers = "gnn",
-    checkpoint: o.Checkpoint = None,
-    rules: o.Rules = None,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+@command(EvaluateOptions)
+def evaluate(asked: EvaluateOptions) -> int:
     """Scores one or more rankers: AC@1, AC@3, AC@5, Avg@5, MRR and calibration, with intervals.
 
     [dim]Example:[/dim] firewatch evaluate --episodes-from episodes/test --ranker gnn,heuristic
     """
-    from agent.cli.scoring import score_rankers
+    channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
+    rankers = []
+    for name in asked.rankers:
+        weights = weights_folder(name, asked.checkpoint)
+        ranker = make_ranker(name, asked.checkpoint, asked.seed, channel_map)
+        rankers.append((ranker, str(weights) if weights else None))
+    known = read_labels(asked.labels) if asked.labels else {}
+    sources = sources_of(asked, known, asked.seed)
+    if not rankers or not sources:
+        raise SettingsError(
+            "nothing to score: name a --ranker, and --episodes-from, --incidents or --simulate"
+        )
+    cases = [case for source in sources for case in source.cases]
+    tell_unused(known, (case.cluster for case in cases), asked.quiet)
+    _tell_strangers(sources, asked.quiet)
+    unmapped = unmapped_in((case.incident for case in cases), channel_map)
+    tell_unmapped(unmapped, asked.quiet)
+    results = _scored(rankers, sources, asked.seed, asked.quiet)
+    if not asked.quiet and not is_stdout(asked.json_to):
+        wide_console().print(text_table(_HEADINGS, map(_row, results)))
+        _show_ticks(results)
+        _show_abstention(results)
+    config = asked.model_dump(mode="json")
+    facts = {"config": config, "unmapped_metrics": unmapped, "git": git_revision()}
+    write_json(asked.json_to, {"results": results, **facts})
+    if asked.json_to is not None and not is_stdout(asked.json_to):
+        note(f"Plots: firewatch report {asked.json_to}", asked.quiet)
+    return 0
 
-    return score_rankers(
-        episodes_from, incidents, simulate, labels, ranker, checkpoint, rules, seed, json, quiet
+
+def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
+    """One line on root causes that no ranker can name, if there are any."""
+    found = [
+        (case.incident.incident_id, strangers[0])
+        for case in chain.from_iterable(source.cases for source in sources)
+        if (strangers := [root for root in case.incident.root_causes if root not in case.incident.services])
+        and case.tick == 0
+    ]
+    if found:
+        which = " of ".join(f"'{printable(name)}'" for name in reversed(found[0]))
+        note(
+            f"Root causes that are no service of their incident: {len(found)}, {which} first; "
+            "they count as missed",
+            quiet,
+        )
+
+
+def _scored(rankers: list[Any], sources: Sequence[Source], seed: int, quiet: bool) -> list[dict[str, Any]]:
+    total = len(rankers) * sum(len(source.cases) for source in sources)
+    with Progress(console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:
+        bar = progress.add_task("ranking", total=total)
+        return evaluate_on(rankers, sources, seed, on_case=lambda: progress.advance(bar))
+
+
+def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = result["ci95"]["ac@1"]
+    interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+    rest = (_figure(result[name]) for name in ("ac@3", "ac@5", "avg@5", "mrr", "ece"))
+    return (
+        result["source"],
+        result["ranker"],
+        str(result["n"]),
+        str(result["unscored"]),
+        _figure(result["ac@1"]) + interval,
+        *rest,
+        _figure(result["ms_per_ranking"]),
     )
+
+
+def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
+    """AC@1 and AC@3 of episodes at the first observations."""
+    rows = [
+        (
+            result["source"],
+            result["ranker"],
+            *(
+                f"{_figure(at['ac@1'])} / {_figure(at['ac@3'])}"
+                if (at := result["by_tick"].get(tick))
+                else "–"
+                for tick in _TICKS
+            ),
+        )
+        for result in results
+        if len(result["by_tick"]) > 1
+    ]
+    if rows:
+        headings = ("source", "ranker", *(f"AC@1 / AC@3 at {tick}" for tick in _TICKS))
+        wide_console().print(text_table(headings, rows))
+
+
+def _show_abstention(results: Sequence[Mapping[str, Any]]) -> None:
+    """How often rankers answer at the confidence that they state, and how often they are wrong then."""
+    rows = [
+        (
+            result["source"],
+            result["ranker"],
+            *(_figure(own[name]) for name in ("unsure_below", "coverage", "risk", "risk_unsure")),
+        )
+        for result in results
+        if (own := result["abstention"])
+    ]
+    if rows:
+        headings = ("source", "ranker", "unsure below", "coverage", "wrong when sure", "wrong when unsure")
+        wide_console().print(text_table(headings, rows))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

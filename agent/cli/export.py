@@ -1,39 +1,31 @@
 """`firewatch export`: chosen trajectories as data for fine-tuning."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
-import typer
-
-from agent.cli import options as o
-
-
-class Format(StrEnum):
-    """The forms of export."""
-
-    CHAT = "chat"
+from agent.cli.command import command
+from agent.cli.console import note, write_json
+from agent.records.export import chat_examples, write_examples
+from data.options import Common, option
 
 
-def export(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    form: Annotated[
-        Format, typer.Option("--format", help="chat: one {'messages': […]} a line.")
-    ] = Format.CHAT,
-    min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the tasks to take.")] = 0.5,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path("chat.jsonl"),
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+class ExportOptions(Common):
+    """What is exported."""
+
+    runs: tuple[Path, ...] = option(..., "Run folders.", positional=True, metavar="RUN...")
+    form: Literal["chat"] = option("chat", "chat: one {'messages': […]} a line.", name="--format")
+    min_score: float = option(0.5, "Of the tasks to take.", ge=0.0, le=1.0)
+    out: Path = option(Path("chat.jsonl"), "The file to write.", metavar="FILE")
+
+
+@command(ExportOptions)
+def export(asked: ExportOptions) -> int:
     """Writes the model's steps of solved tasks, without fallbacks, as chat JSONL.
 
     [dim]Example:[/dim] firewatch export runs/monday --format chat --min-score 0.8 --out chat.jsonl
     """
-    from agent.cli.console import note, write_json
-    from agent.records.export import chat_examples, write_examples
-
-    number = write_examples(out, (example for run in runs for example in chat_examples(run, min_score)))
-    note(f"{out}: {number} examples", quiet)
-    write_json(json, {"path": str(out), "examples": number, "format": form.value})
+    examples = (example for run in asked.runs for example in chat_examples(run, asked.min_score))
+    number = write_examples(asked.out, examples)
+    note(f"{asked.out}: {number} examples", asked.quiet)
+    write_json(asked.json_to, {"path": str(asked.out), "examples": number, "format": asked.form})
     return 0

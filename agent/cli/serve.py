@@ -1,34 +1,33 @@
 """`firewatch serve`: the embedded environment as a server."""
 
-from typing import Annotated
-
-import typer
-
-from agent.cli import options as o
+from agent.cli.command import command
+from agent.cli.console import note, write_json
+from data.options import Common, option
 
 
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    sessions: Annotated[int, typer.Option(min=1, help="WebSocket sessions at once.")] = 256,
-    idle: Annotated[float, typer.Option(metavar="SECONDS", help="A silent session is closed then.")] = 900.0,
-    seed: o.Seed = 0,
-    json: o.Json = None,
-    quiet: o.Quiet = False,
-) -> int:
+class ServeOptions(Common):
+    """Where to listen, and how many are served."""
+
+    host: str = option("127.0.0.1", "Address to listen on.")
+    port: int = option(8000, "Port; 0 takes a free one.", ge=0, le=65535)
+    sessions: int = option(256, "WebSocket sessions at once.", ge=1)
+    idle: float = option(900.0, "A silent session is closed then.", metavar="SECONDS")
+
+
+@command(ServeOptions)
+def serve(asked: ServeOptions) -> int:
     """Serves the embedded environment over HTTP and WebSocket until Ctrl+C.
 
     Seeds come with each reset, so --seed has nothing to decide here; --json writes {"url"} once it listens.
 
     [dim]Example:[/dim] firewatch serve --port 8000
     """
-    from agent.cli.console import note, write_json
     from data.simulator.server.serving import Limits
     from data.simulator.server.serving import serve as serve_embedded
 
     def ready(url: str) -> None:
-        note(f"Listening on {url} (WebSocket at /ws); Ctrl+C stops.", quiet)
-        write_json(json, {"url": url})
+        note(f"Listening on {url} (WebSocket at /ws); Ctrl+C stops.", asked.quiet)
+        write_json(asked.json_to, {"url": url})
 
-    serve_embedded(host, port, Limits(sessions=sessions, idle_s=idle), ready)
+    serve_embedded(asked.host, asked.port, Limits(sessions=asked.sessions, idle_s=asked.idle), ready)
     return 0

@@ -64,9 +64,9 @@ def train(asked: TrainOptions) -> int:
             f"{folder} holds an interrupted training: use --resume {folder}, or remove {folder / STATE}"
         )
     with workers(job.device) as together:
-        quiet = asked.quiet or not together.leads
+        quiet = asked.quiet or not together.is_main
         card = _learn(job, folder, together, quiet, begun=asked.resume is not None)
-    if together.leads:
+    if together.is_main:
         (folder / REQUEST).unlink(missing_ok=True)
         for line in _told(job, folder, card):
             note(line, quiet)
@@ -84,7 +84,7 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
     pick_precision(job.precision, pick_device(job.device))  # better refused now than after the reading
     with (
         TrainingProgress(job.config.epochs, quiet) as progress,
-        TensorBoard(job.tensorboard if together.leads else None) as board,
+        TensorBoard(job.tensorboard if together.is_main else None) as board,
     ):
 
         def tell(epoch: "Epoch") -> None:
@@ -95,7 +95,7 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
         seen = chain.from_iterable(episode.observations for episode in read.job.episodes)
         tell_unmapped(unmapped_in(chain(read.incidents, seen), read.rules), quiet)
         tell_unused(read.known, read.names, quiet)
-        if together.leads:
+        if together.is_main:
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / REQUEST, job.model_dump_json(indent=1) + "\n")
         try:
@@ -110,7 +110,7 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
                 )
             )
         except FirewatchError:
-            if not begun and together.leads:  # nothing was begun that could go on
+            if not begun and together.is_main:  # nothing was begun that could go on
                 (folder / REQUEST).unlink()
                 (folder / STATE).unlink(missing_ok=True)
             raise

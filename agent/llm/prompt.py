@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import LOG_LINES, Message, Situation
 from agent.situation.service_trends import Trend, harm_per_tick, trends, users_are_hurt
-from data.actions import DESCRIPTIONS, menu
+from data.actions import DESCRIPTIONS, action_space
 from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
@@ -204,4 +204,4 @@ def _actions(situation: Situation, labels: Mapping[str, str]) -> list[str]:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in menu(situation.logs_fetched))]
+    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in action_space(situation.logs_fetched))]

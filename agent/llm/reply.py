@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.llm.sanitize import labels_of, writable
 from agent.situation.decision import Situation
-from data.actions import menu, takes_target
+from data.actions import action_space, takes_target
 from data.errors import FirewatchError
 from data.observation import Action
 
@@ -49,7 +49,7 @@ def parse_reply(text: str, situation: Situation) -> Action:
     if not isinstance(kind, str):
         raise UnusableReply("no_action", "the action_type is missing or no text")
     kind = kind.strip().lower()
-    if kind not in menu(situation.logs_fetched):
+    if kind not in action_space(situation.logs_fetched):
         raise UnusableReply("unknown_action", "the action_type is not in the menu")
     if not takes_target(kind):
         return Action(action_type=kind)

@@ -64,15 +64,22 @@ class TaskChoice(Options):
         return tuple(dict.fromkeys(tasks))
 
 
-class Playing(TaskChoice):
+def env_option(default: str | None) -> Any:
+    """The option `--env`."""
+    found = default or "localhost:8000, localhost:7860, $SPACE_URL, else the embedded one"
+    return option(default, f"The environment. Default: {found}.", metavar="URL|embedded")
+
+
+class Place(Options):
+    """Where is played."""
+
+    env: str | None = env_option(None)
+    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
+
+
+class Playing(Place, TaskChoice):
     """Where and how tasks are played, whoever plays them."""
 
-    env: str | None = option(
-        None,
-        "The environment. Default: localhost:8000, localhost:7860, $SPACE_URL, else the embedded one.",
-        metavar="URL|embedded",
-    )
-    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
     concurrency: int = option(
         1, "Tasks at once, where the environment has sessions.", metavar="N", ge=1, le=256, recorded=False
     )

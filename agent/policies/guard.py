@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent.situation.decision import Situation
-from agent.situation.service_trends import is_measured, users_are_hurt
-from data.actions import is_remedy, menu, takes_target
+from agent.situation.service_trends import service_is_measured, users_are_hurt
+from data.actions import action_space, is_remedy, takes_target
 from data.observation import Action
 
 MAX_REPEATS = 2
@@ -34,7 +34,7 @@ class Guard:
     def refusal(self, action: Action, situation: Situation) -> str | None:
         """Why `action` must not be sent now; None when it may."""
         kind, target = action.action_type, action.target_service
-        if kind not in menu(situation.logs_fetched):
+        if kind not in action_space(situation.logs_fetched):
             return f"'{kind}' is not in the menu"
         if takes_target(kind):
             if target is None or target not in situation.now.services:
@@ -51,7 +51,7 @@ class Guard:
 
     def _remedy_refusal(self, action: Action, situation: Situation) -> str | None:
         service = situation.now.services[str(action.target_service)]
-        if service.is_healthy and is_measured(service):
+        if service.is_healthy and service_is_measured(service):
             return f"'{action.target_service}' is healthy (error rate below 0.05, p99 below 0.50 s)"
         spent = sum(is_remedy(step.action) for step in situation.steps)
         if spent >= self.settings.max_remedies:

@@ -80,7 +80,7 @@ class LlmPolicy:
         withheld = await self._guard.withheld(action, situation)
         sent, recommended, reason = action, None, reason_of(exchange.reply or "")
         if withheld is not None:
-            sent, recommended, reason = self._rules.pastime(situation), action, withheld
+            sent, recommended, reason = self._rules.idle_action(situation), action, withheld
         return Decision(
             sent,
             source,

@@ -62,7 +62,7 @@ class RulesPolicy:
     async def decide(self, situation: Situation) -> Decision:
         """The first proposal that the guard lets through."""
         refused: list[Refusal] = []
-        for proposal in (*proposals(situation), *pastimes(situation)):
+        for proposal in (*proposals(situation), *idle_proposals(situation)):
             reason = self._guard.refusal(proposal.action, situation)
             if reason is not None:
                 refused.append(Refusal(proposal.action, reason))
@@ -70,7 +70,7 @@ class RulesPolicy:
             withheld = await self._guard.withheld(proposal.action, situation)
             if withheld is not None:
                 return Decision(
-                    self.pastime(situation),
+                    self.idle_action(situation),
                     "rules",
                     refusals=tuple(refused),
                     reason=withheld,
@@ -79,20 +79,22 @@ class RulesPolicy:
             return Decision(proposal.action, "rules", refusals=tuple(refused), reason=proposal.reason)
         return Decision(ESCALATE, "rules", refusals=tuple(refused), reason="nothing else is permitted")
 
-    def pastime(self, situation: Situation) -> Action:
+    def idle_action(self, situation: Situation) -> Action:
         """A permitted action that changes nothing, while a wanted remedy is only named."""
-        looks = (p.action for p in pastimes(situation) if self._guard.refusal(p.action, situation) is None)
+        looks = (
+            p.action for p in idle_proposals(situation) if self._guard.refusal(p.action, situation) is None
+        )
         return next(looks, ESCALATE)
 
 
 def proposals(situation: Situation) -> list[Proposal]:
     """What should be done now, best first; empty when watching is best."""
-    case = Case(situation)
+    case = Assessment(situation)
     over = case.when_calm()
     return over or case.remedies()
 
 
-def pastimes(situation: Situation) -> list[Proposal]:
+def idle_proposals(situation: Situation) -> list[Proposal]:
     """Harmless ways to spend a tick while watching, the most telling first."""
     ranked = situation.ranking.services if situation.ranking is not None else ()
     services = [name for name in ranked if name in situation.now.services] or list(situation.now.services)
@@ -104,7 +106,7 @@ def pastimes(situation: Situation) -> list[Proposal]:
     return [Proposal(look, "watching") for look in looks]
 
 
-class Case:
+class Assessment:
     """One situation, read: who is broken, what has been tried, and who is still unexplained."""
 
     def __init__(self, situation: Situation) -> None:
@@ -196,16 +198,16 @@ class Case:
         return name not in self.written_off and not observation.services[name].is_healthy
 
     def _by_suspicion(self) -> list[Trend]:
-        """The likeliest root first: the ranking's belief and own evidence together."""
+        """The likeliest root first: the ranking's word and own evidence together."""
         hidden = [t for t in self.open if t not in self.broken]
         names = frozenset(t.name for t in self.open if t not in hidden)
         call_graph = self.situation.now.call_graph
         reached = {t.name: callees_of(t.name, call_graph) for t in (*self.broken, *hidden)}
         ranking = self.situation.ranking
-        belief: dict[str, float] = {}
+        ranked_share: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
             given = candidate.probability
-            belief[candidate.service] = given if given is not None else 0.6 / (position + 1)
+            ranked_share[candidate.service] = given if given is not None else 0.6 / (position + 1)
         accused = frozenset().union(*(blamed(lines, self.trends) for lines in self.logs.values()))
 
         def suspicion(trend: Trend) -> float:
@@ -216,7 +218,7 @@ class Case:
             covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
             own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.8 * (trend.name in accused)
             own += 0.5 * covered / max(1, len(self.broken)) - 0.3 * (trend in hidden)
-            return 2.0 * belief.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
+            return 2.0 * ranked_share.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
 
         return sorted(self.open, key=suspicion, reverse=True)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from data.errors import SettingsError
+from data.extras import needs
 from data.incident import Incident
 from gnn.graph_ranker import GraphRanker
 from gnn.ranker import Ranker, Ranking
@@ -24,9 +25,10 @@ def attributed(
         raise SettingsError(
             f"--attribute looks into a network and '{ranker.name}' is none: choose gnn, mlp or untrained"
         )
-    from gnn.explain.attribution import attribute_first  # loads torch and captum
+    with needs("train"):
+        from gnn.explain.attribution import attribute_first
 
-    return attribute_first(ranker, incident, ranking, top, seed)
+        return attribute_first(ranker, incident, ranking, top, seed)
 
 
 def attribution_record(attributions: "Mapping[str, Attribution]") -> dict[str, Any]:

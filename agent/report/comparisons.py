@@ -10,7 +10,7 @@ from agent.report.document import (
     Table,
     count,
     figure,
-    interval,
+    interval_text,
     is_missing,
     number,
     text,
@@ -56,24 +56,24 @@ _HEADINGS = (
 
 def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
     """Comparisons in one measure as sentences: what is shown comes first, the rest is taken together."""
-    yield from (in_words(c) for c in comparisons if c.verdict != _NO_DIFFERENCE)
+    yield from (comparison_in_words(c) for c in comparisons if c.verdict != _NO_DIFFERENCE)
     rest = [c for c in comparisons if c.verdict == _NO_DIFFERENCE]
     for reference in dict.fromkeys(c.reference for c in rest):
         alike = [c for c in rest if c.reference == reference]
         if len(alike) == 1:
-            yield in_words(alike[0])
+            yield comparison_in_words(alike[0])
             continue
         arms = ", ".join(f"{c.arm} {number(c.difference, 3, sign=True).text}" for c in alike)
         what = NAMES.get(alike[0].measure, alike[0].measure)
         yield f"No difference shown in {what} from {reference}: {arms} ({_pairs(alike[0])})."
 
 
-def in_words(c: ComparisonResult) -> str:
+def comparison_in_words(c: ComparisonResult) -> str:
     """One comparison as a sentence; that no difference is shown is said when it is so."""
     what = NAMES.get(c.measure, c.measure) + ("" if c.of == EPISODES else f" on {label_of(c.of)}")
     if is_missing(c.difference) or c.difference is None:
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
-    size = f"{figure(c.difference, 3, sign=True)} {interval(c.ci95, 3, sign=True)}".strip()
+    size = f"{figure(c.difference, 3, sign=True)} {interval_text(c.ci95, 3, sign=True)}".strip()
     if c.verdict == _NO_DIFFERENCE:
         return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {_pairs(c)})."
     return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({_pairs(c)}, p {_p(c.p_holm)})."
@@ -132,7 +132,7 @@ def _table(comparisons: Sequence[ComparisonResult]) -> Table:
 
 def _difference(c: ComparisonResult) -> Cell:
     cell = number(c.difference, 3, sign=True)
-    return Cell(f"{cell.text} {interval(c.ci95, 3, sign=True)}".strip(), cell.order, True)
+    return Cell(f"{cell.text} {interval_text(c.ci95, 3, sign=True)}".strip(), cell.order, True)
 
 
 def _cell_p(value: float | None) -> Cell:

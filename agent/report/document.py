@@ -84,11 +84,13 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False, unit: st
 def with_interval(value: float | None, bounds: tuple[float | None, float | None] | None) -> Cell:
     """A figure and its 95 % interval."""
     cell = number(value)
-    shown = interval(bounds)
+    shown = interval_text(bounds)
     return Cell(f"{cell.text} {shown}", cell.order, True) if shown and cell.order is not None else cell
 
 
-def interval(bounds: tuple[float | None, float | None] | None, digits: int = 2, *, sign: bool = False) -> str:
+def interval_text(
+    bounds: tuple[float | None, float | None] | None, digits: int = 2, *, sign: bool = False
+) -> str:
     """Such as "[0.71, 0.84]"; "" when there is none."""
     if bounds is None or is_missing(bounds[0]) or is_missing(bounds[1]):
         return ""

@@ -12,7 +12,7 @@ from agent.report.document import (
     Table,
     count,
     figure,
-    interval,
+    interval_text,
     number,
     text,
     with_interval,
@@ -119,7 +119,7 @@ def ranking_points(results: Sequence[RankerResult]) -> Iterable[str]:
             continue
         ranked = sorted(scored, key=lambda pair: -pair[0])
         best, first = ranked[0]
-        bounds = interval(first.ci95.get("ac@1"))
+        bounds = interval_text(first.ci95.get("ac@1"))
         chance = first.chance.get("ac@1")
         others = ", ".join(f"{r.ranker} {value:.0%}" for value, r in ranked[1:4])
         yield (

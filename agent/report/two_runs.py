@@ -6,9 +6,9 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from agent.benchmark.statistics import compare, corrected, topology_of
+from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 from agent.report import charts
-from agent.report.comparisons import comparison_section, in_words
+from agent.report.comparisons import comparison_in_words, comparison_section
 from agent.report.document import Chart, Report, Section, Table, count, number, text
 from agent.report.results import ComparisonResult, StepLine
 from agent.report.run_report import Key, PlayedRun, Record, key_of, replay_key, replays
@@ -41,7 +41,7 @@ def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
         lead=f"A is {first.name} ({first.ranker}+{first.policy}): {_came_to(a, shared)}. "
         f"B is {second.name} ({second.ranker}+{second.policy}): {_came_to(b, shared)}. "
         f"{count(len(shared), 'task')} in both, {len(a) + len(b) - 2 * len(shared)} in one alone.",
-        points=tuple(map(in_words, comparisons)),
+        points=tuple(map(comparison_in_words, comparisons)),
         sections=(
             Section(
                 "Task by task", charts=_chart(a, b, shared), table=_table(a, b, shared, steps, differing)
@@ -72,7 +72,9 @@ def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) ->
         key: topology_of(played[0].observation.call_graph) for key, played in steps.items()
     }
     made = [
-        compare(measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary)
+        compare_pairs(
+            measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary
+        )
         for measure, is_binary in (("score", False), ("solved", True))
     ]
     return [

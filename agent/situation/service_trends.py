@@ -39,7 +39,7 @@ class Trend:
     @property
     def is_measured(self) -> bool:
         """Whether both figures that tell a healthy service are there."""
-        return is_measured(self.now)
+        return service_is_measured(self.now)
 
     @property
     def change(self) -> float:
@@ -74,7 +74,7 @@ class Trend:
         return math.inf if value is None or value < 0 else value
 
 
-def is_measured(service: Service) -> bool:
+def service_is_measured(service: Service) -> bool:
     """See `Trend.is_measured`."""
     figures = ("http_server_error_rate", "http_server_request_duration_p99")
     return all(service.number(figure) is not None for figure in figures)

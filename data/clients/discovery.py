@@ -8,7 +8,7 @@ import httpx
 
 from data.clients.http_client import HttpEnvironment
 from data.clients.websocket_client import WebSocketEnvironment
-from data.clients.wire import Address, ServerState, http_client, one_line, read_json, read_state
+from data.clients.wire import Address, ServerState, decode_body, http_client, one_line, read_state
 from data.environment import Environment
 from data.errors import ProtocolError, SettingsError, Unreachable
 
@@ -146,4 +146,4 @@ async def _state(client: httpx.AsyncClient) -> ServerState:
         raise Unreachable(f"{where}: status {response.status_code}")
     if response.status_code != 200:
         raise ProtocolError(f"{where}: status {response.status_code} – is this a FirewatchEnv server?")
-    return read_state(read_json(response.content, where), where)
+    return read_state(decode_body(response.content, where), where)

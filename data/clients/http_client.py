@@ -8,9 +8,9 @@ import httpx
 from data.clients.wire import (
     Address,
     ServerState,
+    decode_body,
     http_client,
     one_line,
-    read_json,
     read_reset,
     read_state,
     read_step,
@@ -238,9 +238,9 @@ def _body(response: httpx.Response, where: str) -> Any:
             f"{where}: status {response.status_code} ({one_line(response.text)[:120]}) "
             "– is this a FirewatchEnv server?"
         )
-    return read_json(response.content, where)
+    return decode_body(response.content, where)
 
 
 def _detail(response: httpx.Response, where: str) -> str:
-    raw = read_json(response.content, where)
+    raw = decode_body(response.content, where)
     return refusal(raw.get("detail", raw) if isinstance(raw, dict) else raw)

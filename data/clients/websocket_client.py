@@ -12,8 +12,8 @@ from data.clients.bounded import LARGEST_BODY_BYTES
 from data.clients.wire import (
     Address,
     bad_proxy,
+    decode_body,
     one_line,
-    read_json,
     read_reset,
     read_step,
     refusal,
@@ -134,7 +134,7 @@ class WebSocketEnvironment:
             await self.aclose()
             raise _Disconnected(f"the connection was closed ({one_line(closed)})") from None
         try:
-            return self._data(read_json(answer, self._where), refused)
+            return self._data(decode_body(answer, self._where), refused)
         except (ProtocolError, CapacityReached):
             await self.aclose()
             raise

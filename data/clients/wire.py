@@ -98,7 +98,7 @@ def one_line(text: object) -> str:
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 
 
-def read_json(text: str | bytes, where: str, *, finite: bool = False) -> Any:
+def decode_body(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     """Decodes a body.
 
     Args:

@@ -7,7 +7,7 @@ results += await check_server("http://localhost:8000")  # the protocol below it
 from collections.abc import Awaitable, Callable
 
 from data.actions import ESCALATE, RESOLVE
-from data.contract.rule import Broken, Rule, RuleResult, demand
+from data.contract.rule import Broken, ContractRule, RuleResult, demand
 from data.contract.trace_rules import Moment, check_traces
 from data.environment import Environment
 from data.errors import ActionRefused, EpisodeLost, FirewatchError, TaskRefused
@@ -20,17 +20,17 @@ SERVICE_COUNTS = {"easy": (3, 3), "medium": (5, 5), "hard": (7, 10)}
 _SCRIPT = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "restart_service")
 _SCRIPT_LENGTH = 12
 
-PLAY_RULES: list[Rule[Awaitable[None]]] = []
+PLAY_RULES: list[ContractRule[Awaitable[None]]] = []
 
 
 def _rule(
     holds: Callable[[Environment], Awaitable[None]],
 ) -> Callable[[Environment], Awaitable[None]]:
-    PLAY_RULES.append(Rule(holds))
+    PLAY_RULES.append(ContractRule(holds))
     return holds
 
 
-async def check(environment: Environment) -> tuple[RuleResult, ...]:
+async def check_environment(environment: Environment) -> tuple[RuleResult, ...]:
     """Holds a freshly opened environment to every rule; it is left to the caller to close.
 
     Args:
@@ -52,7 +52,7 @@ async def check(environment: Environment) -> tuple[RuleResult, ...]:
     return (through, *check_traces(traces), *results)
 
 
-async def _why(rule: Rule[Awaitable[None]], environment: Environment) -> str | None:
+async def _why(rule: ContractRule[Awaitable[None]], environment: Environment) -> str | None:
     try:
         await rule.holds(environment)
     except (Broken, FirewatchError) as error:

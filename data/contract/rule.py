@@ -22,7 +22,7 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
-class Rule(Generic[R]):
+class ContractRule(Generic[R]):
     """A function whose name names the rule and whose docstring states it; it raises `Broken`."""
 
     holds: Callable[..., R]

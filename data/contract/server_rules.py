@@ -11,8 +11,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from data.clients.wire import Address, http_client, one_line, read_json
-from data.contract.rule import Broken, Rule, RuleResult, demand
+from data.clients.wire import Address, decode_body, http_client, one_line
+from data.contract.rule import Broken, ContractRule, RuleResult, demand
 from data.errors import FirewatchError
 
 _TIMEOUT_S = 30.0
@@ -35,7 +35,7 @@ class Server:
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and decoded body of one HTTP request."""
         response = await self.http.request(method, path, json=body)
-        return response.status_code, read_json(response.content, path)
+        return response.status_code, decode_body(response.content, path)
 
     async def post(self, path: str, body: object) -> dict[str, Any]:
         """The body of a POST that has to be answered with 200 and an object."""
@@ -66,11 +66,11 @@ class Server:
         raise Broken("no session became free")
 
 
-SERVER_RULES: list[Rule[Awaitable[None]]] = []
+SERVER_RULES: list[ContractRule[Awaitable[None]]] = []
 
 
 def _rule(holds: Callable[[Server], Awaitable[None]]) -> Callable[[Server], Awaitable[None]]:
-    SERVER_RULES.append(Rule(holds))
+    SERVER_RULES.append(ContractRule(holds))
     return holds
 
 
@@ -86,7 +86,7 @@ async def check_server(url: str) -> tuple[RuleResult, ...]:
         return tuple([rule.verdict(await _why(rule, server)) for rule in SERVER_RULES])
 
 
-async def _why(rule: Rule[Awaitable[None]], server: Server) -> str | None:
+async def _why(rule: ContractRule[Awaitable[None]], server: Server) -> str | None:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             await rule.holds(server)
@@ -102,7 +102,7 @@ async def _ask(connection: ClientConnection, kind: str, data: object = None) -> 
     # A server without a session left closes at once, but what it said still waits to be read.
     with suppress(ConnectionClosed):
         await connection.send(json.dumps({"type": kind, "data": data}))
-    frame = read_json(await connection.recv(), "/ws")
+    frame = decode_body(await connection.recv(), "/ws")
     demand(isinstance(frame, dict) and isinstance(frame.get("data"), dict), f"frame: {one_line(frame)}")
     return dict(frame)
 
@@ -307,7 +307,7 @@ async def huge_requests_do_no_harm(server: Server) -> None:
     async with server.session() as connection:
         try:
             await connection.send(_HUGE)
-            frame = read_json(await connection.recv(), "/ws")
+            frame = decode_body(await connection.recv(), "/ws")
             demand(frame.get("type") == "error", f"a huge frame: answered by {one_line(frame)}")
         except ConnectionClosed:
             code = connection.close_code

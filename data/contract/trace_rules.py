@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
-from data.contract.rule import Broken, Rule, RuleResult, demand
+from data.contract.rule import Broken, ContractRule, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
 
 TICK_S = 30
@@ -26,11 +26,11 @@ class Moment:
 
 
 Trace = Sequence[Moment]
-TRACE_RULES: list[Rule[None]] = []
+TRACE_RULES: list[ContractRule[None]] = []
 
 
 def _rule(holds: Callable[[Trace], None]) -> Callable[[Trace], None]:
-    TRACE_RULES.append(Rule(holds))
+    TRACE_RULES.append(ContractRule(holds))
     return holds
 
 
@@ -39,7 +39,7 @@ def check_traces(traces: Sequence[Trace]) -> tuple[RuleResult, ...]:
     return tuple(rule.verdict(_first_break(rule, traces)) for rule in TRACE_RULES)
 
 
-def _first_break(rule: Rule[None], traces: Sequence[Trace]) -> str | None:
+def _first_break(rule: ContractRule[None], traces: Sequence[Trace]) -> str | None:
     for trace in traces:
         if trace:
             try:

@@ -13,7 +13,7 @@ from data.simulator.failover import CONVINCED_MINUTES, FAILS_CHECKS
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.physics import MISSES, PROBES, TOLERANCE, TRIPS
 from data.simulator.topology import BREAKERS, CACHED, FAILOVER, OUTBOX, from_calls
-from data.simulator.world.logs import first_wording
+from data.simulator.world.logs import first_log_lines
 from data.simulator.world.scenario import healthy_fleet
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def describe(family: str) -> str:
     if fault.extras:
         lines += ["", "**Metrics of its own**", ""]
         lines += [f"- `{extra.name}`: {extra.healthy} → {extra.broken}" for extra in fault.extras]
-    lines += ["", "**Its logs**", "", "```text", *first_wording(family), "```", ""]
+    lines += ["", "**Its logs**", "", "```text", *first_log_lines(family), "```", ""]
     lines += ["**One episode**: a gateway calls the service, the service calls a store", ""]
     lines += [f"![The three services over ten minutes](plots/{family}.svg)", ""]
     return "\n".join(lines)
@@ -136,19 +136,19 @@ def chart(family: str) -> "altair.FacetChart":
     return drawn
 
 
-def fingerprint(plot: "altair.FacetChart") -> str:
+def plot_fingerprint(plot: "altair.FacetChart") -> str:
     """Tells whether a plot was drawn from the same numbers in the same way."""
     spec = plot.to_dict()
     del spec["$schema"]
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
-def draw(family: str) -> str:
+def plot_family(family: str) -> str:
     """The plot of one episode as SVG, its fingerprint in a comment at the end."""
     import vl_convert
 
     plot = chart(family)
-    return f"{vl_convert.vegalite_to_svg(plot.to_dict())}\n<!-- {fingerprint(plot)} -->\n"
+    return f"{vl_convert.vegalite_to_svg(plot.to_dict())}\n<!-- {plot_fingerprint(plot)} -->\n"
 
 
 def travel() -> str:
@@ -188,4 +188,4 @@ if __name__ == "__main__":
     FILE.write_text(document(), encoding="utf-8")
     PLOTS.mkdir(exist_ok=True)
     for _family in FAMILIES:
-        (PLOTS / f"{_family}.svg").write_text(draw(_family), encoding="utf-8")
+        (PLOTS / f"{_family}.svg").write_text(plot_family(_family), encoding="utf-8")

@@ -31,7 +31,7 @@ def wave(swing: float | Floats, period_ticks: float | Floats, phase: float | Flo
     return np.asarray(1.0 + swing * np.sin(2.0 * np.pi * ticks / period_ticks + phase))
 
 
-def draw(rng: np.random.Generator, seasonality: float) -> tuple[float, float, float]:
+def draw_load(rng: np.random.Generator, seasonality: float) -> tuple[float, float, float]:
     """Swing, period and phase of a world whose traffic swings by up to `seasonality`."""
     swing = seasonality * float(rng.uniform(0.5, 1.0))
     return swing, float(rng.uniform(*PERIOD_TICKS)), float(rng.uniform(0.0, 2.0 * np.pi))

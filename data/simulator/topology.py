@@ -170,7 +170,9 @@ def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
     return calls
 
 
-def connect(names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator) -> list[tuple[int, int]]:
+def connect_services(
+    names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator
+) -> list[tuple[int, int]]:
     """The known calls of a small set of services, and one more for each service that nothing connects."""
     calls = known_calls(names)
     for i, kind in enumerate(kinds):

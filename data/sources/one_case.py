@@ -14,14 +14,14 @@ from data.sources.own_form import parse_incident
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
 
 
-class Case(NamedTuple):
+class ChosenIncident(NamedTuple):
     """What was chosen, of how many."""
 
     incident: Incident
     of: int
 
 
-def read_case(raw: bytes, where: str, incident_id: str | None = None) -> Case:
+def read_case(raw: bytes, where: str, incident_id: str | None = None) -> ChosenIncident:
     """Reads whatever form of evidence `raw` holds.
 
     Args:
@@ -41,7 +41,7 @@ def read_case(raw: bytes, where: str, incident_id: str | None = None) -> Case:
             raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one that is")
         index = names.index(incident_id)
     place = f"{where}, case {index + 1}" if index else where
-    return Case(_incident(cases[index], place, Path(where).name), len(cases))
+    return ChosenIncident(_incident(cases[index], place, Path(where).name), len(cases))
 
 
 def _cases(raw: bytes, where: str) -> list[object]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.baselines.deviation import MIN_BASELINE, alert_counts, known
+from gnn.baselines.deviation import MIN_BASELINE, alert_counts, present
 from gnn.baselines.order import ranked
 from gnn.ranker import Ranking
 
@@ -33,12 +33,12 @@ class BaroRanker:
         peers: dict[str, list[float]] = {}
         for metrics in incident.telemetry.values():
             for metric, series in metrics.items():
-                peers.setdefault(metric, []).extend(known(series.incident)[-1:])
+                peers.setdefault(metric, []).extend(present(series.incident)[-1:])
         scores: dict[str, float] = {}
         for service, n_alerts in alert_counts(incident).items():
             rises = [0.0]
             for metric, series in incident.telemetry.get(service, {}).items():
-                past, points = known(series.baseline), known(series.incident)
+                past, points = present(series.baseline), present(series.incident)
                 if self._channel_map(metric) is None or not points.size:
                     continue
                 if past.size < MIN_BASELINE:

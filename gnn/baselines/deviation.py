@@ -50,7 +50,9 @@ def point_deviations(
     return found
 
 
-def deviations(incident: Incident, channel_map: ChannelMap | None = None) -> dict[str, dict[str, float]]:
+def metric_deviations(
+    incident: Incident, channel_map: ChannelMap | None = None
+) -> dict[str, dict[str, float]]:
     """The size of each deviation, {service: {metric: deviation ≥ 0}}: its median over the incident's points.
 
     The median lets no single odd point decide.
@@ -70,7 +72,7 @@ def alert_counts(incident: Incident) -> dict[str, int]:
     return counts
 
 
-def known(points: Floats) -> Floats:
+def present(points: Floats) -> Floats:
     """The points that are not missing."""
     return points[np.isfinite(points)]
 
@@ -82,7 +84,7 @@ def center_and_mad(points: Floats) -> tuple[float, float]:
 
 
 def _from_past(columns: Mapping[str, Series]) -> dict[str, Floats]:
-    pasts = {service: known(series.baseline) for service, series in columns.items()}
+    pasts = {service: present(series.baseline) for service, series in columns.items()}
     usual = {service: center_and_mad(past) for service, past in pasts.items() if past.size >= MIN_BASELINE}
     if not usual:
         return {}
@@ -90,7 +92,7 @@ def _from_past(columns: Mapping[str, Series]) -> dict[str, Floats]:
     found = {}
     for service, (center, spread) in usual.items():
         points = columns[service].incident
-        if known(points).size:
+        if present(points).size:
             scale = max(spread, _FLOOR * abs(center), _FLOOR * typical)
             found[service] = _in_units_of(scale, points - center)
     return found
@@ -100,7 +102,7 @@ def _among_peers(columns: Mapping[str, Series]) -> dict[str, Floats]:
     latest = {
         service: points[-1]
         for service, series in columns.items()
-        if known(series.baseline).size < MIN_BASELINE and (points := known(series.incident)).size
+        if present(series.baseline).size < MIN_BASELINE and (points := present(series.incident)).size
     }
     if len(latest) < MIN_PEERS:
         return {}

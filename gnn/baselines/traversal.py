@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.baselines.deviation import alert_counts, center_and_mad, known, point_deviations
+from gnn.baselines.deviation import alert_counts, center_and_mad, point_deviations, present
 from gnn.baselines.order import ranked
 from gnn.features.drift import paged_channels
 from gnn.ranker import Ranking
@@ -93,8 +93,8 @@ def _in_mads(
     found: dict[str, dict[str, Floats]] = {service: {} for service in incident.services}
     for service in incident.services:
         for metric, series in incident.telemetry.get(service, {}).items():
-            meaning, past = channel_map(metric), known(series.baseline)
-            measured = past.size >= MIN_PAST and known(series.incident).size
+            meaning, past = channel_map(metric), present(series.baseline)
+            measured = past.size >= MIN_PAST and present(series.incident).size
             if meaning is None or meaning.channel not in channels or not measured:
                 continue
             center, spread = center_and_mad(past)

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.baselines.deviation import alert_counts, deviations
+from gnn.baselines.deviation import alert_counts, metric_deviations
 from gnn.baselines.order import ranked
 from gnn.ranker import Ranking
 
@@ -36,7 +36,7 @@ class ZScoreRanker:
         alerts = alert_counts(incident)
         scores = {
             service: self._combined(list(metrics.values())) + alerts[service]
-            for service, metrics in deviations(incident, self._channel_map).items()
+            for service, metrics in metric_deviations(incident, self._channel_map).items()
         }
         return ranked(scores, self.name)
 

@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.files import jsonl
 from data.incident import Incident
 from data.labels import KnownRoots, apply_labels, label_incidents
+from data.options import Cases
 from data.sources.own_form import read_incidents
 from gnn.evaluation.metrics import (
     CaseScore,
     abstention,
     reliability,
     risk_coverage,
-    score,
+    score_ranking,
     share_interval,
     summarise,
 )
@@ -29,7 +30,7 @@ _SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported
 
 
 @dataclass(frozen=True)
-class Case:
+class RankingCase:
     """One thing to rank: an incident, or an episode as it was seen at one observation."""
 
     incident: Incident
@@ -44,14 +45,14 @@ class Source:
     """Cases that are reported together."""
 
     name: str
-    cases: tuple[Case, ...]
+    cases: tuple[RankingCase, ...]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredCase:
     """What one ranker made of a case."""
 
-    case: Case
+    case: RankingCase
     score: CaseScore
     seconds: float
     unsure: bool = False
@@ -81,13 +82,13 @@ def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source
     )
 
 
-def episode_cases(episode: Episode) -> tuple[Case, ...]:
+def episode_cases(episode: Episode) -> tuple[RankingCase, ...]:
     """The episode as it was seen at each observation up to the first remedy; 0 is the one after the reset."""
     seen = episode.before_remedies
     roots = episode.labels.root_causes if episode.labels else ()
     fault = "+".join(episode.labels.fault_types) if episode.labels else ""
     return tuple(
-        Case(
+        RankingCase(
             replace(
                 Incident.from_observations(seen[: tick + 1], episode.task.name),
                 root_causes=roots,
@@ -114,14 +115,27 @@ def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Sourc
     )
 
 
+def sources_of(asked: Cases, known: KnownRoots, seed: int = 0) -> tuple[Source, ...]:
+    """Everything that is to be scored on."""
+    sources = [
+        *chain.from_iterable(episode_sources(path, known) for path in asked.episodes_from),
+        *chain.from_iterable(incident_sources(path, known) for path in asked.incidents),
+    ]
+    if asked.simulate:
+        from data.simulator.batch.generate import simulate
+
+        sources.append(incident_source(f"simulated/{seed}", simulate(asked.simulate, seed)))
+    return tuple(sources)
+
+
 def incident_source(name: str, incidents: Iterable[Incident]) -> Source:
     """`incidents` as one source."""
-    return Source(name, tuple(Case(incident, cluster=incident.incident_id) for incident in incidents))
+    return Source(name, tuple(RankingCase(incident, cluster=incident.incident_id) for incident in incidents))
 
 
 def score_cases(
-    ranker: Ranker, cases: Sequence[Case], on_case: Callable[[], None] = lambda: None
-) -> tuple[Scored, ...]:
+    ranker: Ranker, cases: Sequence[RankingCase], on_case: Callable[[], None] = lambda: None
+) -> tuple[ScoredCase, ...]:
     """Ranks every case, its labels hidden, and scores the answer; `on_case` is called after each."""
     scored = []
     for case in cases:
@@ -129,14 +143,14 @@ def score_cases(
         started = time.perf_counter()
         ranking = ranker.rank(hidden)
         seconds = time.perf_counter() - started
-        result = score(ranking, len(case.incident.services), case.incident.root_causes)
-        scored.append(Scored(case, result, seconds, ranking.unsure, ranking.unsure_below))
+        result = score_ranking(ranking, len(case.incident.services), case.incident.root_causes)
+        scored.append(ScoredCase(case, result, seconds, ranking.unsure, ranking.unsure_below))
         on_case()
     return tuple(scored)
 
 
 def result_of(
-    source: str, ranker: str, checkpoint: str | None, scored: Sequence[Scored], seed: int = 0
+    source: str, ranker: str, checkpoint: str | None, scored: Sequence[ScoredCase], seed: int = 0
 ) -> dict[str, Any]:
     """One entry of `results`: the measures over all cases, their intervals, and the same by kind of case.
 
@@ -175,7 +189,7 @@ def evaluate(
     ]
 
 
-def _measures(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
+def _measures(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any]:
     summary = summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
     figures = {
         "ac@1": summary.ac[0],
@@ -194,7 +208,7 @@ def _measures(scored: Sequence[Scored], seed: int) -> dict[str, Any]:
     }
 
 
-def _abstention(scored: Sequence[Scored], seed: int) -> dict[str, Any] | None:
+def _abstention(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any] | None:
     """Coverage and risk at the confidence that the ranker itself states; None when it never is unsure."""
     stated = next((s.unsure_below for s in scored if s.unsure_below is not None), None)
     if stated is None:
@@ -212,9 +226,9 @@ def _abstention(scored: Sequence[Scored], seed: int) -> dict[str, Any] | None:
     }
 
 
-def _grouped(scored: Sequence[Scored], key: Callable[[Case], str], seed: int) -> dict[str, Any]:
+def _grouped(scored: Sequence[ScoredCase], key: Callable[[RankingCase], str], seed: int) -> dict[str, Any]:
     """The measures of each kind of case; cases of no kind ("") are left out."""
-    groups: dict[str, list[Scored]] = {}
+    groups: dict[str, list[ScoredCase]] = {}
     for each in scored:
         if key(each.case):
             groups.setdefault(key(each.case), []).append(each)

@@ -41,7 +41,7 @@ class CaseScore:
 UNSCORED = CaseScore((math.nan,) * DEPTH, math.nan, (math.nan,) * DEPTH)
 
 
-def score(ranking: Ranking, n_services: int, root_causes: Collection[str]) -> CaseScore:
+def score_ranking(ranking: Ranking, n_services: int, root_causes: Collection[str]) -> CaseScore:
     """Scores one ranking of `n_services` services.
 
     Ranks are strict and ties are broken in expectation. A root cause that the ranking does not list, or lists

@@ -7,6 +7,7 @@ graph scores – and only what can be taken out of the incident can be checked b
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,29 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.channels import ChannelMap
 from data.incident import Incident
-from gnn.explain.evidence_items import Piece, pieces_of, without
+from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 from gnn.explain.sentences import explain
-from gnn.graph_ranker import GraphRanker
+from gnn.features.featurize import features_of
+from gnn.per_system.alert_frequencies import Habits
 from gnn.ranker import Ranking
 
 # Scores of all services of an incident, in its order, higher is more suspect: (S,).
 Score = Callable[[Incident], npt.NDArray[np.float32]]
+
+
+class Scorer(Protocol):
+    """A ranker whose scores can be explained."""
+
+    @property
+    def channel_map(self) -> ChannelMap:
+        """How metric names are read."""
+
+    def scores(self, incident: Incident) -> npt.NDArray[np.float32]:
+        """The score of each service, in the incident's order: (S,)."""
+
+    def habits_for(self, incident: Incident) -> Habits | None:
+        """What is usual where the incident is from, if that is known."""
+
 
 EVERYTHING_ELSE = "everything else"
 
@@ -52,7 +69,7 @@ class Group:
     """Pieces that are weighed together."""
 
     words: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[EvidenceItem, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ class Attribution:
             if value > 0 and group.words != EVERYTHING_ELSE
         )
 
-    def weights(self) -> Mapping[Piece, float]:
+    def weights(self) -> Mapping[EvidenceItem, float]:
         """The contribution of every piece that was weighed alone."""
         pairs = zip(self.groups, self.contributions, strict=True)
         return {group.pieces[0]: value for group, value in pairs if len(group.pieces) == 1}
@@ -116,7 +133,7 @@ def attribute(
     """
     config = config or AttributionConfig()
     row = incident.services.index(service)
-    pieces = pieces_of(incident, channel_map)
+    pieces = evidence_items_of(incident, channel_map)
     roles = _near(pieces, service, config.neighbours)
     others = np.array(score(incident), dtype=np.float64)
     others[row] = -np.inf
@@ -129,7 +146,7 @@ def attribute(
         key = np.packbits(kept).tobytes()
         if key not in known:
             absent = [p for group, stays in zip(groups, kept, strict=True) if not stays for p in group.pieces]
-            known[key] = margin_of(score(without(incident, absent, channel_map)), row)
+            known[key] = margin_of(score(without_items(incident, absent, channel_map)), row)
         return known[key]
 
     afford = config.service_scores // (len(incident.services) * max(len(groups), 1))
@@ -145,7 +162,7 @@ def attribute(
 
 
 def attribute_first(
-    ranker: GraphRanker, incident: Incident, ranking: Ranking, top: int, seed: int = 0
+    ranker: Scorer, incident: Incident, ranking: Ranking, top: int, seed: int = 0
 ) -> tuple[Ranking, dict[str, Attribution]]:
     """Attributions of the first `top` suspects, and the ranking with their evidence in the order of these.
 
@@ -157,9 +174,9 @@ def attribute_first(
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
     }
-    habits = ranker.habits_for(incident)
+    habits, features = ranker.habits_for(incident), features_of(incident, ranker.channel_map)
     told = {
-        service: explain(incident, [service], ranker.channel_map, own.weights(), habits)[service]
+        service: explain(incident, [service], ranker.channel_map, own.weights(), habits, features)[service]
         for service, own in found.items()
     }
     candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
@@ -186,13 +203,13 @@ def _shapley(
     return np.asarray(found.squeeze(0).numpy(), dtype=np.float64)
 
 
-def _groups(pieces: Sequence[Piece], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
+def _groups(pieces: Sequence[EvidenceItem], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
     """The suspect's own evidence, its calls and the page one by one, near services whole, then the rest.
 
     Args:
         roles: the near services, {name: what it is to the suspect}.
     """
-    rest, around = [], dict[str, list[Piece]]()
+    rest, around = [], dict[str, list[EvidenceItem]]()
     for piece in pieces:
         ends = {piece.service, piece.detail} if piece.kind == "call" else {piece.service}
         if piece.kind == "page" or (service in ends and all(end in roles for end in ends - {service})):
@@ -207,7 +224,7 @@ def _groups(pieces: Sequence[Piece], service: str, roles: Mapping[str, str]) -> 
         yield Group(EVERYTHING_ELSE, tuple(rest))
 
 
-def _near(pieces: Sequence[Piece], service: str, most: int) -> dict[str, str]:
+def _near(pieces: Sequence[EvidenceItem], service: str, most: int) -> dict[str, str]:
     """The first callers and callees of `service`, those that tell most of themselves first: {name: role}."""
     told: dict[str, int] = {}
     roles: dict[str, str] = {}

@@ -8,17 +8,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from data.incident import Incident
-from gnn.explain.attribution import AttributionConfig, attribute, margin_of
-from gnn.explain.evidence_items import Piece, pieces_of, without
-from gnn.graph_ranker import GraphRanker
+from gnn.explain.attribution import AttributionConfig, Scorer, attribute, margin_of
+from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 
 NAMED = 3  # groups of evidence that are taken away
 DRAWS = 5  # random cuts for each of these
 
 
 @dataclass(frozen=True)
-class Cut:
+class DeletionEffect:
     """What taking away so many pieces of evidence does to the first suspect."""
 
     pieces: int
@@ -34,13 +35,13 @@ class Deletion:
 
     service: str
     # The named evidence against as many other pieces, from anywhere in the incident.
-    anywhere: Cut | None
+    anywhere: DeletionEffect | None
     # The suspect's own channels that are named first against as many others of its own: the hard comparison.
-    own: Cut | None
+    own: DeletionEffect | None
 
 
 def check_deletion(
-    ranker: GraphRanker,
+    ranker: Scorer,
     incident: Incident,
     seed: int = 0,
     named: int = NAMED,
@@ -55,9 +56,9 @@ def check_deletion(
         named: groups of evidence to take away.
         config: how thoroughly evidence is weighed.
     """
-    service = ranker.rank(incident).services[0]
+    service = incident.services[int(np.argmax(ranker.scores(incident)))]
     found = attribute(incident, service, ranker.scores, ranker.channel_map, seed, config)
-    pieces = pieces_of(incident, ranker.channel_map)
+    pieces = evidence_items_of(incident, ranker.channel_map)
     draw = random.Random(repr((seed, incident.incident_id, service)))
     own = [p for p in pieces if p.service == service and p.kind in ("channel", "alerts")]
     told = [piece for group in found.named[:named] for piece in group.pieces]
@@ -70,27 +71,27 @@ def check_deletion(
 
 
 def _cut(
-    ranker: GraphRanker,
+    ranker: Scorer,
     incident: Incident,
     service: str,
-    told: Sequence[Piece],
-    among: Sequence[Piece],
+    told: Sequence[EvidenceItem],
+    among: Sequence[EvidenceItem],
     draw: random.Random,
-) -> Cut | None:
+) -> DeletionEffect | None:
     """Cuts `told`, then as many others of `among`; None without any to name or without enough others."""
     others = [piece for piece in among if piece not in told]
     if not told or len(others) < len(told):
         return None
     before = _standing(ranker, incident, service)
     cuts = [told, *(draw.sample(others, len(told)) for _ in range(DRAWS))]
-    after = [_standing(ranker, without(incident, cut, ranker.channel_map), service) for cut in cuts]
+    after = [_standing(ranker, without_items(incident, cut, ranker.channel_map), service) for cut in cuts]
     falls = [(before[0] - score, before[1] - margin, float(margin < 0)) for score, margin in after]
     means = [sum(fall[k] for fall in falls[1:]) / DRAWS for k in range(3)]
     score, margin, overturned = zip(falls[0], means, strict=True)
-    return Cut(len(told), score, margin, overturned)
+    return DeletionEffect(len(told), score, margin, overturned)
 
 
-def _standing(ranker: GraphRanker, incident: Incident, service: str) -> tuple[float, float]:
+def _standing(ranker: Scorer, incident: Incident, service: str) -> tuple[float, float]:
     """Score and margin of a service."""
     scores = ranker.scores(incident)
     row = incident.services.index(service)

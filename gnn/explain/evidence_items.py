@@ -10,7 +10,7 @@ from data.incident import AlertEvent, Incident, Series
 Kind = Literal["channel", "alerts", "call", "page"]
 
 
-class Piece(NamedTuple):
+class EvidenceItem(NamedTuple):
     """One piece of evidence.
 
     What a trace says of a call belongs to the call, with the call itself; a metric's or a log's alert belongs
@@ -29,11 +29,11 @@ class Piece(NamedTuple):
         return f"other alerts of {self.service}" if self.kind == "alerts" else f"the page of {self.service}"
 
 
-def pieces_of(incident: Incident, channel_map: ChannelMap) -> tuple[Piece, ...]:
+def evidence_items_of(incident: Incident, channel_map: ChannelMap) -> tuple[EvidenceItem, ...]:
     """All evidence about the services of `incident`, each piece once, in the incident's order."""
     services = frozenset(incident.services)
     found = dict.fromkeys(
-        Piece("channel", service, meaning.channel)
+        EvidenceItem("channel", service, meaning.channel)
         for service in incident.services
         for name in incident.telemetry.get(service, {})
         if (meaning := channel_map(name)) is not None
@@ -45,13 +45,13 @@ def pieces_of(incident: Incident, channel_map: ChannelMap) -> tuple[Piece, ...]:
             if (piece := _piece_of(alert, services, channel_map)).service in services
         )
     )
-    found.update(dict.fromkeys(Piece("call", callee, caller) for caller, callee in _calls(incident)))
+    found.update(dict.fromkeys(EvidenceItem("call", callee, caller) for caller, callee in _calls(incident)))
     if incident.page is not None and incident.page.service in services:
-        found[Piece("page", incident.page.service)] = None
+        found[EvidenceItem("page", incident.page.service)] = None
     return tuple(found)
 
 
-def without(incident: Incident, removed: Collection[Piece], channel_map: ChannelMap) -> Incident:
+def without_items(incident: Incident, removed: Collection[EvidenceItem], channel_map: ChannelMap) -> Incident:
     """The same incident as if nobody had seen the pieces `removed`; its services all stay."""
     if not removed:
         return incident
@@ -67,7 +67,7 @@ def without(incident: Incident, removed: Collection[Piece], channel_map: Channel
         },
         alerts=tuple(a for a in incident.alerts if _piece_of(a, services, channel_map) not in gone),
         call_graph={
-            caller: [callee for callee in callees if Piece("call", callee, caller) not in gone]
+            caller: [callee for callee in callees if EvidenceItem("call", callee, caller) not in gone]
             if caller in callers
             else callees
             for caller, callees in incident.call_graph.items()
@@ -75,9 +75,9 @@ def without(incident: Incident, removed: Collection[Piece], channel_map: Channel
         call_telemetry={
             (caller, callee): metrics
             for (caller, callee), metrics in incident.call_telemetry.items()
-            if Piece("call", callee, caller) not in gone
+            if EvidenceItem("call", callee, caller) not in gone
         },
-        page=None if incident.page and Piece("page", incident.page.service) in gone else incident.page,
+        page=None if incident.page and EvidenceItem("page", incident.page.service) in gone else incident.page,
     )
 
 
@@ -91,26 +91,26 @@ def _calls(incident: Incident) -> Iterator[tuple[str, str]]:
 
 
 def _kept(
-    service: str, metrics: Mapping[str, Series], gone: frozenset[Piece], channel_map: ChannelMap
+    service: str, metrics: Mapping[str, Series], gone: frozenset[EvidenceItem], channel_map: ChannelMap
 ) -> Iterable[tuple[str, Series]]:
     for name, series in metrics.items():
         meaning = channel_map(name)
-        if meaning is None or Piece("channel", service, meaning.channel) not in gone:
+        if meaning is None or EvidenceItem("channel", service, meaning.channel) not in gone:
             yield name, series
 
 
-def _piece_of(alert: AlertEvent, services: frozenset[str], channel_map: ChannelMap) -> Piece:
+def _piece_of(alert: AlertEvent, services: frozenset[str], channel_map: ChannelMap) -> EvidenceItem:
     """Where an alert belongs."""
     if alert.kind == "trace":
         if alert.caller in services and alert.caller is not None and alert.caller != alert.service:
-            return Piece("call", alert.service, alert.caller)
+            return EvidenceItem("call", alert.service, alert.caller)
         slow = Channel.LATENCY_TAIL if alert.caller != alert.service else Channel.OWN_LATENCY
-        return Piece("channel", alert.service, slow if alert.direction == "PD" else Channel.ERROR)
+        return EvidenceItem("channel", alert.service, slow if alert.direction == "PD" else Channel.ERROR)
     if alert.kind == "log":
-        return Piece("channel", alert.service, Channel.LOGS)
+        return EvidenceItem("channel", alert.service, Channel.LOGS)
     meaning = channel_map(alert.name)
     return (
-        Piece("alerts", alert.service)
+        EvidenceItem("alerts", alert.service)
         if meaning is None
-        else Piece("channel", alert.service, meaning.channel)
+        else EvidenceItem("channel", alert.service, meaning.channel)
     )

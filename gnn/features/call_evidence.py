@@ -107,7 +107,7 @@ def _measured(
     found[:, _BETWEEN] = up[:, CHANNEL_INDEX[Channel.NETWORK_FAULT]]
     found[:, _QUIET] = down[:, CHANNEL_INDEX[Channel.TRAFFIC]]
     out[edges] = np.maximum(out[edges], found)
-    # What lies between caller and callee is of the call itself; what is slow or fails may come from further on.
+    # What lies between the two is of the call itself; what is slow or fails may come from further on.
     worst = found[:, [_SLOW, _FAILING]].max(axis=1)
     between = found[:, _BETWEEN]
     if between.any():
@@ -156,7 +156,7 @@ def _explained(calls: Calls, has: Floats, bad: Floats, unexplained: Floats) -> F
 
 
 def _well(calls: Calls, has: Floats, bad: Floats) -> Floats:
-    """How well each call is; one of a graph without directions is half a call, and as bad as its other half."""
+    """How well each call is; where no direction is known, a call is two halves, each as bad as the other."""
     caller, callee = calls.edge_index
     key, mirror = caller * calls.services + callee, callee * calls.services + caller  # `key` is sorted
     at = np.minimum(np.searchsorted(key, mirror), len(key) - 1)

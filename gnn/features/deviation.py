@@ -88,6 +88,7 @@ class Stack:
     channel: npt.NDArray[np.int64]  # (M,)
     floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
     names: tuple[str, ...]  # (M,)
+    scale: Floats  # (M,) the factor that brought each to our unit
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
@@ -112,6 +113,7 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
     known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
     now = np.full((len(known), len(rows), length), np.nan)
     past = np.full((len(known), len(rows), length0), np.nan)
+    scales = np.ones(len(known))
     for m, (meaning, name) in enumerate(known):
         places = by_metric[name][0]
         # An incident is counted from its start, its past back from there.
@@ -119,6 +121,7 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         _align(past[m], places, past_of[name], from_start=False)
         # The whole incident says in which unit a metric is, so that an idle service is read like the others.
         scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
+        scales[m] = scale
         if scale != 1.0:
             now[m] *= scale
             past[m] *= scale
@@ -132,7 +135,7 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
                     past[m, s] = _share(series.baseline, whole.baseline)
     channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
     floor = np.array([meaning.floor for meaning, _ in known])
-    return Stack(now, past, channel, floor, tuple(name for _, name in known))
+    return Stack(now, past, channel, floor, tuple(name for _, name in known), scales)
 
 
 def _largest(points: Floats) -> float:
@@ -168,6 +171,7 @@ class Deviations(NamedTuple):
     statistics: Floats  # (S, C, K); "timing" is left at zero
     over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
     bystander: Mask  # (S,) who is apart and well: no other is compared with it
+    each: Floats  # (M, S, K) the same of each metric, where it is measured
     usual: "Usual | None" = None  # of each metric; None without a baseline
     z: Floats | None = None  # (M, S, T) asinh of each metric's robust z
 
@@ -184,7 +188,8 @@ def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
     over_time = np.zeros((services, len(CHANNELS), ticks))
     apart = np.zeros(services, dtype=bool) if apart is None or apart.all() else apart
     if not metrics or not services or not ticks:
-        return Deviations(out, over_time, np.zeros(services, dtype=bool))
+        nobody = np.zeros(services, dtype=bool)
+        return Deviations(out, over_time, nobody, np.zeros((metrics, services, K)))
     starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     channels = block.channel[starts]
     with warnings.catch_warnings():
@@ -208,7 +213,7 @@ def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
     merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
-    return Deviations(out, over_time, bystander, usual, z)
+    return Deviations(out, over_time, bystander, each, usual, z)
 
 
 class Usual(NamedTuple):
@@ -223,7 +228,7 @@ class Usual(NamedTuple):
 
 
 def usual_of(block: Stack, floor: Floats | None = None) -> Usual:
-    """From each metric's own baseline, of at least one point; one that never moved says nothing of its spread.
+    """From each metric's own baseline; one that never moved takes its spread from its peers.
 
     Args:
         block: with a baseline.
@@ -264,7 +269,7 @@ def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
 
 
 def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mask) -> tuple[Floats, Mask]:
-    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined. (S,) who of `apart` is well."""
+    """(M, S, K) for each metric on its own, undefined where `has` = 0, and (S,) who of `apart` is well."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)
     is_share = share[:, None]

@@ -69,6 +69,7 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
         channel=block.channel[chosen],
         floor=block.floor[chosen],
         names=(),
+        scale=block.scale[chosen],
     )
     if not metrics.incident.size or not metrics.baseline.size:
         return np.zeros(block.incident.shape[2])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS, alert_columns, beside_replicas
-from gnn.features.call_evidence import CALL_COLUMNS, CALL_FEATURES, call_evidence
+from gnn.features.call_evidence import CALL_COLUMNS, call_evidence
 from gnn.features.deviation import (
     CHANNEL_INDEX,
     CHANNELS,
@@ -25,7 +25,6 @@ from gnn.features.deviation import (
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.nan_statistics import lead
 from gnn.features.replicas import replicas
-from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
@@ -94,7 +93,6 @@ class Graph(NamedTuple):
     mode: int  # index into MODES
     edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
-    course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
 class Features(NamedTuple):
@@ -105,18 +103,17 @@ class Features(NamedTuple):
     deviations: Deviations
 
 
-def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
+def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
     Args:
         incident: at least the services; everything else may be missing.
         channel_map: how metric names are read; the default rules when None.
-        course: whether the network follows the channels over time.
     """
-    return features_of(incident, channel_map, course).graph
+    return features_of(incident, channel_map).graph
 
 
-def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
+def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Features:
     """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
@@ -153,14 +150,14 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
         statistics[..., _TIMING] = over_time @ offset
     if mode == 2:
         aligned = surprise
-    twins = replicas(calls, incident.services, incident.owners, ask_calls=mode == 2)
+    siblings = replicas(calls, incident.services, incident.owners, ask_calls=mode == 2)
     twin_columns = np.zeros((len(index), 2 + len(REPLICA_ALERT_COLUMNS)))
-    if twins.alike.any():
+    if siblings.alike.any():
         change = statistics[..., _MEAN] if mode == 0 else statistics[..., _PEER]
         change = statistics[..., _UP] - statistics[..., _DOWN] if mode == 2 else change  # (S, C)
-        statistics[..., _TWIN] = twins.lead(change) * statistics[..., _HAS]
-        twin_columns[:, 0], twin_columns[:, 1] = twins.alike, twins.lead(anomaly[:, None])[:, 0]
-        twin_columns[:, 2:] = beside_replicas(incident, index, alerts, twins)
+        statistics[..., _TWIN] = siblings.lead(change) * statistics[..., _HAS]
+        twin_columns[:, 0], twin_columns[:, 1] = siblings.alike, siblings.lead(anomaly[:, None])[:, 0]
+        twin_columns[:, 2:] = beside_replicas(incident, index, alerts, siblings)
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
     compared = np.array([anomaly, worst, aligned])
     compared = np.concatenate(np.stack([compared, _rank(compared, ~bystander), lead(compared)], axis=1))
@@ -194,8 +191,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
         axis=1,
         dtype=np.float32,
     )
-    followed = course_of(block, over_time, rhythm) if course else None
-    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
     return Features(graph, block, found)
 
 

@@ -63,7 +63,7 @@ def unseen_scores(
     return unseen, scores
 
 
-class Scored(NamedTuple):
+class HeldOutScore(NamedTuple):
     """An example that the network had not seen, and what it says of it."""
 
     example: Example
@@ -85,7 +85,7 @@ class Specialised(NamedTuple):
 def specialise(
     examples: Sequence[Example],
     folds: Mapping[str, int],
-    unseen: Sequence[Scored],
+    unseen: Sequence[HeldOutScore],
     seed: int,
     history: Sequence[Incident] = (),
     on_stage: OnStage = unheard,
@@ -124,7 +124,7 @@ def specialise(
     return Specialised(whole.heard(pool), rating)
 
 
-def accustomed(habits: Habits, unseen: Sequence[Scored]) -> Specialised | None:
+def accustomed(habits: Habits, unseen: Sequence[HeldOutScore]) -> Specialised | None:
     """Habits alone, where labels chose no pool; None if they rank or foretell what is labelled worse.
 
     Args:

@@ -49,7 +49,7 @@ def adapt(
 ) -> Adapted:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
-    Every group with a root is held aside once, if there is one among the others too, and where kinds of faults
+    Every group with a root is held aside once, if there is one among the others too. Where kinds of faults
     have names every kind is, too: the next incident may be of one that no label is of. A step that ranks
     either worse than the start is not taken; with fewer than two groups there is nothing to check a step on,
     and the start is kept.

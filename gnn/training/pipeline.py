@@ -15,7 +15,14 @@ from gnn.network.batch import Example, examples_of
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist
 from gnn.training.calibration import LEAST, fit_temperatures
-from gnn.training.cross_fitting import MANY, Scored, accustomed, is_one_system, specialise, unseen_scores
+from gnn.training.cross_fitting import (
+    MANY,
+    HeldOutScore,
+    accustomed,
+    is_one_system,
+    specialise,
+    unseen_scores,
+)
 from gnn.training.distil import taught
 from gnn.training.finetuning import FEW, adapt
 from gnn.training.folds import folds_of
@@ -67,9 +74,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config = config.model_copy(update={"model": init.config})
 
     # What to learn from, and what to hold out.
-    course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
-    examples = _read(job, course)
-    dev = list(examples_of(job.dev_incidents, job.channel_map, course))
+    examples = _read(job)
+    dev = list(examples_of(job.dev_incidents, job.channel_map))
     one_system = is_one_system(examples)
     rooted = {example.group for example in examples if example.has_root}
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
@@ -99,7 +105,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
     temperature = _temperatures(made.scores, made.unseen, init_card)
     unseen = [
-        Scored(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
+        HeldOutScore(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     specialised = None
@@ -133,7 +139,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         own_rules=job.own_rules is not None,
         git=job.git,
     )
-    if job.workers.leads:
+    if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
         save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
@@ -142,7 +148,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     return card, made.net
 
 
-def _read(job: FitJob, course: bool) -> list[Example]:
+def _read(job: FitJob) -> list[Example]:
     # The card shall not say that real incidents of the system were learnt from.
     overlaid = (
         replace(incident, system=(incident.system or "own system") + _OVERLAID) for incident in job.overlaid
@@ -154,7 +160,7 @@ def _read(job: FitJob, course: bool) -> list[Example]:
         (itertools.chain(overlaid, job.simulated), False),
     ):
         for incident in incidents:
-            for example in examples_of([incident], job.channel_map, course):
+            for example in examples_of([incident], job.channel_map):
                 examples.append(example._replace(incident=incident if own else None))
                 job.on_stage(Stage("examples read", len(examples)))
     return examples
@@ -227,7 +233,7 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     specialist = Specialist(Habits.of(job.history))
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": specialist.pool, **told})
-    if job.workers.leads:
+    if job.workers.is_main:
         save(net, card, job.out, specialist, job.own_rules)
     return card, net
 

@@ -34,7 +34,9 @@ class Best:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def fingerprint(examples: Sequence[Example], dev: Sequence[Example], init: RootCauseNet | None) -> str:
+def training_fingerprint(
+    examples: Sequence[Example], dev: Sequence[Example], init: RootCauseNet | None
+) -> str:
     """Tells apart what runs learn from, select on and start with."""
     digest = hashlib.sha256()
     for part in (examples, dev):
@@ -42,7 +44,7 @@ def fingerprint(examples: Sequence[Example], dev: Sequence[Example], init: RootC
         for example in part:
             graph = example.graph
             digest.update(f"{graph.mode} {example.fault} {graph.x.shape}\0".encode())
-            labels = (example.is_root, graph.course, example.taught)
+            labels = (example.is_root, example.taught)
             for array in (graph.x, graph.edge_index, graph.edge_attr, *labels):
                 digest.update(array.tobytes() if array is not None else b"")
     for tensor in init.state_dict().values() if init is not None else ():

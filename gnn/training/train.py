@@ -18,7 +18,7 @@ from gnn.network.batch import Batch, Example, collate, drop_channels
 from gnn.network.model import ModelConfig, RootCauseNet, Scores
 from gnn.network.softmax import surprise
 from gnn.training.losses import counts_of, total_loss
-from gnn.training.resume import Best, StateFile, fingerprint
+from gnn.training.resume import Best, StateFile, training_fingerprint
 from gnn.training.workers import ALONE, Precision, Workers, pick_device, pick_precision
 
 Floats = npt.NDArray[np.float32]
@@ -91,7 +91,7 @@ def train(
     if init is not None:
         net.load_state_dict(init.state_dict())
     else:
-        net.adjust_to(*_columns(examples))
+        net.adjust_to(torch.from_numpy(np.concatenate([example.graph.x for example in examples])))
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = config.epochs * -(-len(examples) // config.batch_graphs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
@@ -105,7 +105,7 @@ def train(
     kept = None
     if state is not None:
         shape = config.model_dump(mode="json", exclude={"device"})
-        kept = StateFile(state, shape, fingerprint(examples, dev, init))
+        kept = StateFile(state, shape, training_fingerprint(examples, dev, init))
         finished, best = kept.restore(net, optimizer, schedule, scaler, best)
 
     for number in range(finished + 1, config.epochs + 1):
@@ -144,7 +144,7 @@ def train(
         if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
             since = number if found.ac1 > best.ac1 else best.since
             best = Best(found.ac1, since, _snapshot(net))
-        if kept is not None and workers.leads:
+        if kept is not None and workers.is_main:
             kept.save(number, net, optimizer, schedule, scaler, best)
         learning_rate = float(schedule.get_last_lr()[0])
         mean = total / len(examples)
@@ -206,15 +206,8 @@ def score_examples(net: RootCauseNet, examples: Sequence[Example], batch_graphs:
     return scores
 
 
-def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int, Tensor | None]:
-    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs, batch.course
-
-
-def _columns(examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-    """All services side by side: (S, F) and, where the examples have it, (S, R, P)."""
-    courses = [example.graph.course for example in examples if example.graph.course is not None]
-    x = torch.from_numpy(np.concatenate([example.graph.x for example in examples]))
-    return x, torch.from_numpy(np.concatenate(courses)) if courses else None
+def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs
 
 
 def _snapshot(net: RootCauseNet) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.own_form import read_incidents
 from gnn.evaluation.metrics import interval
 from gnn.explain.attribution import AttributionConfig
-from gnn.explain.deletion import DRAWS, NAMED, Cut, Deletion, check_deletion
+from gnn.explain.deletion import DRAWS, NAMED, Deletion, DeletionEffect, check_deletion
 from gnn.graph_ranker import GraphRanker, load_ranker
 from gnn.registry import shipped
 
@@ -46,7 +46,7 @@ def sources(folder: Path | None) -> Iterable[tuple[str, list[Incident]]]:
         yield file.name.partition(".jsonl")[0], sample(read_incidents(file))
 
 
-def paired(cuts: Sequence[Cut]) -> dict[str, Any]:
+def paired(cuts: Sequence[DeletionEffect]) -> dict[str, Any]:
     """Named against random: means, their paired difference and its interval."""
     found: dict[str, Any] = {"n": len(cuts)}
     if not cuts:

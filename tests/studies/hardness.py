@@ -16,8 +16,8 @@ from agent.records.provenance import git_revision
 from data.incident import Incident
 from data.observation import Action, Observation, parse
 from data.simulator.world.scenario import Script, set_up
-from data.simulator.world.world import Episode
-from gnn.evaluation.evaluate import Case, Source, evaluate
+from data.simulator.world.world import RunningEpisode
+from gnn.evaluation.evaluate import RankingCase, Source, evaluate
 from gnn.graph_ranker import load_ranker
 from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranker, Ranking
@@ -53,7 +53,7 @@ class AnyUnmeasured:
 def windows(seeds: Iterable[int], script: Script | None = None) -> Iterator[Incident]:
     """What is seen of each hard episode after its first, second and third observation."""
     for seed in seeds:
-        episode = Episode(set_up("hard", seed, None, script))
+        episode = RunningEpisode(set_up("hard", seed, None, script))
         names = episode.setup.topology.names
         roots = [names[fault.service] for fault in episode.setup.faults]
         fault = "+".join(fault.family.name for fault in episode.setup.faults)
@@ -72,10 +72,10 @@ def nothing_measured(incident: Incident) -> bool:
     return all(first[root].status == "unknown" for root in incident.root_causes)
 
 
-def case_of(window: Incident) -> Case:
+def case_of(window: Incident) -> RankingCase:
     """One thing to rank, reported under the number of its last observation."""
     seed, _, last = window.incident_id.partition("@")
-    return Case(window, cluster=seed, tick=int(last))
+    return RankingCase(window, cluster=seed, tick=int(last))
 
 
 def trained(name: str, learnt: Sequence[Incident], folder: Path) -> Ranker:

@@ -21,10 +21,12 @@ from bench_machine import machine
 from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.own_form import read_incidents
-from gnn.evaluation.metrics import CaseScore, score
+from gnn.evaluation.metrics import CaseScore, score_ranking
+from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS
+from gnn.features.call_evidence import CALL_COLUMNS
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of
-from gnn.network.model import Convolution, ModelConfig, Temporal
+from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranking
 from gnn.training.train import TrainConfig, score_examples, train
 
@@ -43,11 +45,10 @@ class Arm:
     """One net to train."""
 
     name: str
-    convolution: Convolution = "sage"
+    convolution: Convolution = "edge"
     without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
     simulator: dict[str, float] = field(default_factory=dict)
-    temporal: Temporal = "none"
-    messages: Literal["along calls", "both ways", "none"] = "along calls"
+    messages: Literal["along calls", "along bare calls", "both ways", "none"] = "along calls"
 
 
 MESSAGES = (
@@ -61,14 +62,15 @@ PARTS = (
     Arm("all"),
     Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
-    Arm("attention (GATv2)", "gatv2"),
-    Arm("call features", "edge"),
-    Arm("temporal encoder", temporal="conv"),
-    Arm("temporal encoder, no timing", without=TIMING, temporal="conv"),
+    Arm("calls say nothing", without=CALL_COLUMNS, messages="along bare calls"),
+    Arm("nothing explained away", without=CALL_COLUMNS),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
     Arm("no timing", without=TIMING),
     Arm("no range of past or peers", without=("beyond", "gone")),
-    Arm("no twins", without=("twin", "twin_alike", "twin_excess")),
+    Arm("no replicas", without=("twin", "twin_alike", "twin_excess", *REPLICA_ALERT_COLUMNS)),
+    Arm("no counts of alerts by kind", without=ALERT_COLUMNS[4:]),
+    Arm("no wrong graphs in worlds", simulator={"wrong_graphs": 0.0}),
+    Arm("no spans of callers in worlds", simulator={"caller_spans": 0.0}),
     Arm("no peers", without=("peer", "anomaly_rank", "worst_rank", "aligned_rank")),
     Arm("no addresses in worlds", simulator={"client_views": 0.0}),
     Arm("no side effects in worlds", simulator={"side_effects": 0.0}),
@@ -102,6 +104,8 @@ def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
         graph = example.graph
         if messages == "none":
             graph = graph._replace(edge_index=graph.edge_index[:, :0], edge_attr=graph.edge_attr[:0])
+        elif messages == "along bare calls":
+            graph = graph._replace(edge_attr=np.zeros_like(graph.edge_attr))
         else:
             there_and_back = np.hstack([graph.edge_index, graph.edge_index[::-1]])
             graph = graph._replace(edge_index=there_and_back, edge_attr=np.tile(graph.edge_attr, (2, 1)))
@@ -113,7 +117,7 @@ def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one net on each test set."""
-    model = ModelConfig(convolution=arm.convolution, temporal=arm.temporal)
+    model = ModelConfig(convolution=arm.convolution)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
     net = train(config, rewire(hide(examples, arm.without), arm.messages))
     found = {}
@@ -128,7 +132,7 @@ def _score(points: np.ndarray[Any, Any], case: Example) -> CaseScore:
     names = [str(i) for i in range(len(points))]
     order = np.argsort(-points, kind="stable")
     ranking = Ranking(tuple(Candidate(names[i], float(points[i])) for i in order), "net")
-    return score(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
+    return score_ranking(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
 
 
 def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
@@ -145,10 +149,10 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
     for file in sorted(Path(folder).glob("*.jsonl.gz")) if folder else ():
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
-    plain = list(examples_of(simulate(WORLDS, seed), course=True))
+    plain = list(examples_of(simulate(WORLDS, seed)))
     for arm in TABLES[table]:
         config = replace(SimulationConfig(), **arm.simulator)
-        examples = list(examples_of(simulate(WORLDS, seed, config), course=True)) if arm.simulator else plain
+        examples = list(examples_of(simulate(WORLDS, seed, config))) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
             rows.append({"arm": arm.name, "seed": seed, "source": source, "n": len(tests[source]), **found})
         print(f"seed {seed}: {arm.name}", file=sys.stderr, flush=True)
@@ -156,7 +160,7 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
 
 
 def _rooted(incidents: Any) -> list[Example]:
-    return [example for example in examples_of(incidents, course=True) if example.is_root.any()]
+    return [example for example in examples_of(incidents) if example.is_root.any()]
 
 
 def main(table: str, folder: str | None) -> None:

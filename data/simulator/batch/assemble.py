@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.active_faults import RunningFault, as_callers_see
+from data.simulator.active_faults import RunningFault
+from data.simulator.batch.calls import call_telemetry
 from data.simulator.batch.events import LATENCIES, Measured, alert_events
 from data.simulator.batch.measurement_profile import Plant
 from data.simulator.batch.metric_naming import Dialect
-from data.simulator.batch.signals import SHARES, read, truth
+from data.simulator.batch.signals import SHARES, read_signals, truth
 from data.simulator.physics import Fleet, State
 from data.simulator.topology import Topology
 
@@ -54,9 +55,13 @@ class Gaps(Protocol):
     def paged(self) -> float: ...
     @property
     def call_telemetry(self) -> float: ...
+    @property
+    def wrong_graphs(self) -> float: ...
+    @property
+    def caller_spans(self) -> float: ...
 
 
-def incidents_of(
+def assemble_incidents(
     rng: np.random.Generator,
     name: str,
     window: Window,
@@ -80,7 +85,7 @@ def incidents_of(
         | spans
     )
     true = truth(rng, states, rest, fleet, plant, season, window.minutes)
-    signals = read(rng, true, plant, window.baseline, window.minutes, wanted)
+    signals = read_signals(rng, true, plant, window.baseline, window.minutes, wanted)
     incidents = []
     start = 0
     for number, world in enumerate(worlds):
@@ -160,13 +165,13 @@ def _incident(
     routine: dict[AlertEvent, float] = {}
     if window.kind == "alerts":
         alerts, routine = alert_events(
-            rng, topology, measured, signals, window.baseline, roots, blind, hidden
+            rng, topology, measured, signals, window.baseline, roots, blind, hidden, gaps.caller_spans
         )
     else:
         telemetry = _telemetry(topology, measured, window.baseline)
     calls = {}
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
-        calls = _call_telemetry(rng, window, topology, signals, hidden)
+        calls = call_telemetry(rng, window.baseline, topology, signals, hidden)
     page = (
         page_of(rng, window, topology, signals)
         if window.kind == "series" and rng.random() < gaps.paged
@@ -175,7 +180,7 @@ def _incident(
     return Incident(
         incident_id=incident_id,
         services=topology.names,
-        call_graph=_observed_graph(rng, topology, window),
+        call_graph=_observed_graph(rng, topology, window, gaps.wrong_graphs),
         telemetry=telemetry,
         call_telemetry=calls,
         alerts=alerts,
@@ -188,16 +193,15 @@ def _incident(
     )
 
 
-_WRONG_GRAPHS = 0.15  # share of graphs that are not quite those of the system
-
-
-def _observed_graph(rng: np.random.Generator, topology: Topology, window: Window) -> dict[str, list[str]]:
+def _observed_graph(
+    rng: np.random.Generator, topology: Topology, window: Window, wrong: float
+) -> dict[str, list[str]]:
     """The call graph as it is known: traces forget directions; maps lack calls, or are of another time."""
     if window.kind == "snapshot":
         return topology.call_graph
     names, size = topology.names, len(topology.names)
     pairs = np.stack([topology.callers, topology.callees], axis=1)
-    if rng.random() < _WRONG_GRAPHS:
+    if rng.random() < wrong:
         kept = rng.random(len(pairs)) >= rng.choice([0.1, 0.3, 0.6, 1.0], p=[0.3, 0.3, 0.2, 0.2])
         more = int(len(pairs) * rng.choice([0.0, 0.1, 0.4]))
         pairs = np.concatenate([pairs[kept], rng.integers(0, size, (more, 2))])
@@ -245,61 +249,6 @@ def _telemetry(topology: Topology, measured: Sequence[Measured], split: int) -> 
             row = metric.values[i]
             telemetry[topology.names[i]][metric.name] = Series(row[split:], row[:split])
     return telemetry
-
-
-def _call_telemetry(
-    rng: np.random.Generator,
-    window: Window,
-    topology: Topology,
-    signals: dict[str, Floats],
-    hidden: Floats,
-) -> dict[tuple[str, str], dict[str, Series]]:
-    """Each call as a mesh or traces measure it: at both ends, and what lies between the two.
-
-    What a network does at a service lies between it and everybody whom it calls or who calls it.
-    """
-    split = window.baseline
-    calls = {}
-    by_traces = rng.random() < 0.5
-    # A slow callee also keeps callers waiting before it starts to work.
-    queueing = float(rng.choice([0.0, 0.0, 0.1, 0.3]))
-    network_s = float(np.exp(rng.normal(-6.0, 1.0)))
-
-    def seen(values: Floats, callee: int) -> Floats:
-        usual = float(np.nanmean(values[:split])) if np.isfinite(values[:split]).any() else 0.0
-        return np.concatenate([values[:split], as_callers_see(values[split:], usual, hidden[callee])])
-
-    def series(values: Floats) -> Series:
-        return Series(values[split:], values[:split])
-
-    for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
-        at_callee = signals["latency_p99"][callee] * rng.uniform(0.95, 1.05)
-        usual = float(np.nanmean(at_callee[:split])) if np.isfinite(at_callee[:split]).any() else 0.0
-        between = seen(signals["latency_p99"][callee], callee) - signals["latency_p99"][callee]
-        between = between + signals["calling"][caller] + queueing * np.maximum(at_callee - usual, 0.0)
-        between = between + network_s * np.exp(rng.normal(0.0, 0.3, len(between)))
-        error = signals["error"][callee]
-        lost = np.maximum(seen(error, callee) - error, 0.7 * signals["net_fault"][caller])
-        lost = np.where(np.isfinite(lost), np.clip(lost, 0.0, 1.0), 0.0)
-        error_seen = np.minimum(error + lost, 1.0)
-        rate = signals["traffic"][callee] * rng.uniform(0.2, 1.0) * (1.0 - 0.5 * lost)
-        pair = (topology.names[caller], topology.names[callee])
-        if by_traces:
-            calls[pair] = {
-                "latency_caller_s": series(at_callee + between),
-                "latency_callee_s": series(at_callee),
-                "latency_gap_s": series(between),
-                "unmatched_share": series(lost),
-                "error_rate": series(error_seen),
-                "request_rate": series(rate),
-            }
-        else:
-            calls[pair] = {
-                "latency_p99": series(at_callee + between),
-                "error_rate": series(error_seen),
-                "request_rate": series(rate),
-            }
-    return calls
 
 
 def page_of(

@@ -41,6 +41,7 @@ def alert_events(
     roots: Sequence[int],
     blind: npt.NDArray[np.bool_],
     hidden: Floats,
+    caller_spans: float,
 ) -> tuple[tuple[AlertEvent, ...], dict[AlertEvent, float]]:
     """Everything that would have alerted, in no order that means anything, and what does on other days, too.
 
@@ -53,6 +54,7 @@ def alert_events(
         roots: the culprits.
         blind: (S,) at which nothing is measured.
         hidden: (S,) share of each service's own trouble that only its callers see.
+        caller_spans: chance that spans are those of callers, not of callees.
 
     Returns:
         The alerts, and {alert: share of past windows in which it was raised}, empty where no past is known.
@@ -64,7 +66,7 @@ def alert_events(
         slower_seen, failing_seen = slower / (1.0 - hidden), failing / (1.0 - hidden)
         calls = slower_seen[topology.callees], failing_seen[topology.callees]
         # Spans are a callee's own most often; those of callers also hold what lies between the two.
-        if rng.random() < 0.3:
+        if rng.random() < caller_spans:
             calls = _calls(topology, signals, baseline, *calls)
         raised += _trace_alerts(rng, topology, calls, slower_seen, failing_seen, inside)
     if rng.random() < 0.7:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from data.incident import Incident
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
-from data.simulator.batch.assemble import Seen, Window, incidents_of
+from data.simulator.batch.assemble import Seen, Window, assemble_incidents
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
 from data.simulator.batch.measurement_profile import Plant, join, plants
 from data.simulator.batch.metric_naming import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
@@ -17,7 +17,7 @@ from data.simulator.config import SimulationConfig
 from data.simulator.load import PERIOD_TICKS, wave
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
-from data.simulator.topology import Topology, connect, from_calls, generate, union
+from data.simulator.topology import Topology, connect_services, from_calls, generate, union
 
 Floats = npt.NDArray[np.float64]
 _WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
@@ -121,7 +121,7 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
     for fault in faults:
         fault.service -= int(offsets[np.searchsorted(offsets, fault.service, side="right") - 1])
     hidden = np.concatenate([hidden_shares(p.faults, s) for p, s in zip(plans, sizes, strict=True)])
-    return incidents_of(
+    return assemble_incidents(
         rng=rng,
         name=name,
         window=window,
@@ -192,7 +192,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
         size = int(rng.integers(3, 11))
         names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
         kinds = [ROLES[n].kind for n in names]
-        return from_calls(names, kinds, connect(names, kinds, rng), rng, waiting, stand_ins(names))
+        return from_calls(names, kinds, connect_services(names, kinds, rng), rng, waiting, stand_ins(names))
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)
     if rng.random() < 0.7:

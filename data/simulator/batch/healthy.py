@@ -130,7 +130,7 @@ def _levels(
 
 
 @dataclass(frozen=True)
-class Cut:
+class WindowSlice:
     """A stretch of a window and where its past ends, as shares of the window, whatever a series' pace."""
 
     start: float
@@ -139,12 +139,14 @@ class Cut:
     points: int  # of the incident, in the longest series
 
     @staticmethod
-    def draw(rng: np.random.Generator, longest: int) -> "Cut":
+    def draw(rng: np.random.Generator, longest: int) -> "WindowSlice":
         """A past and an incident of lengths as they occur, in a window of `longest` points, at least 2."""
         points = min(int(rng.integers(1, _MOST + 1)), max(1, longest // 3))
         past = min(int(rng.choice(_PASTS)), longest - points)
         start = int(rng.integers(longest - past - points + 1))
-        return Cut(start / longest, (start + past) / longest, (start + past + points) / longest, points)
+        return WindowSlice(
+            start / longest, (start + past) / longest, (start + past + points) / longest, points
+        )
 
     def of(self, points: int) -> tuple[int, int, int]:
         """Start, split and end in a series of so many points: something on both sides if it has two."""

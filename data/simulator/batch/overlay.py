@@ -17,7 +17,7 @@ from data.simulator.batch.assemble import Window, page_of
 from data.simulator.batch.effects import Effect, moves, signal_of
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
 from data.simulator.batch.generate import draw_fleet, run
-from data.simulator.batch.healthy import Cut, HealthyWindow, Rows
+from data.simulator.batch.healthy import HealthyWindow, Rows, WindowSlice
 from data.simulator.batch.measurement_profile import plants
 from data.simulator.batch.signals import truth
 from data.simulator.batch.variants import diluted
@@ -56,7 +56,7 @@ def overlay(
     for number in range(n):
         rng = np.random.default_rng(np.random.SeedSequence([seed, number]))
         window = windows[int(rng.integers(len(windows)))]
-        cut = Cut.draw(rng, window.longest)
+        cut = WindowSlice.draw(rng, window.longest)
         calm = _Calm.draw(rng, windows, window, cut)
         struck = _strike(rng, config, window, cut.points, strength)
         telemetry, calls = _laid_over(rng, struck, window, calm, means)
@@ -167,7 +167,7 @@ def _fleet(rng: np.random.Generator, window: HealthyWindow) -> Fleet:
 class _Calm:
     """Where an incident's healthy points come from."""
 
-    cut: Cut
+    cut: WindowSlice
     another: HealthyWindow | None  # of the same system
     position: Mapping[str, int]  # of its services
     rather: bool  # whether what is seen during the incident is of the other window
@@ -175,7 +175,7 @@ class _Calm:
 
     @staticmethod
     def draw(
-        rng: np.random.Generator, windows: Sequence[HealthyWindow], window: HealthyWindow, cut: Cut
+        rng: np.random.Generator, windows: Sequence[HealthyWindow], window: HealthyWindow, cut: WindowSlice
     ) -> "_Calm":
         system = window.incident.system
         others = [other for other in windows if other is not window and other.incident.system == system]

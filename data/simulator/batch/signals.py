@@ -82,7 +82,7 @@ def _calm_shift(rng: np.random.Generator, before: int, points: int, services: in
 
 
 def _age(at_incident_s: Floats, plant: Plant, passed_s: Floats, before: int) -> Floats:
-    """Seconds since a change, which may be in the past that is seen: before it an older one counts.  → (T, S)"""
+    """Seconds since a change; before it, where that is seen, since an older one.  → (T, S)"""
     age = at_incident_s + passed_s - (passed_s[before] if before else 0.0)
     return np.asarray(np.where(age >= 0.0, age, plant.uptime_s + passed_s))
 
@@ -182,7 +182,7 @@ def truth(
     return Truth(signals, unserved)
 
 
-def read(
+def read_signals(
     rng: np.random.Generator,
     of: Truth,
     plant: Plant,

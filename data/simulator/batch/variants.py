@@ -85,7 +85,7 @@ _STYLES = (_numbered, _numbered, _counted, _zoned, _hashed, _opaque)
 
 
 def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Every worker several times: instances, named as real ones are, whose callers spread over all of them."""
+    """Every worker several times, named as real instances are; callers spread over all of them."""
     count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
     first = np.concatenate([[0], np.cumsum(count)])
     style = int(rng.integers(len(_STYLES)))

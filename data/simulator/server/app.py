@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from data.clients.wire import ServerState, read_json
+from data.clients.wire import ServerState, decode_body
 from data.errors import CapacityReached, FirewatchError
 from data.observation import Observation
 from data.simulator.server.requests import (
@@ -26,7 +26,7 @@ from data.simulator.server.requests import (
     flat_refusal,
     invalid_request,
 )
-from data.simulator.server.sessions import Session, Sessions, World
+from data.simulator.server.sessions import ServedWorld, Session, Sessions
 
 NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
 _STOPPING = "the server is shutting down"
@@ -52,7 +52,7 @@ class SimulatorApp:
     between a step and its answer.
     """
 
-    def __init__(self, limits: Limits, make_world: Callable[[], World]) -> None:
+    def __init__(self, limits: Limits, make_world: Callable[[], ServedWorld]) -> None:
         self._limits = limits
         self._shared = Session(make_world())
         self._sessions = Sessions(make_world, limits.sessions)
@@ -141,7 +141,7 @@ class SimulatorApp:
         except TimeoutError:
             raise HTTPException(408, f"The body did not arrive within {self._limits.receive_s:g} s") from None
         try:
-            return read_json(b"".join(chunks), "body", finite=True)
+            return decode_body(b"".join(chunks), "body", finite=True)
         except FirewatchError:
             return b"".join(chunks).decode(errors="replace")
 
@@ -197,7 +197,7 @@ class SimulatorApp:
 def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
     """The frame that answers a frame; None to "close"."""
     try:
-        frame = read_json(text, "frame", finite=True)
+        frame = decode_body(text, "frame", finite=True)
     except FirewatchError:
         return _error("INVALID_JSON", "The frame is not JSON")
     kind = frame.get("type") if isinstance(frame, dict) else None
@@ -250,7 +250,9 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     return _json({"detail": error.detail}, status=error.status_code)
 
 
-def create_app(limits: Limits | None = None, make_world: Callable[[], World] | None = None) -> Starlette:
+def create_app(
+    limits: Limits | None = None, make_world: Callable[[], ServedWorld] | None = None
+) -> Starlette:
     """The ASGI application.
 
     Args:

@@ -12,7 +12,7 @@ from data.simulator.server.requests import ActionRequest, ResetRequest
 Answer = dict[str, Any]
 
 
-class World(Protocol):
+class ServedWorld(Protocol):
     """What the server needs of a simulated world: whole answers, as the wire carries them."""
 
     def reset(self, difficulty: str, seed: int, task_id: str | None) -> Answer:
@@ -25,7 +25,7 @@ class World(Protocol):
 class Session:
     """One world and what `/state` tells about its episode."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ServedWorld) -> None:
         self._world = world
         self._episode_id: str | None = None
         self._step_count = 0
@@ -65,7 +65,7 @@ class Sessions:
         capacity: how many may be open at once.
     """
 
-    def __init__(self, make_world: Callable[[], World], capacity: int) -> None:
+    def __init__(self, make_world: Callable[[], ServedWorld], capacity: int) -> None:
         self._make_world = make_world
         self._capacity = capacity
         self._open = 0

@@ -6,7 +6,7 @@ from data.clients.wire import read_reset, read_step
 from data.errors import EpisodeLost
 from data.observation import Action, PastAction, Step, Task, parse
 from data.simulator.world.logs import Wording
-from data.simulator.world.world import Episode, World
+from data.simulator.world.world import RunningEpisode, World
 
 __all__ = ["EmbeddedEnvironment", "World"]
 
@@ -78,7 +78,7 @@ class EmbeddedEnvironment:
         return tuple(episode.setup.topology.names[i] for i in episode.setup.red_herrings)
 
     @property
-    def _running(self) -> Episode:
+    def _running(self) -> RunningEpisode:
         if self._world.episode is None:
             raise EpisodeLost(f"{_NAME}: no episode has been started")
         return self._world.episode

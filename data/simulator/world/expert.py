@@ -2,10 +2,10 @@
 
 from data.actions import RESOLVE
 from data.observation import Action
-from data.simulator.world.world import Episode
+from data.simulator.world.world import RunningEpisode
 
 
-def next_action(episode: Episode) -> Action:
+def next_action(episode: RunningEpisode) -> Action:
     """Cures the faults one after the other, waits until nothing ails, then resolves."""
     names = episode.setup.topology.names
     for fault in episode.setup.faults:

@@ -25,7 +25,7 @@ class Accounts:
     slo_budget_left: float  # 0..1
 
 
-def score(a: Accounts) -> float:
+def grade_score(a: Accounts) -> float:
     """40 % services recovered, 25 % speed, 20 % precision, 15 % SLO budget left.
 
     Precision counts only once something has recovered: doing nothing is not precise.
@@ -39,7 +39,7 @@ def score(a: Accounts) -> float:
 
 
 @dataclass
-class Ledger:
+class GradeBook:
     """Keeps the accounts of a running episode."""
 
     config: WorldConfig
@@ -75,7 +75,7 @@ class Ledger:
         """The grade when the episode ends at `tick`."""
         if tick <= _TOO_EARLY_TICK:
             return _TOO_EARLY_SCORE
-        return score(
+        return grade_score(
             Accounts(
                 affected=len(self.affected),
                 recovered=len(self.affected - still_ailing),

@@ -37,7 +37,7 @@ def _spoken(reading: str, wording: Wording, choose: Callable[[Sequence[str]], st
     return [_CHOICE.sub(lambda found: choose(found[1].split("|")), line) for line in lines]
 
 
-def first_wording(reading: str) -> list[str]:
+def first_log_lines(reading: str) -> list[str]:
     """The lines of a reading, such as a fault family's name, in the wording that all others vary."""
     return _spoken(reading, "known", lambda choices: choices[0])
 

@@ -10,10 +10,10 @@ from data.observation import Difficulty
 from data.simulator.active_faults import RunningFault
 from data.simulator.config import CONFIGS, WorldConfig
 from data.simulator.faults import FAMILIES, PLAYABLE
-from data.simulator.load import Load, draw
+from data.simulator.load import Load, draw_load
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet
-from data.simulator.topology import Topology, connect, from_calls, generate
+from data.simulator.topology import Topology, connect_services, from_calls, generate
 
 USER_FACING = ("api-gateway", "checkout-service")
 _MIB = 2**20
@@ -91,7 +91,7 @@ def set_up(
     factor = float(rng.choice([0.6, 1.3, 1.6])) if rng.random() < config.load_shift else 1.0
     since = int(rng.integers(0, 6))
     # A stream of its own: how traffic swings changes nothing else.
-    swing, period, phase = draw(rng.spawn(1)[0], config.seasonality)
+    swing, period, phase = draw_load(rng.spawn(1)[0], config.seasonality)
     return Setup(
         config=config,
         topology=topology,
@@ -111,7 +111,9 @@ def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Scri
         return generate(rng, size, config.waiting)
     names = _choose_services(rng, size, script.services)
     kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
-    return from_calls(names, kinds, connect(names, kinds, rng), rng, config.waiting, stand_ins(names))
+    return from_calls(
+        names, kinds, connect_services(names, kinds, rng), rng, config.waiting, stand_ins(names)
+    )
 
 
 def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:

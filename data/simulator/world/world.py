@@ -13,7 +13,7 @@ from data.simulator.active_faults import drives, hidden_shares
 from data.simulator.physics import State
 from data.simulator.server.requests import nothing_observed
 from data.simulator.world.actions import Result, act
-from data.simulator.world.grade import Ledger
+from data.simulator.world.grade import GradeBook
 from data.simulator.world.health import alerts, severities
 from data.simulator.world.logs import Wording
 from data.simulator.world.scenario import Setup, set_up
@@ -29,13 +29,13 @@ _NO_EPISODE = "No episode is running. Call reset() to start one."
 _EPISODE_OVER = "Episode already completed. Call reset() to start a new one."
 
 
-class Episode(Scene):
+class RunningEpisode(Scene):
     """One incident from its first tick to its grade."""
 
     def __init__(self, setup: Setup, wording: Wording = "known") -> None:
         super().__init__(setup, wording)
         self.config = setup.config
-        self.ledger = Ledger(setup.config)
+        self.ledger = GradeBook(setup.config)
         self.age = 0  # ticks since the beginning, seen or not
         self.done = False
         self.resolved = False
@@ -224,7 +224,7 @@ class World:
 
     def __init__(self, wording: Wording = "known") -> None:
         self._wording: Wording = wording
-        self.episode: Episode | None = None
+        self.episode: RunningEpisode | None = None
 
     def reset(self, difficulty: str, seed: int, task_id: str | None = None) -> dict[str, Any]:
         """Starts a catalogue task or the random episode of a difficulty and seed."""
@@ -235,7 +235,7 @@ class World:
         script = catalogue.script(task_id) if task_id else None
         if task_id and script is None:
             return nothing_observed(f"reset error: Unknown task_id: {task_id}")
-        self.episode = Episode(set_up(level, seed, task_id, script), self._wording)
+        self.episode = RunningEpisode(set_up(level, seed, task_id, script), self._wording)
         return self.episode.reset_answer()
 
     def step(self, action: Action) -> dict[str, Any]:

@@ -20,6 +20,13 @@ class Access:
     auth: tuple[str, str] | None = field(default=None, repr=False)
     verify: ssl.SSLContext | bool = field(default=True, repr=False)
 
+    def without_secrets(self, text: str) -> str:
+        """What a source says, should it repeat what it was told."""
+        secrets = [*self.headers.values(), *(self.auth or ())]
+        for secret in filter(None, (part for one in secrets for part in (one, one.removeprefix("Bearer ")))):
+            text = text.replace(secret, "…")
+        return text
+
     def client(self, timeout_s: float) -> httpx.AsyncClient:
         """A client that sends the secrets to this source alone: redirects are not followed."""
         return httpx.AsyncClient(

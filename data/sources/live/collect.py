@@ -70,9 +70,8 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
     called: dict[tuple[str, str], derive.Values] = {}
     for whose, metrics in parts.items():
         is_call = isinstance(whose, tuple)
-        values = derive.requests(
-            _believed(metrics), any((is_call, rank) in failures for rank in _ranks(metrics))
-        )
+        asked = any((is_call, rank) in failures for rank in _ranks(metrics))
+        values = derive.requests(_believed(metrics), asked, grid.rate_s)
         if isinstance(whose, tuple):
             if "latency_mean_s" in values:
                 values["latency_caller_s"] = values.pop("latency_mean_s")
@@ -89,16 +88,18 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
     questions: Questions = {}
     times = grid.times_s
     for service, values in served.items():
-        if "latency_p50_s" in values:
+        if "latency_p50_s" in values and "latency_p99_s" in values:
             values.pop("latency_mean_s", None)  # tells the same
         for metric, one in values.items():
-            recording.series(service, metric, times, one)
-            _note_question(questions, behind, service, metric)
+            if np.isfinite(one).any():
+                recording.series(service, metric, times, one)
+                _note_question(questions, behind, service, metric)
     for pair, values in called.items():
         recording.call(*pair)
         for metric, one in values.items():
-            recording.call_series(*pair, metric, times, one)
-            _note_question(questions, behind, pair, metric)
+            if np.isfinite(one).any():
+                recording.call_series(*pair, metric, times, one)
+                _note_question(questions, behind, pair, metric)
     for name in recording.names:
         for pod in names.replicas(name):
             recording.call(name, pod)

@@ -13,6 +13,8 @@ from data.incident import Floats
 Bools = npt.NDArray[np.bool_]
 Values = dict[str, Floats]  # {metric: (T,)}
 _LEAST_CALLS = 0.05  # a second: of fewer nothing is said to be missing
+_LEAST_MISSING = 0.05  # a smaller share is taken for noise
+_FEWEST_FOR_P99 = 100  # observations in a window; of fewer the slowest alone would tell
 
 
 def ratio(part: Floats | None, whole: Floats) -> Floats:
@@ -21,16 +23,23 @@ def ratio(part: Floats | None, whole: Floats) -> Floats:
     return np.divide(counted, whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
-def requests(parts: Mapping[str, Floats], failures_asked: bool) -> Values:
+def requests(parts: Mapping[str, Floats], failures_asked: bool, window_s: float) -> Values:
     """Of one service or call: rate, share of failures, and durations."""
     values = {metric: one for metric, one in parts.items() if not metric.startswith("_")}
     rate = parts.get("request_rate")
+    if rate is not None and "latency_p99_s" in values:
+        told = np.where(rate * window_s >= _FEWEST_FOR_P99, values.pop("latency_p99_s"), np.nan)
+        if np.isfinite(told).sum() > len(told) / 2:
+            values["latency_p99_s"] = told
     if rate is not None and (failures_asked or "_failed" in parts):
         values["error_rate"] = np.minimum(ratio(parts.get("_failed"), rate), 1.0)
-    if "_seconds" in parts and "_timed" in parts:
-        values["latency_mean_s"] = ratio(parts["_seconds"], parts["_timed"])
-    if "_callee_seconds" in parts and "_callee_timed" in parts:
-        values["latency_callee_s"] = ratio(parts["_callee_seconds"], parts["_callee_timed"])
+    for part, timed, metric in (
+        ("_seconds", "_timed", "latency_mean_s"),
+        ("_callee_seconds", "_callee_timed", "latency_callee_s"),
+    ):
+        whole = parts.get(timed, rate)
+        if part in parts and whole is not None:
+            values[metric] = ratio(parts[part], whole)
     return values
 
 
@@ -61,6 +70,7 @@ def compare(calls: Sequence[Values], callee: Values, window_s: float) -> None:
         enough = np.maximum(called, _LEAST_CALLS)
         noise = 2.0 / np.sqrt(enough * window_s)  # of counts that are scraped at different moments
         missing = np.clip(1.0 - np.nan_to_num(served) / enough - noise, 0.0, 1.0)
+        missing[missing < _LEAST_MISSING] = 0.0
         for one in calls:
             one["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)
 

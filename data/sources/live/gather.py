@@ -56,6 +56,11 @@ class Question:
         """Where the baseline begins."""
         return self.since_s - self.baseline_s
 
+    @property
+    def halves(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Beginning and end of the window, and of the baseline."""
+        return (self.since_s, self.at_s), (self.start_s, self.since_s)
+
 
 async def ask_prometheus(
     http: Http,

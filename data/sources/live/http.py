@@ -13,7 +13,7 @@ from data.sources.live.access import Access
 
 _AT_ONCE = 6  # questions
 _LARGEST = 256_000_000  # bytes of one answer
-_LARGEST_DECODED = 2**30
+_LONGEST_ERROR = 2**20
 _WORDS = {
     401: "wants other credentials", 403: "does not allow this", 404: "does not know this path",
     429: "is asked too often", 503: "is overloaded",
@@ -43,16 +43,16 @@ class Http:
     ) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, parameters: Mapping[str, Any]) -> Any:
-        """The JSON at `path`.
+    async def get(self, path: str, parameters: Mapping[str, Any]) -> bytes:
+        """What is at `path`.
 
         Raises:
-            TelemetryFault: no answer, not in time, too large, refused, or not JSON.
+            TelemetryFault: no answer, not in time, too large, or refused.
         """
         return await self._ask("GET", path, params=parameters)
 
-    async def post(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
-        """The JSON that answers a form; asked with GET where POST is not allowed."""
+    async def post(self, path: str, form: Mapping[str, str | list[str]]) -> bytes:
+        """What answers a form; asked with GET where POST is not allowed."""
         try:
             return await self._ask("POST", path, data=form)
         except TelemetryFault as fault:
@@ -60,7 +60,19 @@ class Http:
                 raise
             return await self._ask("GET", path, params=form)
 
-    async def _ask(self, method: str, path: str, **what: Any) -> Any:
+    def decoded(self, body: bytes) -> Any:
+        """An answer that is JSON.
+
+        Raises:
+            TelemetryFault: it is not.
+        """
+        try:
+            return read_json(body)
+        except NotJson as error:
+            name, url = self.access.name, self.access.url
+            raise TelemetryFault(f"{name} does not answer with JSON ({error}): is it at {url}?") from None
+
+    async def _ask(self, method: str, path: str, **what: Any) -> bytes:
         name = self.access.name
         async with self._turn:
             try:
@@ -72,15 +84,10 @@ class Http:
                 # Messages of httpx quote addresses, never headers.
                 reason = str(error) or type(error).__name__
                 raise TelemetryFault(f"{name} cannot be reached at {self.access.url}: {reason}") from None
-        try:
-            answer, damaged = read_json(body, _LARGEST_DECODED), ""
-        except NotJson as error:
-            answer, damaged = None, f"what it says is no JSON ({error}): is this its address?"
-        if status >= 400 or damaged:
-            told = answer.get("error") if isinstance(answer, dict) else None
-            why = told if isinstance(told, str) else _WORDS.get(status, "") if status >= 400 else damaged
+        if status >= 300:
+            why = _WORDS.get(status, "") or self.access.without_secrets(_told(body))
             raise TelemetryFault(f"{name} answers {status}{': ' if why else ''}{why}", status)
-        return answer
+        return body
 
     async def _read(self, method: str, path: str, what: Mapping[str, Any]) -> tuple[int, bytes]:
         loop = asyncio.get_running_loop()
@@ -97,3 +104,13 @@ class Http:
                         "ask for one --namespace or a shorter --window"
                     )
             return response.status_code, b"".join(parts)
+
+
+def _told(body: bytes) -> str:
+    """The reason in an answer that is an error; "" where it is no JSON with one."""
+    try:
+        answer = read_json(body, _LONGEST_ERROR)
+    except NotJson:
+        return ""
+    told = answer.get("error") if isinstance(answer, dict) else None
+    return told if isinstance(told, str) else ""

@@ -1,8 +1,8 @@
 """Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from data.errors import TelemetryFault
 from data.incident import Floats
 from data.sources.live.http import Http
 
+_VALUES = b'"values":[['
 _MOST_POINTS = 11_000  # of one series: Prometheus refuses more
 _SCRAPES = 4  # that a rate is taken over, at least
 
@@ -89,25 +90,25 @@ class Prometheus:
 
     async def range(self, query: str, grid: Grid) -> list[Row]:
         """What a query gives at each point of a grid; what is not finite is missing."""
-        answer = await self._data(
-            "/api/v1/query_range",
-            {
-                "query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}",
-                "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
-            },
-        )  # fmt: skip
-        return _rows(answer["result"], grid)
+        form: dict[str, str | list[str]] = {
+            "query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}",
+            "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
+        }  # fmt: skip
+        body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
+        return _rows(self._checked(self.http.decoded(body))["result"], numbers, grid)
 
     def _times(self) -> dict[str, str]:
         return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
 
     async def _data(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
         label = path.startswith("/api/v1/label/")  # may not be posted
-        answer = await (self.http.get(path, form) if label else self.http.post(path, form))
+        body = await (self.http.get(path, form) if label else self.http.post(path, form))
+        return self._checked(self.http.decoded(body))
+
+    def _checked(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
-            raise TelemetryFault(
-                f"{self.http.access.name} does not speak Prometheus' language: is this its address?"
-            )
+            name = self.http.access.name
+            raise TelemetryFault(f"{name} does not speak Prometheus' language: is this its address?")
         for warning in answer.get("warnings", ()):
             self.warnings.setdefault(str(warning))
         return answer["data"]
@@ -119,12 +120,37 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _rows(result: Sequence[Mapping[str, Any]], grid: Grid) -> list[Row]:
-    """All series at once: there may be tens of thousands."""
-    counts = np.array([len(series["values"]) for series in result], dtype=np.int64)
-    pairs = chain.from_iterable(series["values"] for series in result)
-    flat = np.fromiter(map(float, chain.from_iterable(pairs)), dtype=float, count=2 * int(counts.sum()))
-    points = int((grid.end_s - grid.start_s) / grid.step_s + 1e-6) + 1
+def _numbers_apart(body: bytes) -> tuple[bytes, list[bytes]]:
+    """An answer with each list of values replaced by its place among them; there may be millions of values.
+
+    No text in JSON holds these marks: a quote in it would be escaped.
+    """
+    rest, numbers, done = [], list[bytes](), 0
+    while (start := body.find(_VALUES, done)) >= 0 and (end := body.find(b"]]", start)) >= 0:
+        rest.append(body[done : start + len(_VALUES) - 2])
+        rest.append(str(len(numbers)).encode())
+        numbers.append(body[start + len(_VALUES) : end])
+        done = end + 2
+    return b"".join([*rest, body[done:]]), numbers
+
+
+def _joined(values: Sequence[tuple[float, str]]) -> bytes:
+    """Values of an answer that is written with blanks, as `_numbers_apart` has them."""
+    return ",".join(f"{time_s},{value}" for time_s, value in values).encode()
+
+
+def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: Grid) -> list[Row]:
+    """All series at once."""
+    texts = [
+        numbers[found] if isinstance(found := series["values"], int) else _joined(found) for series in result
+    ]
+    with warnings.catch_warnings(action="error"):
+        try:
+            flat = np.fromstring(b",".join(filter(None, texts)).translate(None, b'[]" '), sep=",")
+        except (ValueError, DeprecationWarning):
+            raise TelemetryFault("Prometheus answers with values that are no numbers") from None
+    counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in texts], dtype=np.int64)
+    points = len(grid.times_s)
     column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
     row = np.repeat(np.arange(len(counts)), counts)
     values = np.full((len(counts), points), np.nan)

@@ -174,7 +174,8 @@ def _requests(asked: _Asked, row: Requests, rank: int, calls: str, base: str) ->
         yield query(f"{view}_seconds", f"histogram_sum({grouped} ({asked.rate(base, where)})){unit}")
     elif f"{base}_sum" in asked.there.names:
         yield query(f"{view}_seconds", f"{grouped} ({asked.rate(f'{base}_sum', where)}){unit}")
-    if native or f"{base}_count" in asked.there.names:
+    # Calls that have a counter of their own are all timed; there may be too many to ask twice.
+    if (view and not calls) or (calls and not row.callee and f"{base}_count" in asked.there.names):
         yield query(f"{view}_timed", counted(base if native else f"{base}_count"))
     if row.callee:
         return
@@ -220,7 +221,8 @@ def _other(asked: _Asked, name: str) -> Iterator[Query]:
     by = asked.grouped(conventions.SERVICE, labels)
     if by:
         where = asked.within(labels)
-        value = asked.rate(name, where) if name.endswith("_total") else asked.selector(name, where)
+        series = asked.selector(name, where) + asked.window
+        value = f"rate({series})" if name.endswith("_total") else f"avg_over_time({series})"
         yield Query(name, f"max by ({', '.join(map(_label, by))}) ({value})", by)
 
 

@@ -1,6 +1,5 @@
 """Asks the model for a short diagnosis: what `rank --explain` does."""
 
-from agent.cli.environ import settings_from_environment
 from agent.llm.client import ChatModel, LlmSettings, ModelFault
 from agent.llm.sanitize import clean, fenced
 from agent.settings import Settings
@@ -21,14 +20,13 @@ def question_about(words: str) -> tuple[Message, ...]:
     return (Message(role="system", content=_SYSTEM), Message(role="user", content="\n".join(quoted)))
 
 
-async def explain(words: str, seed: int) -> str:
+async def explain_ranking(words: str, settings: Settings, seed: int) -> str:
     """The model's short diagnosis of a ranking that was put in words.
 
     Raises:
         SettingsError: no model is set up.
         ModelFault: it gave no answer.
     """
-    settings = settings_from_environment()
     model = ChatModel(_llm_settings(settings))
     try:
         reply = await model.ask(question_about(words), seed, model.new_ledger())

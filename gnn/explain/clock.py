@@ -1,0 +1,48 @@
+"""When something began, in words: by the clock where it is known, else by ticks or points."""
+
+from datetime import UTC, datetime
+
+from data.incident import Incident
+from gnn.explain.units import duration
+
+
+class Clock:
+    """Tells the points of one incident.
+
+    Args:
+        incident: with the time of its first point, its observations, or neither.
+    """
+
+    def __init__(self, incident: Incident) -> None:
+        self._start_s, self._step_s = incident.start_s, incident.step_s
+        self._observations = incident.observations
+
+    def since(self, onset: int, points: int) -> str:
+        """Since which point; nothing where there is only one.
+
+        Args:
+            onset: number of the point, from 0.
+            points: how many there are.
+        """
+        if self._start_s is not None and (self._step_s is not None or onset == 0):
+            return f"since {self._at(onset * (self._step_s or 0.0))}"
+        if points < 2:
+            return ""
+        if len(self._observations) == points:
+            # The past before the first observation is not known.
+            return f"since tick {self._observations[onset].sim_tick}" + (" or before" if onset == 0 else "")
+        return f"since point {onset + 1} of {points}"
+
+    def ago(self, age_s: float, points: int) -> str:
+        """How long before the incident, or into it, something happened that is so old at its last point."""
+        if self._step_s is None:
+            return f"{duration(age_s)} ago"
+        after_s = (points - 1) * self._step_s - age_s
+        at = "" if self._start_s is None else f", at {self._at(after_s)}"
+        if after_s > 0:
+            return f"{duration(after_s)} into the incident{at}"
+        return f"{duration(-after_s)} before{at}"
+
+    def _at(self, after_s: float) -> str:
+        when = datetime.fromtimestamp((self._start_s or 0.0) + after_s, UTC)
+        return f"{when:%H:%M} UTC"
