@@ -22,24 +22,24 @@ ACTION_TYPES = LOOKS + REMEDIES + CONCLUSIONS
 RESOLVE = Action(action_type="declare_resolved")
 ESCALATE = Action(action_type="escalate")
 
-# What each action does, in neutral words: never when to use it.
+# What each action does to or with its target, in neutral words: never when to use it.
 DESCRIPTIONS = {
-    "fetch_logs": "read the service's recent log lines",
-    "get_metrics_detail": "read the service's metrics over the last ticks",
-    "trace_dependencies": "list the service's callers and callees",
+    "fetch_logs": "read its recent log lines",
+    "get_metrics_detail": "read its metrics over the last ticks",
+    "trace_dependencies": "list its callers and callees",
     "declare_resolved": "end the incident",
     "escalate": "call in another team",
-    "restart_service": "restart the service's processes",
+    "restart_service": "restart its processes",
     "rollback_deploy": "go back to the version before the last deployment",
     "revert_config": "go back to the configuration before the last change",
-    "scale_replicas": "give the service more memory and replicas",
-    "circuit_break": "cut the calls to the service for a while",
-    "extend_timeout": "let the service's callers wait longer",
-    "rebalance_load": "spread the service's requests anew",
-    "traffic_shift": "move the service's traffic elsewhere",
-    "strace_process": "trace the process's system calls",
+    "scale_replicas": "give it more memory and replicas",
+    "circuit_break": "cut the calls to it for a while",
+    "extend_timeout": "let its callers wait longer",
+    "rebalance_load": "spread its requests anew",
+    "traffic_shift": "move its traffic elsewhere",
+    "strace_process": "trace its system calls",
     "inspect_commit_diff": "read the last commit's changes",
-    "thread_dump": "read what the process's threads are doing",
+    "thread_dump": "read what its threads are doing",
 }
 
 

@@ -1,92 +1,38 @@
 """A checkpoint folder: weights without pickle, the exported network, and a card that says where from."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
 
 from data.channels import ChannelMap, OwnRules, default_channel_map, read_rules
 from data.errors import FirewatchError, SchemaError
 from data.files.json_text import NotJson, read_json
 from data.files.whole_file import write_whole
 from data.observation import parse
+from gnn.card import FORMAT_VERSION, Card, Shape
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
 from gnn.per_system.system_ensemble import FILES as SPECIALIST
-from gnn.per_system.system_ensemble import Pool, Specialist, save_specialist
+from gnn.per_system.system_ensemble import Specialist, save_specialist
+from gnn.probe import Probe, probe_graph
 
 if TYPE_CHECKING:
     from gnn.network.model import ModelConfig, RootCauseNet
 
-FORMAT_VERSION = 1
 WEIGHTS, CARD, EXPORT = "model.safetensors", "checkpoint.json", "model.onnx"
 RULES = "channel_rules.toml"
 _AGAIN = "train it again with 'firewatch train'"
+_COPY = "copy the whole folder again, or run 'firewatch train'"
+_LARGEST_FILE_BYTES = 256 * 2**20
 _FRESH = ".new"  # where a checkpoint is written before it takes the place of an earlier one
 
 
 class CheckpointError(FirewatchError):
     """A checkpoint folder that is missing, damaged, or made for other features."""
-
-
-class Start(BaseModel):
-    """What a training started from: what the card of that checkpoint says of how its weights were made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    git: str | None = None
-    trained_on: dict[str, int] = {}
-    training: dict[str, Any] = {}
-    start: "Start | None" = None  # what that one had started from
-
-    @staticmethod
-    def of(card: "Card") -> "Start":
-        """The checkpoint of `card` as a start."""
-        return Start(git=card.git, trained_on=card.trained_on, training=card.training, start=card.start)
-
-
-class Effort(BaseModel):
-    """What a training took."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # From the first incident to the decision what to keep; not what came before an interruption.
-    seconds: float
-    device: str
-    processes: int = 1
-    incidents_per_s: float | None = None  # in all passes over them, those of folds, too; None: without any
-
-
-class Card(BaseModel):
-    """What `checkpoint.json` holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: int = FORMAT_VERSION
-    feature_version: int = FEATURE_VERSION
-    features: tuple[str, ...] = SERVICE_FEATURES
-    model: dict[str, Any]
-    training: dict[str, Any] = {}
-    # What it learnt from: source → number of examples.
-    trained_on: dict[str, int] = {}
-    # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
-    start: Start | None = None
-    # What that took; all else is the same whenever the same is trained.
-    effort: Effort | None = None
-    metrics: dict[str, Any] = {}
-    # Softmax temperature a mode of evidence, fitted on held-out data.
-    temperature: dict[str, float] = {}
-    # Below this probability of its first candidate the ranker calls itself unsure.
-    unsure_below: float = 0.0
-    # How much the network, trees and habits count where it knows one system; None where it knows none.
-    pool: Pool | None = None
-    # Past incidents without labels from which it knows what is usual: source → number of incidents.
-    history: dict[str, int] = {}
-    # Whether metric names are read by own rules first, those of `RULES` beside it.
-    own_rules: bool = False
-    git: str | None = None
 
 
 def save(
@@ -95,23 +41,28 @@ def save(
     folder: Path,
     specialist: Specialist | None = None,
     rules: OwnRules | None = None,
-) -> None:
+) -> Card:
     """Writes weights, export, specialist, rules and card; an existing checkpoint in `folder` is replaced.
+
+    Returns the card that was written.
 
     Args:
         net: the network.
-        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does.
+        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does; what
+            makes the files checkable is added.
         folder: where to.
         specialist: what is known of one system beside the network.
         rules: those by which metric names were read before the default ones.
 
     Raises:
+        CheckpointError: the network's scores are not finite.
         OSError: with the name of a file that could not be written; an existing checkpoint is as it was.
     """
     from safetensors.torch import save as tensor_bytes
 
     from gnn.network.export import export_onnx
 
+    probe = _probe(net, folder)
     fresh = folder / _FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -122,11 +73,34 @@ def save(
         save_specialist(specialist, fresh)
         if rules is not None:
             write_whole(fresh / RULES, rules.text)
+        hashes = {path.name: _hash(path.read_bytes()) for path in sorted(fresh.iterdir())}
+        card = card.model_copy(update={"files": hashes, "probe": probe})
         text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
         write_whole(fresh / CARD, text + "\n")
         _put_in_place(fresh, folder)
+        return card
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _probe(net: "RootCauseNet", where: Path) -> Probe:
+    """What `net` says of the made-up graph."""
+    import torch
+
+    graph = probe_graph()
+    arrays = (
+        torch.from_numpy(part)
+        for part in (graph.x, np.array([graph.mode]), graph.edge_index, graph.edge_attr)
+    )
+    try:
+        with torch.no_grad():
+            return Probe.of([part.numpy() for part in net.cpu().eval()(*arrays, None, 1)])
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error} – {_AGAIN}") from None
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:
@@ -152,13 +126,36 @@ def read_card(folder: Path) -> Card:
         )
     try:
         raw = read_json(path.read_bytes())
-    except NotJson as error:
+    except (NotJson, OSError) as error:
         raise CheckpointError(f"{path}: {error} – {_AGAIN}") from None
     _check_versions(raw if isinstance(raw, Mapping) else {}, folder)
     try:
-        return parse(Card, raw, str(path))
+        card = parse(Card, raw, str(path))
+        parse(Shape, card.model, f"{path}: model")
     except SchemaError as error:
         raise CheckpointError(f"{error} ({_AGAIN})") from None
+    if card.features != SERVICE_FEATURES:
+        raise CheckpointError(f"{path}: made for other features than this code has – {_AGAIN}")
+    return card
+
+
+def kept_file(folder: Path, card: Card, name: str) -> bytes:
+    """A file of the checkpoint, as it was saved.
+
+    Raises:
+        CheckpointError: it is missing, or another one.
+    """
+    path = folder / name
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: {name} is missing – {_COPY}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror} – {_COPY}") from None
+    if _hash(content) != card.files.get(name):
+        raise CheckpointError(f"{path}: not the file that {CARD} beside it was saved with – {_COPY}")
+    return content
 
 
 def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
@@ -170,11 +167,13 @@ def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
     if not card.own_rules:
         return None
     try:
-        return ChannelMap(read_rules(folder / RULES))
-    except SchemaError as error:
+        rules = read_rules(folder / RULES)
+        kept_file(folder, card, RULES)
+    except (SchemaError, CheckpointError) as error:
         raise CheckpointError(
             f"{error} (restore the rules that it was trained with, or train it again with --rules FILE)"
         ) from None
+    return ChannelMap(rules)
 
 
 def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
@@ -210,18 +209,32 @@ def load(folder: Path) -> "tuple[RootCauseNet, Card]":
         CheckpointError: as `read_card`, or weights that do not fit the card.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load as tensors
 
     from gnn.network.model import ModelConfig, RootCauseNet
 
     card = read_card(folder)
-    net = RootCauseNet(parse(ModelConfig, card.model, str(folder / CARD)))
+    weights = kept_file(folder, card, WEIGHTS)
     try:
-        net.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        net = RootCauseNet(parse(ModelConfig, card.model, str(folder / CARD)))
+        net.load_state_dict(tensors(weights))
+    except SchemaError as error:
+        raise CheckpointError(f"{error} ({_AGAIN})") from None
+    except (SafetensorError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{folder / WEIGHTS}: {first} – {_AGAIN}") from None
+    check_probe(_probe(net, folder / WEIGHTS), card, folder / WEIGHTS)
     return net.eval(), card
+
+
+def check_probe(found: Probe, card: Card, path: Path) -> None:
+    """Makes sure that the network in `path` is the one whose card this is.
+
+    Raises:
+        CheckpointError: it scores the made-up graph otherwise.
+    """
+    if card.probe is None or not card.probe.agrees(found):
+        raise CheckpointError(f"{path}: other scores than {CARD} beside it says – {_COPY}")
 
 
 def _check_versions(raw: Mapping[str, Any], folder: Path) -> None:

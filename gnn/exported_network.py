@@ -1,5 +1,6 @@
 """The exported network, opened with ONNX Runtime; one that is damaged or not the card's is refused."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnn.checkpoint import CARD, EXPORT, Card, CheckpointError
+from gnn.card import Card
+from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.call_evidence import CALL_FEATURES
 from gnn.features.featurize import SERVICE_FEATURES, Graph
+from gnn.probe import Probe, probe_graph
 
 Floats = npt.NDArray[np.float32]
 # A graph → root scores (S,), family logits (S, families), incident logit (1,).
 Heads = tuple[Floats, Floats, Floats]
 Network = Callable[[Graph], Heads]
 
+_OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
+# A node of the file whose operator may run for ever, as protobuf writes it; no network of ours has one.
+_LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
 
 def exported_network(folder: Path, card: Card) -> Network:
@@ -25,45 +31,65 @@ def exported_network(folder: Path, card: Card) -> Network:
     Raises:
         CheckpointError: it is missing, damaged, or that of another card.
     """
-    session = _session(folder / EXPORT)
+    path = folder / EXPORT
+    content = kept_file(folder, card, EXPORT)
+    if _LOOPS.search(content):
+        raise CheckpointError(f"{path}: a network with a loop, which may never end – {_AGAIN}")
+    session, refusals = _session(content, path)
     _check_fits(session, card, folder)
 
     def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
-        root, family, incident = session.run(None, inputs)
+        try:
+            root, family, incident = session.run(_OUTPUTS, inputs)
+        except refusals as error:
+            raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
+        if not all(np.isfinite(part).all() for part in (root, family, incident)):
+            raise CheckpointError(f"{path}: scores that are not finite numbers – {_AGAIN}")
         return root, family, incident
 
+    try:
+        probe = Probe.of(network(probe_graph()))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
+    check_probe(probe, card, path)
     return network
 
 
-def _session(path: Path) -> Any:
+def _session(content: bytes, path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The network, and what it may raise."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    if not path.is_file():
-        raise CheckpointError(f"{path.parent}: {path.name} is missing – {_AGAIN}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     # A plan of memory for every size of graph ever seen is worth little and held for good.
     options.enable_mem_pattern = False
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
                 state.NotImplemented, state.RuntimeException, ValueError)  # fmt: skip
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise CheckpointError(f"{path}: {reason} – {_AGAIN}") from None
+        raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
+    return session, refusals
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
 
 
 def _check_fits(session: Any, card: Card, folder: Path) -> None:
     wanted = {
         "x": len(SERVICE_FEATURES),
         "edge_attr": len(CALL_FEATURES),
-        "family": max(len(card.model.get("families", ())), 1),
+        "family": max(len(card.families), 1),
     }
-    found = {part.name: part.shape[-1] for part in (*session.get_inputs(), *session.get_outputs())}
+    found = {
+        part.name: part.shape[-1] if part.shape else None
+        for part in (*session.get_inputs(), *session.get_outputs())
+    }
     for name, columns in wanted.items():
         if found.get(name) != columns:
             raise CheckpointError(

@@ -8,14 +8,15 @@ import numpy.typing as npt
 
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.checkpoint import Card, kept_channel_map, read_card
+from gnn.card import Card
+from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import MODES, Features, Graph, features_of
-from gnn.network.softmax import log_softmax
+from gnn.features.featurize import Features, Graph, features_of
+from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import Specialist, load_specialist
+from gnn.per_system.system_ensemble import FILES, Specialist, load_specialist
 from gnn.ranker import Candidate, Ranking
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class GraphRanker:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
         self._specialist = specialist
-        self._families = tuple(card.model.get("families", ()))
+        self._families = card.families
 
     @property
     def name(self) -> str:
@@ -112,12 +113,13 @@ class GraphRanker:
         root, family, is_incident = self._network(features.graph)
         root = judged(root, features.graph)
         if incident.alerts:
-            root = root + told_down(incident, self._channel_map)
+            down = told_down(incident, self._channel_map)
+            root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
-        logits = root / self._card.temperature.get(MODES[graph.mode], 1.0)
+        logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
         return self._specialist.blend(logits, incident, graph) if self._specialist else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
@@ -145,6 +147,8 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     """
     card = read_card(folder)
     network = exported_network(folder, card)
+    for file in card.files.keys() & set(FILES):
+        kept_file(folder, card, file)
     specialist = load_specialist(folder, card.pool) if card.pool else None
     return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
 

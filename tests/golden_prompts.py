@@ -5,6 +5,7 @@ from pathlib import Path
 from situations import observation, service, situation
 
 from agent.llm.prompt import build_prompt
+from agent.policies.rules import proposals
 from agent.situation.decision import PastStep, Situation
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Evidence, Ranking
@@ -14,7 +15,10 @@ FOLDER = Path(__file__).parent / "golden" / "prompts"
 
 def text_of(here: Situation, hints: bool = True) -> str:
     """The prompt as one text, for files and comparisons."""
-    return "".join(f"=== {m['role']}\n{m['content']}\n" for m in build_prompt(here, hints))
+    return "".join(
+        f"=== {m['role']}\n{m['content']}\n"
+        for m in build_prompt(here, hints, proposals(here) if hints else ())
+    )
 
 
 def first_look() -> Situation:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from spoilt_checkpoints import hash_again
 
 from agent.cli import answer
 from gnn.checkpoint import CARD, RULES
@@ -155,6 +156,7 @@ def test_a_pupil_reads_names_as_its_teachers_do(
     assert (nowhere / "pupil" / RULES).read_text(encoding="utf-8") == RULE
     shutil.copytree(zoo / "trained", nowhere / "other")
     (nowhere / "other" / RULES).write_text(OTHER, encoding="utf-8")
+    hash_again(nowhere / "other")
     said = refusal([*learn, "--teacher", "other", "--out", "confused"], capsys)
     assert "different rules" in said and "--rules FILE" in said
     assert not (nowhere / "confused").exists()
@@ -170,5 +172,6 @@ def test_broken_rules_in_a_checkpoint_are_one_clear_line(
     (nowhere / "broken" / RULES).unlink()
     if kept is not None:
         (nowhere / "broken" / RULES).write_text(kept, encoding="utf-8")
+        hash_again(nowhere / "broken")
     told = refusal(["rank", str(zoo / "one.json"), "--checkpoint", "broken"], capsys)
     assert f"broken/{RULES}" in told and said in told and "train it again with --rules FILE" in told

@@ -109,8 +109,9 @@ def test_where_harm_is_counted_it_resolves_when_nobody_is_harmed_any_more() -> N
     window = [
         observation(db=service(error_rate=e), odd=service(error_rate=0.2)) for e in (0.5, 0.3, 0.04, 0.04)
     ]
-    harmed = situation(*with_minutes(window, [1.0, 2.0, 3.0, 4.0]), ranked=("db",))
-    calm = situation(*with_minutes(window, [1.0, 2.0, 2.0, 2.0]), ranked=("db",))
+    calls = {"db": ("odd",)}
+    harmed = situation(*with_minutes(window, [1.0, 2.0, 3.0, 4.0]), ranked=("db",), calls=calls)
+    calm = situation(*with_minutes(window, [1.0, 2.0, 2.0, 2.0]), ranked=("db",), calls=calls)
     assert decide(harmed).action.action_type != "declare_resolved"
     assert decide(calm).action.action_type == "declare_resolved"
 

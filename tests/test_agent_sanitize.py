@@ -16,7 +16,7 @@ from agent.llm.client import ChatModel, LlmSettings
 from agent.llm.sanitize import FENCE_CLOSE, FENCE_OPEN, clean, labels_of, speaks_of_the_grade
 from agent.policies.registry import make_policy
 from agent.situation.decision import Decision, PastStep, Situation
-from agent.situation.service_trends import users_are_hurt
+from agent.situation.impact import users_are_hurt
 from data.actions import action_space, is_remedy, takes_target
 from data.observation import Action, Alert
 from gnn.ranker import Candidate, Evidence, Ranking

@@ -134,7 +134,7 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: H
         "cannot be read": lambda: "{",
         "past.cart": lambda: json.dumps({**told, "past": {"cart": -1}}),
         "where it was not": lambda: json.dumps({**told, "past": {}}),
-        "10000": lambda: json.dumps({**told, "past": {"cart": 10**400}}),
+        "past.cart.*inf$|is inf": lambda: json.dumps({**told, "past": {"cart": 10**400}}),
         "past.cart.*inf": lambda: json.dumps({**told, "past": {"cart": 0}}).replace("0", "9" * 5000),
         "no such field": lambda: json.dumps({**told, "names": []}),
     }

@@ -4,8 +4,9 @@ import numpy as np
 
 from data.channels import Channel
 from data.incident import Incident, Series
-from gnn.features.deviation import CHANNELS, STATISTICS
+from gnn.features.deviation import STATISTICS
 from gnn.features.featurize import CHANNEL_BLOCK, SERVICE_FEATURES, featurize
+from gnn.features.stack import CHANNELS
 
 WAVE = 1.0 + 0.1 * np.sin(np.arange(20.0))
 

@@ -6,9 +6,9 @@ import pytest
 from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.features.deviation import stack
 from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
 from gnn.features.replicas import workload_of
+from gnn.features.stack import stack
 from gnn.features.topology import calls_of
 from gnn.registry import make_ranker
 

@@ -13,12 +13,14 @@ from data.episodes import Episode, Labels
 from data.incident import Incident, Series
 from data.observation import Action, Observation, Service, Task
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.checkpoint import CARD, EXPORT, WEIGHTS, Card, CheckpointError, load, read_card
-from gnn.features.featurize import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, featurize
+from gnn.card import Card
+from gnn.checkpoint import CARD, EXPORT, WEIGHTS, CheckpointError, load, read_card
+from gnn.features.featurize import CHANNEL_BLOCK, DEGREE_FEATURES, GRAPH_FEATURES, MODES, N_ALERTS, featurize
 from gnn.graph_ranker import load_ranker
 from gnn.network.batch import Example, collate, drop_channels, examples_of, group_of
 from gnn.network.model import Convolution, ModelConfig, RootCauseNet
-from gnn.training.calibration import fit_temperatures
+from gnn.network.softmax import tempered
+from gnn.training.calibration import fit_alert_doubt, fit_temperatures
 from gnn.training.losses import listwise_loss, log_softmax_per_graph
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig, rate, score_examples, train
@@ -157,6 +159,27 @@ def test_a_small_system_has_as_much_say_about_temperatures_as_a_large_one(exampl
     few = [case._replace(source="small")] * 2
     one, other = (fit_temperatures([sure] * n + [wrong] * 2, [case] * n + few)["alerts"] for n in (40, 400))
     assert one == pytest.approx(other, rel=1e-3) and one > 1.0
+
+
+@pytest.mark.parametrize(("loud_is_right", "doubted"), [(True, False), (False, True)])
+def test_who_raises_many_alerts_is_doubted_where_that_was_wrong(
+    examples: list[Example], loud_is_right: bool, doubted: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    graph = examples[0].graph
+    cases, scores = [], []
+    for k in range(200):
+        x, loud = graph.x[:4].copy(), k % 2 == 0
+        x[:, N_ALERTS] = np.log1p(20.0 if loud else 1.0)
+        right = rng.random() < (0.95 if loud == loud_is_right else 0.55)
+        root = np.eye(4, dtype=np.float32)[0 if right else 1]
+        cases.append(Example(graph._replace(mode=MODES.index("alerts"), x=x), root, "", "some"))
+        scores.append(np.array([3, 0, 0, 0], np.float32))
+    found = fit_alert_doubt(scores, cases)
+    assert found is not None and (found[1] > 0.05) == doubted
+    loudest = tempered(scores[0], cases[0].graph, {"alerts": found[0]}, found[1])
+    calm = tempered(scores[1], cases[1].graph, {"alerts": found[0]}, found[1])
+    assert (loudest.max() < 0.9 * calm.max()) == doubted
 
 
 def job(folder: Path, worlds: list[Incident], **fields: object) -> FitJob:

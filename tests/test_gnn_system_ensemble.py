@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from data.incident import AlertEvent, Incident, Series
-from gnn.checkpoint import read_card
+from gnn.checkpoint import CheckpointError, read_card
 from gnn.features.featurize import featurize
 from gnn.graph_ranker import load_ranker
 from gnn.network.batch import Example, examples_of
@@ -102,7 +102,7 @@ def test_training_on_one_system_learns_its_words(trained: Path, history: list[In
 
 def test_a_training_without_a_specialist_leaves_none_behind(trained: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(trained, tmp_path / "copy"))
-    with pytest.raises(TreesError, match=FILE):
+    with pytest.raises(CheckpointError, match=FILE):
         (copy / FILE).rename(tmp_path / "elsewhere")
         load_ranker(copy)
     (tmp_path / "elsewhere").rename(copy / FILE)

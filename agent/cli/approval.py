@@ -5,6 +5,7 @@ import sys
 
 from agent.policies.guard import Approve
 from agent.situation.decision import Situation
+from agent.situation.service_trends import number_text
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.observation import Action
@@ -24,7 +25,7 @@ def ask_on_terminal(players: int) -> Approve:
     async def ask(action: Action, situation: Situation) -> bool:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[str] = loop.create_future()
-        print(_question(action, situation), end=" ", file=sys.stderr, flush=True)
+        print(question(action, situation), end=" ", file=sys.stderr, flush=True)
         # A reader, not a thread: Ctrl+C must not wait for the Enter key.
         loop.add_reader(sys.stdin, lambda: answered.set_result(sys.stdin.readline()))
         try:
@@ -35,8 +36,11 @@ def ask_on_terminal(players: int) -> Approve:
     return ask
 
 
-def _question(action: Action, situation: Situation) -> str:
-    """One line: what is to be done to whom, and how that service is doing."""
+def question(action: Action, situation: Situation) -> str:
+    """One line: all that is to be sent, and how its target is doing."""
     target = situation.now.services[str(action.target_service)]
-    state = f"{target.status}, {target.error_rate:.0%} errors, p99 {target.latency_p99_s:.2f} s"
-    return printable(f"Tick {situation.now.sim_tick}: {action} ({state}) – send it? [y/N]")
+    told = {"errors": "http_server_error_rate", "p99 s": "http_server_request_duration_p99"}
+    known = {label: target.number(metric) for label, metric in told.items()}
+    state = ", ".join(f"{k} {'not measured' if v is None else number_text(v, 2)}" for k, v in known.items())
+    parameters = f" {action.parameters}" if action.parameters else ""
+    return printable(f"Tick {situation.now.sim_tick}: {action}{parameters} ({state}) – send it? [y/N]")

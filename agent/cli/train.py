@@ -17,7 +17,8 @@ from agent.records.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.extras import needs
 from data.files.whole_file import write_whole
-from gnn.checkpoint import CARD, Card, read_card
+from gnn.card import Card
+from gnn.checkpoint import CARD, read_card
 from gnn.training.options import TrainOptions
 
 if TYPE_CHECKING:

@@ -1,10 +1,9 @@
 """A model's reply in, one usable action out, or the reason why it cannot be used."""
 
 import json
-import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.llm.sanitize import labels_of, writable
 from agent.situation.decision import Situation
@@ -14,6 +13,7 @@ from data.observation import Action
 
 MAX_REPLY = 20_000
 MAX_OBJECTS = 50
+REASON_LENGTH = 200
 _FENCED = re.compile(r"```[A-Za-z]*\s*(.*?)```", re.DOTALL)
 _NO_TARGET = ("", "null", "none", "n/a")
 
@@ -35,14 +35,22 @@ class UnusableReply(FirewatchError):
         return type(self), (self.cause, self.problem)
 
 
-def parse_reply(text: str, situation: Situation) -> Action:
-    """The action that `text` asks for.
+class Wanted(NamedTuple):
+    """What a reply asks for."""
+
+    action: Action
+    reason: str  # the model's own, in one line; "" where it gave none
+
+
+def parse_reply(text: str, situation: Situation) -> Wanted:
+    """What `text` asks for.
 
     Accepts Markdown fences, prose around the object, `action` for `action_type`, `targets` (a string or the
-    first of a list) for `target_service`, and missing `parameters`. A target is never guessed.
+    first of a list) for `target_service`, and missing or empty `parameters`. A target is never guessed.
 
     Raises:
-        UnusableReply: no object, an action outside of the menu, or a target that is not in this observation.
+        UnusableReply: no object, an action outside of the menu, a target that is not in this observation, or
+            parameters, which no action of the menu takes.
     """
     fields = _first_action(text)
     kind = fields.get("action_type", fields.get("action"))
@@ -51,18 +59,12 @@ def parse_reply(text: str, situation: Situation) -> Action:
     kind = kind.strip().lower()
     if kind not in action_space(situation.logs_fetched):
         raise UnusableReply("unknown_action", "the action_type is not in the menu")
-    if not takes_target(kind):
-        return Action(action_type=kind)
-    return Action(action_type=kind, target_service=_target(fields, situation), parameters=_parameters(fields))
-
-
-def reason_of(text: str) -> str:
-    """The model's own short reason, "" where it gave none."""
-    try:
-        reason = _first_action(text).get("reason")
-    except UnusableReply:
-        return ""
-    return " ".join(writable(reason).split())[:200] if isinstance(reason, str) else ""
+    if fields.get("parameters"):
+        raise UnusableReply("parameters", "no action of the menu takes parameters")
+    target = _target(fields, situation) if takes_target(kind) else None
+    reason = fields.get("reason")
+    told = " ".join(writable(reason).split())[:REASON_LENGTH] if isinstance(reason, str) else ""
+    return Wanted(Action(action_type=kind, target_service=target), told)
 
 
 def _target(fields: dict[str, Any], situation: Situation) -> str:
@@ -78,24 +80,6 @@ def _target(fields: dict[str, Any], situation: Situation) -> str:
         if wanted in (name, label):
             return name
     raise UnusableReply("unknown_target", "the target_service is none of the services listed")
-
-
-def _parameters(fields: dict[str, Any]) -> dict[str, Any]:
-    """Plain parameters; what is nested or cannot be sent is left out, as the protocol has no use for it."""
-    given = fields.get("parameters")
-    if not isinstance(given, dict):
-        return {}
-    return {
-        writable(name): writable(value) if isinstance(value, str) else value
-        for name, value in list(given.items())[:10]
-        if _is_plain(value)
-    }
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, (str, bool, int)) and len(str(value)) <= 200
 
 
 def _first_action(text: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from data.actions import ACTION_TYPES
+
 FENCE_OPEN = "<<<data"
 FENCE_CLOSE = "data>>>"
 MAX_NAME = 64
@@ -26,6 +28,10 @@ _MARKERS = re.compile(
 )
 _ROLE = re.compile(r"\b(system|assistant|user|tool|developer|human|function)\s*[:>](?=\s|$)", re.IGNORECASE)
 _DATA_WORD = re.compile(r"\bdata\b\s*>", re.IGNORECASE)
+# A name that speaks as a turn or as an action is no plain name.
+_ORDER = re.compile(
+    rf"\b(?:system|assistant|user|tool|developer|human|function):|{'|'.join(ACTION_TYPES)}", re.I
+)
 _SPACE = re.compile(r"\s+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -76,7 +82,9 @@ def labels_of(names: Iterable[str]) -> Mapping[str, str]:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(_PLAIN_NAME.fullmatch(name)) and not _GRADER_WORDS.search(name) and len(_words(name)) <= 8
+    if not _PLAIN_NAME.fullmatch(name) or _GRADER_WORDS.search(name) or _ORDER.search(name):
+        return False
+    return len(_words(name)) <= 8
 
 
 def _words(name: str) -> list[str]:

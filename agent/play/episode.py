@@ -172,7 +172,8 @@ async def _steps(
         asked = time.monotonic()
         ranking = ranker.rank(Incident.from_observations(window))
         ranking_s = time.monotonic() - asked
-        ticks_left = max(1, task.max_ticks - max(number - 1, now.sim_tick))
+        # The environment's clock may be one tick ahead of our steps; one that says more is not believed.
+        ticks_left = max(1, task.max_ticks - min(max(number - 1, now.sim_tick), number))
         situation = Situation(tuple(window), ranking, tuple(past), ticks_left, dict(logs))
         decision = await policy.decide(situation)
         step = await _act(environment, task, number, now, ranking, decision, ranking_s)

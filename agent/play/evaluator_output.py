@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.terminal_text import printable
 from data.observation import Task
 
 _FALLBACK_LENGTH = 120
@@ -75,9 +76,9 @@ def _reward(step: StepRecord) -> float:
 
 def _error(step: StepRecord) -> str:
     if step.error:
-        return " ".join(step.error.split())
+        return printable(step.error)
     if step.decision.fallback:
-        return " ".join(f"llm_fallback:{step.decision.fallback}".split())[:_FALLBACK_LENGTH]
+        return printable(f"llm_fallback:{step.decision.fallback}")[:_FALLBACK_LENGTH]
     return "null"
 
 

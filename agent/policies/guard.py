@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent.situation.decision import Situation
-from agent.situation.service_trends import service_is_measured, users_are_hurt
+from agent.situation.impact import is_exhausted, users_are_hurt
+from agent.situation.service_trends import badness, service_is_measured
 from data.actions import action_space, is_remedy, takes_target
-from data.observation import Action
+from data.observation import Action, Observation
 
 MAX_REPEATS = 2
+HELPED = 0.02  # by so much less bad a service is that a remedy visibly helped
 
 Approve = Callable[[Action, Situation], Awaitable[bool]]
 
@@ -36,27 +38,39 @@ class Guard:
         kind, target = action.action_type, action.target_service
         if kind not in action_space(situation.logs_fetched):
             return f"'{kind}' is not in the menu"
+        if action.parameters:
+            return f"'{kind}' takes no parameters"
         if takes_target(kind):
             if target is None or target not in situation.now.services:
                 return f"'{target}' is not a service of this observation"
         elif target is not None:
             return f"'{kind}' takes no target"
-        if kind == "declare_resolved" and situation.ticks_left > 1 and users_are_hurt(situation.window):
-            return "users are still affected"
-        if takes_target(kind) and _repeats(action, situation) >= MAX_REPEATS:
-            return f"'{action}' would run a third time in a row"
-        if is_remedy(action):
-            return self._remedy_refusal(action, situation)
-        return None
+        if kind == "declare_resolved" and situation.ticks_left > 1:
+            hurt = users_are_hurt(situation.window) and not (
+                is_exhausted(situation) or self._spent(situation)
+            )
+            return "users are still affected" if hurt else None
+        return self._remedy_refusal(action, situation) if is_remedy(action) else None
 
     def _remedy_refusal(self, action: Action, situation: Situation) -> str | None:
-        service = situation.now.services[str(action.target_service)]
+        now, name = situation.now, str(action.target_service)
+        service = now.services[name]
+        sent = [step.action for step in situation.steps if is_remedy(step.action)]
         if service.is_healthy and service_is_measured(service):
-            return f"'{action.target_service}' is healthy (error rate below 0.05, p99 below 0.50 s)"
-        spent = sum(is_remedy(step.action) for step in situation.steps)
-        if spent >= self.settings.max_remedies:
+            return f"'{name}' is healthy (error rate below 0.05, p99 below 0.50 s)"
+        if service.is_healthy and not _has_other_signs(now, name):
+            if service.numbers.keys() & {"http_server_error_rate", "http_server_request_duration_p99"}:
+                return f"'{name}' looks healthy, as far as it is measured"
+            if action in sent:
+                return f"'{action}' was sent before, and nothing is measured that it could have changed"
+        if self._spent(situation):
             return f"all {self.settings.max_remedies} remedies of this task are spent"
+        if repeats(action, situation) >= MAX_REPEATS and not _helps(action, situation):
+            return f"'{action}' would run a third time in a row, and it does not help"
         return None
+
+    def _spent(self, situation: Situation) -> bool:
+        return sum(is_remedy(step.action) for step in situation.steps) >= self.settings.max_remedies
 
     async def withheld(self, action: Action, situation: Situation) -> str | None:
         """Why a permitted remedy is still only recommended: a dry run, or a person who said no."""
@@ -69,15 +83,27 @@ class Guard:
         return None
 
 
-def _repeats(action: Action, situation: Situation) -> int:
+def repeats(action: Action, situation: Situation) -> int:
     """How often `action` was the latest step, without a break."""
     count = 0
     for step in reversed(situation.steps):
-        same = (step.action.action_type, step.action.target_service) == (
-            action.action_type,
-            action.target_service,
-        )
-        if not same:
+        if step.action != action:
             break
         count += 1
     return count
+
+
+def _has_other_signs(observation: Observation, name: str) -> bool:
+    """Whether the service's status, or an alert, says that it is not well."""
+    status = observation.services[name].status
+    return status in ("degraded", "critical", "down") or any(
+        alert.service_name == name for alert in observation.active_alerts
+    )
+
+
+def _helps(action: Action, situation: Situation) -> bool:
+    """Whether its target is visibly better than before the latest times that `action` was sent."""
+    before = situation.window[max(0, len(situation.window) - 1 - repeats(action, situation))]
+    name = str(action.target_service)
+    service, earlier = situation.now.services[name], before.services.get(name)
+    return earlier is not None and badness(service) <= badness(earlier) - HELPED

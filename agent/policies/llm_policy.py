@@ -4,12 +4,10 @@ import time
 
 from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
-from agent.llm.reply import UnusableReply, parse_reply, reason_of
-from agent.llm.sanitize import labels_of
+from agent.llm.reply import UnusableReply, Wanted, parse_reply
 from agent.policies.guard import Guard
-from agent.policies.rules import RulesPolicy
+from agent.policies.rules import RulesPolicy, proposals
 from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
-from data.observation import Action
 
 MAX_FAILURES_IN_A_ROW = 3
 GAVE_UP = "gave_up"
@@ -34,7 +32,8 @@ class LlmPolicy:
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
-        exchange = _Exchange(messages=build_prompt(situation, self._hints))
+        ruled = proposals(situation) if self._hints else ()
+        exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled))
         source: Source = "llm"
         cause = ""
         for source in ("llm", "llm_repaired"):
@@ -45,42 +44,40 @@ class LlmPolicy:
                 break
             exchange.heard(reply.text, reply.model, reply.usage)
             try:
-                action = self._permitted(reply.text, situation, exchange)
+                wanted = self._permitted(reply.text, situation, exchange)
             except UnusableReply as unusable:
                 cause = unusable.cause
                 if source == "llm":
                     exchange.messages += repair_question(reply.text, unusable.problem)
                 continue
             self._failures_in_a_row = 0
-            return await self._by_model(action, source, situation, exchange, time.monotonic() - started)
+            return await self._by_model(wanted, source, situation, exchange, time.monotonic() - started)
         self._failures_in_a_row += 1
         return await self._by_rules(exchange, cause, situation, time.monotonic() - started)
 
-    def _permitted(self, text: str, situation: Situation, exchange: "_Exchange") -> Action:
-        """The reply's action, once the guard lets it through.
+    def _permitted(self, text: str, situation: Situation, exchange: "_Exchange") -> Wanted:
+        """What the reply asks for, once the guard lets it through.
 
         Raises:
             UnusableReply: it does not parse, or the guard refuses it.
         """
-        action = parse_reply(text, situation)
-        refusal = self._guard.refusal(action, situation)
+        wanted = parse_reply(text, situation)
+        refusal = self._guard.refusal(wanted.action, situation)
         if refusal is not None:
-            exchange.refusals += (Refusal(action, refusal),)
-            told = refusal
-            if action.target_service is not None:
-                # The guard speaks of services by their names, a prompt by what may stand in one.
-                label = labels_of(situation.now.services)[action.target_service]
-                told = refusal.replace(action.target_service, label)
+            exchange.refusals += (Refusal(wanted.action, refusal),)
+            # The guard speaks of services by their names, which stand in no prompt outside of a fence.
+            told = refusal.replace(wanted.action.target_service or "\n", "the service")
             raise UnusableReply("refused", f"the action is not permitted: {told}")
-        return action
+        return wanted
 
     async def _by_model(
-        self, action: Action, source: Source, situation: Situation, exchange: "_Exchange", latency_s: float
+        self, wanted: Wanted, source: Source, situation: Situation, exchange: "_Exchange", latency_s: float
     ) -> Decision:
-        withheld = await self._guard.withheld(action, situation)
-        sent, recommended, reason = action, None, reason_of(exchange.reply or "")
+        sent, reason = wanted
+        recommended = None
+        withheld = await self._guard.withheld(sent, situation)
         if withheld is not None:
-            sent, recommended, reason = self._rules.idle_action(situation), action, withheld
+            sent, recommended, reason = self._rules.idle_action(situation), sent, withheld
         return Decision(
             sent,
             source,

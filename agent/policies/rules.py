@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from agent.policies.guard import Guard
 from agent.policies.remedy_scores import blamed, guilt, remedy_weights
-from agent.situation.decision import LOG_LINES, Decision, Refusal, Situation
+from agent.situation.decision import LOG_LINES, Decision, Proposal, Refusal, Situation
 from agent.situation.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
 from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
@@ -41,14 +41,6 @@ class Trial:
     remedy: str
     ticks_ago: int  # 0: its feedback is the latest thing known
     failed: bool
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """An action that the rules want, and why."""
-
-    action: Action
-    reason: str
 
 
 class RulesPolicy:
@@ -236,7 +228,7 @@ class Assessment:
                 wanted.append(Proposal(look, f"{trend.name} is suspected, its telemetry does not say why"))
             for remedy in untried:
                 action = Action(action_type=remedy, target_service=trend.name)
-                wanted.append(Proposal(action, f"fits what {trend.name} shows"))
+                wanted.append(Proposal(action, f"fits what {trend.name} shows", weights[remedy]))
         return wanted
 
 

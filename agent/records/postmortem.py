@@ -1,13 +1,18 @@
 """A post-mortem for each played task, in Markdown: timeline, evidence, root cause, what helped."""
 
+import hashlib
 from pathlib import Path
 
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.situation.service_trends import number_text
+from agent.terminal_text import markdown_code, markdown_text
 from data.actions import is_remedy
-from data.observation import Observation, Task
+from data.observation import Observation, Service, Task
 
 _AFTER = 3  # steps after a remedy in which its effect is looked for
 _SHOWN_SUSPECTS = 3
+_LONGEST_NAME = 60
+_NOISE = 0.01  # of error rate or seconds; less than that and a tenth of the old figure is no change
 
 
 class PostMortems:
@@ -30,21 +35,28 @@ class PostMortems:
         """Writes the task's file."""
         if result.error is None and not result.interrupted:
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in result.task.name)
-            (self._folder / f"{name}.md").write_text(post_mortem(result), encoding="utf-8")
+            (self._folder / f"{file_name(result.task.name)}.md").write_text(
+                post_mortem(result), encoding="utf-8"
+            )
+
+
+def file_name(name: str) -> str:
+    """`name` as the name of a file, no two the same: what had to be replaced or cut is told by a hash."""
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:_LONGEST_NAME]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def post_mortem(result: EpisodeResult) -> str:
     """The whole document for a task that was played to its grade."""
     sections = (
-        f"# Post-mortem: {_text(result.task.name)}",
+        f"# Post-mortem: {markdown_text(result.task.name)}",
         _summary(result),
         "## Root cause",
         _root_cause(result),
         "## Timeline",
         _timeline(result),
-        "## What helped",
-        _what_helped(result),
+        "## Remedies",
+        _remedies(result),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -63,15 +75,15 @@ def _summary(result: EpisodeResult) -> str:
 
 
 def _root_cause(result: EpisodeResult) -> str:
-    told = ", ".join(_code(name) for name in result.root_causes)
+    told = ", ".join(markdown_code(name) for name in result.root_causes)
     lines = [f"By the environment: {told}." if told else "The environment does not tell."]
     first = result.steps[0].ranking
     if first and first.candidates:
         lines.append(f"\nSuspects of {first.ranker} at the first observation:\n")
         for candidate in first.top(_SHOWN_SUSPECTS):
             chance = "" if candidate.probability is None else f", {candidate.probability:.0%}"
-            evidence = "; ".join(_text(one.text) for one in candidate.evidence)
-            lines.append(f"- {_code(candidate.service)}{chance}{': ' + evidence if evidence else ''}")
+            evidence = "; ".join(markdown_text(one.text) for one in candidate.evidence)
+            lines.append(f"- {markdown_code(candidate.service)}{chance}{': ' + evidence if evidence else ''}")
     return "\n".join(lines)
 
 
@@ -85,33 +97,49 @@ def _timeline(result: EpisodeResult) -> str:
             str(step.number),
             str(step.observation.sim_tick),
             _worst(step.observation),
-            _code(str(step.action)),
+            markdown_code(str(step.action)),
             step.decision.source,
-            _text(step.decision.reason),
-            _text(step.error or step.feedback),
+            markdown_text(step.decision.reason),
+            markdown_text(step.error or step.feedback),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def _what_helped(result: EpisodeResult) -> str:
-    """Each remedy beside its target's state before it and a few steps later."""
+def _remedies(result: EpisodeResult) -> str:
+    """Each remedy with its target's state before it and a few steps later; no change is no help."""
     lines = []
     for index, step in enumerate(result.steps):
         if not is_remedy(step.action) or step.result is None:
             continue
         target = str(step.action.target_service)
         later = next(s.result for s in reversed(result.steps[index : index + _AFTER + 1]) if s.result)
-        before, after = (_state(o, target) for o in (step.observation, later.observation))
-        lines.append(f"- Step {step.number}, {_code(str(step.action))}: {before} before, {after} afterwards.")
+        seen = [o.services.get(target) for o in (step.observation, later.observation)]
+        before, after = map(_state, seen)
+        lines.append(
+            f"- Step {step.number}, {markdown_code(str(step.action))}: {before} → {after}{_effect(*seen)}."
+        )
     return "\n".join(lines) or "No remedy was sent."
 
 
-def _state(observation: Observation, name: str) -> str:
-    service = observation.services.get(name)
-    if service is None:
-        return "not seen"
-    return f"{service.error_rate:.0%} errors and p99 {service.latency_p99_s:.2f} s"
+_FIGURES = {"http_server_error_rate": "errors", "http_server_request_duration_p99": "p99 s"}
+
+
+def _state(service: Service | None) -> str:
+    known = {words: service.number(name) for name, words in _FIGURES.items()} if service else {}
+    return (
+        ", ".join(f"{words} {number_text(v, 2)}" for words, v in known.items() if v is not None)
+        or "not measured"
+    )
+
+
+def _effect(before: Service | None, after: Service | None) -> str:
+    """What to say of a remedy whose target does not fail visibly less than before."""
+    known = [(before.number(name), after.number(name)) for name in _FIGURES] if before and after else []
+    changes = [(then, now) for then, now in known if then is not None and now is not None]
+    if not changes:
+        return ": effect not known"
+    return "" if any(now <= 0.9 * then - _NOISE for then, now in changes) else ": no help"
 
 
 def _worst(observation: Observation) -> str:
@@ -120,19 +148,8 @@ def _worst(observation: Observation) -> str:
     name, service = max(
         observation.services.items(), key=lambda item: (item[1].error_rate, item[1].latency_p99_s)
     )
-    return f"{_code(name)} {service.error_rate:.0%}"
+    return f"{markdown_code(name)} {service.error_rate:.0%}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
-
-
-def _text(text: str) -> str:
-    """Text from outside on one line, with everything that Markdown or HTML would read made harmless."""
-    line = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*[]<>|" else c for c in line)
-
-
-def _code(text: str) -> str:
-    """A name as code; neither the code span nor a table's cell can be left from within."""
-    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', '¦')}`"

@@ -3,18 +3,21 @@
 from collections.abc import Iterable
 
 from agent.report.document import Cell, Report, Section, Table
+from agent.terminal_text import markdown_text
 
 _FOLDED_FROM = 30  # rows; longer tables are folded away
 
 
 def render_markdown(report: Report) -> str:
     """The whole document."""
-    parts = [f"# {report.kind}: {_plain(report.title)}", _plain(report.lead)]
+    parts = [f"# {report.kind}: {markdown_text(report.title)}", markdown_text(report.lead)]
     if report.points:
-        parts.append("\n".join(f"- {_plain(point)}" for point in report.points))
+        parts.append("\n".join(f"- {markdown_text(point)}" for point in report.points))
     parts += [part for section in report.sections for part in _section(section)]
     if report.facts:
-        facts = "\n".join(f"| {_plain(name)} | {_plain(value)} |" for name, value in report.facts.items())
+        facts = "\n".join(
+            f"| {markdown_text(name)} | {markdown_text(value)} |" for name, value in report.facts.items()
+        )
         parts += ["## How it was made", f"| | |\n|---|---|\n{facts}"]
     return "\n\n".join(parts) + "\n"
 
@@ -22,8 +25,8 @@ def render_markdown(report: Report) -> str:
 def _section(section: Section) -> Iterable[str]:
     if section.table is None:  # plots alone say nothing here
         return
-    yield f"## {_plain(section.title)}"
-    yield from map(_plain, section.text)
+    yield f"## {markdown_text(section.title)}"
+    yield from map(markdown_text, section.text)
     table = _table(section.table)
     rows = len(section.table.rows)
     if rows < _FOLDED_FROM:
@@ -35,7 +38,7 @@ def _section(section: Section) -> Iterable[str]:
 def _table(table: Table) -> str:
     numeric = [any(row[column].is_number for row in table.rows) for column in range(len(table.headings))]
     lines = [
-        _line(_plain(heading) for heading, _ in table.headings),
+        _line(markdown_text(heading) for heading, _ in table.headings),
         _line("---:" if is_number else "---" for is_number in numeric),
         *(_line(_cell(cell) for cell in row) for row in table.rows),
     ]
@@ -47,11 +50,4 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return _plain(cell.text)
-
-
-def _plain(text: str) -> str:
-    """Text on one line, with everything that Markdown or HTML would read made harmless."""
-    line = " ".join(text.split())
-    escaped = "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in line)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return markdown_text(cell.text)

@@ -107,6 +107,15 @@ class Decision:
         return self.why_not_model if self.prompt else None
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """An action that the rules want, and why."""
+
+    action: Action
+    reason: str
+    weight: float = 0.0  # how well a remedy fits
+
+
 class Policy(Protocol):
     """Decides one task's steps; it may remember, so every task gets its own."""
 

@@ -11,9 +11,6 @@ from data.observation import Observation, Service
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
 STEADY_ERRORS, STEADY_LATENCY_S = 0.02, 0.1  # largest minus smallest
-# Services whose failures users feel at once.
-USER_FACING = ("api-gateway", "checkout-service")
-USERS_HURT_ERROR_RATE = 0.10
 NO_HARM = 1e-3  # bad customer minutes in a tick
 RECENT = 5  # observations
 
@@ -57,11 +54,16 @@ class Trend:
         if self.observations < 2:
             return False
         always = self.error_spread <= STEADY_ERRORS and self.latency_spread_s <= STEADY_LATENCY_S
-        lately = (
-            self.recent_error_spread <= STEADY_ERRORS / 2
+        return self.is_mild and (always or self.is_unmoved)
+
+    @property
+    def is_unmoved(self) -> bool:
+        """Whether nothing changed over the last few observations."""
+        return (
+            self.observations >= RECENT
+            and self.recent_error_spread <= STEADY_ERRORS / 2
             and self.recent_latency_spread_s <= STEADY_LATENCY_S / 2
         )
-        return self.is_mild and (always or (self.observations >= RECENT and lately))
 
     @property
     def memory_per_tick(self) -> float:
@@ -130,8 +132,7 @@ def harm_per_tick(history: Sequence[Observation]) -> list[float]:
     return [now - before for before, now in pairwise(minutes)]
 
 
-def users_are_hurt(history: Sequence[Observation]) -> bool:
-    """Whether a user-facing service fails visibly, or the bad customer minutes still rise."""
-    facing = [trend_of(name, history) for name in USER_FACING if name in history[-1].services]
-    failing = any(t.now.error_rate >= USERS_HURT_ERROR_RATE and not t.is_background for t in facing)
-    return failing or harm_per_tick(history)[-1] > NO_HARM
+def number_text(value: float, digits: int, signed: bool = False) -> str:
+    """A number with so many decimals; one that is absurdly large in a few characters."""
+    sign = "+" if signed else ""
+    return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.1e}"

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, Meaning
 from gnn.explain.units import amount
-from gnn.features.deviation import AGES, CHANNEL_INDEX, SHARES, STATISTICS, Deviations, Stack
+from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
+from gnn.features.stack import CHANNEL_INDEX, SHARES, Stack
 
 Mask = npt.NDArray[np.bool_]
 

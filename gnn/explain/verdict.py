@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, AGES, CHANNELS, STATISTICS
+from gnn.features.deviation import ABNORMAL, AGES, STATISTICS
 from gnn.features.featurize import CHANNEL_BLOCK, IS_PAGE, MODES, SERVICE_FEATURES, Graph
+from gnn.features.stack import CHANNELS
 from gnn.ranker import Verdict
 
 Mask = npt.NDArray[np.bool_]
@@ -71,7 +72,7 @@ def judged(scores: Scores, graph: Graph) -> Scores:
 
 
 def told_down(incident: Incident, channel_map: ChannelMap) -> Scores:
-    """What is added to the scores of services that an alert calls down: (S,)."""
+    """What is added to the scores of services that an alert calls down, and to an incident's: (S,)."""
     down = {
         alert.service
         for alert in incident.alerts
@@ -101,7 +102,7 @@ def verdict_on(
         calm = {"baselined": "deviates from its past", "snapshot": "stands out", "alerts": "is unusual"}
         return "nobody", f"nothing here {calm[MODES[graph.mode]]}"
     tied = len(probability) > 1 and probability[1] >= _TIED * probability[0]
-    return ("unsure" if tied or probability[0] < unsure_below else "culprit"), ""
+    return ("unsure" if tied or chance < _EVEN or probability[0] < unsure_below else "culprit"), ""
 
 
 def _bad_calls(graph: Graph) -> Mask:

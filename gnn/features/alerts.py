@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS
+from gnn.features.deviation import STATISTICS
 from gnn.features.nan_statistics import lead
 from gnn.features.replicas import Replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, CHANNEL_INDEX, STATISTICS, deviations, stack_rows
+from gnn.features.deviation import ABNORMAL, STATISTICS, deviations
 from gnn.features.drift import LATENCY
 from gnn.features.nan_statistics import lead
+from gnn.features.stack import CHANNEL_INDEX, stack_rows
 from gnn.features.topology import Calls
 
 Floats = npt.NDArray[np.float64]

@@ -12,19 +12,11 @@ from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS, alert_columns, beside_replicas
 from gnn.features.call_evidence import CALL_COLUMNS, call_evidence
-from gnn.features.deviation import (
-    CHANNEL_INDEX,
-    CHANNELS,
-    STATISTICS,
-    Deviations,
-    K,
-    Stack,
-    deviations,
-    stack,
-)
+from gnn.features.deviation import STATISTICS, Deviations, K, deviations
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.nan_statistics import lead
 from gnn.features.replicas import replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The network: an inductive encoder over services and calls that passes messages along calls, and two controls.
+"""The network: an inductive encoder over services, messages along their calls, and two controls.
 
 Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
 """

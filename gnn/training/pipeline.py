@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
-from gnn.checkpoint import Card, Start, card_for, channel_map_for, load, save
-from gnn.features.featurize import MODES
+from gnn.card import Card, Start
+from gnn.checkpoint import card_for, channel_map_for, load, save
 from gnn.network.batch import Example, examples_of
+from gnn.network.softmax import tempered
 from gnn.per_system.alert_frequencies import Habits
 from gnn.per_system.system_ensemble import Specialist
-from gnn.training.calibration import LEAST, fit_temperatures
+from gnn.training.calibration import LEAST, fit_alert_doubt, fit_temperatures
 from gnn.training.cross_fitting import (
     MANY,
     HeldOutScore,
@@ -103,9 +104,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         made = _trained(job, config, init, learnt, held_out, dev)
 
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
-    temperature = _temperatures(made.scores, made.unseen, init_card)
+    temperature, alert_doubt = _temperatures(made.scores, made.unseen, init_card)
     unseen = [
-        HeldOutScore(example, scores / temperature.get(MODES[example.graph.mode], 1.0))
+        HeldOutScore(example, tempered(scores, example.graph, temperature, alert_doubt))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     specialised = None
@@ -133,6 +134,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             **({} if made.step is None else {"adapted": made.step}),
         },
         temperature=temperature,
+        alert_doubt=alert_doubt,
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         pool=specialist.pool if specialist else None,
         history=_counted(job.history) if specialist else {},
@@ -141,7 +143,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     )
     if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
-        save(made.net, card, job.out, specialist, job.own_rules)
+        card = save(made.net, card, job.out, specialist, job.own_rules)
         writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
@@ -234,7 +236,7 @@ def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
     card = card.model_copy(update={"pool": specialist.pool, **told})
     if job.workers.is_main:
-        save(net, card, job.out, specialist, job.own_rules)
+        card = save(net, card, job.out, specialist, job.own_rules)
     return card, net
 
 
@@ -267,11 +269,17 @@ def _by_origin(examples: Sequence[Example]) -> tuple[list[Example], list[Example
     return own, others
 
 
-def _temperatures(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> dict[str, float]:
+def _temperatures(
+    scores: "Scores", unseen: Sequence[Example], init: Card | None
+) -> tuple[dict[str, float], float]:
     """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
-        return init.temperature
-    return fit_temperatures(scores, unseen)
+        return init.temperature, init.alert_doubt
+    temperature = fit_temperatures(scores, unseen)
+    doubted = fit_alert_doubt(scores, unseen)
+    if doubted is None:
+        return temperature, 0.0
+    return {**temperature, "alerts": doubted[0]}, doubted[1]
 
 
 def _families(examples: Sequence[Example]) -> tuple[str, ...]:

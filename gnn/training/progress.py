@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gnn.checkpoint import Effort
+from gnn.card import Effort
 from gnn.training.train import Epoch
 from gnn.training.workers import Workers, device_name, pick_device
 

@@ -1,0 +1,66 @@
+"""A made-up graph whose scores a checkpoint keeps: a network that says anything else is not the one saved."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from gnn.features.call_evidence import CALL_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES, Graph
+
+_CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
+_SERVICES, _CALLS = 5, len(_CALLERS)
+# Processors and versions of a library add numbers in other orders.
+_TOLERANCE = 2e-3
+_DECIMALS = 5
+
+
+class Probe(BaseModel):
+    """What the network says of `probe_graph`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: tuple[FiniteFloat, ...]  # (S,)
+    family: tuple[tuple[FiniteFloat, ...], ...]  # (S, families)
+    incident: tuple[FiniteFloat, ...]  # (1,)
+
+    @staticmethod
+    def of(heads: Sequence[Any]) -> "Probe":
+        """The probe of a network that says this.
+
+        Raises:
+            ValueError: not scores of the shape that networks give, or not finite.
+        """
+        root, family, incident = (np.asarray(part, dtype=np.float64).round(_DECIMALS) for part in heads)
+        try:
+            return Probe.model_validate(
+                {"root": root.tolist(), "family": family.tolist(), "incident": incident.tolist()}
+            )
+        except ValidationError:
+            raise ValueError("scores that are not finite numbers") from None
+
+    def agrees(self, other: "Probe") -> bool:
+        """Whether both are of one network."""
+        pairs = zip(self._parts(), other._parts(), strict=True)
+        return all(
+            one.shape == two.shape and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
+            for one, two in pairs
+        )
+
+    def _parts(self) -> tuple[Any, ...]:
+        return np.array(self.root), np.array(self.family), np.array(self.incident)
+
+
+def probe_graph() -> Graph:
+    """Five services and six calls, every column different from every other, the same on every machine."""
+
+    def waves(*shape: int) -> Any:
+        return np.sin(1.0 + np.arange(np.prod(shape))).reshape(shape).astype(np.float32)
+
+    return Graph(
+        x=waves(_SERVICES, len(SERVICE_FEATURES)),
+        mode=0,
+        edge_index=np.array([_CALLERS, _CALLEES], dtype=np.int64),
+        edge_attr=waves(_CALLS, len(CALL_FEATURES)),
+    )
