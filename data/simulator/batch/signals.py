@@ -129,7 +129,7 @@ def truth(
     requests = counted / seconds
     unserved = counted < 0.02 * plant.requests_per_s * seconds + 0.5
     restarts = series("restarts")
-    passed_s = seconds * np.arange(len(season))[:, None]
+    passed_s = seconds * np.arange(len(season), dtype=np.float64)[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
     loud = plant.error_logging
     calling = series("calling_slower_s")
