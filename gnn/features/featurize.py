@@ -69,7 +69,7 @@ SERVICE_FEATURES: tuple[str, ...] = (
     *_CONTEXT_COLUMNS,
     *_GRAPH_COLUMNS,
 )
-BYSTANDER, IS_PAGE = SERVICE_FEATURES.index("bystander"), SERVICE_FEATURES.index("is_page")
+BYSTANDER, IS_PAGE, N_ALERTS = (SERVICE_FEATURES.index(name) for name in ("bystander", "is_page", "alerts"))
 # The columns that know the call graph: a graph-free control must not see them.
 GRAPH_FEATURES: tuple[int, ...] = tuple(
     SERVICE_FEATURES.index(name) for name in (*_GRAPH_COLUMNS, *(f"{channel}.twin" for channel in CHANNELS))
