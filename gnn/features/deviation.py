@@ -214,9 +214,6 @@ def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mas
     center = nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
-    # How long ago something changed is read as it is: a past in which it was longer ago says nothing more.
-    changed = _IS_AGE[block.channel]
-    level_now = out[changed][..., [0, _LEVEL]]
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
     # Who was silent for as long before is not missed.
     missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
@@ -224,6 +221,7 @@ def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mas
     well = (np.maximum(out[..., _UP], out[..., _DOWN]) < ABNORMAL) & (out[..., _GONE] <= 0.0)
     bystander = apart & np.where(out[..., 0] > 0, well, True).all(axis=0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan), bystander)
-    out[changed] = 0.0
-    out[np.ix_(changed, range(out.shape[1]), [0, _LEVEL])] = level_now
+    # How long ago something changed is read as it is: a past in which it was longer ago says nothing more.
+    changed = _IS_AGE[block.channel]
+    out[changed] *= np.isin(np.arange(K), (0, _LEVEL))
     return out, bystander

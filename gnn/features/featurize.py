@@ -167,7 +167,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
     )
     by_calls = np.hstack(
         [
-            structure(calls, anomaly, aligned, page_row, echo, echoed, 1.0 - bystander),
+            structure(calls, anomaly, aligned, page_row, echo, echoed, (~bystander).astype(float)),
             twin_columns,
             call_columns,
         ]

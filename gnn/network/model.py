@@ -111,7 +111,7 @@ class RootCauseNet(nn.Module):
             own: Tensor = nn.functional.linear(x, weight, self.encode.bias) + self.mode(mode)
             return own
         own_mode = mode[batch]  # (S,)
-        encoded = self.encode.bias + self.mode(own_mode)
+        encoded: Tensor = self.encode.bias + self.mode(own_mode)
         for number, weight in enumerate(
             (self.encode.weight.view(-1, len(MODES), x.shape[1]) * seen).unbind(1)
         ):
