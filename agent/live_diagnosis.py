@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
-from agent.records.trajectory import ranking_record
 from agent.report.diagnosis import diagnosis
+from agent.report.ranking_report import diagnosis_record
 from agent.terminal_text import printable
 from data.channels import ChannelMap
+from data.errors import SettingsError
 from data.incident import Incident
 from data.options import Common, option
-from data.sources.live.access import access
+from data.sources.live.access import Access, access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question
-from data.sources.live.observe import Sources, observe
+from data.sources.live.observe import observe
 from data.sources.recording import incident_of
 from gnn.options import Weights
 from gnn.ranker import Evidence, Ranker, Ranking
@@ -67,7 +68,7 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class DiagnoseOptions(Common, Weights):
     """What is asked of whom."""
 
-    prometheus: str = option(..., "Where Prometheus is, or what speaks its language.", metavar="URL")
+    prometheus: str | None = option(None, "Prometheus, or what speaks its language.", metavar="URL")
     at: Moment = option("now", "The moment to look at, the end of --window.", metavar="TIME")
     window: Duration = option("15m", "How long before it the incident may have begun.", metavar="DURATION")
     baseline: Duration = option("1h", "How long before that all was well.", metavar="DURATION")
@@ -93,9 +94,19 @@ class DiagnoseOptions(Common, Weights):
         at_s = moment_of(self.at)
         return Question(at_s, window_s, baseline_s, self.namespace, self.by, seconds_of(self.history))
 
-    def sources(self, variables: Mapping[str, str]) -> Sources:
-        """Whom to ask, with the secrets from the environment."""
-        return Sources(access("Prometheus", self.prometheus, variables))
+    def sources(self, variables: Mapping[str, str]) -> tuple[Access, ...]:
+        """Whom to ask, with the secrets from the environment.
+
+        Raises:
+            SettingsError: nobody, or an address or a secret that cannot be used.
+        """
+        names = ("Prometheus",)
+        given = {name: url for name in names if (url := getattr(self, name.lower()))}
+        if not given:
+            raise SettingsError(
+                "there is nobody to ask – give --prometheus URL, or --jaeger, --tempo or --alertmanager"
+            )
+        return tuple(access(name, url, variables) for name, url in given.items())
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,8 @@ class Diagnosis:
         """The query that shows a piece of evidence; "" where none does."""
         if evidence.metric is None:
             return ""
-        return self.questions.get((evidence.call or evidence.service, evidence.metric), "")
+        told = self.questions.get((evidence.call or evidence.service, evidence.metric))
+        return told.promql if told else ""
 
     def words(self, top: int) -> str:
         """For a person."""
@@ -120,17 +132,18 @@ class Diagnosis:
 
     def record(self) -> dict[str, Any]:
         """As data."""
-        record = ranking_record(self.ranking)
+        record = diagnosis_record(self.incident, self.ranking)
         for told, candidate in zip(record["candidates"], self.ranking.candidates, strict=True):
             told["queries"] = [self.query(evidence) or None for evidence in candidate.evidence]
-        return {
-            "incident": self.incident.incident_id, **record,
-            "notes": list(self.notes), "waited_s": self.waited_s,
-        }  # fmt: skip
+        return {**record, "notes": list(self.notes), "waited_s": self.waited_s}
 
 
 async def diagnose(
-    asked: DiagnoseOptions, sources: Sources, ranker: Ranker, channels: ChannelMap, progress: Progress
+    asked: DiagnoseOptions,
+    sources: Sequence[Access],
+    ranker: Ranker,
+    channels: ChannelMap,
+    progress: Progress,
 ) -> Diagnosis:
     """Asks, aligns and ranks once.
 

@@ -61,6 +61,8 @@ class Card(BaseModel):
     trained_on: dict[str, int] = {}
     # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
     start: Start | None = None
+    # Marks of the incidents it learnt from, or that chose its epoch or temperature (`gnn.seen`).
+    seen: tuple[str, ...] = ()
     # What that took; all else is the same whenever the same is trained.
     effort: Effort | None = None
     metrics: dict[str, Any] = {}
@@ -70,7 +72,7 @@ class Card(BaseModel):
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
-    # How much the network, trees and habits count where it knows one system; None where it knows none.
+    # How much the network, trees and frequencies count where it knows one system; None where it knows none.
     pool: Pool | None = None
     # Past incidents without labels from which it knows what is usual: source → number of incidents.
     history: dict[str, int] = {}

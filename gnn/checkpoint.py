@@ -16,8 +16,8 @@ from data.files.whole_file import write_whole
 from data.observation import parse
 from gnn.card import FORMAT_VERSION, Card, Shape
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
-from gnn.per_system.system_ensemble import FILES as SPECIALIST
-from gnn.per_system.system_ensemble import Specialist, save_specialist
+from gnn.per_system.system_ensemble import FILES as ENSEMBLE
+from gnn.per_system.system_ensemble import SystemEnsemble, save_ensemble
 from gnn.probe import Probe, probe_graph
 
 if TYPE_CHECKING:
@@ -39,19 +39,19 @@ def save(
     net: "RootCauseNet",
     card: Card,
     folder: Path,
-    specialist: Specialist | None = None,
+    ensemble: SystemEnsemble | None = None,
     rules: OwnRules | None = None,
 ) -> Card:
-    """Writes weights, export, specialist, rules and card; an existing checkpoint in `folder` is replaced.
+    """Writes weights, export, ensemble, rules and card; an existing checkpoint in `folder` is replaced.
 
     Returns the card that was written.
 
     Args:
         net: the network.
-        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `specialist` does; what
+        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `ensemble` does; what
             makes the files checkable is added.
         folder: where to.
-        specialist: what is known of one system beside the network.
+        ensemble: what is known of one system beside the network.
         rules: those by which metric names were read before the default ones.
 
     Raises:
@@ -70,7 +70,7 @@ def save(
         weights = {name: value.contiguous() for name, value in net.state_dict().items()}
         write_whole(fresh / WEIGHTS, tensor_bytes(weights))
         export_onnx(net, fresh / EXPORT)
-        save_specialist(specialist, fresh)
+        save_ensemble(ensemble, fresh)
         if rules is not None:
             write_whole(fresh / RULES, rules.text)
         hashes = {path.name: _hash(path.read_bytes()) for path in sorted(fresh.iterdir())}
@@ -106,7 +106,7 @@ def _probe(net: "RootCauseNet", where: Path) -> Probe:
 def _put_in_place(fresh: Path, folder: Path) -> None:
     """Moves the files of a whole checkpoint over an earlier one's: a mixture never has a card."""
     (folder / CARD).unlink(missing_ok=True)
-    for name in (WEIGHTS, EXPORT, *SPECIALIST, RULES, CARD):
+    for name in (WEIGHTS, EXPORT, *ENSEMBLE, RULES, CARD):
         if (fresh / name).exists():
             (fresh / name).replace(folder / name)
         else:

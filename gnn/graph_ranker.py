@@ -15,8 +15,8 @@ from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of
 from gnn.network.softmax import log_softmax, tempered
-from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import FILES, Specialist, load_specialist
+from gnn.per_system.alert_frequencies import AlertFrequencies
+from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class GraphRanker:
         card: the checkpoint's card, for temperatures and families.
         name: how results are reported.
         channel_map: how metric names are read; the default rules when None.
-        specialist: what is known of one system beside the network.
+        ensemble: what is known of one system beside the network.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class GraphRanker:
         card: Card,
         name: str = "gnn",
         channel_map: ChannelMap | None = None,
-        specialist: Specialist | None = None,
+        ensemble: SystemEnsemble | None = None,
     ) -> None:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
-        self._specialist = specialist
+        self._ensemble = ensemble
         self._families = card.families
 
     @property
@@ -73,9 +73,9 @@ class GraphRanker:
         features, (root, _, _) = self._seen(incident)
         return self._scores(root, self._logits(root, incident, features.graph))
 
-    def habits_for(self, incident: Incident) -> Habits | None:
+    def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """What is usual where the incident is from, if that is known and counts."""
-        return self._specialist.habits_for(incident) if self._specialist else None
+        return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
@@ -90,7 +90,10 @@ class GraphRanker:
         probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
         chance = _at_even_odds(float(is_incident[0])) if is_told else None
         names = [incident.services[i] for i in order.tolist()]
-        evidence = explain(incident, names[:_EXPLAINED], self._channel_map, habits=self.habits_for(incident))
+        usual = self.frequencies_for(incident)
+        evidence = explain(
+            incident, names[:_EXPLAINED], self._channel_map, frequencies=usual, features=features
+        )
         best_first = probability[order].tolist()
         verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
@@ -118,13 +121,13 @@ class GraphRanker:
         return features, (root, family, is_incident)
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated: their softmax means what it says; with a specialist, of all opinions pooled."""
+        """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
         logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
-        return self._specialist.blend(logits, incident, graph) if self._specialist else logits
+        return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
-        """What the order is by: a specialist's opinion counts where there is one."""
-        return logits.astype(np.float32) if self._specialist else root
+        """What the order is by: an ensemble's opinion counts where there is one."""
+        return logits.astype(np.float32) if self._ensemble else root
 
 
 def _at_even_odds(logit: float) -> float:
@@ -142,15 +145,15 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
-        HabitsError: what is usual in one system cannot be read.
+        AlertFrequenciesError: what is usual in one system cannot be read.
         TreesError: what it learnt from the labels of one system cannot be used.
     """
     card = read_card(folder)
     network = exported_network(folder, card)
     for file in card.files.keys() & set(FILES):
         kept_file(folder, card, file)
-    specialist = load_specialist(folder, card.pool) if card.pool else None
-    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), specialist)
+    ensemble = load_ensemble(folder, card.pool) if card.pool else None
+    return GraphRanker(network, card, name, channel_map or kept_channel_map(folder, card), ensemble)
 
 
 def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:

@@ -68,7 +68,7 @@ def make_ranker(
     Raises:
         SettingsError: an unknown name.
         CheckpointError: the checkpoint cannot be used.
-        HabitsError: what is usual in one system cannot be read.
+        AlertFrequenciesError: what is usual in one system cannot be read.
         TreesError: what the checkpoint learnt from the labels of one system cannot be used.
     """
     if name not in RANKERS:

@@ -1,6 +1,7 @@
 """A small real HTTP server that stands for a source of telemetry: recorded answers, and faults."""
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ class Slow:
 
 
 @contextmanager
-def telemetry_server(answer: Answer) -> Iterator[str]:
+def telemetry_server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Its address; an answer that is a number is a status without a body."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,12 +56,18 @@ def telemetry_server(answer: Answer) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

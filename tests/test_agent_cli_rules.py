@@ -133,7 +133,9 @@ def test_training_goes_on_with_the_rules_of_its_start(zoo: Path, nowhere: Path) 
     assert (nowhere / "again" / RULES).read_text(encoding="utf-8") == RULE + OTHER
 
 
-def test_habits_keep_the_rules_and_a_checkpoint_without_rules_replaces_them(zoo: Path, nowhere: Path) -> None:
+def test_frequencies_keep_the_rules_and_a_checkpoint_without_rules_replaces_them(
+    zoo: Path, nowhere: Path
+) -> None:
     alert = {"kind": "metric", "service": "db", "name": "zorp", "direction": "up"}
     past = {"incident_id": "past", "call_graph": GRAPH, "alerts": [alert]}
     (nowhere / "past.jsonl").write_text(json.dumps(past), encoding="utf-8")

@@ -12,7 +12,7 @@ from llm_server import action
 from agent.llm.budget import Ledger
 from agent.llm.client import Reply
 from agent.llm.explaining import question_about
-from agent.llm.prompt import SHOWN_ACTIONS
+from agent.llm.prompt_history import SHOWN_ACTIONS
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.policies.registry import make_policy
 from agent.report.diagnosis import diagnosis

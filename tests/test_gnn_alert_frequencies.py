@@ -17,13 +17,13 @@ from gnn.network.model import ModelConfig
 from gnn.per_system.alert_frequencies import (
     FILE,
     MEAN,
-    Habits,
-    HabitsError,
-    load_habits,
+    AlertFrequencies,
+    AlertFrequenciesError,
+    load_alert_frequencies,
     raised_in,
-    save_habits,
+    save_alert_frequencies,
 )
-from gnn.per_system.system_ensemble import UNLABELLED, Specialist, log_softmax
+from gnn.per_system.system_ensemble import UNLABELLED, SystemEnsemble, log_softmax
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig
 from gnn.training.training_job import FitJob, TrainingError
@@ -51,84 +51,91 @@ def past() -> list[Incident]:
 
 
 @pytest.fixture(scope="module")
-def habits(past: list[Incident]) -> Habits:
-    return Habits.of(past)
+def frequencies(past: list[Incident]) -> AlertFrequencies:
+    return AlertFrequencies.of(past)
 
 
-def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(habits: Habits) -> None:
+def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(
+    frequencies: AlertFrequencies,
+) -> None:
     new, usual = -math.log(0.5 / 21), -math.log(20.5 / 21)
     now = noisy(99, log("stock", "disk full"), log("stock", "disk full"), log("cart", "slow"))
-    assert habits.surprises(now)[:, MEAN] == pytest.approx([0.0, usual / 3, new / 3, usual])
+    assert frequencies.surprises(now)[:, MEAN] == pytest.approx([0.0, usual / 3, new / 3, usual])
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
-    assert habits.surprises(loud)[2, MEAN] == pytest.approx(new)
-    assert habits.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
-    signs = habits.signs("stock", raised_in(loud)["stock"])
+    assert frequencies.surprises(loud)[2, MEAN] == pytest.approx(new)
+    assert frequencies.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
+    signs = frequencies.signs("stock", raised_in(loud)["stock"])
     assert [sign.name for sign in signs][:2] == ["log error a up", "log error b up"]
-    unheard = Habits().surprises(now)[:, MEAN]
-    assert unheard == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
+    never_heard_of = AlertFrequencies().surprises(now)[:, MEAN]
+    assert never_heard_of == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
 
 
 def test_who_calls_makes_another_sign() -> None:
     slow = [AlertEvent("stock", "trace", "get", "PD", caller) for caller in ("cart", "mail")]
-    known = Habits.of([incident(number, slow[0]) for number in range(20)])
+    known = AlertFrequencies.of([incident(number, slow[0]) for number in range(20)])
     first, second = (known.surprises(incident(99, one))[2, MEAN] for one in slow)
     assert second > first + 1.0
 
 
-def test_what_a_known_root_raises_is_no_habit_of_it(past: list[Incident]) -> None:
+def test_what_a_known_root_raises_is_not_usual_of_it(past: list[Incident]) -> None:
     rooted = [noisy(number, log("cart", "slow")).labelled(["cart"]) for number in range(20)]
-    assert "cart" not in Habits.of(rooted).past
-    assert Habits.of(rooted).past["mail"] == 20
+    assert "cart" not in AlertFrequencies.of(rooted).past
+    assert AlertFrequencies.of(rooted).past["mail"] == 20
     now = noisy(99, log("cart", "slow"))
-    assert Habits.of([*past, *rooted]).surprises(now)[1, MEAN] == Habits.of(past).surprises(now)[1, MEAN]
+    assert (
+        AlertFrequencies.of([*past, *rooted]).surprises(now)[1, MEAN]
+        == AlertFrequencies.of(past).surprises(now)[1, MEAN]
+    )
 
 
 def test_a_past_incident_is_judged_by_the_others(past: list[Incident]) -> None:
     rooted = noisy(99, log("stock", "disk full")).labelled(["stock"])
     for one in (past[0], rooted):
         others = [each for each in (*past, rooted) if each is not one]
-        all_of_them = Habits.of([*past, rooted])
-        assert np.array_equal(all_of_them.surprises(one, counted=True), Habits.of(others).surprises(one))
+        all_of_them = AlertFrequencies.of([*past, rooted])
+        assert np.array_equal(
+            all_of_them.surprises(one, counted=True), AlertFrequencies.of(others).surprises(one)
+        )
 
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 0, 3, 2]])
 def test_order_and_names_do_not_matter(past: list[Incident], order: list[int]) -> None:
     now = noisy(99, log("stock", "disk full"), log("cart", "slow"))
-    before = Habits.of(past).surprises(now)[:, MEAN]
+    before = AlertFrequencies.of(past).surprises(now)[:, MEAN]
     moved = replace(now, services=tuple(SERVICES[i] for i in order), alerts=now.alerts[::-1])
-    assert Habits.of(past[::-1]).surprises(moved)[:, MEAN] == pytest.approx(before[order])
+    assert AlertFrequencies.of(past[::-1]).surprises(moved)[:, MEAN] == pytest.approx(before[order])
 
     def renamed(one: Incident) -> Incident:
         alerts = tuple(replace(alert, service=f"x-{alert.service}") for alert in one.alerts)
         return replace(one, services=tuple(f"x-{name}" for name in one.services), alerts=alerts)
 
-    assert Habits.of(map(renamed, past)).surprises(renamed(now))[:, MEAN] == pytest.approx(before)
+    assert AlertFrequencies.of(map(renamed, past)).surprises(renamed(now))[:, MEAN] == pytest.approx(before)
 
 
-def test_evidence_without_alerts_has_no_habits(past: list[Incident]) -> None:
+def test_evidence_without_alerts_has_no_frequencies(past: list[Incident]) -> None:
     series = {"cart": {"cpu_usage": Series(np.ones(3), np.zeros(3))}}
     silent = replace(incident(0), telemetry=series)
-    assert Habits.of([silent]) == Habits()
-    assert not Habits.of(past).surprises(silent)[:, MEAN].any()
-    assert Habits().knows(Incident("bare", (), {})) == 0.0
+    assert AlertFrequencies.of([silent]) == AlertFrequencies()
+    assert not AlertFrequencies.of(past).surprises(silent)[:, MEAN].any()
+    assert AlertFrequencies().knows(Incident("bare", (), {})) == 0.0
 
 
-def test_habits_turn_the_network_only_at_home(habits: Habits) -> None:
-    specialist = Specialist(habits)
+def test_frequencies_turn_the_network_only_at_home(frequencies: AlertFrequencies) -> None:
+    ensemble = SystemEnsemble(frequencies)
     now = noisy(99, log("stock", "disk full"))
     logits = np.array([0.0, 0.0, 1.0, 1.2])
-    assert specialist.blend(logits, now, featurize(now)).argmax() == 2
+    assert ensemble.blend(logits, now, featurize(now)).argmax() == 2
     abroad = replace(now, services=tuple(f"x-{name}" for name in SERVICES))
     silent = incident(98)
     for other in (abroad, silent):
-        assert specialist.blend(logits, other, featurize(other)) == pytest.approx(log_softmax(logits))
+        assert ensemble.blend(logits, other, featurize(other)) == pytest.approx(log_softmax(logits))
 
 
-def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: Habits) -> None:
-    with pytest.raises(HabitsError, match=f"{FILE} is missing – .*firewatch train"):
-        load_habits(tmp_path)
-    save_habits(habits, tmp_path)
-    assert load_habits(tmp_path) == habits
+def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, frequencies: AlertFrequencies) -> None:
+    with pytest.raises(AlertFrequenciesError, match=f"{FILE} is missing – .*firewatch train"):
+        load_alert_frequencies(tmp_path)
+    save_alert_frequencies(frequencies, tmp_path)
+    assert load_alert_frequencies(tmp_path) == frequencies
     told = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     spoilt: dict[str, Callable[[], str]] = {
         "cannot be read": lambda: "{",
@@ -140,8 +147,8 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, habits: H
     }
     for reason, text in spoilt.items():
         (tmp_path / FILE).write_text(text(), encoding="utf-8")
-        with pytest.raises(HabitsError, match=reason) as refused:
-            load_habits(tmp_path)
+        with pytest.raises(AlertFrequenciesError, match=reason) as refused:
+            load_alert_frequencies(tmp_path)
         assert "firewatch train" in str(refused.value)
 
 
@@ -177,7 +184,7 @@ def test_past_incidents_alone_leave_the_network_as_it_is(
     assert not any("unusual" in sentence.text for sentence in told["mail"].evidence)
     assert load_ranker(tmp_path).scores(Incident("empty", (), {})).shape == (0,)
     again, _ = fit(FitJob(CONFIG, tmp_path, history=past[:5], init=tmp_path))
-    assert again.history == {"shop": 5} and load_habits(tmp_path).past["mail"] == 5
+    assert again.history == {"shop": 5} and load_alert_frequencies(tmp_path).past["mail"] == 5
 
 
 def test_past_incidents_that_say_nothing_are_refused(tmp_path: Path, start: Path) -> None:
@@ -193,17 +200,17 @@ def labelled(count: int) -> list[Incident]:
     ]
 
 
-def test_few_labels_leave_the_say_of_habits_as_without_any(
+def test_few_labels_leave_the_say_of_frequencies_as_without_any(
     tmp_path: Path, start: Path, past: list[Incident]
 ) -> None:
     card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), history=past, init=start))
     assert card.pool == UNLABELLED and card.trained_on == {"shop": 4} and card.history == {"shop": 20}
-    assert load_habits(tmp_path).past["mail"] == 24
+    assert load_alert_frequencies(tmp_path).past["mail"] == 24
     card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), init=start))
     assert card.pool is None and not (tmp_path / FILE).exists()
 
 
-def test_habits_that_mislead_on_the_few_labels_are_not_heard(
+def test_frequencies_that_mislead_on_the_few_labels_are_not_heard(
     tmp_path: Path, start: Path, past: list[Incident]
 ) -> None:
     misled = [noisy(2000 + n, log("stock", f"new {n}")).labelled(["mail"]) for n in range(4)]
@@ -216,10 +223,10 @@ def test_past_incidents_go_with_one_system_only(tmp_path: Path, past: list[Incid
         fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), simulated=labelled(1), history=past))
 
 
-def test_labels_say_how_much_habits_count(tmp_path: Path, start: Path, past: list[Incident]) -> None:
+def test_labels_say_how_much_frequencies_count(tmp_path: Path, start: Path, past: list[Incident]) -> None:
     card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(24), history=past))
-    assert card.pool is not None and card.pool.habits > 0.0
-    assert load_habits(tmp_path).past["mail"] == 44
+    assert card.pool is not None and card.pool.frequencies > 0.0
+    assert load_alert_frequencies(tmp_path).past["mail"] == 44
     asked = labelled(40)[30:]
     ranker = load_ranker(tmp_path)
     assert all(ranker.rank(one).services[0] in one.root_causes for one in asked)

@@ -20,18 +20,18 @@ from data.simulator.batch.generate import simulate
 from gnn.checkpoint import CARD, EXPORT, WEIGHTS, CheckpointError, card_for, load, read_card, save
 from gnn.graph_ranker import load_ranker
 from gnn.network.model import ModelConfig, RootCauseNet
-from gnn.per_system.alert_frequencies import FILE as HABITS
-from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import Specialist
+from gnn.per_system.alert_frequencies import FILE as ALERT_FREQUENCIES
+from gnn.per_system.alert_frequencies import AlertFrequencies
+from gnn.per_system.system_ensemble import SystemEnsemble
 from gnn.per_system.trees import FILE as TREES
 
 CONFIG = ModelConfig(hidden=8, layers=1)
 CASE: Incident = next(iter(simulate(1, seed=5)))
 
 
-def made(folder: Path, seed: int, specialist: Specialist | None = None) -> Path:
+def made(folder: Path, seed: int, ensemble: SystemEnsemble | None = None) -> Path:
     torch.manual_seed(seed)
-    save(RootCauseNet(CONFIG).eval(), card_for(CONFIG, metrics={"seed": seed}), folder, specialist)
+    save(RootCauseNet(CONFIG).eval(), card_for(CONFIG, metrics={"seed": seed}), folder, ensemble)
     return folder
 
 
@@ -51,10 +51,10 @@ def test_a_checkpoint_is_replaced_whole_and_read_by_whom_the_umask_says(checkpoi
     (checkpoint / ".new").mkdir()  # what a killed writer left
     before = os.umask(0o022)
     try:
-        made(checkpoint, 2, Specialist(Habits.of([CASE])))
+        made(checkpoint, 2, SystemEnsemble(AlertFrequencies.of([CASE])))
     finally:
         os.umask(before)
-    assert {path.name for path in checkpoint.iterdir()} == {CARD, EXPORT, WEIGHTS, HABITS}
+    assert {path.name for path in checkpoint.iterdir()} == {CARD, EXPORT, WEIGHTS, ALERT_FREQUENCIES}
     assert {path.stat().st_mode & 0o777 for path in checkpoint.iterdir()} == {0o644}
     assert read_card(checkpoint).metrics == {"seed": 2}
 

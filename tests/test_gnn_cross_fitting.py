@@ -16,10 +16,13 @@ def cases(count: int) -> list[Example]:
 
 
 def judged(
-    network: list[Floats], forest: list[Floats], boosted: list[Floats], habits: list[Floats] | None = None
+    network: list[Floats],
+    forest: list[Floats],
+    boosted: list[Floats],
+    frequencies: list[Floats] | None = None,
 ) -> list[Opinions]:
     silent = [np.full(6, -np.log(6.0))] * len(network)
-    return [Opinions(*each) for each in zip(network, forest, boosted, habits or silent, strict=True)]
+    return [Opinions(*each) for each in zip(network, forest, boosted, frequencies or silent, strict=True)]
 
 
 def test_who_knows_better_is_heard_more() -> None:
@@ -39,7 +42,7 @@ def test_who_knows_better_is_heard_more() -> None:
     wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
     assert choose_pool(judged(right, wrong, wrong, wrong), examples)[0] == Pool()
     heard, _ = choose_pool(judged(guess, guess, guess, right), examples)
-    assert heard.habits > 2 * max(heard.network, heard.forest, heard.boosted)
+    assert heard.frequencies > 2 * max(heard.network, heard.forest, heard.boosted)
 
 
 def test_a_pool_is_as_sure_as_it_is_right() -> None:

@@ -10,7 +10,7 @@ from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.network.batch import Example, collate, examples_of
 from gnn.network.model import ModelConfig, RootCauseNet
-from gnn.training.distil import taught
+from gnn.training.distil import with_teacher_scores
 from gnn.training.losses import listwise_loss
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig, score_examples, train
@@ -45,7 +45,7 @@ def test_the_target_is_the_mean_of_the_teachers(
     examples: list[Example], teachers: list[RootCauseNet]
 ) -> None:
     both = [score_examples(teacher, examples) for teacher in teachers]
-    for example, one, other in zip(taught(examples, teachers), *both, strict=True):
+    for example, one, other in zip(with_teacher_scores(examples, teachers), *both, strict=True):
         if example.is_root.any():
             mean = (shares(one) + shares(other)) / 2
             assert example.target.sum() == pytest.approx(1.0, abs=1e-5)
@@ -53,7 +53,7 @@ def test_the_target_is_the_mean_of_the_teachers(
 
 
 def test_labels_stay_labels(examples: list[Example], teachers: list[RootCauseNet]) -> None:
-    for before, after in zip(examples, taught(examples, teachers), strict=True):
+    for before, after in zip(examples, with_teacher_scores(examples, teachers), strict=True):
         assert np.array_equal(before.is_root, after.is_root)
         if not before.is_root.any():
             assert after.taught is None
@@ -63,7 +63,7 @@ def test_labels_stay_labels(examples: list[Example], teachers: list[RootCauseNet
 def test_the_loss_is_least_where_the_scores_say_what_the_teachers_say(
     examples: list[Example], teachers: list[RootCauseNet]
 ) -> None:
-    batch = collate([e for e in taught(examples, teachers) if e.is_root.any()][:8])
+    batch = collate([e for e in with_teacher_scores(examples, teachers) if e.is_root.any()][:8])
     agreeing = torch.log(batch.target.clamp(min=1e-6))
     sure = torch.where(batch.is_root > 0, 50.0, 0.0)
     assert listwise_loss(agreeing, batch) < listwise_loss(sure, batch)
@@ -73,7 +73,7 @@ def test_the_loss_is_least_where_the_scores_say_what_the_teachers_say(
 def test_who_suspects_everybody_a_little_teaches_that_and_no_nonsense() -> None:
     names = tuple(f"s{n}" for n in range(450))
     large = Incident("large", names, {name: [] for name in names}, root_causes=names[:1])
-    (lesson,) = taught(list(examples_of([large])), [RootCauseNet(TINY)])
+    (lesson,) = with_teacher_scores(list(examples_of([large])), [RootCauseNet(TINY)])
     assert lesson.target == pytest.approx(np.full(450, 1 / 450), abs=1e-4)
 
 
@@ -85,7 +85,7 @@ def test_teachers_teach_from_fresh_weights_and_no_labels_of_a_system(tmp_path: P
 
 
 def test_a_pupil_says_what_its_teachers_say(examples: list[Example], teachers: list[RootCauseNet]) -> None:
-    lessons = [example for example in taught(examples, teachers) if example.is_root.any()]
+    lessons = [example for example in with_teacher_scores(examples, teachers) if example.is_root.any()]
     config = TrainConfig(model=TINY, epochs=6, seed=3)
     pupil = train(config, lessons)
     stranger = train(config, [example._replace(taught=None) for example in lessons])

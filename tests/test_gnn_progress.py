@@ -11,7 +11,7 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.own_form import parse_incident
 from gnn.network.model import ModelConfig
 from gnn.training.pipeline import fit
-from gnn.training.progress import Meter, Stage, Steps, unheard
+from gnn.training.progress import Meter, Stage, Steps, ignore_stage
 from gnn.training.train import Epoch, TrainConfig
 from gnn.training.training_job import FitJob
 from gnn.training.workers import ALONE, Workers
@@ -71,7 +71,7 @@ def test_training_on_one_system_is_followed_through_folds_and_trees(
 
 
 def test_the_passes_of_folds_count_where_effort_is_told() -> None:
-    meter = Meter(lambda epoch: None, unheard)
+    meter = Meter(lambda epoch: None, ignore_stage)
     assert meter.effort("cpu", ALONE).incidents_per_s is None
     meter.epoch_done(Epoch(1, 0.5, 0.5, 0.5, 0.1, incidents=30, seconds=2.0))
     passes = Steps("passes", 1, meter.stage_moved)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from data.incident import AlertEvent, Incident, Series
-from gnn.training.split_history import told_apart
+from gnn.training.split_history import split_history
 
 
 def past(name: str, alert: str, *roots: str) -> Incident:
@@ -15,7 +15,7 @@ def past(name: str, alert: str, *roots: str) -> Incident:
 
 
 def told(incidents: list[Incident], history: list[Incident]) -> tuple[list[str], list[str]]:
-    learnt, others = told_apart(incidents, history)
+    learnt, others = split_history(incidents, history)
     return [one.alerts[0].name for one in learnt], [one.alerts[0].name for one in others]
 
 
@@ -25,8 +25,8 @@ def test_an_id_that_repeats_with_other_content_is_another_incident() -> None:
 
 def test_what_is_given_twice_counts_once_and_with_its_label() -> None:
     assert told([], [past("1", "x"), past("1", "x", "b"), past("1", "x")]) == ([], ["x"])
-    assert told_apart([], [past("1", "x"), past("1", "x", "b")])[1][0].root_causes == ("b",)
-    assert told_apart([], [past("1", "x", "b"), past("1", "x")])[1][0].root_causes == ("b",)
+    assert split_history([], [past("1", "x"), past("1", "x", "b")])[1][0].root_causes == ("b",)
+    assert split_history([], [past("1", "x", "b"), past("1", "x")])[1][0].root_causes == ("b",)
 
 
 def test_what_is_learnt_from_is_no_history() -> None:
@@ -42,4 +42,4 @@ def test_series_tell_incidents_apart() -> None:
     def measured(*points: float) -> Incident:
         return replace(past("1", "x"), telemetry={"a": {"cpu": Series(np.array(points))}})
 
-    assert len(told_apart([], [measured(1.0, 2.0), measured(1.0, 3.0), measured(1.0, 2.0)])[1]) == 2
+    assert len(split_history([], [measured(1.0, 2.0), measured(1.0, 3.0), measured(1.0, 2.0)])[1]) == 2

@@ -17,14 +17,14 @@ from gnn.features.featurize import featurize
 from gnn.graph_ranker import load_ranker
 from gnn.network.batch import Example, examples_of
 from gnn.network.model import ModelConfig
-from gnn.per_system.alert_frequencies import FILE as HABITS
-from gnn.per_system.alert_frequencies import Habits
+from gnn.per_system.alert_frequencies import FILE as ALERT_FREQUENCIES
+from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import (
     Pool,
-    Specialist,
-    load_specialist,
+    SystemEnsemble,
+    load_ensemble,
     log_softmax,
-    save_specialist,
+    save_ensemble,
 )
 from gnn.per_system.trees import FILE, Trees, TreesError, grow_trees, load_trees, save_trees
 from gnn.per_system.vocabulary import Vocabulary
@@ -61,12 +61,14 @@ def history() -> list[Incident]:
 
 @pytest.fixture(scope="module")
 def trees(history: list[Incident]) -> Trees:
-    return grow_trees(history, [featurize(one) for one in history], Habits.of(history), 0)
+    return grow_trees(history, [featurize(one) for one in history], AlertFrequencies.of(history), 0)
 
 
 @pytest.fixture(scope="module")
-def specialist(history: list[Incident], trees: Trees) -> Specialist:
-    return Specialist(Habits.of(history), trees, Pool(network=0.5, forest=1.0, boosted=0.5, habits=0.25))
+def ensemble(history: list[Incident], trees: Trees) -> SystemEnsemble:
+    return SystemEnsemble(
+        AlertFrequencies.of(history), trees, Pool(network=0.5, forest=1.0, boosted=0.5, frequencies=0.25)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_training_on_one_system_learns_its_words(trained: Path, history: list[In
         assert [by_name[name] for name in SERVICES] == ranker.scores(unseen).tolist()
 
 
-def test_a_training_without_a_specialist_leaves_none_behind(trained: Path, tmp_path: Path) -> None:
+def test_a_training_without_a_ensemble_leaves_none_behind(trained: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(trained, tmp_path / "copy"))
     with pytest.raises(CheckpointError, match=FILE):
         (copy / FILE).rename(tmp_path / "elsewhere")
@@ -111,7 +113,7 @@ def test_a_training_without_a_specialist_leaves_none_behind(trained: Path, tmp_p
     assert load_ranker(copy).rank(incident(1)).candidates
 
 
-def test_without_anything_to_learn_there_is_no_specialist(tmp_path: Path, history: list[Incident]) -> None:
+def test_without_anything_to_learn_there_is_no_ensemble(tmp_path: Path, history: list[Incident]) -> None:
     rng = np.random.default_rng(0)
     guessed = [one.labelled([str(rng.choice(SERVICES))], str(rng.integers(3))) for one in history]
     silent = [replace(one, alerts=()) for one in guessed]
@@ -119,7 +121,7 @@ def test_without_anything_to_learn_there_is_no_specialist(tmp_path: Path, histor
     assert card.pool is None
 
 
-def test_other_systems_keep_what_the_network_says(specialist: Specialist) -> None:
+def test_other_systems_keep_what_the_network_says(ensemble: SystemEnsemble) -> None:
     names = {name: f"other-{name}" for name in SERVICES}
     here = incident(7)
     there = replace(
@@ -132,34 +134,34 @@ def test_other_systems_keep_what_the_network_says(specialist: Specialist) -> Non
     )
     logits = np.arange(6, dtype=np.float32)
     graph = featurize(there)
-    assert np.allclose(specialist.blend(logits, there, graph), log_softmax(logits))
-    assert not np.allclose(specialist.blend(logits, here, featurize(here)), log_softmax(logits))
+    assert np.allclose(ensemble.blend(logits, there, graph), log_softmax(logits))
+    assert not np.allclose(ensemble.blend(logits, here, featurize(here)), log_softmax(logits))
 
 
 @pytest.mark.parametrize("order", [[5, 4, 3, 2, 1, 0], [1, 0, 3, 2, 5, 4]])
-def test_the_order_of_services_does_not_matter(specialist: Specialist, order: list[int]) -> None:
+def test_the_order_of_services_does_not_matter(ensemble: SystemEnsemble, order: list[int]) -> None:
     one = incident(3)
     other = permuted(one, order)
     logits = np.arange(6.0)
-    before = specialist.opinions(logits, one, featurize(one))
-    after = specialist.opinions(logits[order], other, featurize(other))
+    before = ensemble.opinions(logits, one, featurize(one))
+    after = ensemble.opinions(logits[order], other, featurize(other))
     for opinion, again in zip(before, after, strict=True):
         assert np.allclose(again, opinion[order])
         assert np.exp(opinion).sum() == pytest.approx(1.0)
 
 
-def test_a_file_reads_back_as_what_was_written(tmp_path: Path, specialist: Specialist) -> None:
-    save_specialist(specialist, tmp_path)
-    again = load_specialist(tmp_path, specialist.pool)
+def test_a_file_reads_back_as_what_was_written(tmp_path: Path, ensemble: SystemEnsemble) -> None:
+    save_ensemble(ensemble, tmp_path)
+    again = load_ensemble(tmp_path, ensemble.pool)
     one = incident(200)
-    said = [each.opinions(np.zeros(6), one, featurize(one)) for each in (again, specialist)]
+    said = [each.opinions(np.zeros(6), one, featurize(one)) for each in (again, ensemble)]
     assert np.array_equal(*said)
-    assert again.trees is not None and specialist.trees is not None
-    assert again.trees.vocabulary == specialist.trees.vocabulary
-    assert again.habits == specialist.habits
-    save_specialist(specialist.heard(Pool(network=0.75, habits=1.0)), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [HABITS]
-    save_specialist(None, tmp_path)
+    assert again.trees is not None and ensemble.trees is not None
+    assert again.trees.vocabulary == ensemble.trees.vocabulary
+    assert again.frequencies == ensemble.frequencies
+    save_ensemble(ensemble.with_pool(Pool(network=0.75, frequencies=1.0)), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [ALERT_FREQUENCIES]
+    save_ensemble(None, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
@@ -233,13 +235,13 @@ def test_what_belongs_together_is_held_aside_together(history: list[Incident]) -
         assert len(held_out) + len(learnt) == len(labels)
 
 
-def test_boosted_trees_alone_are_heard_too(specialist: Specialist) -> None:
+def test_boosted_trees_alone_are_heard_too(ensemble: SystemEnsemble) -> None:
     one = incident(5)
     graph = featurize(one)
     logits = np.zeros(6)
-    alone = specialist.heard(Pool(network=0.5, boosted=0.5)).blend(logits, one, graph)
+    alone = ensemble.with_pool(Pool(network=0.5, boosted=0.5)).blend(logits, one, graph)
     assert alone.argmax() == SERVICES.index(one.root_causes[0])
-    assert np.allclose(specialist.heard(Pool()).blend(logits, one, graph), log_softmax(logits))
+    assert np.allclose(ensemble.with_pool(Pool()).blend(logits, one, graph), log_softmax(logits))
 
 
 def test_trees_are_told_what_stands_out() -> None:
@@ -260,10 +262,10 @@ def test_trees_are_told_what_stands_out() -> None:
 
     seen = [noisy(number) for number in range(60)]
     blind = [featurize(one)._replace(x=np.zeros_like(featurize(one).x)) for one in seen]
-    habits = Habits.of(seen)
-    grown = grow_trees(seen, blind, habits, 0)
+    frequencies = AlertFrequencies.of(seen)
+    grown = grow_trees(seen, blind, frequencies, 0)
     asked = [noisy(number) for number in range(60)]
-    found = [grown.scores(one, blind[0], habits.surprises(one)).boosted.argmax() for one in asked]
+    found = [grown.scores(one, blind[0], frequencies.surprises(one)).boosted.argmax() for one in asked]
     assert np.mean([SERVICES[i] in one.root_causes for i, one in zip(found, asked, strict=True)]) > 0.9
 
 
@@ -273,10 +275,10 @@ def test_two_roots_share_what_boosted_trees_give(history: list[Incident]) -> Non
         replace(one, alerts=(*one.alerts, AlertEvent(one.root_causes[1], "log", "lease lost", "up")))
         for one in pairs
     ]
-    habits = Habits.of(second)
-    grown = grow_trees(second, [featurize(one) for one in second], habits, 0)
+    frequencies = AlertFrequencies.of(second)
+    grown = grow_trees(second, [featurize(one) for one in second], frequencies, 0)
     for one in second[:6]:
-        chances = np.exp(log_softmax(grown.scores(one, featurize(one), habits.surprises(one)).boosted))
+        chances = np.exp(log_softmax(grown.scores(one, featurize(one), frequencies.surprises(one)).boosted))
         for service in one.root_causes:
             assert chances[SERVICES.index(service)] == pytest.approx(0.5, abs=0.15)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
@@ -14,11 +15,12 @@ from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
-from gnn.checkpoint import channel_map_for
+from gnn.checkpoint import channel_map_for, read_card
 from gnn.evaluation.evaluate import Source, sources_of
 from gnn.evaluation.evaluate import evaluate as evaluate_on
 from gnn.evaluation.options import EvaluateOptions
 from gnn.registry import make_ranker, weights_folder
+from gnn.seen import mark_of
 
 _TICKS = ("0", "1", "3")
 _HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")
@@ -45,6 +47,7 @@ def evaluate(asked: EvaluateOptions) -> int:
     cases = [case for source in sources for case in source.cases]
     tell_unused(known, (case.cluster for case in cases), asked.quiet)
     _tell_strangers(sources, asked.quiet)
+    _tell_seen(asked.rankers, asked.checkpoint, sources, asked.quiet)
     unmapped = unmapped_in((case.incident for case in cases), channel_map)
     tell_unmapped(unmapped, asked.quiet)
     results = _scored(rankers, sources, asked.seed, asked.quiet)
@@ -75,6 +78,24 @@ def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
             "they count as missed",
             quiet,
         )
+
+
+def _tell_seen(
+    rankers: Sequence[str], checkpoint: Path | None, sources: Sequence[Source], quiet: bool
+) -> None:
+    """One line for each ranker that has learnt from incidents on which it is scored."""
+    trained = {name: weights_folder(name, checkpoint) for name in rankers if name != "untrained"}
+    known = {name: set(read_card(folder).seen) for name, folder in trained.items() if folder}
+    if not any(known.values()):
+        return
+    marks = {mark_of(case.incident) for source in sources for case in source.cases}
+    for name, seen in known.items():
+        if shared := len(marks & seen):
+            note(
+                f"'{name}' was trained with {shared} of these {len(marks)} cases: how it scores on them says "
+                "nothing about new incidents",
+                quiet,
+            )
 
 
 def _scored(rankers: list[Any], sources: Sequence[Source], seed: int, quiet: bool) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
-"""`firewatch rank`: one case in, ranked suspects with probability and evidence out."""
+"""`firewatch rank`: incidents in, ranked suspects with probability and evidence out."""
 
 from pathlib import Path
+from typing import Any
 
 from agent.cli.command import command
-from agent.cli.console import is_stdout, note, write_json
+from agent.cli.console import is_stdout, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.sources import bytes_of
-from agent.records.trajectory import ranking_record
+from agent.terminal_text import printable
+from data.incident import Incident
 from data.options import Common, option
 from gnn.options import Weights
+from gnn.ranker import Ranker
 from gnn.registry import RANKERS
 
 
@@ -32,27 +35,43 @@ class RankOptions(Common, Weights):
 
 @command(RankOptions)
 def rank(asked: RankOptions) -> int:
-    """Ranks the services of one incident by how likely each is the root cause, and says why.
+    """Ranks the services of an incident by how likely each is the root cause, and says why.
+
+    Reads an observation, a window of them, or incidents, one a line, of which each is ranked. What
+    [bold]--json[/bold] writes, 'firewatch report' turns into a page.
 
     [dim]Example:[/dim] firewatch rank observation.json --top 3
     """
-    from agent.report.attribution import attributed, attribution_record
-    from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
-    from data.sources.one_case import read_case
+    from data.sources.one_case import read_cases
     from gnn.checkpoint import channel_map_for
     from gnn.registry import make_ranker
 
     where = "stdin" if is_stdout(asked.case) else str(asked.case)
-    incident, of = read_case(bytes_of(asked.case), where, asked.incident)
+    incidents = read_cases(bytes_of(asked.case), where, asked.incident)
     channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
     ranker = make_ranker(asked.ranker, asked.checkpoint, asked.seed, channel_map)
-    unmapped = unmapped_in([incident], channel_map)
-    tell_unmapped(unmapped, asked.quiet)
+    tell_unmapped(unmapped_in(incidents, channel_map), asked.quiet)
+    records = []
+    for incident in incidents:
+        words, record = _ranked(asked, ranker, incident)
+        records.append({**record, "unmapped_metrics": unmapped_in([incident], channel_map)})
+        if not asked.quiet and not is_stdout(asked.json_to):
+            title = f"{printable(incident.incident_id)}\n" if len(incidents) > 1 else ""
+            print(title + words, flush=True, end="\n" if title else "")
+    write_json(asked.json_to, records[0] if len(records) == 1 else {"rankings": records})
+    return 0
+
+
+def _ranked(asked: RankOptions, ranker: Ranker, incident: Incident) -> tuple[str, dict[str, Any]]:
+    """What is said of one incident, and the same as data."""
+    from agent.report.attribution import attributed, attribution_record
+    from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
+    from agent.report.ranking_report import diagnosis_record
+
     ranking, found = ranker.rank(incident), NOT_ATTRIBUTED
     if asked.attribute:
         ranking, found = attributed(ranker, incident, ranking, asked.top, asked.seed)
-    words = diagnosis(incident, ranking, asked.top, found)
-    record = {"incident": incident.incident_id, **ranking_record(ranking), "unmapped_metrics": unmapped}
+    words, record = diagnosis(incident, ranking, asked.top, found), diagnosis_record(incident, ranking)
     if asked.attribute:
         record["attribution"] = attribution_record(found)
     if asked.explain:
@@ -60,16 +79,7 @@ def rank(asked: RankOptions) -> int:
         from agent.cli.interrupt import run_interruptible
         from agent.llm.explaining import explain_ranking
 
-        record["explanation"] = run_interruptible(
-            explain_ranking(words, settings_from_environment(), asked.seed)
-        )
+        settings = settings_from_environment()
+        record["explanation"] = run_interruptible(explain_ranking(words, settings, asked.seed))
         words += f"\n{record['explanation']}\n"
-    if of > 1 and asked.incident is None:
-        note(
-            f"{where}: {of} lines, ranked is the first; choose with --incident ID, or use 'evaluate'",
-            asked.quiet,
-        )
-    if not asked.quiet and not is_stdout(asked.json_to):
-        print(words, end="")
-    write_json(asked.json_to, record)
-    return 0
+    return words, record

@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.llm.prompt_history import action_section, lines_within, log_section, remedy_section
 from agent.llm.sanitize import clean, fenced, labels_of
-from agent.situation.decision import LOG_LINES, Message, PastStep, Proposal, Situation
+from agent.situation.decision import Message, Proposal, Situation
 from agent.situation.impact import users_are_hurt
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
-from data.actions import DESCRIPTIONS, action_space, is_remedy
-from data.observation import Alert, Observation, Service
+from data.actions import DESCRIPTIONS, action_space
+from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
 SHOWN_HINTS = 5
 SHOWN_ALERTS = 4
-SHOWN_ACTIONS = 5
 SHOWN_PROPOSALS = 3
-SHOWN_REMEDIES = 16
-LOG_LENGTH = 135
-FEEDBACK_LENGTH = 400
 EVIDENCE_LENGTH = 110
 REPLY_LENGTH = 1000
 # Sections that grow with the system end at so many characters.
-NAMES_SPACE, CALLS_SPACE, LOGS_SPACE, ACTIONS_SPACE = 600, 1300, 2500, 1400
+NAMES_SPACE, CALLS_SPACE = 600, 1300
 # A change older than this is not worth a prompt's space.
 RECENT_CHANGE_S = 6 * 3600
 # What a remedy of our own does to a service's metrics is no evidence against that service.
@@ -65,9 +62,9 @@ def build_prompt(
         _hints(situation, labels) if hints else [],
         _proposals(proposals, labels),
         _alerts(situation.now.active_alerts, labels),
-        _logs(situation, shown, labels),
-        _remedies(situation, labels),
-        _actions(situation, labels),
+        log_section(situation, shown, labels),
+        remedy_section(situation, labels),
+        action_section(situation, labels),
         _menu(situation),
     ]
     text = "\n\n".join("\n".join(part) for part in parts if part)
@@ -81,17 +78,6 @@ def repair_question(reply: str, problem: str) -> tuple[Message, Message]:
         Message(role="assistant", content=clean(reply, REPLY_LENGTH)),
         Message(role="user", content=question),
     )
-
-
-def _within(lines: Sequence[str], space: int) -> list[str]:
-    """The leading lines that fit into `space` characters."""
-    kept: list[str] = []
-    for line in lines:
-        space -= len(line) + 2
-        if space < 0:
-            break
-        kept.append(line)
-    return kept
 
 
 def _header(situation: Situation) -> list[str]:
@@ -130,7 +116,7 @@ def _services(shown: Sequence[Trend], labels: Mapping[str, str], situation: Situ
     listed, rest = shown[:SHOWN_SERVICES], shown[SHOWN_SERVICES:]
     lines = [_service(trend, labels[trend.name], _own_traces(trend.name, situation)) for trend in listed]
     if rest:
-        named = _within([labels[trend.name] for trend in rest], NAMES_SPACE)
+        named = lines_within([labels[trend.name] for trend in rest], NAMES_SPACE)
         more = f" and {len(rest) - len(named)} more" if len(rest) > len(named) else ""
         degraded = sum(not trend.now.is_healthy for trend in rest)
         lines.append(f"{len(rest)} others, {degraded} of them degraded: {', '.join(named)}{more}")
@@ -193,7 +179,7 @@ def _calls(situation: Situation, shown: Sequence[Trend], labels: Mapping[str, st
         told = [labels[c] for c in callees if c in labels and (caller in near or c in near)]
         if told and caller in labels:
             lines.append(f"{labels[caller]} calls {', '.join(told[:6])}")
-    return ["Calls:", *fenced(_within(lines, CALLS_SPACE))] if lines else []
+    return ["Calls:", *fenced(lines_within(lines, CALLS_SPACE))] if lines else []
 
 
 def _hints(situation: Situation, labels: Mapping[str, str]) -> list[str]:
@@ -243,59 +229,6 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
             f"{severity} on {service}: {clean(alert.alertname, 40)}: {clean(alert.description, 120)}"
         )
     return ["Alerts:", *fenced(lines)] if lines else []
-
-
-def _logs(situation: Situation, shown: Sequence[Trend], labels: Mapping[str, str]) -> list[str]:
-    lines = []
-    for trend in shown:
-        logs = situation.logs.get(trend.name, ())
-        if logs:
-            lines.append(f"{labels[trend.name]}, read at tick {_read_at(trend.name, logs, situation)}:")
-        lines += [f"  {clean(line, LOG_LENGTH)}" for line in logs[-LOG_LINES:]]
-    return ["Fetched logs, the last lines:", *fenced(_within(lines, LOGS_SPACE))] if lines else []
-
-
-def _read_at(name: str, logs: Sequence[str], situation: Situation) -> int:
-    """The tick at which these lines were first shown."""
-    seen = ((o.sim_tick, o.services[name]) for o in situation.window if name in o.services)
-    return next((tick for tick, service in seen if service.recent_logs == logs), situation.now.sim_tick)
-
-
-def _remedies(situation: Situation, labels: Mapping[str, str]) -> list[str]:
-    """Every remedy so far with its tick and what became of its target."""
-    lines = []
-    ticks = len(situation.steps) - len(situation.window) + 1  # steps that showed nothing new
-    for number, step in enumerate(situation.steps):
-        target = str(step.action.target_service)
-        if target in labels and is_remedy(step.action):
-            before = situation.window[max(0, number - ticks)]
-            lines.append(
-                f"tick {before.sim_tick}: {clean(step.action.action_type, 30)} {labels[target]}: "
-                f"{_state(target, before)} → {_state(target, situation.now)}"
-            )
-    left_out = max(0, len(lines) - SHOWN_REMEDIES)
-    latest = f", the last {SHOWN_REMEDIES} of {len(lines)}" if left_out else ""
-    said = f"Your remedies so far{latest}, with their targets' errors and p99 then and now:"
-    return [said, *fenced(lines[left_out:])] if lines else []
-
-
-def _state(name: str, observation: Observation) -> str:
-    service = observation.services.get(name)
-    if service is None or not service_is_measured(service):
-        return "unknown"
-    return f"{number_text(service.error_rate, 2)}, {number_text(service.latency_p99_s, 2)} s"
-
-
-def _actions(situation: Situation, labels: Mapping[str, str]) -> list[str]:
-    lines = [_action(step, labels) for step in reversed(situation.steps[-SHOWN_ACTIONS:])]
-    return ["Your last actions, latest first:", *fenced(_within(lines, ACTIONS_SPACE))] if lines else []
-
-
-def _action(step: PastStep, labels: Mapping[str, str]) -> str:
-    target = step.action.target_service
-    aimed = f" {labels.get(target, '?')}" if target else ""
-    feedback = clean(step.feedback, FEEDBACK_LENGTH) or "(no feedback)"
-    return f"{clean(step.action.action_type, 30)}{aimed}: {feedback}"
 
 
 def _menu(situation: Situation) -> list[str]:

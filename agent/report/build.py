@@ -1,12 +1,14 @@
 """Reads what lies at a path – a run, an evaluation, an ablation, stored episodes – and makes its report."""
 
 from pathlib import Path
+from typing import Any
 
 from agent.benchmark.plan import RESULT
 from agent.report.ablation_report import ablation_report
 from agent.report.document import Report
 from agent.report.episodes_report import episodes_report
 from agent.report.evaluation_report import difference_report, evaluation_report
+from agent.report.ranking_report import ranking_report, rankings_report
 from agent.report.results import AblationResult, EvaluationResult
 from agent.report.run_report import PlayedRun, read_run, run_report
 from agent.report.two_runs import two_runs_report
@@ -16,7 +18,7 @@ from data.files.json_file import read_object
 from data.files.jsonl import SUFFIXES
 from data.observation import parse
 
-Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...]
+Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...] | dict[str, Any]
 
 
 def make_report(path: Path, against: Path | None = None) -> Report:
@@ -33,6 +35,10 @@ def make_report(path: Path, against: Path | None = None) -> Report:
         return run_report(result)
     if isinstance(result, EvaluationResult):
         return evaluation_report(path.name, result)
+    if isinstance(result, dict):
+        if "rankings" in result:
+            return rankings_report(path.name, result, str(path))
+        return ranking_report(result, str(path))
     if isinstance(result, AblationResult):
         return ablation_report(_name(path), result, _arms(path, result))
     return episodes_report(path.resolve().name, result)
@@ -74,7 +80,9 @@ def _read(path: Path) -> Result:
         return parse(AblationResult, result, str(file))
     if "results" in result:
         return parse(EvaluationResult, result, str(file))
-    raise SchemaError(str(file), "", sorted(result), "give the JSON of 'evaluate' or 'ablate'")
+    if "candidates" in result or "rankings" in result:
+        return result
+    raise SchemaError(str(file), "", sorted(result), "give the JSON of rank, diagnose, evaluate or ablate")
 
 
 def _arms(path: Path, result: AblationResult) -> dict[str, PlayedRun]:

@@ -1,11 +1,17 @@
 """A ranking as a report: the suspects, each with its evidence and, where known, the query that shows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from agent.report.document import Report, Section, Table, number, text
+from agent.records.trajectory import ranking_record
+from agent.report.document import Report, Section, Table, count, number, text
+from agent.report.results import RankedIncident, Suspect
+from data.incident import Incident
+from data.observation import parse
+from gnn.ranker import Ranking
 
 _SHOWN = 10  # suspects
+_LEAST_KIND = 0.05  # chance from which a kind of fault is kept
 _LEAD = {
     "culprit": "{first} is the most likely root cause ({chance}).",
     "unsure": "Unsure: {first} comes first ({chance}), but not by enough to name it.",
@@ -13,27 +19,86 @@ _LEAD = {
 }
 
 
-def ranking_report(record: Mapping[str, Any]) -> Report:
-    """The report on what `rank --json` or `diagnose --json` wrote."""
-    suspects: Sequence[Mapping[str, Any]] = record["candidates"][:_SHOWN]
-    first = suspects[0] if suspects else {"service": "–", "probability": None}
-    chance = "no chance told" if first["probability"] is None else f"{first['probability']:.0%}"
+def diagnosis_record(incident: Incident, ranking: Ranking) -> dict[str, Any]:
+    """What `rank --json` and `diagnose --json` write of one incident."""
+    likely = sorted(ranking.families.items(), key=lambda kind: -kind[1])
+    kinds = {name: round(chance, 4) for name, chance in likely if chance >= _LEAST_KIND}
+    return {"incident": incident.incident_id, **ranking_record(ranking), "fault_kinds": kinds}
+
+
+def ranking_report(record: Mapping[str, Any], where: str = "ranking") -> Report:
+    """The report on one incident, as `diagnosis_record` makes it.
+
+    Raises:
+        SchemaError: the record is of another form.
+    """
+    ranked = parse(RankedIncident, record, where)
+    suspects = ranked.candidates[:_SHOWN]
     rows = tuple(
-        (text(str(place)), text(one["service"]), number(one["probability"]), number(one["score"]))
+        (number(place, 0), text(one.service), number(one.probability), number(one.score))
         for place, one in enumerate(suspects, start=1)
     )
     table = Table((("place", ""), ("service", ""), ("chance", "to be the root cause"), ("score", "")), rows)
+    chance = ranked.incident_probability
     return Report(
-        title=record["incident"] or "An incident",
+        title=ranked.incident or "An incident",
         kind="Diagnosis",
-        lead=_LEAD[record["verdict"] if suspects else "nobody"].format(first=first["service"], chance=chance),
-        points=tuple(record.get("notes", ())),
-        sections=(Section("Suspects", table=table), *map(_evidence, suspects[:5])),
-        facts={"ranker": record["ranker"]},
+        lead=_lead(ranked),
+        points=(
+            *(() if chance is None else (f"Chance that this is an incident: {chance:.0%}.",)),
+            *((ranked.explanation,) if ranked.explanation else ()),
+            *ranked.notes,
+        ),
+        sections=(Section("Suspects", table=table), *_kinds(ranked), *map(_evidence, suspects[:5])),
+        facts={"ranker": ranked.ranker},
     )
 
 
-def _evidence(suspect: Mapping[str, Any]) -> Section:
-    queries = suspect.get("queries", [None] * len(suspect["evidence"]))
-    lines = [line for pair in zip(suspect["evidence"], queries, strict=True) for line in pair if line]
-    return Section(f"Evidence about {suspect['service']}", tuple(lines) or ("None.",))
+def rankings_report(title: str, record: Mapping[str, Any], where: str) -> Report:
+    """The report on several incidents: the first suspects of each."""
+    ranked = [parse(RankedIncident, one, where) for one in record["rankings"]]
+    named = ("incident", "verdict", "first suspect", "chance", "then", "kind")
+    rows = tuple(
+        (
+            text(one.incident),
+            text(one.verdict),
+            text(one.candidates[0].service if one.candidates else "–"),
+            number(one.candidates[0].probability if one.candidates else None),
+            text(", ".join(suspect.service for suspect in one.candidates[1:3])),
+            text(_kind(next(iter(one.fault_kinds), "–"))),
+        )
+        for one in ranked
+    )
+    sure = sum(one.verdict == "culprit" for one in ranked)
+    return Report(
+        title=title,
+        kind="Diagnoses",
+        lead=f"{count(len(ranked), 'incident')}, a culprit named in {sure}.",
+        sections=(Section("Incidents", table=Table(tuple((name, "") for name in named), rows)),),
+    )
+
+
+def _lead(ranked: RankedIncident) -> str:
+    if not ranked.candidates:
+        return _LEAD["nobody"]
+    first = ranked.candidates[0]
+    chance = "no chance told" if first.probability is None else f"{first.probability:.0%}"
+    return _LEAD[ranked.verdict].format(first=first.service, chance=chance)
+
+
+def _kinds(ranked: RankedIncident) -> tuple[Section, ...]:
+    if not (ranked.fault_kinds and ranked.candidates):
+        return ()
+    headings = (("kind of fault", ""), ("chance", "if the first suspect is the root cause"))
+    rows = tuple((text(_kind(name)), number(chance)) for name, chance in ranked.fault_kinds.items())
+    return (Section(f"Kind of fault at {ranked.candidates[0].service}", table=Table(headings, rows)),)
+
+
+def _kind(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _evidence(suspect: Suspect) -> Section:
+    queries = suspect.queries or (None,) * len(suspect.evidence)
+    lines = [line for pair in zip(suspect.evidence, queries, strict=True) for line in pair if line]
+    return Section(f"Evidence about {suspect.service}", tuple(lines) or ("None.",))

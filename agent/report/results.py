@@ -1,7 +1,7 @@
 """The fields of result files that a report shows; what else they hold is passed over."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ class Suspect(_Shown):
     score: float
     probability: float | None = None
     evidence: tuple[str, ...] = ()
+    queries: tuple[str | None, ...] = ()  # of live telemetry: what shows each piece of evidence
 
 
 class RankingLine(_Shown):
@@ -29,6 +30,17 @@ class RankingLine(_Shown):
     ranker: str
     unsure: bool = False
     candidates: tuple[Suspect, ...] = ()
+
+
+class RankedIncident(RankingLine):
+    """The JSON of `rank` or `diagnose`."""
+
+    incident: str = ""
+    verdict: Literal["culprit", "unsure", "nobody"] = "unsure"
+    incident_probability: float | None = None
+    fault_kinds: dict[str, float] = Field(default_factory=dict)  # chances, were the first suspect the root
+    notes: tuple[str, ...] = ()
+    explanation: str = ""
 
 
 class ActionLine(_Shown):

@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import NamedTuple
 
 from data.errors import SchemaError
 from data.files import jsonl
@@ -14,34 +13,29 @@ from data.sources.own_form import parse_incident
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
 
 
-class ChosenIncident(NamedTuple):
-    """What was chosen, of how many."""
-
-    incident: Incident
-    of: int
-
-
-def read_case(raw: bytes, where: str, incident_id: str | None = None) -> ChosenIncident:
-    """Reads whatever form of evidence `raw` holds.
+def read_cases(raw: bytes, where: str, incident_id: str | None = None) -> tuple[Incident, ...]:
+    """Reads whatever form of evidence `raw` holds: one case, or one a line.
 
     Args:
         raw: one JSON value, or JSON lines.
         where: what is being read.
-        incident_id: which incident; of several lines the first when None.
+        incident_id: which incident; all when None.
 
     Raises:
         SchemaError: not JSON, none of the forms, or no such incident.
     """
-    cases = _cases(raw, where)
-    index = 0
+    cases = list(enumerate(_cases(raw, where), start=1))
     if incident_id is not None:
-        names = [_name(case) for case in cases]
-        if incident_id not in names:
-            known = ", ".join([name for name in names if name is not None][:5]) or "no incident_id at all"
+        chosen = [(number, case) for number, case in cases if _name(case) == incident_id]
+        if not chosen:
+            names = [name for _, case in cases if (name := _name(case)) is not None]
+            known = ", ".join(names[:5]) or "no incident_id at all"
             raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one that is")
-        index = names.index(incident_id)
-    place = f"{where}, case {index + 1}" if index else where
-    return ChosenIncident(_incident(cases[index], place, Path(where).name), len(cases))
+        cases = chosen[:1]
+    name = Path(where).name
+    return tuple(
+        _incident(case, f"{where}, case {number}" if number > 1 else where, name) for number, case in cases
+    )
 
 
 def _cases(raw: bytes, where: str) -> list[object]:

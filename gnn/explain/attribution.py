@@ -18,7 +18,7 @@ from data.incident import Incident
 from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 from gnn.explain.sentences import explain
 from gnn.features.featurize import features_of
-from gnn.per_system.alert_frequencies import Habits
+from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.ranker import Ranking
 
 # Scores of all services of an incident, in its order, higher is more suspect: (S,).
@@ -35,7 +35,7 @@ class Scorer(Protocol):
     def scores(self, incident: Incident) -> npt.NDArray[np.float32]:
         """The score of each service, in the incident's order: (S,)."""
 
-    def habits_for(self, incident: Incident) -> Habits | None:
+    def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """What is usual where the incident is from, if that is known."""
 
 
@@ -174,9 +174,11 @@ def attribute_first(
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
     }
-    habits, features = ranker.habits_for(incident), features_of(incident, ranker.channel_map)
+    frequencies, features = ranker.frequencies_for(incident), features_of(incident, ranker.channel_map)
     told = {
-        service: explain(incident, [service], ranker.channel_map, own.weights(), habits, features)[service]
+        service: explain(incident, [service], ranker.channel_map, own.weights(), frequencies, features)[
+            service
+        ]
         for service, own in found.items()
     }
     candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)

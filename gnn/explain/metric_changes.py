@@ -11,7 +11,7 @@ from data.channels import Channel, ChannelMap, Meaning
 from gnn.explain.units import amount
 from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
-from gnn.features.stack import CHANNEL_INDEX, SHARES, Stack
+from gnn.features.stack import CHANNELS, SHARES, Stack
 
 Mask = npt.NDArray[np.bool_]
 
@@ -90,11 +90,11 @@ class Changes:
 
     def worse(self, channels: Collection[Channel]) -> Mask:
         """Which rows fare worse on one of `channels`: (S,)."""
-        chosen = np.isin(self._block.channel, [CHANNEL_INDEX[channel] for channel in channels])
+        chosen = _among(channels)[self._block.channel]
         each = self._each[chosen]
         worse = each[..., _UP] >= _NOTABLE
         if self._usual is None:
-            is_share = np.isin(self._block.channel[chosen], [CHANNEL_INDEX[channel] for channel in SHARES])
+            is_share = _among(SHARES)[self._block.channel[chosen]]
             worse = (each[..., _GROWTH] >= _GROWN) | (is_share[:, None] & (each[..., _PEER] >= _NOTABLE))
         return np.asarray(worse.any(axis=0))
 
@@ -200,3 +200,8 @@ class Changes:
         if meaning.inverted:
             value = (1.0 if meaning.channel in SHARES else 0.0) - value
         return amount(value / scale, name, meaning, scale)
+
+
+def _among(channels: Collection[Channel]) -> Mask:
+    """Which channels these are: (C,)."""
+    return np.array([channel in channels for channel in CHANNELS])

@@ -16,7 +16,7 @@ from gnn.features.drift import LATENCY
 from gnn.features.featurize import Features, features_of
 from gnn.features.replicas import Replicas, replicas
 from gnn.features.topology import calls_of
-from gnn.per_system.alert_frequencies import Habits, raised_in
+from gnn.per_system.alert_frequencies import AlertFrequencies, raised_in
 from gnn.ranker import Evidence
 
 _MOST = 4  # sentences a candidate
@@ -39,7 +39,7 @@ def explain(
     services: Sequence[str],
     channel_map: ChannelMap,
     weights: Mapping[EvidenceItem, float] = _UNWEIGHED,
-    habits: Habits | None = None,
+    frequencies: AlertFrequencies | None = None,
     features: Features | None = None,
 ) -> dict[str, tuple[Evidence, ...]]:
     """For each of `services` its evidence, at most four sentences each, the decisive one first.
@@ -52,11 +52,11 @@ def explain(
         services: some of its services.
         channel_map: how metric names are read.
         weights: what the ranker goes by; metrics of a channel with more weight come first.
-        habits: what is usual in the system, where that is known.
+        frequencies: what is usual in the system, where that is known.
         features: of the incident, where they are known already.
     """
     features = features or features_of(incident, channel_map)
-    reader = _EvidenceReader(incident, channel_map, features, weights, habits)
+    reader = _EvidenceReader(incident, channel_map, features, weights, frequencies)
     return {service: reader.evidence(service) for service in services}
 
 
@@ -69,13 +69,13 @@ class _EvidenceReader:
         channel_map: ChannelMap,
         features: Features,
         weights: Mapping[EvidenceItem, float],
-        habits: Habits | None,
+        frequencies: AlertFrequencies | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
         self._clock = Clock(incident)
         self._changes = Changes(features.block, features.deviations, channel_map, self._clock.since)
         self._calls = CallSentences(incident, channel_map, self._clock, weights)
-        self._habits, self._raised = habits, raised_in(incident) if habits else {}
+        self._frequencies, self._raised = frequencies, raised_in(incident) if frequencies else {}
 
     def evidence(self, service: str) -> tuple[Evidence, ...]:
         """What is told of one service."""
@@ -194,9 +194,9 @@ class _EvidenceReader:
 
     def _surprises(self, service: str) -> list[Evidence]:
         """What the service seldom raises, whatever breaks: the most surprising sign."""
-        if not self._habits or service not in self._raised:
+        if not self._frequencies or service not in self._raised:
             return []
-        sign = self._habits.signs(service, self._raised[service])[0]
+        sign = self._frequencies.signs(service, self._raised[service])[0]
         if sign.past < _ENOUGH or sign.raised > _RARE * sign.past:
             return []
         text = f"unusual here: {sign.name}, in {sign.raised} of {sign.past} past incidents"

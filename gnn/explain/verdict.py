@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, AGES, STATISTICS
-from gnn.features.featurize import CHANNEL_BLOCK, IS_PAGE, MODES, SERVICE_FEATURES, Graph
+from gnn.features.deviation import ABNORMAL, AGES
+from gnn.features.featurize import IS_PAGE, MODES, SERVICE_FEATURES, Graph
 from gnn.features.stack import CHANNELS
 from gnn.ranker import Verdict
 
@@ -21,10 +21,20 @@ Scores = npt.NDArray[np.float32]
 
 # More or less of these is neither good nor bad by itself.
 _FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
-_TELLING = [i for i, channel in enumerate(CHANNELS) if channel not in AGES | _FLOW]
+_TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
+
+
+def _columns(statistic: str) -> list[int]:
+    return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in _TELLING]
+
+
 # What each kind of evidence is compared by, and from where it tells of trouble.
-_MEASURE = {"baselined": ("beyond", ABNORMAL), "snapshot": ("peer", ABNORMAL), "alerts": ("up", 0.1)}
-_GONE = STATISTICS.index("gone")
+_MEASURES = {
+    "baselined": (_columns("beyond"), ABNORMAL),
+    "snapshot": (_columns("peer"), ABNORMAL),
+    "alerts": (_columns("up"), 0.1),
+}
+_GONE = _columns("gone")
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
 _DOWN = 2.0  # added to the score of who is down: no alert says more
@@ -35,11 +45,9 @@ _TIED = 0.8  # of the first suspect's probability: from here on a second one is 
 
 def in_trouble(graph: Graph) -> Mask:
     """Which services show something bad: (S,)."""
-    statistic, least = _MEASURE[MODES[graph.mode]]
-    block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(len(graph.x), *CHANNEL_BLOCK)
-    telling = block[:, _TELLING]
-    worst = telling[..., STATISTICS.index(statistic)].max(axis=1, initial=0.0)
-    return np.asarray((worst > least) | (telling[..., _GONE] > 0).any(axis=1) | (graph.x[:, IS_PAGE] > 0))
+    columns, least = _MEASURES[MODES[graph.mode]]
+    loud = graph.x[:, columns].max(axis=1) > least
+    return np.asarray(loud | (graph.x[:, _GONE] > 0).any(axis=1) | (graph.x[:, IS_PAGE] > 0))
 
 
 def is_measured(graph: Graph) -> Mask:

@@ -135,7 +135,9 @@ def _explained(calls: Calls, has: Floats, bad: Floats, unexplained: Floats) -> F
     caller, callee = calls.edge_index
 
     def touching(values: Floats) -> Floats:
-        return np.asarray(np.bincount(caller, values, services) + np.bincount(callee, values, services), float)
+        return np.asarray(
+            np.bincount(caller, values, services) + np.bincount(callee, values, services), float
+        )
 
     def cover(values: Floats, others: Floats) -> Floats:
         return np.asarray(touching(values) / np.sqrt(np.maximum(values.sum() * touching(others), 1e-9)))

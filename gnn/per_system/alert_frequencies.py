@@ -27,7 +27,7 @@ from data.observation import parse
 
 Floats = npt.NDArray[np.float64]
 
-FILE = "habits.json"
+FILE = "alert_frequencies.json"
 MEAN = 1  # which of the surprises is an opinion by itself: the mean of three
 SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
 _MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
@@ -37,8 +37,8 @@ _MEND = "make the checkpoint again with 'firewatch train'"
 Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
-class HabitsError(FirewatchError):
-    """A file of habits that is missing or damaged."""
+class AlertFrequenciesError(FirewatchError):
+    """A file of frequencies that is missing or damaged."""
 
 
 class Sign(NamedTuple):
@@ -54,7 +54,7 @@ class Sign(NamedTuple):
         return -math.log((self.raised + _PRIOR) / (self.past + 2 * _PRIOR))
 
 
-class Habits(BaseModel):
+class AlertFrequencies(BaseModel):
     """In how many past incidents each service raised what."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,8 +72,8 @@ class Habits(BaseModel):
         return self
 
     @staticmethod
-    def of(incidents: Iterable[Incident]) -> "Habits":
-        """Counts what is raised; where the root causes are known, what they raise is no habit of theirs."""
+    def of(incidents: Iterable[Incident]) -> "AlertFrequencies":
+        """Counts what is raised; where the root causes are known, what they raise is not usual of theirs."""
         past: Counter[str] = Counter()
         raised: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for incident in incidents:
@@ -83,7 +83,7 @@ class Habits(BaseModel):
                 for service, signs in raised_in(incident).items():
                     if service in victims:
                         raised[service].update(signs)
-        return Habits(past=past, raised=raised)
+        return AlertFrequencies(past=past, raised=raised)
 
     def knows(self, incident: Incident) -> float:
         """The share of the incident's services that were part of a past one, 0..1."""
@@ -142,24 +142,24 @@ def _sign(alert: AlertEvent) -> str:
     return " ".join(part for part in (alert.kind, alert.name, alert.direction, caller) if part)
 
 
-def save_habits(habits: Habits, folder: Path) -> None:
+def save_alert_frequencies(frequencies: AlertFrequencies, folder: Path) -> None:
     """Writes the counts as text that people can read."""
-    text = json.dumps(habits.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(frequencies.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
     write_whole(folder / FILE, text + "\n")
 
 
-def load_habits(folder: Path) -> Habits:
-    """Reads what `save_habits` wrote.
+def load_alert_frequencies(folder: Path) -> AlertFrequencies:
+    """Reads what `save_alert_frequencies` wrote.
 
     Raises:
-        HabitsError: no such file, or a damaged one.
+        AlertFrequenciesError: no such file, or a damaged one.
     """
     path = folder / FILE
     try:
-        return parse(Habits, read_json(path.read_bytes()), str(path))
+        return parse(AlertFrequencies, read_json(path.read_bytes()), str(path))
     except FileNotFoundError:
-        raise HabitsError(f"{path} is missing – {_MEND}") from None
+        raise AlertFrequenciesError(f"{path} is missing – {_MEND}") from None
     except (OSError, ValueError) as error:
-        raise HabitsError(f"{path}: cannot be read as JSON ({error}) – {_MEND}") from None
+        raise AlertFrequenciesError(f"{path}: cannot be read as JSON ({error}) – {_MEND}") from None
     except SchemaError as error:
-        raise HabitsError(f"{error} ({_MEND})") from None
+        raise AlertFrequenciesError(f"{error} ({_MEND})") from None

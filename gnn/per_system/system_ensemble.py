@@ -1,7 +1,7 @@
 """What is known of one system beside the network, and how much each opinion counts.
 
-Habits need past incidents, trees need their labels. The opinions of all are pooled as a weighted sum of log
-probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
+Alert frequencies need past incidents; trees need their labels, too. The opinions are pooled as a weighted sum
+of log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
 
 Shapes: S services.
 """
@@ -17,14 +17,19 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat
 from data.incident import Incident
 from gnn.features.featurize import Graph
 from gnn.network.softmax import log_softmax
-from gnn.per_system.alert_frequencies import FILE as HABITS
-from gnn.per_system.alert_frequencies import MEAN, Habits, load_habits, save_habits
+from gnn.per_system.alert_frequencies import FILE as ALERT_FREQUENCIES
+from gnn.per_system.alert_frequencies import (
+    MEAN,
+    AlertFrequencies,
+    load_alert_frequencies,
+    save_alert_frequencies,
+)
 from gnn.per_system.trees import FILE as TREES
 from gnn.per_system.trees import Trees, load_trees, save_trees
 
 Floats = npt.NDArray[np.float64]
 
-FILES = (HABITS, TREES)
+FILES = (ALERT_FREQUENCIES, TREES)
 _HOME = 0.5  # share of known services from which an incident is of the system
 
 
@@ -36,26 +41,26 @@ class Pool(BaseModel):
     network: NonNegativeFloat = 1.0
     forest: NonNegativeFloat = 0.0
     boosted: NonNegativeFloat = 0.0
-    habits: NonNegativeFloat = 0.0
+    frequencies: NonNegativeFloat = 0.0
 
     @property
     def weights(self) -> tuple[float, float, float, float]:
         """In the order of `Opinions`."""
-        return self.network, self.forest, self.boosted, self.habits
+        return self.network, self.forest, self.boosted, self.frequencies
 
     @property
-    def hears_trees(self) -> bool:
+    def uses_trees(self) -> bool:
         """Whether trees count."""
         return self.forest > 0.0 or self.boosted > 0.0
 
     @property
-    def hears_others(self) -> bool:
+    def uses_others(self) -> bool:
         """Whether anybody but the network counts."""
-        return self.hears_trees or self.habits > 0.0
+        return self.uses_trees or self.frequencies > 0.0
 
 
-# Without a label nothing tells how much habits should count; this served lists of alerts of three systems.
-UNLABELLED = Pool(network=0.75, habits=0.75)
+# Without labels nothing tells how much alert frequencies should count; these weights served three systems.
+UNLABELLED = Pool(network=0.75, frequencies=0.75)
 
 
 class Opinions(NamedTuple):
@@ -64,14 +69,14 @@ class Opinions(NamedTuple):
     network: Floats
     forest: Floats
     boosted: Floats
-    habits: Floats
+    frequencies: Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Specialist:
-    """Knows one system: by its habits and, where there were enough labels, by trees."""
+class SystemEnsemble:
+    """Knows one system: by its alert frequencies and, with enough labels, by trees."""
 
-    habits: Habits
+    frequencies: AlertFrequencies
     trees: Trees | None = None
     pool: Pool = UNLABELLED
 
@@ -84,10 +89,10 @@ class Specialist:
             logits: the network's, calibrated: (S,).
             incident: what is ranked.
             graph: its features.
-            counted: the habits count it among the past incidents; it is judged by the others.
+            counted: the frequencies count it among the past incidents; it is judged by the others.
         """
         nothing = np.zeros(len(incident.services))
-        surprises = self.habits.surprises(incident, counted)
+        surprises = self.frequencies.surprises(incident, counted)
         forest, boosted = self.trees.scores(incident, graph, surprises) if self.trees else (nothing, nothing)
         said = (logits, forest, boosted, surprises[:, MEAN])
         return Opinions(*map(log_softmax, said))
@@ -102,21 +107,25 @@ class Specialist:
             incident: what is ranked.
             graph: its features.
         """
-        if not self.is_heard(incident):
+        if not self.applies_to(incident):
             return log_softmax(logits)
         return pooled(self.opinions(logits, incident, graph), self.pool)
 
-    def is_heard(self, incident: Incident) -> bool:
+    def applies_to(self, incident: Incident) -> bool:
         """Whether it has something to say: of its own system, and on evidence that it reads."""
-        if self.trees is not None and self.pool.hears_trees:
+        if self.trees is not None and self.pool.uses_trees:
             return self.trees.vocabulary.knows(incident) >= _HOME
-        return self.pool.habits > 0.0 and bool(incident.alerts) and self.habits.knows(incident) >= _HOME
+        return (
+            self.pool.frequencies > 0.0
+            and bool(incident.alerts)
+            and self.frequencies.knows(incident) >= _HOME
+        )
 
-    def habits_for(self, incident: Incident) -> Habits | None:
+    def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """What is usual where the incident is from, if that is known and counts."""
-        return self.habits if self.is_heard(incident) else None
+        return self.frequencies if self.applies_to(incident) else None
 
-    def heard(self, pool: Pool) -> "Specialist":
+    def with_pool(self, pool: Pool) -> "SystemEnsemble":
         """The same with another say."""
         return replace(self, pool=pool)
 
@@ -126,21 +135,23 @@ def pooled(opinions: Opinions, pool: Pool) -> Floats:
     return np.asarray(np.array(pool.weights) @ np.stack(opinions))
 
 
-def save_specialist(specialist: Specialist | None, folder: Path) -> None:
-    """Writes habits and the trees that are heard, over an earlier one's; the pool belongs into the card."""
+def save_ensemble(ensemble: SystemEnsemble | None, folder: Path) -> None:
+    """Replaces the files of an earlier ensemble; the pool belongs into the card."""
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    if specialist is not None:
-        save_habits(specialist.habits, folder)
-    if specialist is not None and specialist.trees is not None and specialist.pool.hears_trees:
-        save_trees(specialist.trees, folder)
+    if ensemble is not None:
+        save_alert_frequencies(ensemble.frequencies, folder)
+    if ensemble is not None and ensemble.trees is not None and ensemble.pool.uses_trees:
+        save_trees(ensemble.trees, folder)
 
 
-def load_specialist(folder: Path, pool: Pool) -> Specialist:
-    """Reads what `save_specialist` wrote; trees only if `pool` hears them.
+def load_ensemble(folder: Path, pool: Pool) -> SystemEnsemble:
+    """Reads what `save_ensemble` wrote; trees only if `pool` uses them.
 
     Raises:
-        HabitsError: the habits are missing or damaged.
+        AlertFrequenciesError: the frequencies are missing or damaged.
         TreesError: the trees are missing, damaged, or made for other features.
     """
-    return Specialist(load_habits(folder), load_trees(folder) if pool.hears_trees else None, pool)
+    return SystemEnsemble(
+        load_alert_frequencies(folder), load_trees(folder) if pool.uses_trees else None, pool
+    )

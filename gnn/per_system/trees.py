@@ -23,7 +23,7 @@ from data.files.whole_file import write_whole
 from data.incident import Incident
 from gnn.features.featurize import SERVICE_FEATURES, Graph
 from gnn.features.nan_statistics import share_below
-from gnn.per_system.alert_frequencies import SURPRISES, Habits
+from gnn.per_system.alert_frequencies import SURPRISES, AlertFrequencies
 from gnn.per_system.boosting import RUNS, boost
 from gnn.per_system.forest import Forest, grow
 from gnn.per_system.vocabulary import Vocabulary
@@ -91,7 +91,7 @@ class Trees:
 def grow_trees(
     incidents: Sequence[Incident],
     graphs: Sequence[Graph],
-    habits: Habits,
+    frequencies: AlertFrequencies,
     seed: int,
     on_part: Callable[[], None] = lambda: None,
 ) -> Trees:
@@ -100,7 +100,7 @@ def grow_trees(
     Args:
         incidents: at least one with a root among its services.
         graphs: their features.
-        habits: what is usual in the system; `incidents` are counted in them.
+        frequencies: what is usual in the system; `incidents` are counted in them.
         seed: same seed, same trees.
         on_part: called after each of `PARTS`.
     """
@@ -116,7 +116,7 @@ def grow_trees(
     roots: list[int] = []
     faults: list[int] = []
     for incident, graph, (rows, whole) in zip(incidents, graphs, described, strict=True):
-        surprises = habits.surprises(incident, counted=True)
+        surprises = frequencies.surprises(incident, counted=True)
         described_twice = _described(rows, graph, usual[vocabulary.numbers(incident)], surprises)
         for columns, kept in zip(described_twice, (plain, unusual), strict=True):
             kept.append(columns)

@@ -1,4 +1,4 @@
-"""Training on the labels of one system: what network, trees and habits say of incidents none has seen."""
+"""Cross-fitting on labels of one system: network, trees and alert frequencies judged on unseen incidents."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from scipy.optimize import minimize
 
 from data.incident import Incident
 from gnn.network.batch import Example
-from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import Floats, Opinions, Pool, Specialist, pooled
+from gnn.per_system.alert_frequencies import AlertFrequencies
+from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
 from gnn.training.folds import folds_of, splits
-from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, unheard
+from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
 
@@ -47,7 +47,10 @@ def is_one_system(examples: Sequence[Example]) -> bool:
 
 
 def unseen_scores(
-    config: TrainConfig, examples: Sequence[Example], workers: Workers = ALONE, on_stage: OnStage = unheard
+    config: TrainConfig,
+    examples: Sequence[Example],
+    workers: Workers = ALONE,
+    on_stage: OnStage = ignore_stage,
 ) -> tuple[list[Example], list[Scores]]:
     """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
 
@@ -69,28 +72,28 @@ class HeldOutScore(NamedTuple):
     example: Example
     logits: npt.NDArray[np.floating]  # (S,) calibrated
 
-    def opinions(self, specialist: Specialist, counted: bool = False) -> Opinions:
-        """The network's and the specialist's; `counted`: its habits know this incident."""
+    def opinions(self, ensemble: SystemEnsemble, counted: bool = False) -> Opinions:
+        """The network's and the ensemble's; `counted`: its frequencies know this incident."""
         assert self.example.incident is not None
-        return specialist.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
+        return ensemble.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
 
-class Specialised(NamedTuple):
-    """A specialist and what spoke for it."""
+class FittedEnsemble(NamedTuple):
+    """An ensemble and what spoke for it."""
 
-    specialist: Specialist
+    ensemble: SystemEnsemble
     unseen: Rating  # of what it and the network say together of incidents that none had seen
 
 
-def specialise(
+def fit_ensemble(
     examples: Sequence[Example],
     folds: Mapping[str, int],
     unseen: Sequence[HeldOutScore],
     seed: int,
     history: Sequence[Incident] = (),
-    on_stage: OnStage = unheard,
-) -> Specialised | None:
-    """A specialist that is heard as far as it helps on incidents that it had not seen; None if it does not.
+    on_stage: OnStage = ignore_stage,
+) -> FittedEnsemble | None:
+    """An ensemble, weighted by how much it helps on unseen incidents; None if it does not help.
 
     Args:
         examples: labels of one system.
@@ -117,38 +120,40 @@ def specialise(
     if len(judged) < _LEAST:
         return None
     pool, rating = choose_pool(opinions, judged)
-    if not pool.hears_others:
+    if not pool.uses_others:
         return None
     growing = Steps("trees, in parts", PARTS, on_stage)
     whole = _grown(examples, seed, history, growing)
-    return Specialised(whole.heard(pool), rating)
+    return FittedEnsemble(whole.with_pool(pool), rating)
 
 
-def accustomed(habits: Habits, unseen: Sequence[HeldOutScore]) -> Specialised | None:
-    """Habits alone, where labels chose no pool; None if they rank or foretell what is labelled worse.
+def fit_frequencies(frequencies: AlertFrequencies, unseen: Sequence[HeldOutScore]) -> FittedEnsemble | None:
+    """Alert frequencies alone, where labels chose no pool; None if they rank labelled incidents worse.
 
     Args:
-        habits: what is usual in the system.
-        unseen: what the network had not seen; of it, incidents with a root that are counted in `habits`.
+        frequencies: what is usual in the system.
+        unseen: what the network had not seen; of it, incidents with a root that are counted in `frequencies`.
     """
-    specialist = Specialist(habits)
+    ensemble = SystemEnsemble(frequencies)
     judged = [one for one in unseen if one.example.incident is not None and one.example.has_root]
-    opinions = [one.opinions(specialist, counted=True) for one in judged]
+    opinions = [one.opinions(ensemble, counted=True) for one in judged]
     examples = [one.example for one in judged]
-    # Else alike: being less sure is no merit of theirs.
-    deaf = specialist.pool.model_copy(update={"habits": 0.0})
+    # The same pool without the frequencies: that a pool is less sure of itself is not to their credit.
+    without = ensemble.pool.model_copy(update={"frequencies": 0.0})
     alone, together = (
-        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (deaf, specialist.pool)
+        rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (without, ensemble.pool)
     )
     worse = bool(judged) and (together.ac1 < alone.ac1 or together.loss > alone.loss)
-    return None if worse else Specialised(specialist, together)
+    return None if worse else FittedEnsemble(ensemble, together)
 
 
-def _grown(examples: Sequence[Example], seed: int, history: Sequence[Incident], growing: Steps) -> Specialist:
+def _grown(
+    examples: Sequence[Example], seed: int, history: Sequence[Incident], growing: Steps
+) -> SystemEnsemble:
     incidents = [example.incident for example in examples if example.incident is not None]
-    habits = Habits.of([*history, *incidents])
+    frequencies = AlertFrequencies.of([*history, *incidents])
     graphs = [example.graph for example in examples]
-    return Specialist(habits, grow_trees(incidents, graphs, habits, seed, growing.step))
+    return SystemEnsemble(frequencies, grow_trees(incidents, graphs, frequencies, seed, growing.step))
 
 
 def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
@@ -176,11 +181,11 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
     for part in _PARTS:
         pool = _pool((start + part * (found - start)).round(4))
         together = rated(np.array(pool.weights))
-        if pool.hears_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+        if pool.uses_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
             return pool, together
     return Pool(), alone
 
 
 def _pool(weights: Floats) -> Pool:
-    network, forest, boosted, habits = weights.tolist()
-    return Pool(network=network, forest=forest, boosted=boosted, habits=habits)
+    network, forest, boosted, frequencies = weights.tolist()
+    return Pool(network=network, forest=forest, boosted=boosted, frequencies=frequencies)

@@ -12,14 +12,14 @@ import numpy as np
 from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
 from gnn.network.softmax import log_softmax
-from gnn.training.progress import OnStage, Steps, unheard
+from gnn.training.progress import OnStage, Steps, ignore_stage
 from gnn.training.train import score_examples
 
 _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
 
 
-def taught(
-    examples: Sequence[Example], teachers: Sequence[RootCauseNet], on_stage: OnStage = unheard
+def with_teacher_scores(
+    examples: Sequence[Example], teachers: Sequence[RootCauseNet], on_stage: OnStage = ignore_stage
 ) -> list[Example]:
     """The examples with what the teachers, each with the same say, find suspect.
 

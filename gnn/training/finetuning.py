@@ -11,7 +11,7 @@ import torch
 from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
 from gnn.training.folds import folds_of, kinds_of, splits
-from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, unheard
+from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Epoch, Rating, TrainConfig, rate_scores, score_examples, train
 
 Scores = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def adapt(
     examples: Sequence[Example],
     init: RootCauseNet,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    on_stage: OnStage = unheard,
+    on_stage: OnStage = ignore_stage,
 ) -> Adapted:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 

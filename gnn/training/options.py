@@ -99,10 +99,10 @@ class TrainOptions(Common, Resumable, Cases):
         """The training that is asked for."""
         from gnn.network.model import ModelConfig
         from gnn.training.finetuning import ADAPTING
-        from gnn.training.simulated_finetuning import REHEARSING
+        from gnn.training.simulated_finetuning import SIMULATED_FINETUNING
         from gnn.training.train import TrainConfig
 
-        suited: dict[str, Any] = REHEARSING if self.healthy else ADAPTING if self.init else {}
+        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else ADAPTING if self.init else {}
         open_ones = ("epochs", "batch_graphs", "learning_rate")
         chosen = {name: value for name in open_ones if (value := getattr(self, name)) is not None}
         told = {name: getattr(self, name) for name in TrainConfig.model_fields if hasattr(self, name)}

@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from data.incident import Incident
 from gnn.card import Card, Start
-from gnn.checkpoint import card_for, channel_map_for, load, save
+from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
 from gnn.network.softmax import tempered
-from gnn.per_system.alert_frequencies import Habits
-from gnn.per_system.system_ensemble import Specialist
+from gnn.per_system.alert_frequencies import AlertFrequencies
+from gnn.per_system.system_ensemble import SystemEnsemble
+from gnn.seen import marks_of
 from gnn.training.calibration import LEAST, fit_alert_doubt, fit_temperatures
 from gnn.training.cross_fitting import (
     MANY,
     HeldOutScore,
-    accustomed,
+    fit_ensemble,
+    fit_frequencies,
     is_one_system,
-    specialise,
     unseen_scores,
 )
-from gnn.training.distil import taught
+from gnn.training.distil import with_teacher_scores
 from gnn.training.finetuning import FEW, adapt
 from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
-from gnn.training.simulated_finetuning import rehearse
+from gnn.training.simulated_finetuning import finetune_on_simulation
 from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
 from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
 
@@ -65,7 +66,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     if job.history:
         _refuse_history(job)
         if job.init and not job.incidents:
-            return _accustomed(job, job.init)
+            return _with_frequencies(job, job.init)
 
     # What to start from.
     init, init_card = load(job.init) if job.init else (None, None)
@@ -88,16 +89,16 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "no incident with a known root cause to learn from – label some, or use --simulate N"
         )
     if teachers:
-        learnt = taught(learnt, teachers, job.on_stage)
+        learnt = with_teacher_scores(learnt, teachers, job.on_stage)
     if init is None and not config.model.families:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
 
     # The network.
     if init is not None and job.overlaid:
-        made = _rehearsed(job, config, init, learnt, held_out)
+        made = _finetuned_on_simulation(job, config, init, learnt, held_out)
     elif init is not None and few:
-        made = _adapted(job, config, init, learnt)
+        made = _finetuned(job, config, init, learnt)
     elif in_turn:
         made = _trained_in_turn(job, config, learnt)
     else:
@@ -109,22 +110,23 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         HeldOutScore(example, tempered(scores, example.graph, temperature, alert_doubt))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
-    specialised = None
+    fitted = None
     if one_system:
         folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
-        specialised = specialise(examples, folds, unseen, config.seed, job.history, job.on_stage)
-    if job.history and specialised is None:
-        specialised = accustomed(Habits.of([*job.history, *job.incidents]), unseen)
-    specialist = specialised.specialist if specialised else None
+        fitted = fit_ensemble(examples, folds, unseen, config.seed, job.history, job.on_stage)
+    if job.history and fitted is None:
+        fitted = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), unseen)
+    ensemble = fitted.ensemble if fitted else None
 
     # The card, and all of it on disk.
     after = made.after
-    if specialised is not None and not job.dev_incidents and not math.isnan(specialised.unseen.ac1):
-        after = specialised.unseen
+    if fitted is not None and not job.dev_incidents and not math.isnan(fitted.unseen.ac1):
+        after = fitted.unseen
     card = card_for(
         config.model,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
+        seen=_seen(job),
         start=Start.of(init_card) if init_card else None,
         effort=meter.effort(config.device, job.workers),
         metrics={
@@ -136,18 +138,25 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         temperature=temperature,
         alert_doubt=alert_doubt,
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
-        pool=specialist.pool if specialist else None,
-        history=_counted(job.history) if specialist else {},
+        pool=ensemble.pool if ensemble else None,
+        history=_counted(job.history) if ensemble else {},
         own_rules=job.own_rules is not None,
         git=job.git,
     )
     if job.workers.is_main:
         writing = Steps("checkpoint written", 1, job.on_stage)
-        card = save(made.net, card, job.out, specialist, job.own_rules)
+        card = save(made.net, card, job.out, ensemble, job.own_rules)
         writing.step()
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, made.net
+
+
+def _seen(job: FitJob) -> tuple[str, ...]:
+    """Marks of the incidents that were read, and of those that the starts had seen."""
+    starts = (job.init, *job.teachers) if job.init else job.teachers
+    earlier = itertools.chain.from_iterable(read_card(start).seen for start in starts)
+    return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
 
 def _read(job: FitJob) -> list[Example]:
@@ -180,7 +189,7 @@ class _Made(NamedTuple):
     step: float | None = None  # how far it went from the start, where that was decided
 
 
-def _rehearsed(
+def _finetuned_on_simulation(
     job: FitJob,
     config: TrainConfig,
     init: "RootCauseNet",
@@ -193,14 +202,14 @@ def _rehearsed(
             "no service of the healthy windows is ever asked: a fault would not show anywhere"
         )
     aside, others_aside = _by_origin(held_out)
-    done = rehearse(
+    done = finetune_on_simulation(
         config, own, others, aside, others_aside, init, job.on_epoch, job.workers, job.state, job.on_stage
     )
     # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
     return _Made(done.net, [], [], aside, done.after, done.before, done.step)
 
 
-def _adapted(job: FitJob, config: TrainConfig, init: "RootCauseNet", learnt: Sequence[Example]) -> _Made:
+def _finetuned(job: FitJob, config: TrainConfig, init: "RootCauseNet", learnt: Sequence[Example]) -> _Made:
     done = adapt(config, learnt, init, job.on_epoch, job.on_stage)
     return _Made(done.net, done.held_out, done.scores, done.held_out, done.after, done.before, done.step)
 
@@ -225,25 +234,25 @@ def _trained(
     return made if init is None else made._replace(before=rate(init, judged))
 
 
-def _accustomed(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
+def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     """The start as it is, and what is usual in the system beside it."""
     net, card = load(init)
-    if card.pool is not None and card.pool.hears_trees:
+    if card.pool is not None and card.pool.uses_trees:
         raise TrainingError(
             f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
         )
-    specialist = Specialist(Habits.of(job.history))
-    told = {"history": _counted(job.history), "own_rules": job.own_rules is not None}
-    card = card.model_copy(update={"pool": specialist.pool, **told})
+    ensemble = SystemEnsemble(AlertFrequencies.of(job.history))
+    told = {"history": _counted(job.history), "seen": _seen(job), "own_rules": job.own_rules is not None}
+    card = card.model_copy(update={"pool": ensemble.pool, **told})
     if job.workers.is_main:
-        card = save(net, card, job.out, specialist, job.own_rules)
+        card = save(net, card, job.out, ensemble, job.own_rules)
     return card, net
 
 
 def _refuse_history(job: FitJob) -> None:
     if job.episodes or job.simulated or job.overlaid or job.teachers:
         raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
-    if not Habits.of(job.history).past:
+    if not AlertFrequencies.of(job.history).past:
         raise TrainingError(
             "the past incidents hold no alerts at their services – leave them away: series have own baselines"
         )

@@ -23,7 +23,7 @@ CROSS_VALIDATED = "epochs of cross-validation"
 OnStage = Callable[[Stage], None]
 
 
-def unheard(stage: Stage) -> None:
+def ignore_stage(stage: Stage) -> None:
     """Nobody listens."""
 
 

@@ -17,7 +17,7 @@ from data.sources.own_form import read_incidents
 from gnn.checkpoint import channel_map_for
 from gnn.training.options import TrainOptions
 from gnn.training.simulated_finetuning import WORLDS, worlds_of
-from gnn.training.split_history import told_apart
+from gnn.training.split_history import split_history
 from gnn.training.training_job import FitJob
 
 
@@ -56,7 +56,7 @@ def read_sources(asked: TrainOptions, out: Path) -> Read:
                 "with a baseline, or --rules FILE that gives their metric names a meaning"
             )
         own, others = worlds_of(windows, asked.simulate or WORLDS, asked.seed, rules)
-    labelled, history = told_apart(_incidents(asked.incidents, known), _incidents(asked.history, known))
+    labelled, history = split_history(_incidents(asked.incidents, known), _incidents(asked.history, known))
     if asked.history and not history:
         raise SettingsError(f"--history {_listed(asked.history)}: no incident that is not labelled")
     if asked.history and asked.incidents and not labelled:

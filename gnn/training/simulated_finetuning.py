@@ -12,7 +12,7 @@ from data.simulator.batch.overlay import overlay
 from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
 from gnn.training.finetuning import STEPS, between
-from gnn.training.progress import OnStage, Steps, unheard
+from gnn.training.progress import OnStage, Steps, ignore_stage
 from gnn.training.train import Epoch, Rating, TrainConfig, rate, train
 from gnn.training.workers import ALONE, Workers
 
@@ -20,10 +20,10 @@ WORLDS = 1000  # incidents of the system
 _OTHERS = 3  # times as many of other worlds: with fewer of them those are forgotten
 _UNKNOWN = 1_000_000  # added to the seed of the others: small ones are what the start most likely learnt from
 # Few and gentle passes: the start knows how faults travel, and training in simulation for long does not pay.
-REHEARSING: dict[str, Any] = {"epochs": 4, "batch_graphs": 32, "learning_rate": 3e-4}
+SIMULATED_FINETUNING: dict[str, Any] = {"epochs": 4, "batch_graphs": 32, "learning_rate": 3e-4}
 
 
-class Rehearsed(NamedTuple):
+class SimulatedFinetuning(NamedTuple):
     """A network that knows a system's healthy noise and what spoke for it."""
 
     net: RootCauseNet
@@ -39,7 +39,7 @@ def worlds_of(
     return overlay(windows, n, seed, channel_map), simulate(_OTHERS * n, _UNKNOWN + seed)
 
 
-def rehearse(
+def finetune_on_simulation(
     config: TrainConfig,
     own: Sequence[Example],
     others: Sequence[Example],
@@ -49,8 +49,8 @@ def rehearse(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     workers: Workers = ALONE,
     state: Path | None = None,
-    on_stage: OnStage = unheard,
-) -> Rehearsed:
+    on_stage: OnStage = ignore_stage,
+) -> SimulatedFinetuning:
     """Trains `init` on both kinds of worlds and goes as far towards the result as helps on those held out.
 
     Of the steps that rank the system's own no worse than the start, and are no more surprised by the root
@@ -85,4 +85,4 @@ def rehearse(
         if ratings[number].ac1 >= ratings[0].ac1 and elsewhere[number].loss <= elsewhere[0].loss
     ]
     best = min(fit, key=lambda number: ratings[number].loss, default=0)
-    return Rehearsed(nets[best], STEPS[best], ratings[0], ratings[best])
+    return SimulatedFinetuning(nets[best], STEPS[best], ratings[0], ratings[best])

@@ -8,7 +8,7 @@ from itertools import chain
 from data.incident import Incident
 
 
-def told_apart(
+def split_history(
     incidents: Sequence[Incident], history: Sequence[Incident]
 ) -> tuple[tuple[Incident, ...], tuple[Incident, ...]]:
     """Those to learn from, and each past incident once that is not among them.

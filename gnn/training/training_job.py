@@ -9,7 +9,7 @@ from data.channels import ChannelMap, OwnRules
 from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
-from gnn.training.progress import OnStage, unheard
+from gnn.training.progress import OnStage, ignore_stage
 from gnn.training.train import Epoch, TrainConfig
 from gnn.training.workers import ALONE, Workers
 
@@ -44,7 +44,7 @@ class FitJob:
     channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None
     on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
-    on_stage: OnStage = unheard  # told of all else that takes long
+    on_stage: OnStage = ignore_stage  # told of all else that takes long
     workers: Workers = ALONE  # the processes that run this job together
     state: Path | None = None  # where each epoch is kept, to go on from after an interruption
 

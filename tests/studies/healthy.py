@@ -24,7 +24,7 @@ from gnn.graph_ranker import load_ranker
 from gnn.ranker import Ranker
 from gnn.registry import make_ranker, shipped
 from gnn.training.pipeline import fit
-from gnn.training.simulated_finetuning import REHEARSING, WORLDS, worlds_of
+from gnn.training.simulated_finetuning import SIMULATED_FINETUNING, WORLDS, worlds_of
 from gnn.training.train import TrainConfig
 from gnn.training.training_job import FitJob
 
@@ -38,7 +38,7 @@ def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]
     with tempfile.TemporaryDirectory() as folder:
         card, _ = fit(
             FitJob(
-                config=TrainConfig(seed=seed, **REHEARSING),
+                config=TrainConfig(seed=seed, **SIMULATED_FINETUNING),
                 out=Path(folder),
                 overlaid=own,
                 simulated=others,
@@ -88,7 +88,7 @@ def main(folder: Path) -> None:
         if len(healthy_windows(incidents)) == len(incidents):
             results += [{**row, "n": len(incidents)} for row in rows(file.name.split(".")[0], incidents)]
     config = {
-        "rehearsing": REHEARSING,
+        "rehearsing": SIMULATED_FINETUNING,
         "worlds": WORLDS,
         "command": "tests/studies/healthy.py FOLDER",
         "machine": machine(),

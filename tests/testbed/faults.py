@@ -11,7 +11,7 @@ _LARGEST = 140e6  # bytes that a leaking process may have until the "kernel" kil
 
 
 def _burnt_cpu(shop: Shop, pod: str) -> Callable[[], None]:
-    shop.fault(pod, burn=3, for_s=600)
+    shop.fault(pod, burn=2, for_s=600)
     return lambda: shop.restart(pod)
 
 

@@ -69,6 +69,7 @@ async def load(config: Mapping[str, Any]) -> None:
 
     async def ask() -> None:
         with suppress(OSError):
+            await client.wait(10)
             await client.get(rng.choice(config["paths"]), {}, 10)
 
     await serve(config["port"], change)

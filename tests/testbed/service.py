@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import Gauge, Histogram, Info, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, Info, generate_latest
 
 from testbed.wire import Client, serve
 
@@ -73,6 +73,9 @@ class Service:
         pools = [call for call in self.calls if call["via"] == "db"]
         if pools:
             count = Gauge("db_client_connection_count", "Connections", ("db_client_connection_state",))
+            self.timeouts = Counter(
+                "db_client_connection_timeouts", "Requests that got no connection in time"
+            )
             waiting = Gauge("db_client_connection_pending_requests", "Requests that wait for a connection")
             clients = [client for call in pools for _, client in call["clients"]]
             count.labels("used").set_function(lambda: sum(client.used for client in clients))
@@ -127,8 +130,16 @@ class Service:
         call["turn"] += 1
         address, client = call["clients"][call["turn"] % len(call["clients"])]
         span = secrets.token_hex(8)
+        if call["via"] == "db":  # what is measured begins once there is a connection
+            try:
+                await client.wait(TIMEOUT_S)
+            except TimeoutError:
+                self.timeouts.inc()
+                return 599
         started, began_ns, error = time.perf_counter(), time.time_ns(), ""
         try:
+            if call["via"] != "db":
+                await client.wait(TIMEOUT_S)
             status = await client.get(call["path"], {"traceparent": f"00-{trace}-{span}-01"}, TIMEOUT_S)
         except OSError as failure:
             status, error = 599, type(failure).__name__

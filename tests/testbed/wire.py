@@ -39,11 +39,11 @@ class Client:
         await self._free.acquire()
         self.used += 1
 
-    async def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> int:
-        """The status of the answer.
+    async def wait(self, timeout_s: float) -> None:
+        """Waits for a free connection, which `get` gives back.
 
         Raises:
-            OSError: refused, reset, or (TimeoutError) too late.
+            TimeoutError: there is none.
         """
         self.waiting += 1
         try:
@@ -51,6 +51,13 @@ class Client:
                 await self._free.acquire()
         finally:
             self.waiting -= 1
+
+    async def get(self, path: str, headers: Mapping[str, str], timeout_s: float) -> int:
+        """The status of the answer, over the connection that was waited for.
+
+        Raises:
+            OSError: refused, reset, or (TimeoutError) too late.
+        """
         self.used += 1
         try:
             async with asyncio.timeout(timeout_s):

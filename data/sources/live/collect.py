@@ -14,7 +14,6 @@ from data.sources.live.queries import Query
 from data.sources.recording import Recording
 
 Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
-Questions = dict[tuple[Whose, str], str]  # {(whose, metric): PromQL about this one alone}
 
 _Parts = dict[str, dict[int, Floats]]  # {metric: {rank of what told it: (T,)}}
 _BEHIND = {
@@ -22,6 +21,24 @@ _BEHIND = {
     "latency_callee_s": "_callee_seconds", "latency_gap_s": "_seconds", "unmatched_share": "request_rate",
     "restarts": "uptime_s", "deploy_age_s": "_version",
 }  # fmt: skip
+
+
+class Told(NamedTuple):
+    """The question that told a metric, and the labels of the series that did."""
+
+    query: Query
+    labels: Mapping[str, str]
+
+    @property
+    def promql(self) -> str:
+        """The question about this one service or call alone."""
+        wanted = self.query.labels
+        if self.query.metric != "_version":
+            wanted = (*wanted, self.query.callee)
+        return self.query.promql({label: self.labels[label] for label in wanted if self.labels.get(label)})
+
+
+Questions = dict[tuple[Whose, str], Told]  # {(whose, metric): what told it}
 
 
 class Answer(NamedTuple):
@@ -45,67 +62,94 @@ def learn(names: Names, answers: Iterable[Answer]) -> None:
 
 def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid: Grid) -> Questions:
     """Tells a recording what the answers come to; the question behind each metric."""
-    parts: dict[Whose, _Parts] = defaultdict(lambda: defaultdict(dict))
-    behind: dict[tuple[Whose, str], tuple[int, str]] = {}
-    versions: dict[str, dict[str, derive.Bools]] = defaultdict(dict)
-    failures: set[tuple[bool, int]] = set()  # conventions that count failures, whether or not there were any
+    sorted_ = _Sorted()
     for query, rows in answers:
-        if query.metric == "_failed":
-            failures.add((bool(query.callee), query.rank))
-        for row in rows:
-            whose = _whose(query, row.labels, names)
-            if whose is None:
-                continue
-            first = behind.get((whose, query.metric))
-            if first is None or query.rank < first[0]:
-                behind[whose, query.metric] = (query.rank, _question(query, row.labels))
-            if query.metric == "_version" and isinstance(whose, str):
-                seen = versions[whose].get(row.labels.get(query.callee, ""), False)
-                versions[whose][row.labels.get(query.callee, "")] = seen | np.isfinite(row.values)
-                continue
-            ranks = parts[whose][query.metric]
-            known = ranks.get(query.rank)
-            ranks[query.rank] = row.values if known is None else _merged(known, row.values, query.merged)
-    served: dict[str, derive.Values] = {}
-    called: dict[tuple[str, str], derive.Values] = {}
-    for whose, metrics in parts.items():
-        is_call = isinstance(whose, tuple)
-        asked = any((is_call, rank) in failures for rank in _ranks(metrics))
-        values = derive.requests(_believed(metrics), asked, grid.rate_s)
-        if isinstance(whose, tuple):
-            if "latency_mean_s" in values:
-                values["latency_caller_s"] = values.pop("latency_mean_s")
-            called[whose] = values
-        else:
-            if "uptime_s" in values:
-                values.setdefault("restarts", derive.restarts(values["uptime_s"]))
-            served[whose] = values
-    for service, values in served.items():
-        changed = _changed(parts[service], versions.get(service))
-        if changed is not None and changed.any():
-            values["deploy_age_s"] = derive.age(changed, grid.step_s)
-    _compare(served, called, grid)
+        sorted_.take(query, rows, names)
+    served, called = sorted_.values(grid)
+    for callee, calls in _by_callee(called).items():
+        derive.compare(calls, served.get(callee, {}), grid.rate_s)
     questions: Questions = {}
     times = grid.times_s
     for service, values in served.items():
         if "latency_p50_s" in values and "latency_p99_s" in values:
             values.pop("latency_mean_s", None)  # tells the same
         for metric, one in values.items():
-            if np.isfinite(one).any():
+            if np.fmax.reduce(one) >= sorted_.least.get(metric, -np.inf):  # false where nothing is known
                 recording.series(service, metric, times, one)
-                _note_question(questions, behind, service, metric)
+                sorted_.note_question(questions, service, metric)
     for pair, values in called.items():
         recording.call(*pair)
         for metric, one in values.items():
             if np.isfinite(one).any():
                 recording.call_series(*pair, metric, times, one)
-                _note_question(questions, behind, pair, metric)
+                sorted_.note_question(questions, pair, metric)
     for name in recording.names:
         for pod in names.replicas(name):
             recording.call(name, pod)
     for pod, owner in names.owners(recording.names).items():
         recording.owner(pod, owner)
     return questions
+
+
+class _Sorted:
+    """The rows of all answers by whose they are, each still as its convention has it."""
+
+    def __init__(self) -> None:
+        self.least: dict[str, float] = {}  # of a metric: what stays below says nothing
+        self._parts: dict[Whose, _Parts] = defaultdict(lambda: defaultdict(dict))
+        self._behind: Questions = {}
+        self._versions: dict[str, dict[str, derive.Bools]] = defaultdict(dict)
+        # Conventions that count failures, whether or not there were any: of calls or not, and their rank.
+        self._failures: set[tuple[bool, int]] = set()
+
+    def take(self, query: Query, rows: Iterable[Row], names: Names) -> None:
+        """One answer."""
+        if query.least:
+            self.least[query.metric] = query.least
+        if query.metric == "_failed":
+            self._failures.add((bool(query.callee), query.rank))
+        for row in rows:
+            whose = _whose(query, row.labels, names)
+            if whose is None:
+                continue
+            first = self._behind.get((whose, query.metric))
+            if first is None or query.rank < first.query.rank:
+                self._behind[whose, query.metric] = Told(query, row.labels)
+            if query.metric == "_version" and isinstance(whose, str):
+                versions, version = self._versions[whose], row.labels.get(query.callee, "")
+                versions[version] = versions.get(version, False) | np.isfinite(row.values)
+                continue
+            ranks = self._parts[whose][query.metric]
+            known = ranks.get(query.rank)
+            ranks[query.rank] = row.values if known is None else _merged(known, row.values, query.merged)
+
+    def values(self, grid: Grid) -> tuple[dict[str, derive.Values], dict[tuple[str, str], derive.Values]]:
+        """What they come to: of services, and of calls."""
+        served: dict[str, derive.Values] = {}
+        called: dict[tuple[str, str], derive.Values] = {}
+        for whose, metrics in self._parts.items():
+            is_call = isinstance(whose, tuple)
+            asked = any((is_call, rank) in self._failures for rank in _ranks(metrics))
+            values = derive.requests(_believed(metrics), asked, grid.rate_s)
+            if isinstance(whose, tuple):
+                if "latency_mean_s" in values:
+                    values["latency_caller_s"] = values.pop("latency_mean_s")
+                called[whose] = values
+                continue
+            if "uptime_s" in values:
+                values.setdefault("restarts", derive.restarts(values["uptime_s"]))
+            changed = _changed(metrics, self._versions.get(whose))
+            if changed is not None and changed.any():
+                values["deploy_age_s"] = derive.age(changed, grid.step_s)
+            served[whose] = values
+        return served, called
+
+    def note_question(self, questions: Questions, whose: Whose, metric: str) -> None:
+        """What told a metric, or the first of its parts."""
+        for name in (metric, _BEHIND.get(metric, ""), "_generation", "request_rate"):
+            if told := self._behind.get((whose, name)):
+                questions[whose, metric] = told
+                return
 
 
 def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | None:
@@ -117,21 +161,6 @@ def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | Non
         return name
     callee = names.resolve(labels.get(query.callee, ""))
     return (name, callee) if callee and callee != name else None
-
-
-def _question(query: Query, labels: Mapping[str, str]) -> str:
-    wanted = (*query.labels, query.callee) if query.metric != "_version" else query.labels
-    return query.promql({label: labels[label] for label in wanted if labels.get(label)})
-
-
-def _note_question(
-    questions: Questions, behind: Mapping[tuple[Whose, str], tuple[int, str]], whose: Whose, metric: str
-) -> None:
-    for name in (metric, _BEHIND.get(metric, ""), "_generation", "request_rate"):
-        told = behind.get((whose, name))
-        if told:
-            questions[whose, metric] = told[1]
-            return
 
 
 def _merged(one: Floats, other: Floats, how: str) -> Floats:
@@ -170,11 +199,8 @@ def _changed(metrics: _Parts, versions: Mapping[str, derive.Bools] | None) -> de
     return changed
 
 
-def _compare(
-    served: Mapping[str, derive.Values], called: Mapping[tuple[str, str], derive.Values], grid: Grid
-) -> None:
+def _by_callee(called: Mapping[tuple[str, str], derive.Values]) -> dict[str, list[derive.Values]]:
     calls_of: dict[str, list[derive.Values]] = defaultdict(list)
     for (_, callee), values in called.items():
         calls_of[callee].append(values)
-    for callee, calls in calls_of.items():
-        derive.compare(calls, served.get(callee, {}), grid.rate_s)
+    return calls_of

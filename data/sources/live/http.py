@@ -1,6 +1,7 @@
 """Bounded questions over HTTP: so many at once, so long, so many bytes; every failure is one plain line."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -80,8 +81,8 @@ class Http:
                     status, body = await self._read(method, path, what)
             except (httpx.TimeoutException, TimeoutError):
                 raise TelemetryFault(f"{name} did not answer within {self.timeout_s:g} s") from None
-            except httpx.HTTPError as error:
-                # Messages of httpx quote addresses, never headers.
+            except (httpx.HTTPError, ssl.SSLError) as error:
+                # Their messages quote addresses, never headers.
                 reason = str(error) or type(error).__name__
                 raise TelemetryFault(f"{name} cannot be reached at {self.access.url}: {reason}") from None
         if status >= 300:

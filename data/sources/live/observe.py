@@ -1,8 +1,10 @@
 """One moment as all live sources tell of it: what one does not answer, the others may."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.channels import ChannelMap
+from data.errors import TelemetryFault
 from data.sources.live.access import Access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question, ask_prometheus
@@ -12,30 +14,42 @@ from data.sources.recording import Recording
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Whom to ask."""
-
-    prometheus: Access
-
-
-@dataclass(frozen=True)
 class Observed:
-    """What was told, the question behind each metric, and how long the sources took."""
+    """What was told, the question behind each metric, and how long answers took to begin, summed."""
 
     recording: Recording
     questions: Questions
-    waited_s: float = 0.0
+    waited_s: float
 
 
 async def observe(
-    sources: Sources, question: Question, channels: ChannelMap, timeout_s: float, progress: Progress
+    sources: Sequence[Access], question: Question, channels: ChannelMap, timeout_s: float, progress: Progress
 ) -> Observed:
     """Asks all sources; what one cannot tell is noted in the recording.
+
+    Args:
+        sources: of the names Prometheus, Jaeger, Tempo and Alertmanager; Prometheus' word counts first.
+        question: what is asked about.
+        channels: how metric names are read.
+        timeout_s: for each answer.
+        progress: told what is being asked.
 
     Raises:
         TelemetryFault: none of them tells anything; the first reason.
     """
     recording, names = Recording(), Names(question.by)
-    async with Http(sources.prometheus, timeout_s) as http:
-        questions = await ask_prometheus(http, question, recording, names, channels, progress)
-        return Observed(recording, questions, http.waited_s)
+    questions: Questions = {}
+    waited_s = 0.0
+    faults: list[TelemetryFault] = []
+    for source in sorted(sources, key=lambda source: source.name != "Prometheus"):
+        async with Http(source, timeout_s) as http:
+            try:
+                questions = await ask_prometheus(http, question, recording, names, channels, progress)
+            except TelemetryFault as error:
+                faults.append(error)
+            waited_s += http.waited_s
+    if len(faults) == len(sources):
+        raise faults[0]
+    for fault in faults:
+        recording.note(f"Missing: a whole source. {fault}.")
+    return Observed(recording, questions, waited_s)

@@ -13,6 +13,12 @@ from data.sources.live.prometheus import Grid, quoted
 By = Literal["service", "workload", "pod"]
 
 _MOST_OTHERS = 24  # metrics that no convention knows but the rules of channels do
+# A few that wait come and go: so many have to before it is a sign.
+_FEWEST_WAITING = 5.0
+_COUNTS_WAITING = re.compile(
+    r"(?!.*(?:ratio|percent|util|share|seconds|bytes|_age|usage|_total))"
+    r".*(?:queue|pending|waiting|backlog|messages|in_?flight|lag|blocked).*"
+)
 _GAP = "\0"  # where more matchers go
 _SIMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _NO_METRIC = re.compile(
@@ -30,6 +36,7 @@ class Query:
     callee: str = ""  # the label of the callee (or of the version); "" for a service
     rank: int = 0  # of several that tell the same the lowest is believed
     merged: Literal["sum", "max"] = "max"  # series that turn out to be of one service
+    least: float = 0.0  # what stays below it all the time says nothing
 
     def promql(self, only: Mapping[str, str] | None = None) -> str:
         """The question itself, or about some labels only."""
@@ -223,7 +230,8 @@ def _other(asked: _Asked, name: str) -> Iterator[Query]:
         where = asked.within(labels)
         series = asked.selector(name, where) + asked.window
         value = f"rate({series})" if name.endswith("_total") else f"avg_over_time({series})"
-        yield Query(name, f"max by ({', '.join(map(_label, by))}) ({value})", by)
+        least = _FEWEST_WAITING if _COUNTS_WAITING.fullmatch(name) else 0.0
+        yield Query(name, f"max by ({', '.join(map(_label, by))}) ({value})", by, least=least)
 
 
 def _changes(asked: _Asked) -> list[Query]:
@@ -277,8 +285,13 @@ def _matching(pattern: str, there: There) -> list[str]:
 
 
 def _first(wanted: Iterable[str], labels: frozenset[str]) -> str:
-    known = {plain(label): label for label in labels}
+    # Where a scrape has a label of its own, what was measured keeps its as "exported_…".
+    known = {plain(label).removeprefix("exported_"): label for label in sorted(labels, key=_is_exported)}
     return next((known[label] for label in wanted if label in known), "")
+
+
+def _is_exported(label: str) -> bool:
+    return label.startswith("exported_")
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,24 @@
+"""Which incidents a checkpoint has learnt from, so that a score on them fools nobody."""
+
+import hashlib
+from collections.abc import Iterable
+
+from data.incident import Incident
+
+
+def mark_of(incident: Incident) -> str:
+    """The same for the same evidence under the same id, whatever its labels; different for any other."""
+    measured = sorted(
+        (name, metric, series.incident.tobytes())
+        for name, metrics in incident.telemetry.items()
+        for metric, series in metrics.items()
+    )
+    calls = sorted((caller, sorted(callees)) for caller, callees in incident.call_graph.items())
+    alerts = sorted(map(repr, incident.alerts))
+    told = repr((incident.incident_id, sorted(incident.services), calls, measured, alerts))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def marks_of(incidents: Iterable[Incident], earlier: Iterable[str] = ()) -> tuple[str, ...]:
+    """Those of several, with what the start had seen."""
+    return tuple(sorted({*map(mark_of, incidents), *earlier}))
