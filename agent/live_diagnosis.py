@@ -68,24 +68,29 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class DiagnoseOptions(Common, Weights):
     """What is asked of whom."""
 
-    prometheus: str | None = option(None, "Prometheus, or what speaks its language.", metavar="URL")
-    at: Moment = option("now", "The moment to look at, the end of --window.", metavar="TIME")
-    window: Duration = option("15m", "How long before it the incident may have begun.", metavar="DURATION")
-    baseline: Duration = option("1h", "How long before that all was well.", metavar="DURATION")
+    prometheus: str | None = option(None, "Prometheus, or anything with its API.", metavar="URL")
+    at: Moment = option("now", "When to look: the end of --window.", metavar="TIME")
+    window: Duration = option("15m", "How far back the incident may have begun.", metavar="DURATION")
+    baseline: Duration = option(
+        "1h", "How much healthy time before that to compare with.", metavar="DURATION"
+    )
     history: Duration = option(
-        "7d", "What was raised again and again in this time is routine.", metavar="DURATION"
+        "7d", "Alerts raised again and again in this time count as routine.", metavar="DURATION"
     )
     namespace: str = option("", "Look at one namespace only.", metavar="NAME")
     by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
     timeout: Duration = option(
-        "20s", "Wait so long for each answer; what comes later is missing.", metavar="DURATION"
+        "20s", "Time limit for each query; later answers are left out.", metavar="DURATION"
     )
     top: int = option(5, "Show this many suspects.", ge=1)
     report: Path | None = option(
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
     watch: Duration | None = option(
-        None, "Look again every so often, and show how suspicion moves.", metavar="DURATION", recorded=False
+        None,
+        "Look again at this interval and show how the suspects change.",
+        metavar="DURATION",
+        recorded=False,
     )
 
     def question(self) -> Question:

@@ -70,7 +70,7 @@ class Options(BaseModel):
 class Common(Options):
     """What every command takes."""
 
-    seed: int = option(0, "Everything random comes from it: same seed, same result.", ge=0)
+    seed: int = option(0, "Random seed; the same seed gives the same result.", ge=0)
     json_to: Path | None = option(
         None,
         "Write the results as JSON to this file, or '-' for stdout.",
@@ -78,7 +78,7 @@ class Common(Options):
         metavar="FILE",
         recorded=False,
     )
-    quiet: bool = option(False, "No progress, no summary, no warnings.", short="-q", recorded=False)
+    quiet: bool = option(False, "Print no progress, summary or warnings.", short="-q", recorded=False)
 
 
 class Cases(Options):
@@ -97,9 +97,9 @@ class Cases(Options):
 class Resumable(Options):
     """Writes a folder, and goes on in one."""
 
-    out: Path | None = option(None, "Where the results go.", metavar="DIR", recorded=False)
+    out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
     resume: Path | None = option(
-        None, "Go on in this folder: do only what is missing.", metavar="DIR", recorded=False
+        None, "Continue in this folder and do only what is missing.", metavar="DIR", recorded=False
     )
 
     @model_validator(mode="after")

@@ -135,7 +135,7 @@ def read_card(folder: Path) -> Card:
     except SchemaError as error:
         raise CheckpointError(f"{error} ({_AGAIN})") from None
     if card.features != SERVICE_FEATURES:
-        raise CheckpointError(f"{path}: made for other features than this code has – {_AGAIN}")
+        raise CheckpointError(f"{path}: made for another set of features – {_AGAIN}")
     return card
 
 
@@ -154,7 +154,7 @@ def kept_file(folder: Path, card: Card, name: str) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror} – {_COPY}") from None
     if _hash(content) != card.files.get(name):
-        raise CheckpointError(f"{path}: not the file that {CARD} beside it was saved with – {_COPY}")
+        raise CheckpointError(f"{path}: not the file that was saved with {CARD} – {_COPY}")
     return content
 
 
@@ -197,7 +197,7 @@ def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
     if len(found) > 1:
         first, second, *_ = (folder for folder, _ in found.values())
         raise CheckpointError(
-            f"{first} and {second} read metric names by different rules – say by which with --rules FILE"
+            f"{first} and {second} read metric names by different rules – choose one with --rules FILE"
         )
     return next((kept for _, kept in found.values()), default_channel_map())
 
@@ -234,7 +234,7 @@ def check_probe(found: Probe, card: Card, path: Path) -> None:
         CheckpointError: it scores the made-up graph otherwise.
     """
     if card.probe is None or not card.probe.agrees(found):
-        raise CheckpointError(f"{path}: other scores than {CARD} beside it says – {_COPY}")
+        raise CheckpointError(f"{path}: its scores differ from those in {CARD} – {_COPY}")
 
 
 def _check_versions(raw: Mapping[str, Any], folder: Path) -> None:

@@ -21,6 +21,6 @@ class Weights(Options):
     )
     rules: Path | None = option(
         None,
-        "Own rules that give metric names a meaning. Default: those that the checkpoint was trained by.",
+        "Your rules for what metric names mean. Default: those of the checkpoint.",
         metavar="FILE",
     )

@@ -145,7 +145,7 @@ def test_a_terminal_that_lacks_letters_shows_their_numbers(nowhere: Path) -> Non
     ("redirected", "said"),
     [
         ("- <&-", b"firewatch: stdin is closed: name a file, or pipe something in\n"),
-        ("a.json >&-", b"firewatch: stdout is closed: send it to /dev/null if nobody reads it\n"),
+        ("a.json >&-", b"firewatch: stdout is closed: redirect it to /dev/null if you do not need it\n"),
         ("a.json >/dev/full", b"firewatch: stdout: No space left on device\n"),
         ("a.json --json - >/dev/full", b"firewatch: stdout: No space left on device\n"),
     ],

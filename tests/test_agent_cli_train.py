@@ -194,7 +194,7 @@ def test_an_adapted_ranker_says_where_it_started_and_why_it_stayed(
     assert (
         card["effort"]["incidents_per_s"] is None
     ) == kept  # without a second label nothing is learnt from
-    why = "The start is kept: nothing could be held aside to show whether adapting helps"
+    why = "The starting checkpoint is kept as it is: nothing is held out to check fine-tuning on"
     assert (why in capsys.readouterr().err) == kept == (card["metrics"]["adapted"] == 0.0)
 
 

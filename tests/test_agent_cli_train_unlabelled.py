@@ -103,7 +103,7 @@ def test_an_interrupted_adaptation_to_health_goes_on_with_the_same_windows(
     [
         (["--init", "{one}", "--healthy", "absent.jsonl"], "absent.jsonl"),
         (["--init", "{one}", "--healthy", "alerts.jsonl"], "no known metric with two healthy points"),
-        (["--init", "{one}", "--healthy", "idle.jsonl", "--simulate", "20"], "is ever asked"),
+        (["--init", "{one}", "--healthy", "idle.jsonl", "--simulate", "20"], "receives requests"),
         (["--init", "{one}", "--healthy", "windows.jsonl", "--patience", "2"], "--patience: not"),
         (["--healthy", "windows.jsonl"], "name one with --init"),
         (

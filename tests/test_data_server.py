@@ -126,7 +126,7 @@ def test_limits_on_bodies() -> None:
             assert client.post("/reset", content=iter([b"x" * 600] * 2)).status_code == 413
             assert client.post("/reset", json=EASY).status_code == 200
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as slow:
-            slow.sendall(b"POST /reset HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+            slow.sendall(b"POST /reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
             assert b"408" in slow.recv(100)
 
         async def large_frame() -> int | None:

@@ -115,7 +115,7 @@ class Ablation(Common, Playing, Cases):
     checkpoint: Checkpoint | None = option(
         None, "The weights of rankers that name none. Default: the shipped ones.", metavar="DIR"
     )
-    out: Path | None = option(None, "Where the results go.", metavar="DIR", recorded=False)
+    out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
     steps: bool = option(False, "Keep every step, with prompt and reply, in a run folder an arm.")
     jobs: int = option(2, "Processes.", metavar="N", ge=1, recorded=False)
     against: Path | None = option(

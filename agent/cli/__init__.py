@@ -27,7 +27,7 @@ def main() -> None:
     if sys.stderr is None:  # closed by `2>&-`: nobody wants to hear it
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
-        sys.exit(_unusable("stdout is closed: send it to /dev/null if nobody reads it"))
+        sys.exit(_unusable("stdout is closed: redirect it to /dev/null if you do not need it"))
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a letter shows its number
         sys.stdout.reconfigure(errors="backslashreplace")
     status = answer(sys.argv[1:])

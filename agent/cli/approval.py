@@ -18,7 +18,7 @@ def ask_on_terminal(players: int) -> Approve:
         SettingsError: nobody is there to answer, or several tasks would ask at once.
     """
     if not sys.stdin.isatty():
-        raise SettingsError("--approve asks on the terminal, and stdin is none")
+        raise SettingsError("--approve asks on the terminal, and stdin is not a terminal")
     if players > 1:
         raise SettingsError("--approve asks about one task at a time: use --concurrency 1")
 

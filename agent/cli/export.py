@@ -14,7 +14,7 @@ class ExportOptions(Common):
 
     runs: tuple[Path, ...] = option(..., "Run folders.", positional=True, metavar="RUN...")
     form: Literal["chat"] = option("chat", "chat: one {'messages': […]} a line.", name="--format")
-    min_score: float = option(0.5, "Of the tasks to take.", ge=0.0, le=1.0)
+    min_score: float = option(0.5, "Lowest score of the tasks to export.", ge=0.0, le=1.0)
     out: Path = option(Path("chat.jsonl"), "The file to write.", metavar="FILE")
 
 

@@ -25,10 +25,10 @@ class RankOptions(Common, Weights):
         metavar="FILE",
     )
     incident: str | None = option(None, "Of several incidents, one a line. Default: the first.", metavar="ID")
-    ranker: str = option("gnn", "Who suggests suspects.", choices=RANKERS)
+    ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
-        False, "Also say what the network goes by: the share of each piece of evidence in its lead."
+        False, "Also show how much each piece of evidence contributes to the suspect's lead."
     )
     explain: bool = option(False, "Ask the model for a short diagnosis.")
 

@@ -34,15 +34,13 @@ _FREE = ("device", "tensorboard")
 def train(asked: TrainOptions) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
-    With [bold]--init[/bold] and up to 100 labelled incidents every one is held aside in turn; on these the
-    result is never worse than the start. From 10 labelled incidents of one system on, its own names are
-    learnt by heart, too, and count as far as they help on incidents held aside. With [bold]--healthy[/bold]
-    no label is needed: on simulated faults held aside, of your system and of other worlds, the result is
-    never worse than the start. Nor does [bold]--history[/bold] need any: on lists of alerts, what past
-    incidents of your system had in common counts little. [bold]--teacher[/bold], named several times, makes
-    one ranker of several.
-    Several processes or machines: put
-    [bold]torchrun --nproc-per-node N -m agent[/bold] in the place of [bold]firewatch[/bold].
+    [bold]--init[/bold] fine-tunes a checkpoint. With up to 100 labelled incidents each is held out once,
+    and the result never ranks them worse than the start. From 10 labelled incidents of one system on, trees
+    learn the names of that system, too. [bold]--healthy[/bold] needs no labels: faults are simulated on
+    your healthy data, and the result is never worse than the start on held-out ones. [bold]--history[/bold]
+    needs no labels either: alerts that are common in your past incidents count less. Several
+    [bold]--teacher[/bold] make one ranker of many. To use several processes or machines, write
+    [bold]torchrun --nproc-per-node N -m agent[/bold] instead of [bold]firewatch[/bold].
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
@@ -130,19 +128,19 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
     """What came of it, in words."""
     only_history = bool(asked.history) and not asked.incidents
     if asked.init and read_card(asked.init).pool is not None and not only_history:
-        yield f"{asked.init} knew one system by heart: only its network was started from"
+        yield f"{asked.init} was trained for one system: only its network is used as the start"
     if card.metrics.get("adapted") == 0.0:
-        why = "what was held aside does not show that adapting helps"
+        why = "fine-tuning does not help on the held-out data"
         if not card.metrics["dev_n"]:
             more = (
                 "simulate more with --simulate N" if asked.healthy else "give two labelled incidents or more"
             )
-            why = f"nothing could be held aside to show whether adapting helps – {more}"
-        yield f"The start is kept: {why}"
+            why = f"nothing is held out to check fine-tuning on – {more}"
+        yield f"The starting checkpoint is kept as it is: {why}"
     if asked.history and card.pool is None:
-        yield "The past incidents are not heard: on labels held aside they mislead"
+        yield "The past incidents are not used: with them, held-out labels are ranked worse"
     if only_history:
-        yield f"{folder}: the network of {asked.init}, with what is usual in {card.history}"
+        yield f"{folder}: the network of {asked.init}, with the alert frequencies of {card.history}"
     else:
         yield f"{folder}: {_outcome(card)}{_spent(card)}."
 
@@ -157,9 +155,10 @@ def _outcome(card: Card) -> str:
     said = f"trained on {kinds.total():,} examples ({learnt})"
     metrics = card.metrics
     if metrics["dev_ac@1"] is not None:
-        said += f"; of {metrics['dev_n']:,} held aside the root cause is first in {metrics['dev_ac@1']:.0%}"
+        held_out = f"{metrics['dev_n']:,} held-out examples"
+        said += f"; the root cause ranks first in {metrics['dev_ac@1']:.0%} of {held_out}"
         if metrics["dev_ac@1_before"] is not None:
-            said += f", before in {metrics['dev_ac@1_before']:.0%}"
+            said += f" ({metrics['dev_ac@1_before']:.0%} before)"
     return said
 
 

@@ -18,7 +18,7 @@ _MODEL = "The model"
 
 
 def _limit(span: str, unit: str) -> Any:
-    return option(None, f"{span} may cost so many {unit}; then the rules decide.", panel=_MODEL, ge=0)
+    return option(None, f"At most so many {unit} for {span}; then the rules decide.", panel=_MODEL, ge=0)
 
 
 class TaskChoice(Options):
@@ -31,7 +31,7 @@ class TaskChoice(Options):
     )
     episodes: int | None = option(None, "N random episodes from --seed.", metavar="N", ge=1)
     difficulty: Literal["easy", "medium", "hard", "all"] = option(
-        "all", "Of the random episodes, or of the catalogue's tasks."
+        "all", "Difficulty of the random episodes or catalogue tasks."
     )
 
     def chosen(self, seed: int) -> tuple[Task, ...]:
@@ -74,20 +74,32 @@ class Place(Options):
     """Where is played."""
 
     env: str | None = env_option(None)
-    transport: Literal["auto", "http", "ws"] = option("auto", "auto finds out what the server can do.")
+    transport: Literal["auto", "http", "ws"] = option(
+        "auto", "How to talk to the server; auto asks what it supports."
+    )
 
 
 class Playing(Place, TaskChoice):
     """Where and how tasks are played, whoever plays them."""
 
     concurrency: int = option(
-        1, "Tasks at once, where the environment has sessions.", metavar="N", ge=1, le=256, recorded=False
+        1,
+        "Tasks to play at once, if the environment has sessions.",
+        metavar="N",
+        ge=1,
+        le=256,
+        recorded=False,
     )
     task_timeout_s: float = option(
-        1800.0, "A task's deadline.", name="--task-timeout", metavar="SECONDS", gt=0, allow_inf_nan=False
+        1800.0,
+        "Give up on a task after this long.",
+        name="--task-timeout",
+        metavar="SECONDS",
+        gt=0,
+        allow_inf_nan=False,
     )
-    temperature: float = option(0.3, "Of its replies.", panel=_MODEL, ge=0.0, le=2.0)
-    max_tokens: int = option(256, "Of one reply.", panel=_MODEL, ge=16)
+    temperature: float = option(0.3, "Sampling temperature of the replies.", panel=_MODEL, ge=0.0, le=2.0)
+    max_tokens: int = option(256, "Longest reply, in tokens.", panel=_MODEL, ge=16)
 
     # Made of the options, and of the environment's variables.
     tasks: tuple[Task, ...] = ()
@@ -99,15 +111,15 @@ class Playing(Place, TaskChoice):
 class PlayOptions(Common, Resumable, Weights, Playing):
     """What `run` and `collect` share."""
 
-    ranker: str = option("gnn", "Who suggests suspects.", choices=RANKERS)
+    ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     policy: str = option(
         "auto",
-        "auto: the model with rules behind it, or the rules where no model is set up.",
+        "auto: the model, with the rules as fallback; only the rules if no model is set up.",
         choices=POLICIES,
     )
     llm_timeout_s: float = option(
         120.0,
-        "One question with all its retries.",
+        "Time limit for one question, retries included.",
         name="--llm-timeout",
         metavar="SECONDS",
         panel=_MODEL,
@@ -115,15 +127,15 @@ class PlayOptions(Common, Resumable, Weights, Playing):
         allow_inf_nan=False,
     )
     llm_cache: Path | None = option(
-        None, "Keep replies; the same question gets the same one.", metavar="DIR", panel=_MODEL
+        None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
     )
     # What the model may cost; None is unlimited.
-    task_tokens: int | None = _limit("A task", "tokens")
-    task_usd: float | None = _limit("A task", "US dollars (MODEL_PRICES)")
-    task_seconds: float | None = _limit("A task", "seconds of the model")
-    run_tokens: int | None = _limit("The run", "tokens")
-    run_usd: float | None = _limit("The run", "US dollars (MODEL_PRICES)")
-    run_seconds: float | None = _limit("The run", "seconds of the model")
+    task_tokens: int | None = _limit("a task", "tokens")
+    task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
+    task_seconds: float | None = _limit("a task", "seconds of model time")
+    run_tokens: int | None = _limit("the run", "tokens")
+    run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
+    run_seconds: float | None = _limit("the run", "seconds of model time")
 
     hints: bool = True  # whether a model is shown the ranking
 
@@ -158,16 +170,18 @@ class PlayOptions(Common, Resumable, Weights, Playing):
 class RunConfig(PlayOptions):
     """Everything that decides how a run goes; a resumed run takes it from the folder."""
 
-    dry_run: bool = option(False, "Only recommend remedies; send none.")
+    dry_run: bool = option(False, "Recommend remedies but send none.")
     approve: bool = option(False, "Ask before each remedy.")
     watch: bool = option(False, "Show each step as it is taken: suspects, decision, budget.", recorded=False)
-    pace: float = option(1.0, "With --watch: wait before a step.", metavar="SECONDS", ge=0.0, recorded=False)
+    pace: float = option(
+        1.0, "With --watch: pause before each step.", metavar="SECONDS", ge=0.0, recorded=False
+    )
 
 
 class CollectOptions(PlayOptions):
     """Everything that decides which episodes are collected; kept beside them, so that this can go on."""
 
-    ranker: str = option("heuristic", "Who suggests suspects.", choices=RANKERS)
+    ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)
     labels: Path | None = option(None, LABELS, metavar="FILE")
 

@@ -56,8 +56,12 @@ class Address:
         if parts.query or parts.fragment or parts.username is not None:
             raise SettingsError(f"'{parts.hostname}': a server's URL has no user, query or fragment")
         http, ws = _SCHEMES[parts.scheme]
-        is_local = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
-        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local)
+        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local(parts.hostname))
+
+
+def is_local(hostname: str) -> bool:
+    """Whether this name or address means this machine."""
+    return hostname in ("localhost", "::1") or hostname.startswith("127.")
 
 
 def _with_scheme(parts: SplitResult, scheme: str) -> str:

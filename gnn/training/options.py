@@ -28,35 +28,35 @@ class TrainOptions(Common, Resumable, Cases):
     )
     healthy: tuple[Path, ...] = option(
         (),
-        "Your system in health, no labels: baselines, and all points of incidents without a root. "
-        "1000 faults are simulated on it, or N with --simulate N.",
+        "Healthy data of your system, no labels needed: the baselines of incidents, and incidents without a "
+        "root cause. 1000 faults are simulated on it, or N with --simulate N.",
         metavar="PATH",
     )
     history: tuple[Path, ...] = option(
         (),
-        "Past incidents of your system as lists of alerts: what a service raises in most of them "
-        "counts little. Needs no labels, heeds known roots. Alone with --init, or beside --incidents.",
+        "Past incidents of your system as lists of alerts, no labels needed: alerts that a service raises "
+        "in most of them count less. Use it with --init alone, or beside --incidents.",
         metavar="PATH",
     )
     init: Checkpoint | None = option(
         None,
-        "Start from this checkpoint: adapt it to your system. A folder, or ranker for the shipped one.",
+        "Start from this checkpoint and fine-tune it: a folder, or 'ranker' for the shipped one.",
         metavar="DIR",
     )
     teacher: tuple[Checkpoint, ...] = option(
         (),
-        "Suspect as this checkpoint's network does, on episodes and worlds; several: their mean.",
+        "Learn from this checkpoint's scores instead of the labels; several are averaged.",
         metavar="DIR",
     )
     rules: Path | None = option(
         None,
-        "Own rules that give metric names a meaning. Default: those that the checkpoint was trained by.",
+        "Your rules for what metric names mean. Default: those of the checkpoint.",
         metavar="FILE",
     )
     epochs: int | None = option(None, "Passes over the examples. Default: 30, with --healthy 4.", ge=1)
     patience: int = option(0, "Stop after N epochs without a better one. 0: never.", metavar="N", ge=0)
     batch_graphs: int | None = option(
-        None, "Graphs a step. Default: 32, with --init 8, with --healthy 32.", name="--batch", ge=1
+        None, "Graphs per step. Default: 32, with --init 8, with --healthy 32.", name="--batch", ge=1
     )
     learning_rate: float | None = option(
         None,
@@ -68,13 +68,13 @@ class TrainOptions(Common, Resumable, Cases):
     )
     hidden: int = option(64, "Hidden width.", ge=1)
     layers: int = option(3, "Rounds of message passing.", ge=0)
-    dropout: float = option(0.1, "Of hidden values.", ge=0.0, le=0.99)
+    dropout: float = option(0.1, "Dropout of hidden values.", ge=0.0, le=0.99)
     channel_dropout: float = option(
-        0.15, "Of whole channels, so that no metric is relied on.", ge=0.0, le=0.99
+        0.15, "Chance to hide a whole channel, so that no single metric is relied on.", ge=0.0, le=0.99
     )
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes a GPU when there is one.")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto uses a GPU if there is one.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "auto: half where there is CUDA, full on the CPU."
+        "auto", "auto: half precision on CUDA, full on the CPU."
     )
     tensorboard: Path | None = option(None, "Write each epoch's figures for TensorBoard here.", metavar="DIR")
 

@@ -31,7 +31,7 @@ from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation
 from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, is_dev, windows_of
+from gnn.training.training_job import FitJob, TrainingError, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,14 +57,14 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         SettingsError: this machine lacks the device or the precision.
     """
     if job.teachers and (job.init or job.incidents or job.overlaid):
-        raise TrainingError("teachers teach on episodes and simulated worlds, and from fresh weights, only")
+        raise TrainingError("--teacher works with episodes and simulated worlds only, and without --init")
     if job.channel_map is None:
         starts = (job.init, *job.teachers) if job.init else job.teachers
         job = replace(job, channel_map=channel_map_for(None, starts))
     meter = Meter(job.on_epoch, job.on_stage)
     job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
-        _refuse_history(job)
+        refuse_foreign_history(job)
         if job.init and not job.incidents:
             return _with_frequencies(job, job.init)
 
@@ -199,7 +199,7 @@ def _finetuned_on_simulation(
     own, others = _by_origin(learnt)
     if not any(example.has_root for example in own):
         raise TrainingError(
-            "no service of the healthy windows is ever asked: a fault would not show anywhere"
+            "no service in the healthy windows receives requests: a fault would not show anywhere"
         )
     aside, others_aside = _by_origin(held_out)
     done = finetune_on_simulation(
@@ -239,7 +239,8 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
         raise TrainingError(
-            f"{init}: it knows a system from labels – give these again with --incidents, beside --history"
+            f"{init}: it was trained on the labels of one system – "
+            "give them again with --incidents, beside --history"
         )
     ensemble = SystemEnsemble(AlertFrequencies.of(job.history))
     told = {"history": _counted(job.history), "seen": _seen(job), "own_rules": job.own_rules is not None}
@@ -247,21 +248,6 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     if job.workers.is_main:
         card = save(net, card, job.out, ensemble, job.own_rules)
     return card, net
-
-
-def _refuse_history(job: FitJob) -> None:
-    if job.episodes or job.simulated or job.overlaid or job.teachers:
-        raise TrainingError("past incidents tell of one system: train on its incidents only, or on none")
-    if not AlertFrequencies.of(job.history).past:
-        raise TrainingError(
-            "the past incidents hold no alerts at their services – leave them away: series have own baselines"
-        )
-    ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
-    if ours and theirs and not ours & theirs:
-        raise TrainingError(
-            f"the past incidents are of another system: it has services such as '{min(theirs)}' and none of "
-            f"those learnt from, such as '{min(ours)}' – give past incidents of the same system, or none"
-        )
 
 
 def _counted(history: Sequence[Incident]) -> dict[str, int]:

@@ -135,7 +135,7 @@ class StateFile:
 
     def _refuse_another(self, facts: Mapping[str, Any]) -> None:
         if facts.get("format_version") != FORMAT_VERSION:
-            raise ResumeError(f"{self._path}: not a training that this code can go on with – start again")
+            raise ResumeError(f"{self._path}: this version cannot continue that training – start again")
         theirs = facts["config"]
         for name, ours in self._config.items():
             if theirs.get(name) != ours:
@@ -145,7 +145,7 @@ class StateFile:
                 )
         if facts["data"] != self._data:
             raise ResumeError(
-                f"{self._path}: that training was started on other data – give the same sources and "
+                f"{self._path}: that training was started with other data – give the same sources and "
                 "teachers, or start again in another folder"
             )
 

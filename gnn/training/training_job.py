@@ -9,6 +9,7 @@ from data.channels import ChannelMap, OwnRules
 from data.episodes import Episode
 from data.errors import FirewatchError
 from data.incident import Incident
+from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.training.progress import OnStage, ignore_stage
 from gnn.training.train import Epoch, TrainConfig
 from gnn.training.workers import ALONE, Workers
@@ -74,3 +75,23 @@ def windows_of(episodes: Iterable[Episode]) -> Iterator[Incident]:
 def is_dev(group: str) -> bool:
     """Whether the examples of a group are held out for selection."""
     return zlib.crc32(group.encode()) % 1000 < 1000 * _DEV_SHARE
+
+
+def refuse_foreign_history(job: FitJob) -> None:
+    """Refuses past incidents that are not of the one system that is trained on.
+
+    Raises:
+        TrainingError: they are of another system, hold no alerts, or other sources are given.
+    """
+    if job.episodes or job.simulated or job.overlaid or job.teachers:
+        raise TrainingError("past incidents are of one system: train on incidents of that system, or on none")
+    if not AlertFrequencies.of(job.history).past:
+        raise TrainingError(
+            "the past incidents hold no alerts – leave them out: time series bring their own baselines"
+        )
+    ours, theirs = ({name for one in of for name in one.services} for of in (job.incidents, job.history))
+    if ours and theirs and not ours & theirs:
+        raise TrainingError(
+            f"the past incidents are of another system: it has services such as '{min(theirs)}' and none of "
+            f"those learnt from, such as '{min(ours)}' – give past incidents of the same system, or none"
+        )

@@ -10,14 +10,16 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from data.clients.wire import ServerState, decode_body
+from data.clients.wire import ServerState, decode_body, one_line
 from data.errors import CapacityReached, FirewatchError
 from data.observation import Observation
+from data.simulator.server.guard import OwnCallersOnly
 from data.simulator.server.requests import (
     ActionRequest,
     ResetRequest,
@@ -41,8 +43,10 @@ class Limits:
     sessions: int = 256  # WebSocket sessions open at once
     body_bytes: int = 2**20  # the largest request body or frame
     idle_s: float = 900.0  # a session or connection that says nothing for so long is closed
-    receive_s: float = 30.0  # a request body has to arrive within this time
-    shutdown_s: float = 10.0  # a shutdown waits so long for requests that are being answered
+    connections: int = 1024  # open at once, those of sessions included; fewer where the system allows fewer
+    head_s: float = 10.0  # the head of a request has to arrive within this time
+    receive_s: float = 30.0  # and its body within this
+    shutdown_s: float = 0.8  # a shutdown waits so long for clients to take their last answers
 
 
 class SimulatorApp:
@@ -170,6 +174,7 @@ class SimulatorApp:
                     await socket.close(NORMAL_CLOSE)
                     return
                 await _send(socket, answer)
+                await asyncio.sleep(0)  # whoever asks without listening keeps nobody waiting
             await socket.close(RESTART_CLOSE, _STOPPING)
         except WebSocketDisconnect:
             # The client left while it was being answered.
@@ -211,7 +216,7 @@ def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
         elif kind == "close":
             return None
         else:
-            return _error("UNKNOWN_TYPE", f"Unknown message type: {kind}")
+            return _error("UNKNOWN_TYPE", f"Unknown message type: {one_line(kind)[:80]}")
     except ValidationError as error:
         return _error("VALIDATION_ERROR", "Invalid message", errors=complaints(error))
     return {
@@ -264,6 +269,10 @@ def create_app(
 
         make_world = EmbeddedWorld
     simulator = SimulatorApp(limits or Limits(), make_world)
-    app = Starlette(routes=simulator.routes(), exception_handlers={HTTPException: _http_error})
+    app = Starlette(
+        routes=simulator.routes(),
+        middleware=[Middleware(OwnCallersOnly)],
+        exception_handlers={HTTPException: _http_error},
+    )
     app.state.drain = simulator.drain
     return app

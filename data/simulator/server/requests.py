@@ -1,6 +1,6 @@
 """What the server is asked, validated, and how it refuses: the shapes of FirewatchEnv's answers."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticKnownError
@@ -8,15 +8,20 @@ from pydantic_core import PydanticKnownError
 from data.actions import ACTION_TYPES
 from data.observation import Action
 
+_LONGEST_NAME = 200
+_MOST_COMPLAINTS = 10
+# Whatever is named here comes back in answers, in the history for ten steps.
+Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
+
 
 class ResetRequest(BaseModel):
     """The body of `/reset`; the difficulty is checked by the world, which answers with a reason."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    difficulty: str = "easy"
+    difficulty: Name = "easy"
     seed: int = 0
-    task_id: str | None = None
+    task_id: Name | None = None
 
 
 class StepRequest(BaseModel):
@@ -32,8 +37,8 @@ class ActionRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    action_type: str
-    target_service: str | None = None
+    action_type: Name
+    target_service: Name | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     # Accepted from clients that send one, never looked at.
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -57,12 +62,24 @@ class ActionRequest(BaseModel):
 
 def complaints(error: ValidationError) -> list[dict[str, Any]]:
     """The `detail` of a 422."""
-    return [dict(entry) for entry in error.errors()]
+    return [
+        {**entry, "loc": [_short(part) for part in entry["loc"]], "input": _short(entry["input"])}
+        for entry in error.errors()[:_MOST_COMPLAINTS]
+    ]
+
+
+def _short(value: object) -> object:
+    """What was sent, or the beginning of what is long."""
+    shown = str(value)
+    return value if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
 
 
 def invalid_request(error: ValidationError) -> str:
     """The reason in the flat body of a request that is no reset and no step."""
-    entries = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
+    entries = [
+        {name: part for name, part in entry.items() if name != "url"} | {"loc": ("body", *entry["loc"])}
+        for entry in complaints(error)
+    ]
     return f"Invalid request: {entries}"
 
 

@@ -8,9 +8,11 @@ from types import TracebackType
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from data.errors import SettingsError
 from data.simulator.server.app import Limits, create_app
+from data.simulator.server.guard import connections_possible, http_protocol, quiet_logs
 
 __all__ = ["Limits", "RunningServer", "create_app", "serve"]
 
@@ -24,6 +26,9 @@ class _Server(uvicorn.Server):
         drain = getattr(app.state, "drain", None)
         if drain is not None:
             await drain()
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, H11Protocol):  # a client that takes no answer, nor a farewell
+                connection.transport.abort()
         await super().shutdown(sockets)
 
 
@@ -31,6 +36,8 @@ def _server(app: Starlette, limits: Limits) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=http_protocol(min(limits.head_s, limits.idle_s), connections_possible(limits.connections)),
+            ws_max_queue=2,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -87,6 +94,7 @@ def serve(
     """
     limits = limits or Limits()
     with _listen(host, port) as listening:
+        quiet_logs()
         if on_ready is not None:
             on_ready(_url(listening))
         _server(create_app(limits), limits).run(sockets=[listening])

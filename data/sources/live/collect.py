@@ -16,11 +16,17 @@ from data.sources.recording import Recording
 Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
 
 _Parts = dict[str, dict[int, Floats]]  # {metric: {rank of what told it: (T,)}}
-_BEHIND = {
-    "error_rate": "_failed", "latency_mean_s": "_seconds", "latency_caller_s": "_seconds",
-    "latency_callee_s": "_callee_seconds", "latency_gap_s": "_seconds", "unmatched_share": "request_rate",
-    "restarts": "uptime_s", "deploy_age_s": "_version",
-}  # fmt: skip
+# What a metric was made of, and what it is a share of.
+_BEHIND: Mapping[str, tuple[str, ...]] = {
+    "error_rate": ("_failed", "request_rate"),
+    "latency_mean_s": ("_seconds", "_timed", "request_rate"),
+    "latency_caller_s": ("_seconds", "_timed", "request_rate"),
+    "latency_gap_s": ("_seconds", "_timed", "request_rate"),
+    "latency_callee_s": ("_callee_seconds", "_callee_timed"),
+    "unmatched_share": ("request_rate",),
+    "restarts": ("uptime_s",),
+    "deploy_age_s": ("_version",),
+}
 
 
 class Told(NamedTuple):
@@ -28,6 +34,7 @@ class Told(NamedTuple):
 
     query: Query
     labels: Mapping[str, str]
+    over: Query | None = None  # what it is a share of
 
     @property
     def promql(self) -> str:
@@ -35,7 +42,9 @@ class Told(NamedTuple):
         wanted = self.query.labels
         if self.query.metric != "_version":
             wanted = (*wanted, self.query.callee)
-        return self.query.promql({label: self.labels[label] for label in wanted if self.labels.get(label)})
+        only = {label: self.labels[label] for label in wanted if self.labels.get(label)}
+        text = self.query.promql(only)
+        return f"{text} / {self.over.promql(only)}" if self.over else text
 
 
 Questions = dict[tuple[Whose, str], Told]  # {(whose, metric): what told it}
@@ -146,9 +155,12 @@ class _Sorted:
 
     def note_question(self, questions: Questions, whose: Whose, metric: str) -> None:
         """What told a metric, or the first of its parts."""
-        for name in (metric, _BEHIND.get(metric, ""), "_generation", "request_rate"):
+        part, *wholes = _BEHIND.get(metric, (metric,))
+        over = next((told for name in wholes if (told := self._behind.get((whose, name)))), None)
+        for name in (metric, part, "_generation", "request_rate"):
             if told := self._behind.get((whose, name)):
-                questions[whose, metric] = told
+                same = over is not None and name == part and over.query.labels == told.query.labels
+                questions[whose, metric] = told._replace(over=over.query if over and same else None)
                 return
 
 

@@ -1,0 +1,111 @@
+"""Names of pods, workloads and addresses come to one; what is derived from parts keeps to its bounds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from data.sources.live import derive
+from data.sources.live.names import Names
+from data.sources.live.queries import By
+
+
+def names(by: By) -> Names:
+    known = Names(by)
+    for service in ("web", "orders", "stock"):
+        known.service(service)
+    for pod in ("orders-0", "orders-1"):
+        known.pod(pod, "orders")
+    known.pod("stock-7d9f8b6c5-x2x4z", "stock")
+    known.address("10.0.0.7:8080", "orders", "orders-1")
+    return known
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "pod"),
+    [
+        ("orders", "orders", "orders"),
+        ("shop/orders", "orders", "orders"),
+        ("orders-1", "orders", "orders-1"),
+        ("orders-1.orders.shop.svc.cluster.local", "orders", "orders-1"),
+        ("http://orders.shop.svc:8080", "orders", "orders"),
+        ("10.0.0.7:8080", "orders", "orders-1"),
+        ("10.0.0.7", "orders", "orders-1"),
+        ("stock-7d9f8b6c5-x2x4z", "stock", "stock"),
+        ("stock-7d9f8b6c5-aaaaa", "stock", "stock"),
+        ("stock-2", "stock", "stock"),
+        ("api.stripe.com", "api.stripe.com", "api.stripe.com"),
+        ("api.stripe.com:443", "api.stripe.com", "api.stripe.com"),
+        ("unknown", "", ""),
+        ("user", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_every_name_comes_to_one(name: str, service: str, pod: str) -> None:
+    assert names("service").resolve(name) == service
+    assert names("pod").resolve(name) == pod
+
+
+def test_only_replicas_are_told_apart() -> None:
+    by_pod = names("pod")
+    assert (
+        by_pod.resolve("orders", "orders-0") == "orders-0"
+        and by_pod.resolve("stock", "stock-7d9f8b6c5-x2x4z") == "stock"
+    )
+    assert by_pod.replicas("orders") == ["orders-0", "orders-1"] and names("service").replicas("orders") == []
+    assert by_pod.owners(["orders-0", "web"]) == {"orders-0": "orders"}
+
+
+@given(st.text(max_size=20), st.text(max_size=10))
+def test_any_name_resolves(name: str, pod: str) -> None:
+    for by in ("service", "workload", "pod"):
+        assert isinstance(names(by).resolve(name, pod), str)
+
+
+rates = arrays(float, 5, elements=st.floats(0, 1e6) | st.just(np.nan))
+
+
+@given(rates, rates, rates, rates, rates)
+def test_what_is_derived_keeps_to_its_bounds(
+    rate: derive.Floats,
+    failed: derive.Floats,
+    seconds: derive.Floats,
+    served: derive.Floats,
+    mean: derive.Floats,
+) -> None:
+    parts = {"request_rate": rate, "_failed": failed, "_seconds": seconds}
+    with np.errstate(all="ignore"):
+        values = derive.requests(parts, True, 60.0)
+        values["latency_caller_s"] = values.pop("latency_mean_s")
+        derive.compare([values], {"request_rate": served, "latency_mean_s": mean}, 60.0)
+    for metric, largest in (("error_rate", 1.0), ("unmatched_share", 1.0), ("latency_gap_s", np.inf)):
+        known = values[metric][np.isfinite(values[metric])]
+        assert ((known >= 0) & (known <= largest)).all()
+    assert np.isnan(values["error_rate"][~(rate > 0)]).all()
+
+
+def test_the_gap_of_one_call_is_never_more_than_that_of_all_together() -> None:
+    """One caller asks for what takes long anyway: the mean over all callers lies, their sum does not."""
+    slow, quick = np.array([1.0]), np.array([0.1])
+    calls = [
+        {"request_rate": np.array([1.0]), "latency_caller_s": slow},
+        {"request_rate": np.array([9.0]), "latency_caller_s": quick},
+    ]
+    derive.compare(calls, {"latency_mean_s": np.array([0.19])}, 60.0)
+    assert [one["latency_gap_s"][0] for one in calls] == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_calls_that_never_arrive_are_missing() -> None:
+    call = {"request_rate": np.array([10.0, 10.0])}
+    derive.compare([call], {"request_rate": np.array([10.0, np.nan])}, 60.0)
+    assert call["unmatched_share"][0] == 0.0 and call["unmatched_share"][1] > 0.8
+
+
+def test_restarts_changes_and_ages() -> None:
+    assert derive.restarts(np.array([10.0, 20.0, 5.0, 15.0, 2.0])).tolist() == [0, 0, 1, 1, 2]
+    assert derive.moved(np.array([3.0, 3.0, np.nan, 4.0])).tolist() == [False, False, False, True]
+    there = np.array([True, True, False]), np.array([False, True, True])
+    changed = derive.replaced({"1": there[0], "2": there[1]})
+    assert changed.tolist() == [False, True, False]
+    assert derive.age(changed, 15.0)[1:].tolist() == [0, 15] and np.isnan(derive.age(changed, 15.0)[0])
