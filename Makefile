@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds testbed transfer ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages evidence healthy seeds testbed transfer ablation constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,15 +40,15 @@ types: $(READY)  ## mypy, strict
 check: $(LEAN)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
-# Three networks learn from the labels; the shipped one learns from new worlds what these three say together. Its
-# seed is the one of three that ranks real development incidents and recorded traffic best; `make seeds` shows the
+# Two networks learn from the labels; the shipped one learns from new worlds what these two say together. Its
+# seed is the one of two that ranks real development incidents and recorded traffic best; `make seeds` shows the
 # others.
 # The ranker (edge) and its graph-free control (none) learn from the same episodes and worlds, with the same
 # settings. Real incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
 SEED := 4
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
-TEACHERS := 1 2 3
-STUDENTS := 4 5 6
+TEACHERS := 1 2
+STUDENTS := 4 5
 CARD := checkpoint.json
 teachers_of = $(addprefix build/teachers/$(1)-,$(TEACHERS))
 students_of = $(addprefix build/students/$(1)-,$(STUDENTS))
@@ -60,12 +60,12 @@ seed_of = $(lastword $(subst -, ,$*))
 # The card is written last: a folder without is of a training that was interrupted.
 build/teachers/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 12000 --epochs 5 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 10000 --epochs 5 --seed $(seed_of) \
 		--convolution $(kind_of) --out $(@D)
 
 build/students/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 14000 --epochs 7 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 12000 --epochs 6 --seed $(seed_of) \
 		--convolution $(kind_of) $(addprefix --teacher ,$(call teachers_of,$(kind_of))) --out $(@D)
 
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
@@ -104,6 +104,11 @@ messages: $(READY)  ## what messages and graph columns are worth, each without t
 	mkdir -p build checkpoints/results
 	$(STUDY)/worth.py messages $(INCIDENTS) > build/messages.json
 	cp build/messages.json checkpoints/results/messages.json
+
+evidence: $(READY)  ## what calls, replicas and counts of alerts are worth, two seeds an arm
+	mkdir -p build checkpoints/results
+	$(STUDY)/worth.py evidence $(INCIDENTS) > build/evidence.json
+	cp build/evidence.json checkpoints/results/evidence.json
 
 healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
 	mkdir -p build checkpoints/results

@@ -104,7 +104,9 @@ def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         if z is not None:
             z[_IS_AGE[block.channel]] = 0.0
-        each, bystander = _metric_statistics(block, z, floor, apart)  # (M, S, K), (S,)
+        # What a constant past lacks in scale, sizes lack too.
+        least = floor if usual is None else np.maximum(floor, usual.borrowed[..., 0])
+        each, bystander = _metric_statistics(block, z, least, apart)  # (M, S, K), (S,)
         if usual is not None:
             each[..., _BEYOND] = np.where(_IS_AGE[block.channel][:, None], 0.0, _beyond(block, usual))
     if z is not None:
@@ -126,6 +128,7 @@ class Usual(NamedTuple):
 
     center: Floats  # (M, S, 1)
     spread: Floats  # (M, S, 1)
+    borrowed: Floats  # (M, S, 1) the part of `spread` that its peers lend a metric which never moved, else 0
 
     def deviation_of(self, points: Floats) -> Floats:
         """asinh of the robust z of every point: (M, S, T)."""
@@ -145,10 +148,11 @@ def usual_of(block: Stack, floor: Floats | None = None) -> Usual:
     spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
     least = 0.05 * np.abs(or_zero(center)) + (floor_of(block) if floor is None else floor)[..., None]
     constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
+    borrowed = np.zeros_like(spread)
     if past.shape[2] > 1 and constant.any():
         moving = np.where(constant, np.nan, np.where(np.isfinite(center), spread, np.nan))
-        spread = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), spread)
-    return Usual(center, np.maximum(spread, least))
+        borrowed = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), 0.0)
+    return Usual(center, np.maximum(np.maximum(spread, borrowed), least), borrowed)
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
