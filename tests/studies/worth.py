@@ -3,8 +3,8 @@
 Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
        worth.py evidence [FOLDER] > checkpoints/results/evidence.json
        worth.py messages [FOLDER] > checkpoints/results/messages.json
-A quarter of the worlds that a shipped ranker learns from and no episodes, two or three seeds an arm; every arm of a
-seed learns from the same worlds.
+Fewer worlds than a shipped ranker learns from and no episodes, two or three seeds an arm; every arm of a seed
+learns from the same worlds.
 """
 
 import json
