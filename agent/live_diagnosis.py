@@ -68,29 +68,32 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class DiagnoseOptions(Common, Weights):
     """What is asked of whom."""
 
-    prometheus: str | None = option(None, "Prometheus, or anything with its API.", metavar="URL")
-    at: Moment = option("now", "When to look: the end of --window.", metavar="TIME")
-    window: Duration = option("15m", "How far back the incident may have begun.", metavar="DURATION")
-    baseline: Duration = option(
-        "1h", "How much healthy time before that to compare with.", metavar="DURATION"
+    prometheus: str | None = option(
+        None, "Prometheus, or anything with its API (Thanos, Mimir, VictoriaMetrics).", metavar="URL"
     )
+    jaeger: str | None = option(None, "Jaeger, for traces.", metavar="URL")
+    tempo: str | None = option(None, "Tempo, for traces.", metavar="URL")
+    alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
+    at: Moment = option(
+        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+    )
+    window: Duration = option("15m", "How far back the incident may go.", metavar="DURATION")
+    baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
-        "7d", "Alerts raised again and again in this time count as routine.", metavar="DURATION"
+        "7d", "Alerts that kept firing in this time count as routine.", metavar="DURATION"
     )
     namespace: str = option("", "Look at one namespace only.", metavar="NAME")
     by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
-    timeout: Duration = option(
-        "20s", "Time limit for each query; later answers are left out.", metavar="DURATION"
-    )
+    timeout: Duration = option("20s", "Give up on an answer after this long.", metavar="DURATION")
     top: int = option(5, "Show this many suspects.", ge=1)
+    save: Path | None = option(
+        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
+    )
     report: Path | None = option(
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
     watch: Duration | None = option(
-        None,
-        "Look again at this interval and show how the suspects change.",
-        metavar="DURATION",
-        recorded=False,
+        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
     )
 
     def question(self) -> Question:
@@ -105,11 +108,11 @@ class DiagnoseOptions(Common, Weights):
         Raises:
             SettingsError: nobody, or an address or a secret that cannot be used.
         """
-        names = ("Prometheus",)
+        names = ("Prometheus", "Jaeger", "Tempo", "Alertmanager")
         given = {name: url for name in names if (url := getattr(self, name.lower()))}
         if not given:
             raise SettingsError(
-                "there is nobody to ask – give --prometheus URL, or --jaeger, --tempo or --alertmanager"
+                "no source is given: use --prometheus URL, --jaeger, --tempo or --alertmanager"
             )
         return tuple(access(name, url, variables) for name, url in given.items())
 

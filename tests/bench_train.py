@@ -15,7 +15,7 @@ from bench_machine import machine
 
 from agent.cli import answer
 from agent.records.provenance import git_revision
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 
 WORLDS, EPOCHS = 200, 3
 

@@ -13,7 +13,7 @@ SUSPECTS = (Candidate("db", 2.0, 0.9, (Evidence("errors went up", "db"),)), Cand
 def test_the_kind_of_fault_is_named_once_it_is_likelier_than_not() -> None:
     likely = Ranking(SUSPECTS, "gnn", families={"memory_leak": 0.7, "oom": 0.3})
     assert diagnosis(INCIDENT, likely, 2).splitlines() == [
-        "2 services, 1 calls.",
+        "2 services, 1 call.",
         "Suspects by 'gnn':",
         "  1. db  90 %",
         "       - errors went up",

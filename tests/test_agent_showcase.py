@@ -40,9 +40,9 @@ def test_a_result_is_written_into_the_place_that_asks_for_it(tmp_path: Path) -> 
     (tmp_path / "real.json").write_text(json.dumps(result))
     (tmp_path / "other.json").write_text("{}")
     readme = tmp_path / "README.md"
-    readme.write_text("# F\n<!-- ablation:begin real/ranking -->\n<!-- ablation:end -->\n")
+    readme.write_text("# F\n<!-- ablation:begin real/ranking-at-a-glance -->\n<!-- ablation:end -->\n")
     main([readme], tmp_path)
-    assert "| s | gnn | 4 | 0 | 0.500 |" in readme.read_text()
+    assert "| gnn | 0.500 / 1.000 |" in readme.read_text()
     assert refreshed(readme, tmp_path) == readme.read_text()
 
 

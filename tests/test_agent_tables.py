@@ -11,7 +11,9 @@ from agent.benchmark.figures import MEASURES, figures
 from agent.benchmark.hint_use import hint_use
 from agent.benchmark.plan import Arm, Played, RankerSpec
 from agent.benchmark.regression_guard import check_regressions, read_condition
-from agent.benchmark.tables import TextTable, markdown, result_in_words, rewrite, tables
+from agent.benchmark.tables import TextTable, markdown, rewrite, table_of
+from agent.report.ablation_report import ablation_report
+from agent.report.results import AblationResult
 from data.errors import SettingsError
 
 
@@ -66,6 +68,10 @@ def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> 
     }  # fmt: skip
 
 
+def in_words(result: dict[str, Any]) -> tuple[str, ...]:
+    return ablation_report("it", AblationResult.model_validate(result), {}).points
+
+
 def played(ranker: str, policy: str, episodes: list[dict[str, Any]]) -> Played:
     return Played(Arm(ranker, policy), episodes)
 
@@ -113,7 +119,7 @@ def test_arms_are_compared_pair_by_pair_and_the_ungraded_are_counted() -> None:
     assert arm["ticks_to_mitigation"] is None and arm["fallback_rate"] == 0.25 and arm["cost_usd"] == 0.25
     assert sum(group["n"] for group in arm["by_difficulty"].values()) == 40
     assert arm["first_ranking"]["ac@3"] == 1.0 and arm["first_ranking"]["ece"] is None
-    assert "1 episodes ended without a grade" in " ".join(result_in_words(result))
+    assert "gnn+rules: 1 of 40 ended without a grade" in " ".join(in_words(result))
 
 
 def test_episodes_without_a_grade_are_part_of_no_mean() -> None:
@@ -180,10 +186,10 @@ def test_a_planted_difference_is_found_and_a_planted_zero_is_not(difference: flo
 def test_what_nobody_could_score_is_said_and_not_called_equal() -> None:
     blind = [ranking(name, "s", [math.nan] * 3, unscored=3) for name in ("gnn", "random")]
     result = figures([], blind, 0)
-    assert result_in_words(result) == [
-        "random against gnn, AC@1 on s: nothing that both were scored on.",
-        "6 rankings had no known root cause and are not part of the means.",
-    ]
+    assert in_words(result) == (
+        "random: nothing to compare with gnn in AC@1 on s.",
+        "s: nothing to score, no root cause is known.",
+    )
     json.dumps(result, allow_nan=False)
 
 
@@ -233,14 +239,14 @@ def test_tables_between_markers_are_made_from_the_result() -> None:
         "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
         "weights_sha256": {},
     }
-    text = "before\n<!-- ablation:begin r/ranking -->\nold\n<!-- ablation:end -->\nafter\n"
+    text = "before\n<!-- ablation:begin r/ranking-at-a-glance -->\nold\n<!-- ablation:end -->\nafter\n"
     fresh = rewrite(text, {"r": result})
-    assert fresh.startswith("before\n<!-- ablation:begin r/ranking -->\n| source |")
-    assert "| s | gnn | 2 |" in fresh and "old" not in fresh and fresh.endswith("after\n")
+    assert fresh.startswith("before\n<!-- ablation:begin r/ranking-at-a-glance -->\n| AC@1 / AC@3 |")
+    assert "| gnn | 0.500 / 1.000 |" in fresh and "old" not in fresh and fresh.endswith("after\n")
     assert rewrite(fresh, {"r": result}) == fresh
-    assert {"episodes", "hints", "episodes-by-difficulty", "ranking-by-observation"} <= set(tables(result))
-    with pytest.raises(SettingsError, match="r/beauty"):
-        rewrite(text.replace("ranking", "beauty"), {"r": result})
+    assert table_of(result, "episodes-at-a-glance").rows and table_of(result, "ranking-by-observation").rows
+    with pytest.raises(SettingsError, match="beauty"):
+        rewrite(text.replace("ranking-at-a-glance", "beauty"), {"r": result})
 
 
 def test_a_cell_cannot_break_a_markdown_table() -> None:
@@ -251,5 +257,5 @@ def test_a_cell_cannot_break_a_markdown_table() -> None:
 def test_shipped_weights_have_the_same_name_on_every_machine(tmp_path: Path) -> None:
     assert RankerSpec.read("gnn", None).weights_name == "checkpoints/ranker"
     assert RankerSpec.read("mlp", None).weights_name == "checkpoints/mlp"
-    assert RankerSpec.read("gnn", str(tmp_path)).weights_name == str(tmp_path)
+    assert RankerSpec.read("gnn", tmp_path).weights_name == str(tmp_path)
     assert RankerSpec.read("heuristic", None).weights_name is None

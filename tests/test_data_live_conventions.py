@@ -127,7 +127,7 @@ def test_virtual_nodes_and_what_was_never_counted_are_missing_not_zero(look: Dia
 def test_means_stand_for_percentiles_where_there_are_no_buckets(look: Diagnose) -> None:
     found = look(namespace="micrometer")
     assert "latency_mean_s" in found.incident.telemetry["stock"]
-    assert any("no buckets" in note for note in found.notes)
+    assert any("no histogram buckets" in note for note in found.notes)
 
 
 def asked(names: set[str], labels: set[str], by: str = "service") -> list[Query]:

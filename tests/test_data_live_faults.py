@@ -81,16 +81,16 @@ def test_nobody_there() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (401, "answers 401: wants other credentials"),
-        (403, "answers 403: does not allow this"),
-        (404, "answers 404: does not know this path"),
-        (500, "answers 500"),
-        (302, "answers 302"),
-        (b"<html>welcome</html>", "does not answer with JSON"),
-        (b"", "does not answer with JSON"),
-        (b'{"status": "success", "da', "does not answer with JSON"),
-        ([1, 2], "does not speak Prometheus' language"),
-        ({"status": "error", "error": "no"}, "does not speak Prometheus' language"),
+        (401, "answered 401: wrong or missing credentials"),
+        (403, "answered 403: not allowed"),
+        (404, "answered 404: no such path"),
+        (500, "answered 500"),
+        (302, "answered 302"),
+        (b"<html>welcome</html>", "did not answer with JSON"),
+        (b"", "did not answer with JSON"),
+        (b'{"status": "success", "da', "did not answer with JSON"),
+        ([1, 2], "is not Prometheus'"),
+        ({"status": "error", "error": "no"}, "is not Prometheus'"),
     ],
 )
 def test_what_is_no_answer_is_one_plain_line(answer: object, told: str) -> None:
@@ -118,7 +118,7 @@ def test_what_one_question_lacks_is_told_and_the_rest_counts() -> None:
     assert "request_rate" in recording.services["a"] and "memory_bytes" not in recording.services["a"]
     told = " ".join(recording.notes)
     assert "latency_p50_s, latency_p99_s. Prometheus did not answer within 0.5 s" in told
-    assert "memory_bytes. Prometheus answers 422" in told
+    assert "memory_bytes. Prometheus answered 422" in told
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
@@ -136,7 +136,7 @@ def test_values_that_are_no_numbers_are_refused() -> None:
             async with Http(access("Prometheus", url, {}), 5) as http:
                 return await Prometheus(http, 0, 60).range("x", grid)
 
-        with pytest.raises(TelemetryFault, match="no numbers"):
+        with pytest.raises(TelemetryFault, match="not numbers"):
             asyncio.run(ask())
 
 

@@ -109,3 +109,22 @@ def test_restarts_changes_and_ages() -> None:
     changed = derive.replaced({"1": there[0], "2": there[1]})
     assert changed.tolist() == [False, True, False]
     assert derive.age(changed, 15.0)[1:].tolist() == [0, 15] and np.isnan(derive.age(changed, 15.0)[0])
+
+
+def test_own_time_is_what_calls_leave_over() -> None:
+    service = {"request_rate": np.array([2.0, 2.0]), "latency_mean_s": np.array([0.3, 1.3])}
+    call = {"request_rate": np.array([4.0, 4.0]), "latency_caller_s": np.array([0.1, 0.6])}
+    own = derive.own_latency(service, [call])
+    assert own is not None and own.tolist() == pytest.approx([0.1, 0.1])
+    assert (
+        derive.own_latency(service, [{**call, "latency_caller_s": np.array([0.2, 0.9])}]) is None
+    )  # they overlap
+    assert derive.own_latency(service, [{"request_rate": np.array([1.0, 1.0])}]) is None
+
+
+def test_the_share_of_failing_calls_is_over_all_of_them() -> None:
+    one = {"request_rate": np.array([3.0]), "error_rate": np.array([1.0])}
+    other = {"request_rate": np.array([1.0]), "error_rate": np.array([0.0])}
+    failing = derive.failing_calls([one, other])
+    assert failing is not None and failing.tolist() == [0.75]
+    assert derive.failing_calls([one, {"request_rate": np.array([1.0])}]) is None

@@ -8,7 +8,8 @@ import pytest
 from data.errors import SchemaError
 from data.incident import AlertEvent, Incident, Page
 from data.observation import Observation, parse
-from data.sources.own_form import parse_incident, read_incidents
+from data.sources.files.reading import read_incidents
+from data.sources.own_form import parse_incident
 
 LINE = {
     "incident_id": "shop/1",

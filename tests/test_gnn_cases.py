@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.incident import Incident
-from data.sources.one_case import read_cases
+from data.sources.files.reading import read_incidents
 from gnn.registry import make_ranker
 
 # What the shipped network still gets wrong.
@@ -24,7 +24,7 @@ def case(shared: Path, name: str) -> Incident:
     file = shared / "cases" / f"{name}.json"
     if not file.exists():
         pytest.skip("the cases are not here")
-    return read_cases(file.read_bytes(), file.name)[0]
+    return read_incidents(file)[0]
 
 
 @pytest.mark.parametrize(

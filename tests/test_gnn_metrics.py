@@ -69,10 +69,10 @@ def test_without_a_known_root_nothing_is_scored_and_nothing_becomes_zero():
     assert not case.is_scored and math.isnan(case.avg5)
     summary = summarise([case])
     assert (summary.n, summary.unscored) == (0, 1)
-    assert math.isnan(summary.ac[0]) and math.isnan(summary.mrr) and math.isnan(summary.ece)
+    assert math.isnan(summary.means["ac@1"]) and math.isnan(summary.means["mrr"]) and math.isnan(summary.ece)
     assert all(math.isnan(bound) for bound in summary.ci95["ac@1"])
     mixed = summarise([case, score_ranking(ranking({"a": 1}), 1, ["a"])])
-    assert (mixed.n, mixed.unscored, mixed.ac[0]) == (1, 1, 1.0)
+    assert (mixed.n, mixed.unscored, mixed.means["ac@1"]) == (1, 1, 1.0)
 
 
 def test_chance_is_what_random_orders_reach():
@@ -83,7 +83,8 @@ def test_chance_is_what_random_orders_reach():
         order = {name: draw.random() for name in names}
         cases.append(score_ranking(ranking(order), len(names), ["0", "5"]))
     summary = summarise(cases)
-    assert summary.ac == pytest.approx(summary.chance, abs=0.03)
+    found = [summary.means[f"ac@{k}"] for k in (1, 3, 5)]
+    assert found == pytest.approx([summary.chance[k - 1] for k in (1, 3, 5)], abs=0.03)
 
 
 def test_calibration_error_of_honest_and_boastful_claims():

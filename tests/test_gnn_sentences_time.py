@@ -79,4 +79,4 @@ def test_calls_that_never_arrive_are_counted() -> None:
 
 def test_a_slow_callee_is_no_fault_of_the_way() -> None:
     first = told(calls(latency_caller_s=2.1, latency_callee_s=2.09, latency_gap_s=0.004), "user")[0]
-    assert first.startswith("calls from orders: latency_calle")
+    assert first.startswith("calls from orders: the time they take rose from 4 ms to 2.1 s")

@@ -86,3 +86,13 @@ def test_what_is_down_comes_before_those_that_only_fail(name: str) -> None:
 def test_a_page_alone_is_reason_enough_to_look() -> None:
     ranking = make_ranker("gnn").rank(replace(hotel(), page=Page("desk", "latency")))
     assert ranking.verdict != "nobody"
+
+
+def test_what_no_user_feels_is_no_incident_where_one_is_unlikely() -> None:
+    """More is asked of everybody, and a pool fills a little: the shop answers as fast as ever."""
+    incident = hotel()
+    busier = {"request_rate": sick(10.0, 2.0), "open_connections": sick(20.0, 1.5)}
+    telemetry = {name: {**metrics, **busier} for name, metrics in incident.telemetry.items()}
+    alerts = tuple(AlertEvent(name, "metric", "ManyOpenFiles", "up") for name in incident.services)
+    ranking = make_ranker("gnn").rank(replace(incident, telemetry=telemetry, alerts=alerts))
+    assert ranking.verdict != "culprit"

@@ -1,12 +1,15 @@
 """Plays the arms of an ablation and ranks its sources, in several processes; what is done already stays."""
 
 import hashlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +82,7 @@ def ablate(
     _open_run_folders(folder, endpoint)
     context = get_context("forkserver")
     context.set_forkserver_preload(["agent.benchmark.worker"])  # imported once, for all workers
-    pool = ProcessPoolExecutor(jobs, context, initializer=_on_interrupt_leave)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_leave_with_owner)
     try:
         if not ablation.ranking_only:
             _watch_all(pool, place, folder, on_progress)
@@ -250,6 +253,14 @@ def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) 
         on_progress(done, len(jobs))
 
 
-def _on_interrupt_leave() -> None:
-    """In a worker: Ctrl+C ends it without a word; the process that owns it says what there is to say."""
+def _leave_with_owner() -> None:
+    """In a worker: Ctrl+C ends it without a word, and so does the end of the process that owns it."""
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    threading.Thread(target=_await_owner, daemon=True, name="owner").start()
+
+
+def _await_owner() -> None:
+    owner = parent_process()
+    if owner is not None:
+        wait([owner.sentinel])
+        os._exit(130)

@@ -113,12 +113,10 @@ def _first_ranking(episodes: Sequence[Record], seed: int) -> dict[str, Any]:
         for e in seen
     ]
     summary = summarise(scores, [e["topology"] for e in seen], seed=seed)
-    names = {"ac@1": summary.ac[0], "ac@3": summary.ac[2], "ac@5": summary.ac[4], "avg@5": summary.avg5}
     return {
         "n": summary.n,
         "unscored": summary.unscored,
-        **names,
-        "mrr": summary.mrr,
+        **summary.means,
         "ece": summary.ece,
         "chance": {f"ac@{k}": summary.chance[k - 1] for k in (1, 3, 5)},
         "ci95": summary.ci95,

@@ -15,6 +15,7 @@ from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS, Settings
 from data.errors import SettingsError
 from data.files import jsonl
+from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task
@@ -211,7 +212,7 @@ class AblationFolder:
 
     def begin(self) -> None:
         """Writes down what is played and ranked here; from now on the folder takes nothing else."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = hold(self.path)
         write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.benchmark.hint_use import first_remedy
+from agent.benchmark.pairs import RANKED
 from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
 from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
@@ -166,10 +167,7 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
     return {
         "clusters": [s.case.cluster for s in first],
         "kinds": [s.case.difficulty for s in first],
-        "ac@1": [s.score.ac[0] for s in first],
-        "ac@3": [s.score.ac[2] for s in first],
-        "avg@5": [s.score.avg5 for s in first],
-        "mrr": [s.score.mrr for s in first],
+        **{name: [s.score.measures[name] for s in first] for name in RANKED},
     }
 
 

@@ -10,15 +10,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from agent.benchmark.ablate import ablate as play_and_rank
 from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
 from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
-from agent.benchmark.tables import TextTable, result_in_words, tables
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.environ import settings_from_environment
+from agent.report.results import AblationResult
+from agent.terminal_text import printable
 from data.clients.discovery import locate
 from data.errors import SchemaError, SettingsError
 from data.files.json_file import read_object
+from data.observation import parse
 
-_SHOWN = ("ranking", "episodes", "hints")
+_SHOWN = ("Arms", "Rankers", "Use of the hints")  # sections of the report
 
 
 @command(Ablation)
@@ -80,14 +82,17 @@ def _earlier_result(path: Path) -> Mapping[str, Any]:
 
 
 def _show(result: Mapping[str, Any], out: Path) -> None:
-    made = tables(result)
-    for sentence in result_in_words(result):
-        print(sentence)
-    for name in _SHOWN:
-        if name in made:
-            table: TextTable = made[name]
+    from agent.report.ablation_report import ablation_report
+
+    shown = ablation_report(out.name, parse(AblationResult, result, str(out / RESULT)), {})
+    for sentence in (shown.lead, *shown.points):
+        print(printable(sentence))
+    for section in shown.sections:
+        if section.table and section.title in _SHOWN:
+            headings = (heading for heading, _ in section.table.headings)
+            rows = ((cell.text for cell in row) for row in section.table.rows)
             print()
-            wide_console().print(text_table(table.headings, table.rows))
+            wide_console().print(text_table(headings, rows, section.title))
     print(f"\nResults: {out / RESULT}")
 
 

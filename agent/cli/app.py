@@ -17,6 +17,8 @@ COMMANDS = (
     "ablate",
     "rank",
     "diagnose",
+    "import",
+    "label",
     "report",
     "serve",
     "check",

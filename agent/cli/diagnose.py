@@ -1,6 +1,7 @@
 """`firewatch diagnose`: live telemetry in, suspects with evidence and the queries that show it out."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from agent.terminal_text import printable
 from data.errors import FirewatchError
 from data.files.whole_file import write_whole
 from data.sources.live.gather import Progress
+from data.sources.own_form import to_json
 from gnn.checkpoint import channel_map_for
 from gnn.registry import make_ranker
 
@@ -62,6 +64,12 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
         if before is not None:
             print(movement(before.ranking, found.ranking))
         print(found.words(asked.top), end="", flush=True)
+    if asked.save:
+        _write(asked.save, json.dumps(to_json(found.incident), ensure_ascii=False) + "\n")
+        note(
+            f"Saved {asked.save}. Once the culprit is known: firewatch label {asked.save} SERVICE",
+            asked.quiet,
+        )
     if asked.report:
         from agent.report.html import render_html
         from agent.report.ranking_report import ranking_report

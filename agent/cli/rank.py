@@ -6,7 +6,7 @@ from typing import Any
 from agent.cli.command import command
 from agent.cli.console import is_stdout, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import bytes_of
+from agent.cli.sources import incidents_named, read_files
 from agent.terminal_text import printable
 from data.incident import Incident
 from data.options import Common, option
@@ -18,13 +18,17 @@ from gnn.registry import RANKERS
 class RankOptions(Common, Weights):
     """What is ranked, and what is said of it."""
 
-    case: Path = option(
-        Path("-"),
-        "An observation, a window or an incident as JSON; '-' is stdin.",
+    files: tuple[Path, ...] = option(
+        (Path("-"),),
+        "Incidents, observations, or telemetry as import reads it, together one incident; '-' is stdin.",
         positional=True,
-        metavar="FILE",
+        metavar="FILE…",
     )
-    incident: str | None = option(None, "Of several incidents, one a line. Default: the first.", metavar="ID")
+    incident: str | None = option(None, "Of several incidents only this one.", metavar="ID")
+    at: str | None = option(
+        None, "When the incident began: Unix seconds or an ISO date. Default: found.", metavar="TIME"
+    )
+    limit: int | None = option(None, "Read so many traces or rows of each file.", metavar="N", ge=1)
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
@@ -37,17 +41,17 @@ class RankOptions(Common, Weights):
 def rank(asked: RankOptions) -> int:
     """Ranks the services of an incident by how likely each is the root cause, and says why.
 
-    Reads an observation, a window of them, or incidents, one a line, of which each is ranked. What
-    [bold]--json[/bold] writes, 'firewatch report' turns into a page.
+    Reads telemetry of one incident in any form, an observation, a window of them, or incidents, of which
+    each is ranked. What [bold]--json[/bold] writes, 'firewatch report' turns into a page.
 
-    [dim]Example:[/dim] firewatch rank observation.json --top 3
+    [dim]Example:[/dim] firewatch rank prom.json traces.json alerts.json --top 3
     """
-    from data.sources.one_case import read_cases
     from gnn.checkpoint import channel_map_for
     from gnn.registry import make_ranker
 
-    where = "stdin" if is_stdout(asked.case) else str(asked.case)
-    incidents = read_cases(bytes_of(asked.case), where, asked.incident)
+    incidents = incidents_named(
+        asked.incident, read_files(asked.files, asked.at, asked.limit, asked.quiet), asked.files
+    )
     channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
     ranker = make_ranker(asked.ranker, asked.checkpoint, asked.seed, channel_map)
     tell_unmapped(unmapped_in(incidents, channel_map), asked.quiet)

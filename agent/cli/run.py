@@ -16,7 +16,7 @@ from agent.play.evaluator_output import EvaluatorOutput
 from agent.play.run import play_tasks
 from agent.policies.guard import Guard, GuardSettings
 from agent.records.postmortem import PostMortems
-from agent.records.provenance import run_facts
+from agent.records.provenance import refuse_other_weights, run_facts
 from agent.records.trajectory import RunFolder
 from agent.settings import Settings
 
@@ -36,6 +36,7 @@ def run(asked: RunConfig) -> int:
     if asked.resume:
         folder = RunFolder.resume(asked.resume)
         asked.refuse_changes(folder.config)
+        refuse_other_weights(folder.path, folder.config)
         config = folder.config.resumed(folder.environment, settings)
     else:
         config = asked.completed(settings)

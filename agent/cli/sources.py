@@ -3,18 +3,80 @@
 import gzip
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from agent.cli.console import note
+from agent.cli.console import note, wide_console
+from agent.terminal_text import printable
 from data.errors import SchemaError, SettingsError
 from data.files.jsonl import is_packed
 from data.incident import Incident
 from data.labels import KnownRoots
 
-if TYPE_CHECKING:
-    pass
+
+def read_files(
+    paths: Sequence[Path], at: str | None = None, limit: int | None = None, quiet: bool = False
+) -> tuple[Incident, ...]:
+    """The incidents of files of any known form, with a bar while they are read and a line on what to know.
+
+    Raises:
+        SchemaError: a file is damaged or of no known form.
+        SettingsError: the time is none, or after everything recorded.
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from data.sources.files.reading import read_evidence
+
+    stdin = bytes_of(Path("-")) if any(str(path) == "-" for path in paths) else None
+    for path in paths:
+        if str(path) != "-" and not path.exists():
+            raise SettingsError(f"{path}: no such file or folder")
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn())
+    console = wide_console(stderr=True, quiet=quiet)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("reading", total=size or None)
+        found = read_evidence(
+            paths, time_of(at), limit, stdin, on_bytes=lambda count: progress.advance(bar, count)
+        )
+    for text in found.notes:
+        note(printable(text), quiet)
+    return found.incidents
+
+
+def incidents_named(
+    incident_id: str | None, incidents: Sequence[Incident], paths: Sequence[Path]
+) -> Sequence[Incident]:
+    """All incidents, or the one with this id.
+
+    Raises:
+        SchemaError: there is none with it in `paths`.
+    """
+    if incident_id is None:
+        return incidents
+    found = [one for one in incidents if one.incident_id == incident_id]
+    if not found:
+        where = ", ".join("stdin" if str(path) == "-" else str(path) for path in paths)
+        known = ", ".join([one.incident_id for one in incidents][:5]) or "no incident_id at all"
+        raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one that is")
+    return found[:1]
+
+
+def time_of(text: str | None) -> float | None:
+    """Unix seconds of what `--at` says.
+
+    Raises:
+        SettingsError: it is no time.
+    """
+    if text is None:
+        return None
+    from data.sources.times import seconds
+
+    found = seconds(text)
+    if found is None:
+        raise SettingsError(f"--at {text}: give Unix seconds or an ISO date such as 2026-11-30T09:15:00Z")
+    return found
 
 
 def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:

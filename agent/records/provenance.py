@@ -12,6 +12,8 @@ from typing import Any
 
 from agent.play.config import PlayOptions
 from data.clients.discovery import Endpoint
+from data.errors import SettingsError
+from data.files.json_file import read_object
 from gnn.registry import weights_folder
 
 _PACKAGES = (
@@ -51,6 +53,21 @@ def run_facts(config: PlayOptions, endpoint: Endpoint) -> dict[str, Any]:
         "versions": versions(),
         "git": git_revision(),
     }
+
+
+def refuse_other_weights(run: Path, config: PlayOptions) -> None:
+    """Makes sure that a run which goes on uses the weights that it was begun with.
+
+    Raises:
+        SettingsError: they are others now.
+    """
+    begun = read_object(run / "run.json").get("checkpoint_sha256")
+    weights = weights_folder(config.ranker, config.checkpoint)
+    if begun is not None and weights is not None and folder_hash(weights) != begun:
+        raise SettingsError(
+            f"{run}: the run was begun with other weights than {weights} holds now – "
+            "put them back, or begin anew with --out"
+        )
 
 
 def git_revision() -> str | None:

@@ -1,16 +1,20 @@
 """The run folder: run.json, steps.jsonl and episodes.jsonl, whole whatever kills the process, resumable."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
 from agent.situation.decision import Usage
 from data.errors import SettingsError
 from data.files import jsonl
+from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task, parse
@@ -21,12 +25,15 @@ DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of th
 
 
 class RunFolder:
-    """One run's files. `open` begins a run, `resume` goes on with one."""
+    """One run's files. `open` begins a run, `resume` goes on with one; both keep other processes out."""
 
-    def __init__(self, path: Path, config: RunConfig, finished: frozenset[Task]) -> None:
+    def __init__(
+        self, path: Path, config: RunConfig, finished: frozenset[Task], lock: FileLock | None = None
+    ) -> None:
         self.path = path
         self.config = config
         self._finished = finished
+        self._lock = lock
 
     @property
     def missing(self) -> tuple[Task, ...]:
@@ -62,40 +69,47 @@ class RunFolder:
         """Creates the folder and its run.json.
 
         Raises:
-            SettingsError: the folder holds a run already.
+            SettingsError: the folder holds a run already, or another process writes there.
         """
+        lock = hold(path)
         if (path / "run.json").exists():
             raise SettingsError(
                 f"{path} holds a run already: go on with --resume {path}, or choose another --out"
             )
-        path.mkdir(parents=True, exist_ok=True)
         run = {"format": FORMAT, **facts, "config": config.model_dump(mode="json")}
         write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
-        return RunFolder(path, config, frozenset())
+        return RunFolder(path, config, frozenset(), lock)
 
     @staticmethod
     def resume(path: Path, only: Collection[Task] | None = None) -> "RunFolder":
         """Opens the folder of an earlier run and drops what belongs to tasks without a result.
 
-        A task that ended in an error has no result: it is played again. What the model cost in it stays
-        known.
+        A task that ended in an error has no result: it is played again, and so is one of which there are two
+        results or other steps than its own. What the model cost in it stays known.
 
         Args:
             path: the folder.
             only: the tasks whose results count, if not all do.
 
         Raises:
-            SettingsError: no run there.
+            SettingsError: no run there, or another process writes there.
         """
         config = read_config(path)
+        lock = hold(path)
+        records, steps = _records(path / "episodes.jsonl"), _records(path / "steps.jsonl")
+        results = Counter(_task_of(record) for record in records if record["error"] is None)
+        played = Counter(map(_task_of, steps))
         episodes = [
             record
-            for record in _records(path / "episodes.jsonl")
-            if record["error"] is None and (only is None or _task_of(record) in only)
+            for record in records
+            if record["error"] is None
+            and (only is None or _task_of(record) in only)
+            and results[_task_of(record)] == 1
+            and played[_task_of(record)] == record["steps"]
         ]
         finished = frozenset(map(_task_of, episodes))
         kept, dropped = list[dict[str, Any]](), list[dict[str, Any]]()
-        for record in _records(path / "steps.jsonl"):
+        for record in steps:
             (kept if _task_of(record) in finished else dropped).append(record)
         usage, seconds = _spent(dropped)
         if usage != Usage() or seconds:
@@ -103,7 +117,7 @@ class RunFolder:
             jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
         write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
         write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
-        return RunFolder(path, config, finished)
+        return RunFolder(path, config, finished, lock)
 
     def task_started(self, task: Task) -> None:
         """Nothing to keep yet."""

@@ -85,6 +85,8 @@ def _points(result: AblationResult) -> Iterable[str]:
             told = ", ".join(f"{label} {used[name]}" for name, label in _HINTS.items() if used.get(name))
             hinted = count(used["hinted"], "first remedy", "first remedies")
             yield f"{arm.arm}, of {hinted} with a hint: {told}."
+    sources = {entry.source for entry in result.results}
+    yield from summary([c for c in result.comparisons if c.of in sources and c.measure == "ac@1"])
     if not result.arms:
         yield from ranking_points(result.results)
 

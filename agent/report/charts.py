@@ -14,6 +14,7 @@ _ACCENT, _INK, _MUTED, _FAINT = "var(--accent)", "var(--ink)", "var(--muted)", "
 _SERIES = [f"var(--series-{number})" for number in range(1, 9)]
 _BEST_TO_WORST = [_ACCENT, "var(--healthy)", "var(--degraded)", "var(--down)"]
 _ROW_HEIGHT = 26
+_WHOLE = alt.Axis(tickMinStep=1, format="d")
 _WORDS = frozenset({"name", "kind", "verdict", "outcome", "service"})  # fields that are not numbers
 
 
@@ -92,7 +93,7 @@ def lines(
     base = _chosen(rows, choices)
     is_whole = all(isinstance(row[x[0]], int) for row in rows)
     drawn = base.mark_line(point=alt.OverlayMarkDef(size=45), strokeWidth=2).encode(
-        x=alt.X(f"{x[0]}:Q", title=x[1], axis=alt.Axis(tickMinStep=1) if is_whole else alt.Axis()),
+        x=alt.X(f"{x[0]}:Q", title=x[1], axis=_WHOLE if is_whole else alt.Axis()),
         y=alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(domain=[0, 1]) if shares else alt.Scale()),
         color=alt.Color("name:N", sort=names, title=None, scale=alt.Scale(domain=names, range=_SERIES)),
         opacity=alt.when(picked).then(alt.value(1)).otherwise(alt.value(0.15)),
@@ -112,7 +113,7 @@ def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: s
         alt.Chart(_data(rows))
         .mark_bar(height=14)
         .encode(
-            x=alt.X("value:Q", title=title, axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("value:Q", title=title, axis=_WHOLE),
             y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340)),
             color=alt.Color(
                 "kind:N",
@@ -170,7 +171,7 @@ def timeline() -> Mapping[str, Any]:
     x = alt.X(
         "step:Q",
         title="step",
-        axis=alt.Axis(tickMinStep=1, format="d"),
+        axis=_WHOLE,
         scale=alt.Scale(domainMin=1, domainMax=alt.ExprRef("last"), nice=False),
     )
     # The same room for labels whatever the figures, so that both plots and their steps stand in line.

@@ -33,6 +33,8 @@ NAMES = {
     "avg@5": "Avg@5",
 }
 _NO_DIFFERENCE = "no difference shown"
+# With fewer the smallest p that either test can give, 2 / 2^n, is not below 0.05.
+_LEAST_PAIRS = 6
 _READING = (
     "The same tasks under the same seeds, compared pair by pair: Wilcoxon's signed ranks, or McNemar's test "
     "where values are yes or no; p is after Holm's correction. Intervals are 95 % bootstrap that redraws "
@@ -65,7 +67,9 @@ def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
             continue
         arms = ", ".join(f"{c.arm} {number(c.difference, 3, sign=True).text}" for c in alike)
         what = NAMES.get(alike[0].measure, alike[0].measure)
-        yield f"No difference shown in {what} from {reference}: {arms} ({_pairs(alike[0])})."
+        said = "Too few pairs to show a" if _too_few(alike[0]) else "No"
+        shown = "" if _too_few(alike[0]) else " shown"
+        yield f"{said} difference{shown} in {what} from {reference}: {arms} ({_pairs(alike[0])})."
 
 
 def comparison_in_words(c: ComparisonResult) -> str:
@@ -75,12 +79,22 @@ def comparison_in_words(c: ComparisonResult) -> str:
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
     size = f"{figure(c.difference, 3, sign=True)} {interval_text(c.ci95, 3, sign=True)}".strip()
     if c.verdict == _NO_DIFFERENCE:
+        if _too_few(c):
+            return (
+                f"{c.arm}: too few pairs to show a difference in {what} from {c.reference} "
+                f"({size}, {_pairs(c)})."
+            )
         return f"{c.arm}: no difference shown in {what} from {c.reference} ({size}, {_pairs(c)})."
     return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({_pairs(c)}, p {_p(c.p_holm)})."
 
 
+def _too_few(c: ComparisonResult) -> bool:
+    return c.n < _LEAST_PAIRS
+
+
 def _pairs(c: ComparisonResult) -> str:
-    return count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "")
+    needed = f"; {_LEAST_PAIRS} or more could" if _too_few(c) else ""
+    return count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "") + needed
 
 
 def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
@@ -100,14 +114,23 @@ def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
         for c in comparisons
         if not is_missing(c.difference)
     ]
-    charted = tuple(_plot(rows, of) for of in dict.fromkeys(label_of(c.of) for c in comparisons))
-    return Section("Compared in pairs", (_READING,), charted, _table(comparisons))
+    return Section("Compared in pairs", (_READING,), _plots(rows), _table(comparisons))
 
 
-def _plot(rows: Sequence[charts.Row], of: str) -> Chart:
-    own = [row for row in rows if row["of"] == of]
-    description = f"Differences in {of}, with 95 % intervals; grey where no difference is shown."
-    return charts.differences(own, f"difference, {of}", {"measure": "measure "}, description)
+def _plots(rows: Sequence[charts.Row]) -> tuple[Chart, ...]:
+    """One for what was played and for each source, or one for all where each would have a single line."""
+    by_source = {of: [row for row in rows if row["of"] == of] for of in dict.fromkeys(r["of"] for r in rows)}
+    if all(len({row["name"] for row in own}) == 1 for own in by_source.values()) and len(by_source) > 1:
+        by_source = {"each source": [{**row, "name": f"{row['of']}: {row['name']}"} for row in rows]}
+    return tuple(
+        charts.differences(
+            own,
+            f"difference, {of}",
+            {"measure": "measure "},
+            f"Differences in {of}, with 95 % intervals; grey where no difference is shown.",
+        )
+        for of, own in by_source.items()
+    )
 
 
 def _table(comparisons: Sequence[ComparisonResult]) -> Table:
@@ -123,7 +146,7 @@ def _table(comparisons: Sequence[ComparisonResult]) -> Table:
             _cell_p(c.p_holm),
             number(c.effect, sign=True),
             text(c.test),
-            text(c.verdict),
+            text("too few pairs" if c.verdict == _NO_DIFFERENCE and _too_few(c) else c.verdict),
         )
         for c in comparisons
     )

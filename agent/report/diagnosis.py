@@ -32,7 +32,8 @@ def diagnosis(
         attributions: of some suspects what the ranker goes by.
         query: what shows a piece of evidence in the source that it is from; "" where nothing does.
     """
-    lines = [f"{len(incident.services)} services, {sum(map(len, incident.call_graph.values()))} calls."]
+    services, calls = len(incident.services), sum(map(len, incident.call_graph.values()))
+    lines = [f"{services} service{'s' * (services != 1)}, {calls} call{'s' * (calls != 1)}."]
     if (chance := ranking.incident_probability) is not None:
         lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({_percent(chance)}).")
     if ranking.verdict == "nobody" or not ranking.candidates:

@@ -238,14 +238,8 @@ def _groups(result: RankerResult) -> Mapping[str, Measures]:
 
 
 def _measure(measures: Measures, name: str) -> float | None:
-    by_name = {
-        "AC@1": measures.ac1,
-        "AC@3": measures.ac3,
-        "AC@5": measures.ac5,
-        "Avg@5": measures.avg5,
-        "MRR": measures.mrr,
-    }
-    return by_name[name]
+    found: float | None = measures.model_dump(by_alias=True)[name.lower()]
+    return found
 
 
 def _lift(result: RankerResult) -> float | None:

@@ -15,6 +15,9 @@ from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
 from data.sources.onset import onset
 
+# What a system calls whoever is outside it, or whatever it could not name.
+NOBODY = frozenset({"", "unknown", "user", "-"})
+
 _MOST_POINTS = 60  # of an incident; finer measurements are averaged, which calms them
 _MOST_PAST = 240  # points before it that are kept
 _MOST_SEARCHED = 600  # points over which a beginning is looked for
@@ -103,6 +106,13 @@ class Recording:
         names.update(dict.fromkeys(self.services))
         return tuple(names)
 
+    def span(self) -> tuple[float | None, float | None]:
+        """The times of the first and of the last value."""
+        times = [times for pieces in self.all_pieces() for times, _ in pieces if len(times)]
+        if not times:
+            return None, None
+        return min(float(t.min()) for t in times), max(float(t.max()) for t in times)
+
     def all_pieces(self) -> Iterable[list[Piece]]:
         """The pieces of every metric of services and calls."""
         for of in (self.services, self.calls):
@@ -135,7 +145,7 @@ def incident_of(
     Raises:
         SettingsError: everything was recorded before `at`.
     """
-    first, last = _span(recording)
+    first, last = recording.span()
     services = _services(recording)
     telemetry: dict[str, dict[str, Series]] = {}
     calls: dict[tuple[str, str], dict[str, Series]] = {}
@@ -198,13 +208,6 @@ def _services(recording: Recording) -> tuple[str, ...]:
             if service not in names:
                 recording.note(f"Only {what} names '{service}': it has no calls and no metrics.")
     return tuple({**names, **dict.fromkeys(alerted)})
-
-
-def _span(recording: Recording) -> tuple[float | None, float | None]:
-    times = [times for pieces in recording.all_pieces() for times, _ in pieces if len(times)]
-    if not times:
-        return None, None
-    return min(float(t.min()) for t in times), max(float(t.max()) for t in times)
 
 
 def _found(recording: Recording, first: float, last: float, natural: float, channels: ChannelMap) -> float:

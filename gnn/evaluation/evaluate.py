@@ -14,7 +14,7 @@ from data.files import jsonl
 from data.incident import Incident
 from data.labels import KnownRoots, apply_labels, label_incidents
 from data.options import Cases
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import parts_of, read_incidents
 from gnn.evaluation.metrics import (
     CaseScore,
     abstention,
@@ -70,7 +70,7 @@ def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source
         known: root causes from elsewhere by task name; they win.
     """
     grouped: dict[str, list[Episode]] = {}
-    for file in jsonl.files(path):
+    for file in parts_of(path):
         recorded = is_recording(list(islice(jsonl.read(file, FORM), 1)))
         for episode in apply_labels(read_episodes(file), known):
             kind = "catalogue" if episode.task.task_id else "random"
@@ -111,7 +111,7 @@ def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Sourc
     """
     return tuple(
         incident_source(str(file), label_incidents(read_incidents(file), known or {}))
-        for file in jsonl.files(path)
+        for file in parts_of(path)
     )
 
 
@@ -191,18 +191,11 @@ def evaluate(
 
 def _measures(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any]:
     summary = summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
-    figures = {
-        "ac@1": summary.ac[0],
-        "ac@3": summary.ac[2],
-        "ac@5": summary.ac[4],
-        "avg@5": summary.avg5,
-        "mrr": summary.mrr,
-        "ece": summary.ece,
-    }
     return {
         "n": summary.n,
         "unscored": summary.unscored,
-        **{name: _or_null(value) for name, value in figures.items()},
+        **{name: _or_null(value) for name, value in summary.means.items()},
+        "ece": _or_null(summary.ece),
         "chance": {f"ac@{k}": _or_null(summary.chance[k - 1]) for k in (1, 3, 5)},
         "ci95": {name: [_or_null(bound) for bound in bounds] for name, bounds in summary.ci95.items()},
     }

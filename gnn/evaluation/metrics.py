@@ -37,6 +37,17 @@ class CaseScore:
         """The mean of AC@1 … AC@5."""
         return sum(self.ac) / DEPTH
 
+    @property
+    def measures(self) -> dict[str, float]:
+        """Every measure that is averaged, compared and written, by its name in result files."""
+        return {
+            "ac@1": self.ac[0],
+            "ac@3": self.ac[2],
+            "ac@5": self.ac[4],
+            "avg@5": self.avg5,
+            "mrr": self.mrr,
+        }
+
 
 UNSCORED = CaseScore((math.nan,) * DEPTH, math.nan, (math.nan,) * DEPTH)
 
@@ -210,9 +221,7 @@ class Summary:
 
     n: int
     unscored: int
-    ac: tuple[float, ...]
-    avg5: float
-    mrr: float
+    means: dict[str, float]  # of each of `CaseScore.measures`
     chance: tuple[float, ...]
     ece: float
     ci95: dict[str, tuple[float, float]]
@@ -225,19 +234,11 @@ def summarise(
     labels = list(range(len(scores))) if clusters is None else list(clusters)
     scored = [(s, label) for s, label in zip(scores, labels, strict=True) if s.is_scored]
     kept, kept_labels = [s for s, _ in scored], [label for _, label in scored]
-    columns = {
-        "ac@1": [s.ac[0] for s in kept],
-        "ac@3": [s.ac[2] for s in kept],
-        "ac@5": [s.ac[4] for s in kept],
-        "avg@5": [s.avg5 for s in kept],
-        "mrr": [s.mrr for s in kept],
-    }
+    columns = {name: [s.measures[name] for s in kept] for name in UNSCORED.measures}
     return Summary(
         n=len(kept),
         unscored=len(scores) - len(kept),
-        ac=tuple(_mean([s.ac[k] for s in kept]) for k in range(DEPTH)),
-        avg5=_mean(columns["avg@5"]),
-        mrr=_mean(columns["mrr"]),
+        means={name: _mean(values) for name, values in columns.items()},
         chance=tuple(_mean([s.chance[k] for s in kept]) for k in range(DEPTH)),
         ece=expected_calibration_error(reliability([s.confidence for s in kept], columns["ac@1"])),
         ci95={name: share_interval(values, kept_labels, seed=seed) for name, values in columns.items()},

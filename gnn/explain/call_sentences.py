@@ -13,12 +13,13 @@ from gnn.explain.metric_changes import Change, Changes, Turn
 from gnn.explain.units import duration
 from gnn.features.deviation import deviations
 from gnn.features.stack import stack_rows
-from gnn.ranker import Evidence
 
 Call = tuple[str, str]  # caller, callee
 
 # What sources that know both ends of a call measure of it.
 _CALLER_S, _CALLEE_S, _LOST = "latency_caller_s", "latency_callee_s", "unmatched_share"
+_MUCH_LOST = 0.02  # share of the calls
+_MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # share of what a call takes, and seconds
 
 
 class CallSentences:
@@ -37,18 +38,15 @@ class CallSentences:
         self._telemetry, self._channel_map = incident.call_telemetry, channel_map
         self._clock, self._weights = clock, weights
 
-    def evidence(self, service: str) -> list[Evidence]:
-        """The call that got worst, if any: of those into the service, or lost on the way from it."""
+    def worst(self, service: str) -> tuple[Change, Call] | None:
+        """The call that got worst, if any: of those into the service, or lost on the way from or to it."""
         into = [(caller, service) for caller in self.measured_callers(service)]
-        worse = self._lost(service) or self._worse(into)
+        mine = [call for call in self._worst if service in call]
+        worse = [(self._worst[call], call) for call in mine if self._worst[call].decisive or call in into]
         if not worse:
-            return []
+            return None
         change, call = max(worse)
-        return [Evidence(self._text(change, call, service), service, change.metric, call)]
-
-    def is_between(self, service: str) -> bool:
-        """Whether calls from or to a service are slow or lost on the way."""
-        return bool(self._lost(service))
+        return change._replace(text=self._text(change, call, service)), call
 
     def is_worse(self, caller: str, callee: str) -> bool:
         """Whether the calls from one to the other got worse."""
@@ -58,27 +56,21 @@ class CallSentences:
         """Who measures its calls to a service."""
         return self._callers.get(service, ())
 
-    def _lost(self, service: str) -> list[tuple[Change, Call]]:
-        mine = [call for call in self._telemetry if service in call and call[0] != call[1]]
-        return [pair for pair in self._worse(mine) if pair[0].channel is Channel.NETWORK_FAULT]
-
-    def _worse(self, calls: Sequence[Call]) -> list[tuple[Change, Call]]:
-        return [(self._worst[call], call) for call in calls if call in self._worst]
-
     def _text(self, change: Change, call: Call, service: str) -> str:
         caller, callee = call
-        whole, part, lost = (self._latest(call, name) for name in (_CALLER_S, _CALLEE_S, _LOST))
-        if change.metric == _LOST and lost:
-            return f"{100 * lost:.0f} % of the calls from {caller} to {callee} never arrive"
-        if change.channel is Channel.NETWORK_FAULT and whole is not None and part is not None:
+        if change.decisive and change.metric == _LOST:
+            lost = 100.0 * (self._median(call, _LOST) or 0.0)
+            return f"{lost:.0f} % of the calls from {caller} to {callee} never arrive"
+        whole, part = self._median(call, _CALLER_S), self._median(call, _CALLEE_S)
+        if change.decisive and whole is not None and part is not None:
             return (
                 f"calls from {caller} to {callee} take {duration(whole)}, "
                 f"of which {callee} accounts for {duration(part)}"
             )
         whose = f"calls from {caller}" if callee == service else f"calls to {callee}"
-        return f"{whose}: {change.text}"
+        return f"{whose}: {change.text.replace(_CALLER_S, 'the time they take')}"
 
-    def _latest(self, call: Call, name: str) -> float | None:
+    def _median(self, call: Call, name: str) -> float | None:
         series: Series | None = self._telemetry[call].get(name)
         known = series.incident[np.isfinite(series.incident)] if series is not None else np.empty(0)
         return float(np.median(known)) if len(known) else None
@@ -100,9 +92,21 @@ class CallSentences:
         changes = Changes(block, deviations(block), self._channel_map, self._clock.since)
         found = {}
         for row, (call, metrics) in enumerate(self._telemetry.items()):
-            worse = [c for c in changes.of(row, metrics, lambda _: 0.0) if c.turn is Turn.WORSE]
+            weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
+            worse = [
+                change._replace(weight=weight, decisive=change.channel is Channel.NETWORK_FAULT)
+                for change in changes.of(row, metrics, lambda _: 0.0)
+                if change.turn is Turn.WORSE and self._counts(change, call)
+            ]
             if worse and call[0] != call[1]:
-                first = max(worse, key=lambda c: (c.channel is Channel.NETWORK_FAULT, c.strength))
-                weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
-                found[call] = first._replace(weight=weight)
+                found[call] = max(worse)
         return found
+
+    def _counts(self, change: Change, call: Call) -> bool:
+        """Whether so much is lost on the way that it matters, where that is what got worse."""
+        if change.channel is not Channel.NETWORK_FAULT:
+            return True
+        if change.metric == _LOST:
+            return (self._median(call, _LOST) or 0.0) >= _MUCH_LOST
+        whole, part = self._median(call, _CALLER_S), self._median(call, _CALLEE_S)
+        return whole is None or part is None or whole - part >= max(_MUCH_BETWEEN * whole, _MUCH_BETWEEN_S)

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from data.incident import Incident
-from gnn.explain.units import duration
 
 
 class Clock:
@@ -36,13 +35,20 @@ class Clock:
     def ago(self, age_s: float, points: int) -> str:
         """How long before the incident, or into it, something happened that is so old at its last point."""
         if self._step_s is None:
-            return f"{duration(age_s)} ago"
+            return f"{_whole(age_s)} ago"
         after_s = (points - 1) * self._step_s - age_s
         at = "" if self._start_s is None else f", at {self._at(after_s)}"
         if after_s > 0:
-            return f"{duration(after_s)} into the incident{at}"
-        return f"{duration(-after_s)} before{at}"
+            return f"{_whole(after_s)} into the incident{at}"
+        return f"{_whole(-after_s)} before{at}"
 
     def _at(self, after_s: float) -> str:
         when = datetime.fromtimestamp((self._start_s or 0.0) + after_s, UTC)
         return f"{when:%H:%M} UTC"
+
+
+def _whole(seconds: float) -> str:
+    """In whole seconds, minutes or hours."""
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200.0 else f"{seconds / 3600:.0f} h"

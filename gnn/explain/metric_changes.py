@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel, ChannelMap, Meaning
+from data.channels import Channel, ChannelMap, Meaning, words_of
 from gnn.explain.units import amount
 from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
@@ -22,12 +22,14 @@ FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
 _LOAD = frozenset({Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO})
 _DURATIONS = frozenset({*LATENCY, Channel.OWN_LATENCY, Channel.CLIENT_LATENCY})
 _NOTABLE = float(np.arcsinh(3.0))  # robust sigmas, as asinh, from which a deviation is worth a sentence
+_LOUD = float(np.arcsinh(10.0))  # from which one odd point is worth a sentence, too
+_STAYS = float(np.arcsinh(1.0))  # sigmas, as asinh, that more than an odd point is beyond the past
 _GROWN = float(np.arcsinh(0.3))  # share, as asinh, by which a metric without a past has to change
 _UNSCALED = float(np.arcsinh(10.0))  # what was 0 has no scale of its own: it counts up to this
 _MANY = 10  # points of a past of which one or two may be odd
 _MISSING = 0.5  # share of the points
-_UP, _DOWN, _PEER, _GROWTH, _GONE = (
-    STATISTICS.index(name) for name in ("up", "down", "peer", "growth", "gone")
+_UP, _DOWN, _BEYOND, _PEER, _GROWTH, _GONE = (
+    STATISTICS.index(name) for name in ("up", "down", "beyond", "peer", "growth", "gone")
 )
 
 
@@ -85,14 +87,16 @@ class Changes:
             change = self._gone(m, row, name) or self._moved(m, row, name, meaning)
             if change is not None:
                 turn, strength, text = change
-                decisive = meaning.channel is Channel.RESTARTS and turn is Turn.WORSE
+                decisive = turn is Turn.WORSE and (
+                    meaning.channel is Channel.RESTARTS or words_of(name).split()[-1:] == ["up"]
+                )
                 yield Change(turn, weigh(meaning.channel), decisive, strength, text, name, meaning.channel)
 
     def worse(self, channels: Collection[Channel]) -> Mask:
         """Which rows fare worse on one of `channels`: (S,)."""
         chosen = _among(channels)[self._block.channel]
         each = self._each[chosen]
-        worse = each[..., _UP] >= _NOTABLE
+        worse = (each[..., _UP] >= _LOUD) & (each[..., _BEYOND] >= _STAYS)
         if self._usual is None:
             is_share = _among(SHARES)[self._block.channel[chosen]]
             worse = (each[..., _GROWTH] >= _GROWN) | (is_share[:, None] & (each[..., _PEER] >= _NOTABLE))
@@ -122,6 +126,8 @@ class Changes:
         up, down = self._each[m, row, _UP], self._each[m, row, _DOWN]
         if max(up, down) < _NOTABLE:
             return None
+        if up < _LOUD and self._each[m, row, _BEYOND] < _STAYS and down < _NOTABLE:
+            return None  # an odd point
         worse = up >= _NOTABLE if meaning.channel not in FLOW else up >= down
         z = self._z[m, row] if worse else -self._z[m, row]
         strength = float(up if worse else down)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
+
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
 from gnn.explain.call_sentences import CallSentences
@@ -80,13 +82,16 @@ class _EvidenceReader:
     def evidence(self, service: str) -> tuple[Evidence, ...]:
         """What is told of one service."""
         changes = sorted(self._changed(service), reverse=True)[:_CHANGES]
-        worse = [Evidence(c.text, service, c.metric) for c in changes if c.turn is Turn.WORSE]
-        calls, alerts = self._calls.evidence(service), self._alerts(service)
-        told = [*calls, *worse] if self._calls.is_between(service) else [*worse, *calls]
+        worse = [(change, Evidence(change.text, service, change.metric)) for change in changes]
+        if (call := self._calls.worst(service)) is not None:
+            worse.append((call[0], Evidence(call[0].text, service, call[0].metric, call[1])))
+        worse.sort(key=lambda pair: pair[0], reverse=True)
+        told = [evidence for change, evidence in worse if change.turn is Turn.WORSE]
+        alerts = self._alerts(service)
         told = [*alerts, *told] if self._is_down(service) else [*told, *self._ages(service), *alerts]
         told += self._surprises(service)
         told += self._callers(service)
-        told += [Evidence(c.text, service, c.metric) for c in changes if c.turn is not Turn.WORSE]
+        told += [evidence for change, evidence in worse if change.turn is not Turn.WORSE]
         return tuple(told[:_MOST])
 
     def _changed(self, service: str) -> list[Change]:
@@ -125,20 +130,37 @@ class _EvidenceReader:
         return frozenset(names) | {alert.service for alert in self._incident.alerts if alert.kind == "trace"}
 
     def _ages(self, service: str) -> list[Evidence]:
-        told = []
-        for name, series in self._incident.telemetry.get(service, {}).items():
-            meaning = self._channel_map(name)
-            if meaning is None or meaning.channel not in _CHANGED:
-                continue
-            points = series.incident[series.incident == series.incident]
-            age_s = float(points[-1]) * meaning.scale if len(points) else _RECENT_S
-            if 0.0 <= age_s < _RECENT_S:
-                text = f"{_CHANGED[meaning.channel]} {self._clock.ago(age_s, len(series.incident))}"
-                told.append(Evidence(text, service, name))
-        return told
+        """What has changed of late at it, and not at most others too."""
+        return [
+            Evidence(f"{_CHANGED[channel]} {self._clock.ago(age_s, points)}", service, name)
+            for name, channel, age_s, points in self._recent.get(service, ())
+            if 2 * self._recently[channel] <= len(self._incident.telemetry) or self._recently[channel] == 1
+        ]
+
+    @cached_property
+    def _recent(self) -> Mapping[str, Sequence[tuple[str, Channel, float, int]]]:
+        """What has changed within the last hour: {service: (metric, channel, age, points)}."""
+        found: dict[str, list[tuple[str, Channel, float, int]]] = {}
+        for service, metrics in self._incident.telemetry.items():
+            for name, series in metrics.items():
+                meaning = self._channel_map(name)
+                if meaning is None or meaning.channel not in _CHANGED:
+                    continue
+                known = series.incident[np.isfinite(series.incident)]
+                age_s = float(known[-1]) * meaning.scale if len(known) else _RECENT_S
+                if 0.0 <= age_s < _RECENT_S:
+                    found.setdefault(service, []).append((name, meaning.channel, age_s, len(series.incident)))
+        return found
+
+    @cached_property
+    def _recently(self) -> Counter[Channel]:
+        """At how many services each kind of change is recent."""
+        return Counter(channel for told in self._recent.values() for _, channel, _, _ in told)
 
     def _alerts(self, service: str) -> list[Evidence]:
         alerts = [alert for alert in self._incident.alerts if alert.service == service]
+        if self._incident.telemetry:  # there is more to tell
+            alerts = [one for one in alerts if one.name not in self._everywhere and not self._is_usual(one)]
         if not alerts:
             return []
         alerts.sort(
@@ -154,6 +176,13 @@ class _EvidenceReader:
         if beside:
             told += f"; in the same place of the graph {', '.join(beside)}"
         return [Evidence(told, service, alerts[0].name)]
+
+    @cached_property
+    def _everywhere(self) -> frozenset[str]:
+        """Metric alerts that most services raise."""
+        raised = {(alert.name, alert.service) for alert in self._incident.alerts if alert.kind == "metric"}
+        count = Counter(name for name, _ in raised)
+        return frozenset(name for name, n in count.items() if 2 * n > max(len(self._incident.telemetry), 2))
 
     def _is_down(self, service: str) -> bool:
         """Whether an alert says that the service is down."""

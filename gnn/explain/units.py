@@ -34,9 +34,9 @@ def amount(value: float, name: str, meaning: Meaning, scale: float) -> str:
     words = words_of(name).split()
     if meaning.channel in SHARES:
         if scale == 0.01:
-            return f"{_number(value)} %"
+            return _percent(value)
         if _SHARES.union(_PERCENT).intersection(words) and abs(value) <= 2.0:
-            return f"{_number(100.0 * value)} %"
+            return _percent(100.0 * value)
     unit = next((word for word in reversed(words) if word in _BYTES), None)
     if unit:
         return _in_units(value * _BYTES[unit], _SIZES)
@@ -49,6 +49,10 @@ def amount(value: float, name: str, meaning: Meaning, scale: float) -> str:
 def duration(seconds: float) -> str:
     """Such as 250 ms, 1.2 s or 4 min."""
     return _in_units(seconds, _DURATIONS)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1g} %" if 0.0001 < abs(value) < 1.0 else f"{_number(value)} %"
 
 
 def _number(value: float) -> str:

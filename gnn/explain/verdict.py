@@ -12,7 +12,8 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
 from gnn.features.deviation import ABNORMAL, AGES
-from gnn.features.featurize import IS_PAGE, MODES, SERVICE_FEATURES, Graph
+from gnn.features.drift import LATENCY
+from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
 from gnn.features.stack import CHANNELS
 from gnn.ranker import Verdict
 
@@ -24,8 +25,8 @@ _FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
 _TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
 
 
-def _columns(statistic: str) -> list[int]:
-    return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in _TELLING]
+def _columns(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int]:
+    return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in channels]
 
 
 # What each kind of evidence is compared by, and from where it tells of trouble.
@@ -35,11 +36,14 @@ _MEASURES = {
     "alerts": (_columns("up"), 0.1),
 }
 _GONE = _columns("gone")
+_FELT, _FELT_HAS = (_columns(one, (Channel.ERROR, *LATENCY)) for one in ("beyond", "has"))
+_FAILS = _columns("beyond", (Channel.ERROR, Channel.RESTARTS))
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
 _DOWN = 2.0  # added to the score of who is down: no alert says more
 _MOST = 100  # services that nothing is known of and that are compared
 _EVEN = 0.5  # chance of an incident below which it is unlikely
+_UNLIKELY = 0.2  # from here down what users feel decides
 _TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
 
 
@@ -47,7 +51,14 @@ def in_trouble(graph: Graph) -> Mask:
     """Which services show something bad: (S,)."""
     columns, least = _MEASURES[MODES[graph.mode]]
     loud = graph.x[:, columns].max(axis=1) > least
-    return np.asarray(loud | (graph.x[:, _GONE] > 0).any(axis=1) | (graph.x[:, IS_PAGE] > 0))
+    missed = (graph.x[:, _GONE] > 0).any(axis=1)
+    return np.asarray(loud | missed | _alerted(graph) | (graph.x[:, IS_PAGE] > 0))
+
+
+def _alerted(graph: Graph) -> Mask:
+    """Which services raise alerts, where most do not: (S,)."""
+    alerted = graph.x[:, N_ALERTS] > 0
+    return np.asarray(alerted & (2 * alerted.sum() <= len(alerted)))
 
 
 def is_measured(graph: Graph) -> Mask:
@@ -106,11 +117,26 @@ def verdict_on(
     """
     if chance is None:
         return "nobody", "nothing is measured here, and nothing raised an alert"
-    if not (in_trouble(graph).any() or _bad_calls(graph).any()) and chance < _EVEN:
+    mode = MODES[graph.mode]
+    if not in_trouble(graph).any():
         calm = {"baselined": "deviates from its past", "snapshot": "stands out", "alerts": "is unusual"}
-        return "nobody", f"nothing here {calm[MODES[graph.mode]]}"
+        if mode == "baselined" or chance < _EVEN:
+            return "nobody", f"nothing here {calm[mode]}"
+    elif mode == "baselined" and chance < _UNLIKELY and not _is_felt(graph):
+        return "nobody", "users feel nothing of what is unusual here"
     tied = len(probability) > 1 and probability[1] >= _TIED * probability[0]
     return ("unsure" if tied or chance < _EVEN or probability[0] < unsure_below else "culprit"), ""
+
+
+def _is_felt(graph: Graph) -> bool:
+    """Whether something fails or starts anew, or those who are called from outside only have got worse."""
+    asked = np.ones(len(graph.x), dtype=bool)
+    asked[graph.edge_index[1]] = False
+    asked &= graph.x[:, _FELT_HAS].any(axis=1)
+    worse = graph.x[asked][:, _FELT] > ABNORMAL
+    fails = graph.x[:, _FAILS] > ABNORMAL
+    paged = graph.x[:, IS_PAGE] > 0
+    return not asked.any() or bool(worse.any() or fails.any() or paged.any() or _alerted(graph).any())
 
 
 def _bad_calls(graph: Graph) -> Mask:

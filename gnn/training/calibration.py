@@ -21,6 +21,15 @@ _BOUNDS = (np.log(0.25), np.log(10.0))
 _RIDGE = 0.001
 
 
+def calibrate(
+    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]
+) -> tuple[dict[str, float], float]:
+    """The temperature of each mode, and how it rises with alerts: see the two functions below."""
+    temperature = fit_temperatures(scores, examples)
+    on_alerts, doubt = fit_alert_doubt(scores, examples) or (temperature["alerts"], 0.0)
+    return {**temperature, "alerts": on_alerts}, doubt
+
+
 def fit_temperatures(
     scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]
 ) -> dict[str, float]:

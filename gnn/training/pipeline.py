@@ -16,7 +16,7 @@ from gnn.network.softmax import tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import SystemEnsemble
 from gnn.seen import marks_of
-from gnn.training.calibration import LEAST, fit_alert_doubt, fit_temperatures
+from gnn.training.calibration import LEAST, calibrate
 from gnn.training.cross_fitting import (
     MANY,
     HeldOutScore,
@@ -270,11 +270,7 @@ def _temperatures(
     """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
         return init.temperature, init.alert_doubt
-    temperature = fit_temperatures(scores, unseen)
-    doubted = fit_alert_doubt(scores, unseen)
-    if doubted is None:
-        return temperature, 0.0
-    return {**temperature, "alerts": doubted[0]}, doubted[1]
+    return calibrate(scores, unseen)
 
 
 def _families(examples: Sequence[Example]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from data.incident import Incident
 from data.labels import KnownRoots, apply_labels, label_incidents, read_labels
 from data.simulator.batch.generate import simulate
 from data.simulator.batch.healthy import healthy_windows
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.checkpoint import channel_map_for
 from gnn.training.options import TrainOptions
 from gnn.training.simulated_finetuning import WORLDS, worlds_of

@@ -17,7 +17,7 @@ from agent.records.provenance import git_revision
 from data.files import jsonl
 from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import interval
 from gnn.explain.attribution import AttributionConfig
 from gnn.explain.deletion import DRAWS, NAMED, Deletion, DeletionEffect, check_deletion

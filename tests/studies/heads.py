@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from agent.records.provenance import git_revision
 from data.incident import Incident, Series
 from data.simulator.batch.generate import simulate
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.features.featurize import MODES, featurize
 from gnn.ranker import Ranking
 from gnn.registry import make_ranker

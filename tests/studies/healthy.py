@@ -18,7 +18,7 @@ from bench_machine import machine
 from agent.records.provenance import git_revision
 from data.incident import Incident
 from data.simulator.batch.healthy import HealthyWindow, healthy_windows
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
 from gnn.ranker import Ranker

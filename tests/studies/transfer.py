@@ -16,7 +16,7 @@ import numpy as np
 from bench_machine import machine
 
 from agent.records.provenance import git_revision
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
 from gnn.network.model import ModelConfig

@@ -21,7 +21,7 @@ from bench_machine import machine
 
 from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.sources.own_form import read_incidents
+from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import CaseScore, score_ranking
 from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS
 from gnn.features.call_evidence import CALL_COLUMNS

@@ -21,11 +21,13 @@ _BEHIND: Mapping[str, tuple[str, ...]] = {
     "error_rate": ("_failed", "request_rate"),
     "latency_mean_s": ("_seconds", "_timed", "request_rate"),
     "latency_caller_s": ("_seconds", "_timed", "request_rate"),
+    "own_latency_s": ("_seconds", "_timed", "request_rate"),
     "latency_gap_s": ("_seconds", "_timed", "request_rate"),
     "latency_callee_s": ("_callee_seconds", "_callee_timed"),
     "unmatched_share": ("request_rate",),
     "restarts": ("uptime_s",),
     "deploy_age_s": ("_version",),
+    "client_error_rate": ("",),
 }
 
 
@@ -75,10 +77,26 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
     for query, rows in answers:
         sorted_.take(query, rows, names)
     served, called = sorted_.values(grid)
-    for callee, calls in _by_callee(called).items():
-        derive.compare(calls, served.get(callee, {}), grid.rate_s)
+    for callee, pairs in _by_end(called, 1).items():
+        derive.compare([called[pair] for pair in pairs], served.get(callee, {}), grid.rate_s)
+    worst: dict[str, tuple[str, str]] = {}  # {caller: its call that fails most}
+    for caller, pairs in _by_end(called, 0).items():
+        if caller not in served:
+            continue
+        calls = [called[pair] for pair in pairs]
+        if (own := derive.own_latency(served[caller], calls)) is not None:
+            served[caller]["own_latency_s"] = own
+        if (failing := derive.failing_calls(calls)) is not None:
+            served[caller]["client_error_rate"] = failing
+            worst[caller] = max(pairs, key=lambda pair: np.fmax.reduce(called[pair]["error_rate"]))
     questions: Questions = {}
     times = grid.times_s
+    for pair, values in called.items():
+        recording.call(*pair)
+        for metric, one in values.items():
+            if np.isfinite(one).any():
+                recording.call_series(*pair, metric, times, one)
+                sorted_.note_question(questions, pair, metric)
     for service, values in served.items():
         if "latency_p50_s" in values and "latency_p99_s" in values:
             values.pop("latency_mean_s", None)  # tells the same
@@ -86,12 +104,8 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
             if np.fmax.reduce(one) >= sorted_.least.get(metric, -np.inf):  # false where nothing is known
                 recording.series(service, metric, times, one)
                 sorted_.note_question(questions, service, metric)
-    for pair, values in called.items():
-        recording.call(*pair)
-        for metric, one in values.items():
-            if np.isfinite(one).any():
-                recording.call_series(*pair, metric, times, one)
-                sorted_.note_question(questions, pair, metric)
+        if service in worst and (told := questions.get((worst[service], "error_rate"))):
+            questions[service, "client_error_rate"] = told
     for name in recording.names:
         for pod in names.replicas(name):
             recording.call(name, pod)
@@ -157,7 +171,7 @@ class _Sorted:
         """What told a metric, or the first of its parts."""
         part, *wholes = _BEHIND.get(metric, (metric,))
         over = next((told for name in wholes if (told := self._behind.get((whose, name)))), None)
-        for name in (metric, part, "_generation", "request_rate"):
+        for name in (metric, part, "_generation") if part else ():
             if told := self._behind.get((whose, name)):
                 same = over is not None and name == part and over.query.labels == told.query.labels
                 questions[whose, metric] = told._replace(over=over.query if over and same else None)
@@ -211,8 +225,9 @@ def _changed(metrics: _Parts, versions: Mapping[str, derive.Bools] | None) -> de
     return changed
 
 
-def _by_callee(called: Mapping[tuple[str, str], derive.Values]) -> dict[str, list[derive.Values]]:
-    calls_of: dict[str, list[derive.Values]] = defaultdict(list)
-    for (_, callee), values in called.items():
-        calls_of[callee].append(values)
-    return calls_of
+def _by_end(pairs: Iterable[tuple[str, str]], end: int) -> dict[str, list[tuple[str, str]]]:
+    """Calls by their caller (0) or their callee (1)."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for pair in pairs:
+        found[pair[end]].append(pair)
+    return found

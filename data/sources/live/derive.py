@@ -75,6 +75,27 @@ def compare(calls: Sequence[Values], callee: Values, window_s: float) -> None:
             one["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)
 
 
+def failing_calls(calls: Sequence[Values]) -> Floats | None:
+    """The share of all calls of one caller that fail; None where that is not known of every call: (T,)."""
+    if not all("request_rate" in one and "error_rate" in one for one in calls):
+        return None
+    rates = [one["request_rate"] for one in calls]
+    failed = [rate * one["error_rate"] for rate, one in zip(rates, calls, strict=True)]
+    return ratio(np.nansum(failed, axis=0), np.nansum(rates, axis=0))
+
+
+def own_latency(service: Values, calls: Sequence[Values]) -> Floats | None:
+    """What a service takes itself, were its calls made in turn; None where not all are timed: (T,)."""
+    timed = all({"request_rate", "latency_caller_s"} <= one.keys() for one in calls)
+    if not timed or not {"request_rate", "latency_mean_s"} <= service.keys():
+        return None
+    waited = np.nansum([one["request_rate"] * one["latency_caller_s"] for one in calls], axis=0)
+    own = service["latency_mean_s"] - ratio(waited, service["request_rate"])
+    known = own[np.isfinite(own)]
+    overlap = not known.size or np.median(known) <= 0
+    return None if overlap else np.maximum(own, 0.0)
+
+
 def restarts(uptime_s: Floats) -> Floats:
     """How often something has started anew, counted from the first point: (T,)."""
     known = np.isfinite(uptime_s)

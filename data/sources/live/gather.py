@@ -89,7 +89,7 @@ async def ask_prometheus(
     if not any(labels.values()):
         recording.note(
             f"Prometheus has {len(there.names)} metrics of that time, but none that Firewatch knows: "
-            "is it the right time, and the right --namespace?"
+            "are the time and the --namespace right?"
         )
         return {}
     scrape = await _scrape_interval(prometheus, there, recording)
@@ -244,16 +244,13 @@ def _tell_gaps(asked: Sequence[Query], prometheus: Prometheus, recording: Record
     """What this Prometheus cannot tell at all."""
     of_services = {query.metric for query in asked if not query.callee}
     if "request_rate" not in of_services:
-        recording.note(
-            "Missing: requests. Prometheus has no metric of what services serve that Firewatch knows."
-        )
+        recording.note("Prometheus has no request metrics that Firewatch knows.")
     elif "latency_p99_s" not in of_services:
-        recording.note(
-            "Missing: percentiles. The durations in Prometheus have no buckets; means stand for them."
-        )
+        recording.note("Prometheus has no histogram buckets: mean durations are used instead of percentiles.")
     if not any(query.callee and query.metric == "request_rate" for query in asked):
         recording.note(
-            "Missing: who calls whom. A service graph, a mesh or traces (--jaeger, --tempo) tell it."
+            "Nothing in Prometheus says who calls whom: a service graph, a mesh or traces "
+            "(--jaeger, --tempo) would."
         )
     for warning in prometheus.warnings:
         recording.note(f"Prometheus warns: {warning}")

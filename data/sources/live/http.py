@@ -16,8 +16,8 @@ _AT_ONCE = 6  # questions
 _LARGEST = 256_000_000  # bytes of one answer
 _LONGEST_ERROR = 2**20
 _WORDS = {
-    401: "wants other credentials", 403: "does not allow this", 404: "does not know this path",
-    429: "is asked too often", 503: "is overloaded",
+    401: "wrong or missing credentials", 403: "not allowed", 404: "no such path; is this its address?",
+    429: "too many requests", 503: "overloaded",
 }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ class Http:
             return read_json(body)
         except NotJson as error:
             name, url = self.access.name, self.access.url
-            raise TelemetryFault(f"{name} does not answer with JSON ({error}): is it at {url}?") from None
+            raise TelemetryFault(f"{name} did not answer with JSON ({error}): is it at {url}?") from None
 
     async def _ask(self, method: str, path: str, **what: Any) -> bytes:
         name = self.access.name
@@ -87,7 +87,7 @@ class Http:
                 raise TelemetryFault(f"{name} cannot be reached at {self.access.url}: {reason}") from None
         if status >= 300:
             why = _WORDS.get(status, "") or self.access.without_secrets(_told(body))
-            raise TelemetryFault(f"{name} answers {status}{': ' if why else ''}{why}", status)
+            raise TelemetryFault(f"{name} answered {status}{': ' if why else ''}{why}", status)
         return body
 
     async def _read(self, method: str, path: str, what: Mapping[str, Any]) -> tuple[int, bytes]:

@@ -1,7 +1,8 @@
 """One moment as all live sources tell of it: what one does not answer, the others may."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from data.channels import ChannelMap
 from data.errors import TelemetryFault
@@ -10,7 +11,11 @@ from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question, ask_prometheus
 from data.sources.live.http import Http
 from data.sources.live.names import Names
+from data.sources.live.others import ask_alertmanager, ask_jaeger, ask_tempo, supplement
 from data.sources.recording import Recording
+
+_Ask = Callable[[Http, Question, Progress], Coroutine[Any, Any, Recording]]
+_OTHERS: Mapping[str, _Ask] = {"Jaeger": ask_jaeger, "Tempo": ask_tempo, "Alertmanager": ask_alertmanager}
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,15 @@ async def observe(
     for source in sorted(sources, key=lambda source: source.name != "Prometheus"):
         async with Http(source, timeout_s) as http:
             try:
-                questions = await ask_prometheus(http, question, recording, names, channels, progress)
+                if source.name == "Prometheus":
+                    questions = await ask_prometheus(http, question, recording, names, channels, progress)
+                else:
+                    supplement(recording, await _OTHERS[source.name](http, question, progress), names)
             except TelemetryFault as error:
                 faults.append(error)
             waited_s += http.waited_s
     if len(faults) == len(sources):
         raise faults[0]
     for fault in faults:
-        recording.note(f"Missing: a whole source. {fault}.")
+        recording.note(f"{fault}; it is left out.")
     return Observed(recording, questions, waited_s)

@@ -108,7 +108,7 @@ class Prometheus:
     def _checked(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
             name = self.http.access.name
-            raise TelemetryFault(f"{name} does not speak Prometheus' language: is this its address?")
+            raise TelemetryFault(f"{name} gave an answer that is not Prometheus': is this its address?")
         for warning in answer.get("warnings", ()):
             self.warnings.setdefault(str(warning))
         return answer["data"]
@@ -148,7 +148,7 @@ def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: G
         try:
             flat = np.fromstring(b",".join(filter(None, texts)).translate(None, b'[]" '), sep=",")
         except (ValueError, DeprecationWarning):
-            raise TelemetryFault("Prometheus answers with values that are no numbers") from None
+            raise TelemetryFault("Prometheus sent values that are not numbers") from None
     counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in texts], dtype=np.int64)
     points = len(grid.times_s)
     column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)

@@ -1,0 +1,56 @@
+"""`firewatch import`: telemetry in the forms that other tools write becomes incidents in the own form."""
+
+from pathlib import Path
+
+from agent.cli.command import command
+from agent.cli.console import is_stdout, note
+from agent.cli.sources import read_files
+from agent.terminal_text import printable
+from data.options import Common, option
+
+
+class ImportOptions(Common):
+    """What is read, and where it goes."""
+
+    files: tuple[Path, ...] = option(
+        (Path("-"),),
+        "Answers of Prometheus, traces, alerts, logs, tables, folders of a data set; together one incident.",
+        positional=True,
+        metavar="FILE…",
+    )
+    at: str | None = option(
+        None, "When the incident began: Unix seconds or an ISO date. Default: found.", metavar="TIME"
+    )
+    out: Path = option(Path("-"), "A .jsonl file for the incidents. Default: stdout.", metavar="FILE")
+    limit: int | None = option(None, "Read so many traces or rows of each file.", metavar="N", ge=1)
+
+
+@command(ImportOptions)
+def import_(asked: ImportOptions) -> int:
+    """Reads telemetry of any known form and writes incidents, one a line, for rank, evaluate and train.
+
+    [dim]Example:[/dim] firewatch import prom.json traces.json alerts.json --out incidents.jsonl
+    """
+    import json
+    import sys
+
+    from data.files.whole_file import named, write_whole
+    from data.sources.own_form import to_json
+
+    incidents = read_files(asked.files, asked.at, asked.limit, asked.quiet)
+    text = "".join(json.dumps(to_json(one), ensure_ascii=False) + "\n" for one in incidents)
+    if is_stdout(asked.out):
+        with named("stdout"):
+            sys.stdout.write(text)
+        return 0
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(asked.out, text)
+    for one in incidents:
+        points = max((len(s.incident) for m in one.telemetry.values() for s in m.values()), default=0)
+        note(
+            f"{printable(one.incident_id)}: {len(one.services)} services, {len(one.alerts)} alerts, "
+            f"{len(one.call_telemetry)} measured calls, {points} points",
+            asked.quiet,
+        )
+    note(f"{asked.out}: {len(incidents)} incidents. Next: firewatch rank {asked.out}", asked.quiet)
+    return 0

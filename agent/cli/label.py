@@ -1,0 +1,34 @@
+"""`firewatch label`: writes down which service caused a saved incident, to learn from it."""
+
+from pathlib import Path
+
+from agent.cli.command import command
+from agent.cli.console import note, write_json
+from data.options import Common, option
+
+
+class LabelOptions(Common):
+    """Which incident, and what caused it."""
+
+    file: Path = option(..., "A saved incident, such as of diagnose --save.", positional=True, metavar="FILE")
+    services: tuple[str, ...] = option(
+        ..., "The root cause; several if there were several.", positional=True, metavar="SERVICE…"
+    )
+    incident: str | None = option(None, "Of several incidents in the file, which.", metavar="ID")
+    fault: str | None = option(None, "What went wrong there, in a word.", metavar="WORD")
+
+
+@command(LabelOptions)
+def label(asked: LabelOptions) -> int:
+    """Writes the root cause into a saved incident, for train --incidents and evaluate.
+
+    [dim]Example:[/dim] firewatch label incidents/2026-11-30.json payment
+    """
+    from data.sources.files.labelling import label_file
+
+    name = label_file(asked.file, asked.services, asked.incident, asked.fault)
+    note(f"{asked.file}: {name} was caused by {', '.join(asked.services)}", asked.quiet)
+    write_json(
+        asked.json_to, {"incident": name, "root_causes": list(asked.services), "file": str(asked.file)}
+    )
+    return 0

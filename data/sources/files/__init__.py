@@ -1,0 +1,1 @@
+"""Telemetry in files: one small class a format, told apart by content."""

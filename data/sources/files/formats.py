@@ -1,0 +1,50 @@
+"""Every form that is read; the first that recognises a file reads it."""
+
+from pathlib import Path
+from typing import Protocol
+
+from data.sources.files.exposition import Scrape
+from data.sources.files.kubernetes import KialiGraph, KubernetesEvents
+from data.sources.files.openrca import OpenRca
+from data.sources.files.otlp import OtlpLogs, OtlpMetrics
+from data.sources.files.otlp_traces import OtlpTraces, TempoSearch
+from data.sources.files.own_files import OwnFiles
+from data.sources.files.prometheus import AlertList, PrometheusAnswer
+from data.sources.files.rcaeval import RcaEval
+from data.sources.files.reader import Gathered, Reader
+from data.sources.files.tables import CallTable, LongTable, Parquet, WideTable
+from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTraces
+
+
+class Dataset(Protocol):
+    """A folder whose layout says what is in it: incidents, with their root causes."""
+
+    name: str
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether `folder` is laid out like this."""
+
+    def read(self, folder: Path, into: Gathered, at: float | None) -> None:
+        """Takes over all of its incidents."""
+
+
+FORMATS: tuple[Reader, ...] = (
+    PrometheusAnswer(),
+    AlertList(),
+    JaegerTraces(),
+    JaegerDependencies(),
+    ZipkinTraces(),
+    OtlpTraces(),
+    TempoSearch(),
+    OtlpMetrics(),
+    OtlpLogs(),
+    KubernetesEvents(),
+    KialiGraph(),
+    OwnFiles(),
+    Parquet(),
+    Scrape(),
+    CallTable(),
+    LongTable(),
+    WideTable(),
+)
+DATASETS: tuple[Dataset, ...] = (RcaEval(), OpenRca())

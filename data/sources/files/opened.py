@@ -1,0 +1,146 @@
+"""A file as it comes, packed or not, and what its beginning tells of its form."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, cast
+
+from data.errors import SchemaError
+from data.files.json_stream import paths_in
+
+_HEAD = 1 << 17  # bytes that the form is told from
+_LARGEST = 1 << 29  # bytes of a file that cannot be read piece by piece
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, unpacked."""
+
+    raw: bytes
+
+    @cached_property
+    def text(self) -> str:
+        """As text; what is no UTF-8 is replaced."""
+        return self.raw.decode("utf-8-sig", "replace")
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Of JSON: the paths of its keys, such as "data.result[].metric"."""
+        return paths_in(self.text) if self.text.lstrip()[:1] in ("{", "[") else frozenset()
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table with commas, tabs or semicolons: what its columns are called."""
+        line = self.text.lstrip("\n\r").partition("\n")[0].strip("\r")
+        if not line or self.paths or line[0] in "{[#" or "\0" in line:
+            return ()
+        names = next(csv.reader([line], delimiter=self.delimiter))
+        return tuple(name.strip() for name in names) if len(names) > 1 else ()
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between the columns."""
+        line = self.text.lstrip("\n\r").partition("\n")[0]
+        return max(",\t;", key=line.count)
+
+    def has(self, *paths: str) -> bool:
+        """Whether all of these keys are in it."""
+        return self.paths.issuperset(paths)
+
+
+class File:
+    """One input.
+
+    Args:
+        path: where it is; "-" with `content` is what came from there.
+        content: what it holds, where that is not on a disk.
+        on_bytes: told how many bytes were read, packed ones if it is packed.
+    """
+
+    def __init__(
+        self, path: Path, content: bytes | None = None, on_bytes: Callable[[int], object] | None = None
+    ) -> None:
+        self.path, self._content, self._on_bytes = path, content, on_bytes
+        self.where = "stdin" if str(path) == "-" else str(path)
+
+    @cached_property
+    def head(self) -> Head:
+        """Its beginning."""
+        with self.open() as stream:
+            return Head(stream.read(_HEAD))
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Its bytes, unpacked as they are read.
+
+        Raises:
+            SchemaError: it cannot be read, or is packed and damaged.
+        """
+        try:
+            with self._raw() as raw:
+                start = raw.peek(4)[:4]
+                if start[:2] == _GZIP:
+                    yield cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+                elif start == _ZSTD:
+                    import zstandard
+
+                    yield zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+                        raw, read_across_frames=True
+                    )
+                else:
+                    yield cast(IO[bytes], raw)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise SchemaError(self.where, "", str(error), "give a whole gzip file") from None
+        except OSError as error:
+            raise SchemaError(self.where, "", error.strerror or str(error), "give a readable file") from None
+
+    def read(self) -> bytes:
+        """All of it.
+
+        Raises:
+            SchemaError: it cannot be read, or is too large to be held.
+        """
+        with self.open() as stream:
+            raw = stream.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise SchemaError(
+                self.where, "", f"more than {_LARGEST >> 20} MB", "this form is read at once: split it"
+            )
+        return raw
+
+    def lines(self) -> Iterator[str]:
+        """Its lines, as text."""
+        with self.open() as stream:
+            yield from io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=None)
+
+    def _raw(self) -> io.BufferedReader:
+        inner = io.BytesIO(self._content) if self._content is not None else self.path.open("rb", buffering=0)
+        return io.BufferedReader(_Counted(inner, self._on_bytes), 1 << 18)
+
+
+class _Counted(io.RawIOBase):
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, inner: IO[bytes] | io.RawIOBase, on_bytes: Callable[[int], object] | None) -> None:
+        self._inner, self._on_bytes = inner, on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        raw = self._inner.read(len(buffer)) or b""
+        buffer[: len(raw)] = raw
+        if self._on_bytes:
+            self._on_bytes(len(raw))
+        return len(raw)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()

@@ -1,0 +1,110 @@
+"""OpenRCA's layout: `record.csv` says what failed when; `telemetry/YYYY_MM_DD/…` is of days in UTC+8."""
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import SchemaError
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered
+from data.sources.files.tables import add_long, times_of
+from data.sources.recording import Recording, incident_of
+from data.sources.spans import Span, Spans
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ZONE = timezone(timedelta(hours=8))
+_BEFORE_S, _AFTER_S = 3600.0, 900.0
+_TRACE_MS = 1e3
+
+
+class OpenRca:
+    """Each row of `record.csv` is an incident, with the telemetry of an hour before and 15 minutes after."""
+
+    name = "OpenRCA's layout"
+
+    def recognises(self, folder: Path) -> bool:
+        return (folder / "record.csv").is_file() and (folder / "telemetry").is_dir()
+
+    def read(self, folder: Path, into: Gathered, at: float | None) -> None:
+        records = _table(folder / "record.csv")
+        if not {"timestamp", "component"} <= set(records.columns):
+            raise SchemaError(
+                str(folder / "record.csv"), "", tuple(records.columns), "give timestamp and component"
+            )
+        for number, row in enumerate(records.to_dict("records")):
+            if into.limit is not None and number >= into.limit:
+                break
+            when = float(row["timestamp"])
+            day = folder / "telemetry" / datetime.fromtimestamp(when, _ZONE).strftime("%Y_%m_%d")
+            if not day.is_dir():
+                into.recording.note(f"{folder}: there is no telemetry of {day.name}")
+                continue
+            recording = Recording()
+            spans = Spans()
+            for file in sorted(day.rglob("*.csv")):
+                frame = _table(file)
+                time = next((c for c in ("timestamp", "startTime", "time") if c in frame), None)
+                if time is None:
+                    continue
+                frame["timestamp"] = times_of(frame[time], str(file))
+                frame = frame[
+                    (frame["timestamp"] >= when - _BEFORE_S) & (frame["timestamp"] <= when + _AFTER_S)
+                ]
+                if file.parent.name == "trace":
+                    _add_spans(frame, spans)
+                elif file.parent.name == "metric":
+                    _add_metrics(frame, recording, str(file))
+            spans.fill(recording)
+            recording.root_causes = (str(row["component"]),)
+            recording.fault = str(row.get("reason", ""))
+            name = f"{folder.name}/{number + 1}"
+            into.incidents.append(incident_of(recording, at=when, incident_id=name, system=folder.name))
+
+
+def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
+    if {"cmdb_id", "kpi_name", "value"} <= set(frame.columns):
+        add_long(frame[["timestamp", "cmdb_id", "kpi_name", "value"]], recording, where)
+    elif "tc" in frame:  # metric_app.csv: rr, sr, cnt, mrt of a service
+        for service, rows in frame.groupby("tc"):
+            for metric in ("rr", "sr", "cnt", "mrt"):
+                if metric in rows:
+                    recording.series(
+                        str(service), metric, rows["timestamp"].to_numpy(), rows[metric].to_numpy(float)
+                    )
+
+
+def _add_spans(frame: "pd.DataFrame", spans: Spans) -> None:
+    ids = ("cmdb_id", "span_id", "trace_id", "duration")
+    if not set(ids) <= set(frame.columns):
+        return
+    parents = frame.get("parent_id", frame.get("parent_span"))
+    for index, row in enumerate(frame.itertuples(index=False)):
+        parent = "" if parents is None else str(parents.iloc[index])
+        duration = float(row.duration) / _TRACE_MS
+        code = str(getattr(row, "status_code", "0"))
+        is_error = code not in ("0", "200", "nan", "Ok", "OK")
+        spans.add(
+            Span(
+                str(row.trace_id),
+                str(row.span_id),
+                parent,
+                str(row.cmdb_id),
+                "",
+                "",
+                row.timestamp,
+                duration,
+                is_error,
+            )
+        )
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        with File(path).open() as stream:
+            return pd.read_csv(stream)
+    except ValueError as error:
+        raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None

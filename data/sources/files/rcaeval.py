@@ -1,0 +1,172 @@
+"""RCAEval's folders (RE1, RE2, RE3): a case has an `inject_time.txt` and the name of its root cause."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.errors import SchemaError
+from data.files.json_text import NotJson, read_json
+from data.incident import Incident
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered
+from data.sources.files.tables import read_parquet
+from data.sources.recording import Recording, incident_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INJECTED = "inject_time.txt"
+_METRICS = (
+    "simple_metrics.csv",
+    "data.csv",
+    "metrics.csv",
+    "metrics.parquet",
+    "metrics.json",
+    "simple_data.csv",
+)
+_HALF_S = 600.0  # kept before and after the injection
+
+
+class RcaEval:
+    """A case, or a folder of cases however deep."""
+
+    name = "RCAEval's cases"
+
+    def recognises(self, folder: Path) -> bool:
+        return next(cases_in(folder), None) is not None
+
+    def read(self, folder: Path, into: Gathered, at: float | None) -> None:
+        for number, case in enumerate(cases_in(folder)):
+            if into.limit is not None and number >= into.limit:
+                break
+            into.incidents.append(read_benchmark_case(case, folder, at))
+
+
+def cases_in(folder: Path) -> Iterator[Path]:
+    """The folders of cases, in order."""
+    yield from (
+        file.parent for file in sorted(folder.rglob(INJECTED)) if _metrics_of(file.parent) is not None
+    )
+
+
+def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Incident:
+    """One case: 600 s either side of the injection, the columns that its own preparation keeps.
+
+    Raises:
+        SchemaError: a file is damaged.
+    """
+    injected = at if at is not None else _injected(case / INJECTED)
+    frame = prepared(metrics_of(case), injected)
+    recording = Recording()
+    times = frame["time"].to_numpy(dtype=float)
+    for column in frame.columns:
+        if column != "time":
+            entity, metric = entity_of(column), column.partition("_")[2] or "value"
+            recording.series(entity, metric, times, frame[column].to_numpy(dtype=float))
+    root, fault = _label(case)
+    recording.root_causes, recording.fault = (root,) if root else (), fault
+    name = case.relative_to(above).as_posix() if case != above else case.name
+    return incident_of(recording, at=injected, step_s=_step(times), incident_id=name, system=_system(case))
+
+
+def entity_of(column: str) -> str:
+    """Whose a column is, as RCAEval counts it."""
+    return column.split("_")[0].replace("-db", "")
+
+
+def prepared(frame: "pd.DataFrame", injected: float) -> "pd.DataFrame":
+    """What RCAEval's own `main.py` leaves of a case: ±inf missing, filled forward, constant columns out."""
+    import pandas as pd
+
+    frame = frame.loc[:, [c for c in frame.columns if not c.endswith("_latency-50") and c != "time.1"]]
+    frame = frame.replace([np.inf, -np.inf], np.nan).ffill().fillna(0)
+    before = frame[frame["time"] < injected].tail(int(_HALF_S))
+    after = frame[frame["time"] >= injected].head(int(_HALF_S))
+    kept = [
+        column
+        for column in frame.columns
+        if column == "time"
+        or all(len(half) and (half[column] != half[column].iloc[0]).any() for half in (before, after))
+    ]
+    whole = pd.concat([before, after])[kept]
+    memory = [column for column in kept if column.endswith("_mem")]
+    whole[memory] = whole[memory] / 1e6
+    return whole
+
+
+def metrics_of(case: Path) -> "pd.DataFrame":
+    """The metrics of a case, a column each, in order of time.
+
+    Raises:
+        SchemaError: the file is damaged, or has no `time`.
+    """
+    import pandas as pd
+
+    path = _metrics_of(case)
+    assert path is not None
+    file = File(path)
+    if path.suffix == ".parquet":
+        frame = read_parquet(file)
+    elif path.suffix == ".json":
+        frame = _of_pairs(file)
+    else:
+        try:
+            with file.open() as stream:
+                frame = pd.read_csv(stream)
+        except ValueError as error:
+            raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
+    frame = frame.rename(columns={"Time": "time", "timestamp": "time"})
+    if "time" not in frame:
+        raise SchemaError(str(path), "", tuple(frame.columns[:5]), "a column 'time' is missing")
+    numbers = frame.apply(pd.to_numeric, errors="coerce")
+    return numbers[numbers["time"].notna()].sort_values("time", kind="stable")
+
+
+def _of_pairs(file: File) -> "pd.DataFrame":
+    """`{metric: [[s, value], …]}`."""
+    import pandas as pd
+
+    try:
+        raw = read_json(file.read())
+        columns = {
+            str(name): pd.Series({float(time): value for time, value in points}, dtype=float)
+            for name, points in raw.items()
+            if points
+        }
+    except (NotJson, AttributeError, TypeError, ValueError) as error:
+        raise SchemaError(file.where, "", str(error)[:60], "give {metric: [[seconds, value], …]}") from None
+    frame = pd.DataFrame(columns).sort_index()
+    frame.insert(0, "time", frame.index)
+    return frame
+
+
+def _metrics_of(case: Path) -> Path | None:
+    return next((case / name for name in _METRICS if (case / name).is_file()), None)
+
+
+def _injected(path: Path) -> float:
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        return float(text)
+    except ValueError:
+        raise SchemaError(str(path), "", text, "give the Unix time of the injection") from None
+
+
+def _label(case: Path) -> tuple[str, str]:
+    """Root cause and fault, from `<service>_<fault>/<repetition>`."""
+    for folder in (case, case.parent):
+        service, separator, fault = folder.name.rpartition("_")
+        if separator and service:
+            return service, fault
+    return "", ""
+
+
+def _system(case: Path) -> str:
+    return next((p.name for p in case.parents if p.name.upper().startswith(("RE1", "RE2", "RE3"))), "")
+
+
+def _step(times: "np.ndarray[Any, np.dtype[np.float64]]") -> float | None:
+    gaps = np.diff(np.unique(times))
+    return float(np.median(gaps)) if len(gaps) else None

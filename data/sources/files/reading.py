@@ -1,0 +1,172 @@
+"""Files of any known form → incidents: several files together are one, whole incidents are themselves."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from data.errors import SchemaError
+from data.files import jsonl
+from data.incident import Incident
+from data.sources.files.formats import DATASETS, FORMATS
+from data.sources.files.opened import File
+from data.sources.files.reader import Gathered, Reader
+from data.sources.recording import Recording, incident_of
+
+_log = logging.getLogger(__name__)
+
+_EVERY_FILE = 10_000  # of a folder
+
+
+class Found(NamedTuple):
+    """What files held: incidents, and what the user should know of how they were read."""
+
+    incidents: tuple[Incident, ...]
+    notes: tuple[str, ...]
+
+
+def read_evidence(
+    paths: Sequence[Path],
+    at: float | None = None,
+    limit: int | None = None,
+    stdin: bytes | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+    incident_id: str = "",
+) -> Found:
+    """Reads everything that `paths` hold; evidence that is no incident yet becomes one, together.
+
+    Args:
+        paths: files and folders; "-" is what came on `stdin`.
+        at: when that incident began, Unix seconds. None: found.
+        limit: of each file read so many traces, rows or incidents.
+        stdin: what came there.
+        on_bytes: told of every piece that is read.
+        incident_id: what that incident is called. "": as its first file.
+
+    Raises:
+        SchemaError: a file is damaged, or of no known form.
+        SettingsError: everything was recorded before `at`.
+    """
+    gathered = Gathered(limit)
+    evidence: list[File] = []
+    for path in paths:
+        dataset = next((one for one in DATASETS if path.is_dir() and one.recognises(path)), None)
+        if dataset is not None:
+            dataset.read(path, gathered, at)
+            continue
+        for file in _files(path, stdin, on_bytes):
+            reader = reader_of(file)
+            known = len(gathered.incidents)
+            reader.read(file, gathered)
+            if len(gathered.incidents) == known:
+                evidence.append(file)
+    incidents = gathered.incidents
+    recording = gathered.finish()
+    if evidence:
+        _refuse_nothing(recording, evidence)
+        name = incident_id or _stem(evidence[0].path)
+        incidents = [*incidents, incident_of(recording, at, incident_id=name)]
+    return Found(tuple(incidents), tuple(recording.notes))
+
+
+def read_incidents(path: Path) -> tuple[Incident, ...]:
+    """The incidents of a file or folder of any known form; what should be known of them is logged.
+
+    Raises:
+        SchemaError: names file, line and field.
+    """
+    found = read_evidence([path])
+    for text in found.notes:
+        _log.warning("%s", text)
+    return found.incidents
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """The files of incidents in a folder, each by itself; else the path.
+
+    Raises:
+        SchemaError: there is no such file or folder.
+    """
+    if not path.exists():
+        raise SchemaError(str(path), "", "no such file or folder", "give a file or folder of incidents")
+    inside = path.iterdir() if path.is_dir() else ()
+    return tuple(sorted(file for file in inside if file.name.endswith(jsonl.SUFFIXES))) or (path,)
+
+
+def reader_of(file: File) -> Reader:
+    """Who reads `file`.
+
+    Raises:
+        SchemaError: nobody does.
+    """
+    found = next((reader for reader in FORMATS if reader.recognises(file.head)), None)
+    if found is None:
+        raise SchemaError(file.where, "", file.head.text[:40] or "nothing", _guess(file))
+    return found
+
+
+def _files(path: Path, stdin: bytes | None, on_bytes: Callable[[int], object] | None) -> list[File]:
+    if str(path) == "-":
+        return [File(path, stdin or b"", on_bytes)]
+    if not path.is_dir():
+        return [File(path, None, on_bytes)]
+    inside = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    if not inside:
+        raise SchemaError(str(path), "", "an empty folder", "give files, or a folder with some")
+    if len(inside) > _EVERY_FILE:
+        raise SchemaError(str(path), "", f"{len(inside)} files", "give the files of one incident")
+    own = [file for file in inside if file.name.endswith((*jsonl.SUFFIXES, ".json"))]
+    return [File(file, None, on_bytes) for file in own or inside]
+
+
+def _refuse_nothing(recording: Recording, evidence: Sequence[File]) -> None:
+    if not recording.names and not recording.alerts and recording.first_page is None:
+        where = ", ".join(file.where for file in evidence[:3])
+        raise SchemaError(
+            where, "", "no service", "give files in which services have values, calls or alerts"
+        )
+
+
+def _stem(path: Path) -> str:
+    return "stdin" if str(path) == "-" else path.name.partition(".")[0]
+
+
+# The first bytes of what people also have at hand, and what to do with it.
+_KNOWN = (
+    (b"%PDF", "this is a PDF: give telemetry, such as an answer of Prometheus or traces of Jaeger"),
+    (b"PK\x03\x04", "this is a zip archive: unpack it and give the folder"),
+    (b"\x00\x01\x00", "this is binary: export it as JSON or CSV"),
+    (b"digraph", "this is a drawing: give the calls as CSV with the columns caller,callee"),
+    (b"graph", "this is a drawing: give the calls as CSV with the columns caller,callee"),
+    (b"flowchart", "this is a drawing: give the calls as CSV with the columns caller,callee"),
+    (b"<!doctype", "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"),
+    (b"<html", "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"),
+)
+_ALL = "give one of: {}"
+
+
+def _guess(file: File) -> str:
+    """What a file seems to be, and what would help."""
+    raw = file.head.raw.lstrip()
+    known = next((text for start, text in _KNOWN if raw[: len(start)].lower() == start.lower()), None)
+    if known:
+        return known
+    if not raw:
+        return "the file is empty"
+    if file.head.has("errorType") or file.head.has("status", "error"):
+        return "this is a server's error: ask again"
+    if raw[:1] in (b"[", b"{") and not file.head.paths:
+        return "JSON without a field at its beginning, or nested too deeply"
+    if file.head.paths:
+        keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
+        return f"JSON of no known form, with the fields {keys}; known are {_names()}"
+    if file.head.columns:
+        return (
+            f"a table with the columns {', '.join(file.head.columns[:6])}; "
+            "name them time,service,metric,value or time,<service>_<metric>,… or caller,callee"
+        )
+    return f"no known form; known are {_names()}"
+
+
+def _names() -> str:
+    return ", ".join(dict.fromkeys(reader.name for reader in FORMATS))

@@ -1,0 +1,233 @@
+"""Tables: a column a metric, a row a value, or a row a call; with commas, tabs or semicolons, or Parquet."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data.channels import channel_of
+from data.errors import SchemaError, SettingsError
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
+from data.sources.recording import NOBODY, Recording
+from data.sources.times import seconds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TIME = frozenset({"time", "timestamp", "datetime", "date", "ts", "_time", "time_s"})
+_SERVICE = frozenset({"service", "service_name", "cmdb_id", "entity", "component", "pod", "workload", "node"})
+_METRIC = frozenset({"metric", "metric_name", "kpi_name", "kpi", "name", "_field"})
+_VALUE = frozenset({"value", "_value", "val"})
+_CALLS = (
+    {"caller", "source", "parent", "from", "src", "client", "upstream"},
+    {"callee", "target", "child", "to", "dst", "destination", "server", "downstream"},
+)
+_ROWS = 50_000  # read at once
+_MOST_COLUMNS = 100_000
+
+
+class CallTable:
+    """Two columns: who calls, and who is called."""
+
+    name = "a table of calls (caller,callee)"
+
+    def recognises(self, head: Head) -> bool:
+        return _calls(head.columns) is not None
+
+    def read(self, file: File, into: Gathered) -> None:
+        caller, callee = _calls(file.head.columns) or ("", "")
+        for frame in _frames(file, into):
+            add_calls(frame[caller], frame[callee], into.recording)
+
+
+class LongTable:
+    """`time,service,metric,value`."""
+
+    name = "a long table (time,service,metric,value)"
+
+    def recognises(self, head: Head) -> bool:
+        return all(_column(head.columns, names) for names in (_TIME, _SERVICE, _METRIC, _VALUE))
+
+    def read(self, file: File, into: Gathered) -> None:
+        for frame in _frames(file, into):
+            add_long(frame, into.recording, file.where)
+
+
+class WideTable:
+    """`time,<service>_<metric>,…`."""
+
+    name = "a wide table (time,<service>_<metric>,…)"
+
+    def recognises(self, head: Head) -> bool:
+        return bool(_column(head.columns, _TIME)) and len(head.columns) > 1
+
+    def read(self, file: File, into: Gathered) -> None:
+        for frame in _frames(file, into):
+            add_wide(frame, into.recording, file.where)
+
+
+class Parquet:
+    """Any of these tables as Parquet."""
+
+    name = "a table in Parquet"
+
+    def recognises(self, head: Head) -> bool:
+        return head.raw.startswith(b"PAR1")
+
+    def read(self, file: File, into: Gathered) -> None:
+        frame = read_parquet(file, into.limit)
+        columns = tuple(map(str, frame.columns))
+        if LongTable().recognises(_Columns(columns)):
+            add_long(frame, into.recording, file.where)
+        elif _column(columns, _TIME):
+            add_wide(frame, into.recording, file.where)
+        elif (pair := _calls(columns)) is not None:
+            add_calls(frame[pair[0]], frame[pair[1]], into.recording)
+        else:
+            raise SchemaError(
+                file.where,
+                "",
+                columns,
+                "name the columns time,service,metric,value or time,<service>_<metric>,…",
+            )
+
+
+class _Columns(Head):
+    """A head that is known by its columns alone."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(",".join(columns).encode())
+
+
+def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
+    """A whole Parquet file.
+
+    Raises:
+        SettingsError: the extra is not installed.
+        SchemaError: it is damaged.
+    """
+    import io
+
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise SettingsError(
+            f"{file.where}: Parquet needs pyarrow – install it with: pip install 'firewatch-rca[parquet]'"
+        ) from None
+    try:
+        table = parquet.read_table(io.BytesIO(file.read()))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise SchemaError(file.where, "", str(error)[:60], "give a whole Parquet file") from None
+    return (table if limit is None else table.slice(0, limit)).to_pandas()
+
+
+def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: Recording) -> None:
+    """A row a call."""
+    for one, other in zip(callers.fillna("").astype(str), callees.fillna("").astype(str), strict=True):
+        caller, callee = one.strip(), other.strip()
+        if caller != callee and not {caller, callee} & NOBODY:
+            recording.call(caller, callee)
+
+
+def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
+    """A row a value."""
+    names = tuple(map(str, frame.columns))
+    time, service, metric, value = (_column(names, known) for known in (_TIME, _SERVICE, _METRIC, _VALUE))
+    times, values = times_of(frame[time], where), _numbers(frame[value])
+    keys = frame[service].astype(str) + "\0" + frame[metric].astype(str)
+    for key, index in keys.groupby(keys, sort=False).indices.items():
+        one, _, what = str(key).partition("\0")
+        if one not in ("", "nan"):
+            recording.series(one, what, times[index], values[index])
+
+
+def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
+    """A column a metric of a service."""
+    names = tuple(map(str, frame.columns))
+    if len(names) > _MOST_COLUMNS:
+        raise SchemaError(where, "", f"{len(names)} columns", "give a long table: time,service,metric,value")
+    time = _column(names, _TIME)
+    times = times_of(frame[time], where)
+    alone = []
+    for name in names:
+        if name == time or re.fullmatch(r"time\.\d+", name):  # pandas' name for a column that is there twice
+            continue
+        service, metric = split_column(name)
+        if not metric:
+            alone.append(name)
+            continue
+        values = _numbers(frame[name])
+        if np.isfinite(values).any():
+            recording.series(service, metric, times, values)
+    if alone:
+        recording.note(
+            f"{where}: left out {len(alone)} columns without a service before a '_', '{alone[0]}' first"
+        )
+
+
+def split_column(name: str) -> tuple[str, str]:
+    """`<service>_<metric>` in two; of several places the first whose rest is a metric that is known."""
+    for separator in ("_", "/", ":", "."):
+        places = [match.start() for match in re.finditer(re.escape(separator), name)]
+        for place in places[:4]:
+            if place and channel_of(name[place + 1 :]) is not None:
+                return name[:place], name[place + 1 :]
+        if places and places[0]:
+            return name[: places[0]], name[places[0] + 1 :]
+    return name, ""
+
+
+def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Unix seconds of a column of numbers in any unit, or of dates."""
+    raw = column.to_numpy()
+    if np.issubdtype(raw.dtype, np.datetime64):
+        return np.asarray(raw.astype("datetime64[ns]").astype(np.int64) / 1e9)
+    if np.issubdtype(raw.dtype, np.number):
+        first = next((float(v) for v in raw.tolist() if v == v), 0.0)
+        factor = (seconds(first) or first) / first if first else 1.0
+        return np.asarray(raw, dtype=float) * factor
+    found = [seconds(value.strip() if isinstance(value, str) else value) for value in raw.tolist()]
+    if all(time is None for time in found):
+        raise SchemaError(where, str(column.name), raw[0] if len(raw) else "", "give Unix times or ISO dates")
+    return np.array([np.nan if time is None else time for time in found])
+
+
+def _frames(file: File, into: Gathered) -> Iterator["pd.DataFrame"]:
+    """The table in pieces."""
+    import pandas as pd
+
+    try:
+        with file.open() as stream:
+            reader = pd.read_csv(
+                stream, sep=file.head.delimiter, chunksize=_ROWS, nrows=into.limit, skipinitialspace=True,
+                encoding="utf-8-sig", encoding_errors="replace", low_memory=False,
+            )  # fmt: skip
+            for frame in reader:
+                frame.columns = [str(name).strip() for name in frame.columns]
+                yield frame
+    except (ValueError, OverflowError) as error:  # of which pandas' own errors are kinds
+        text = " ".join(str(error).split())[:80]
+        raise SchemaError(
+            file.where, "", text, "give a table whose rows have as many cells as its head"
+        ) from None
+
+
+def _numbers(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
+    import pandas as pd
+
+    return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(), dtype=float)
+
+
+def _column(columns: Iterable[str], known: frozenset[str]) -> str:
+    return next((name for name in columns if name.lower() in known), "")
+
+
+def _calls(columns: Sequence[str]) -> tuple[str, str] | None:
+    if len(columns) != 2:
+        return None
+    caller, callee = columns
+    is_told = caller.lower() in _CALLS[0] and callee.lower() in _CALLS[1]
+    return (caller, callee) if is_told else None

@@ -1,0 +1,198 @@
+"""Traces of Jaeger and Zipkin."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from data.files.json_stream import items
+from data.observation import parse
+from data.sources.files.opened import File, Head
+from data.sources.files.reader import Gathered
+from data.sources.recording import NOBODY
+from data.sources.spans import Span
+
+_PEER = (
+    "peer.service",
+    "server.address",
+    "net.peer.name",
+    "peer.hostname",
+    "db.name",
+    "db.system",
+    "db.system.name",
+)
+_FAILED_CODE = re.compile(r"5\d\d")
+# gRPC's codes of failures that are the server's.
+_FAILED_RPC = frozenset({"2", "4", "8", "12", "13", "14", "15"})
+
+
+def is_failed(tags: Mapping[str, str]) -> bool:
+    """Whether tags say that a call failed, by any convention."""
+    if (
+        tags.get("error", "false").lower() not in ("false", "0", "")
+        or tags.get("otel.status_code") == "ERROR"
+    ):
+        return True
+    code = tags.get("http.response.status_code") or tags.get("http.status_code") or ""
+    return bool(_FAILED_CODE.fullmatch(code)) or tags.get("rpc.grpc.status_code") in _FAILED_RPC
+
+
+def peer_of(tags: Mapping[str, str]) -> str:
+    """Whom a call is for, as far as its tags tell."""
+    return next((tags[name] for name in _PEER if tags.get(name)), "")
+
+
+class _Reference(BaseModel):
+    refType: str = "CHILD_OF"
+    traceID: str = ""
+    spanID: str
+
+
+class _Tag(BaseModel):
+    key: str
+    value: Any = None
+
+
+class _JaegerSpan(BaseModel):
+    traceID: str
+    spanID: str
+    parentSpanID: str = ""
+    operationName: str = ""
+    references: tuple[_Reference, ...] | None = ()
+    startTime: float  # µs
+    duration: float  # µs
+    tags: tuple[_Tag, ...] | None = ()
+    processID: str = ""
+    process: dict[str, Any] | None = None
+
+
+class _Process(BaseModel):
+    serviceName: str
+
+
+class _JaegerTrace(BaseModel):
+    spans: tuple[_JaegerSpan, ...] | None = ()
+    processes: dict[str, _Process] | None = {}
+
+
+class JaegerTraces:
+    """Jaeger's `/api/traces` (times in µs)."""
+
+    name = "traces of Jaeger"
+
+    def recognises(self, head: Head) -> bool:
+        return (
+            head.has("data[].spans")
+            or head.has("[].spans[].operationName")
+            or head.has("spans[].operationName")
+        )
+
+    def read(self, file: File, into: Gathered) -> None:
+        path = "data[]" if file.head.has("data[].spans") else "[]" if file.head.has("[].spans") else ""
+        with file.open() as stream:
+            for number, raw in enumerate(items(stream, file.where, path)):
+                if into.limit is not None and number >= into.limit:
+                    break
+                trace = parse(_JaegerTrace, raw, file.where)
+                for span in trace.spans or ():
+                    process = (trace.processes or {}).get(span.processID)
+                    service = (
+                        process.serviceName if process else str((span.process or {}).get("serviceName", ""))
+                    )
+                    tags = {tag.key: _text(tag.value) for tag in span.tags or ()}
+                    references = [one for one in span.references or () if one.traceID in ("", span.traceID)]
+                    into.spans.add(
+                        Span(
+                            span.traceID,
+                            span.spanID,
+                            span.parentSpanID or (references[0].spanID if references else ""),
+                            service,
+                            span.operationName,
+                            tags.get("span.kind", "").lower(),
+                            span.startTime / 1e6,
+                            span.duration / 1e6,
+                            is_failed(tags),
+                            peer_of(tags),
+                        )
+                    )
+
+
+class _Dependency(BaseModel):
+    parent: str
+    child: str
+    callCount: float = 0.0
+
+
+class JaegerDependencies:
+    """Jaeger's `/api/dependencies`: who calls whom."""
+
+    name = "dependencies of Jaeger"
+
+    def recognises(self, head: Head) -> bool:
+        return head.has("data[].parent", "data[].child") or head.has("[].parent", "[].child", "[].callCount")
+
+    def read(self, file: File, into: Gathered) -> None:
+        with file.open() as stream:
+            for raw in items(stream, file.where, "data[]" if file.head.has("data[].parent") else "[]"):
+                call = parse(_Dependency, raw, file.where)
+                if call.parent != call.child and not {call.parent, call.child} & NOBODY:
+                    into.recording.call(call.parent, call.child)
+
+
+class _Endpoint(BaseModel):
+    serviceName: str | None = None
+
+
+class _ZipkinSpan(BaseModel):
+    traceId: str
+    id: str
+    parentId: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    timestamp: float | None = None  # µs
+    duration: float | None = None  # µs
+    localEndpoint: _Endpoint | None = None
+    remoteEndpoint: _Endpoint | None = None
+    tags: dict[str, str] | None = None
+
+
+class ZipkinTraces:
+    """Zipkin v2: a list of spans, or of traces."""
+
+    name = "traces of Zipkin"
+
+    def recognises(self, head: Head) -> bool:
+        return head.has("[].traceId", "[].id") or head.has("[][].traceId", "[][].id")
+
+    def read(self, file: File, into: Gathered) -> None:
+        with file.open() as stream:
+            path = "[][]" if file.head.has("[][].traceId") else "[]"
+            for number, raw in enumerate(items(stream, file.where, path)):
+                if into.limit is not None and number >= into.limit:
+                    break
+                span = parse(_ZipkinSpan, raw, file.where)
+                if span.timestamp is None:
+                    continue
+                tags = span.tags or {}
+                failed = (
+                    dict(tags, error="true") if "error" in tags else tags
+                )  # an empty one is an error, too
+                into.spans.add(
+                    Span(
+                        span.traceId,
+                        span.id,
+                        span.parentId or "",
+                        (span.localEndpoint and span.localEndpoint.serviceName) or "",
+                        span.name or "",
+                        (span.kind or "").lower(),
+                        span.timestamp / 1e6,
+                        (span.duration or 0.0) / 1e6,
+                        is_failed(failed),
+                        (span.remoteEndpoint and span.remoteEndpoint.serviceName) or peer_of(tags),
+                    )
+                )
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,134 @@
+"""Jaeger, Tempo and Alertmanager: asked for a bounded part of what they have, read as their files are."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.errors import SchemaError, TelemetryFault
+from data.incident import AlertEvent
+from data.sources.files.opened import File
+from data.sources.files.otlp_traces import OtlpTraces
+from data.sources.files.prometheus import AlertList
+from data.sources.files.reader import Gathered, Reader
+from data.sources.files.traces import JaegerDependencies, JaegerTraces
+from data.sources.live.gather import Progress, Question
+from data.sources.live.http import Http
+from data.sources.live.names import Names
+from data.sources.recording import Recording
+
+_MOST_SERVICES = 100  # that Jaeger is asked about
+_MOST_TRACES = 100  # of one service, before and in the window each; of all in Tempo twice as many
+_Part = tuple[Reader, str, Mapping[str, Any]]  # who reads the answer, path, parameters
+_TRACE = re.compile(r"[0-9a-fA-F]{1,32}")
+
+
+async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Recording:
+    """What its traces and dependencies tell.
+
+    Raises:
+        TelemetryFault: it does not even name its services.
+    """
+    progress("Jaeger: which services are there")
+    listed = http.decoded(await http.get("/api/services", {}))
+    services = sorted(str(name) for name in (listed.get("data") or ()) if name != "jaeger-query")
+    asked = services[:_MOST_SERVICES]
+    lookback_ms = (question.at_s - question.start_s) * 1e3
+    times = {"endTs": f"{question.at_s * 1e3:.0f}", "lookback": f"{lookback_ms:.0f}"}
+    parts: list[_Part] = [(JaegerDependencies(), "/api/dependencies", times)]
+    for service in asked:
+        for start_s, end_s in question.halves:
+            times = {"start": f"{start_s * 1e6:.0f}", "end": f"{end_s * 1e6:.0f}"}
+            parts.append(
+                (JaegerTraces(), "/api/traces", {"service": service, "limit": _MOST_TRACES, **times})
+            )
+    gathered = await _read(http, parts, progress)
+    if len(asked) < len(services):
+        gathered.recording.note(f"Jaeger has {len(services)} services; the traces of {len(asked)} were read.")
+    return gathered.finish()
+
+
+async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recording:
+    """What its traces tell.
+
+    Raises:
+        TelemetryFault: it cannot be searched.
+    """
+    progress("Tempo: which traces are there")
+    ids: dict[str, None] = {}
+    for start_s, end_s in question.halves:
+        times = {"start": f"{start_s:.0f}", "end": f"{end_s:.0f}"}
+        asked = {"q": "{}", "limit": 2 * _MOST_TRACES, **times}
+        found = http.decoded(await http.get("/api/search", asked))
+        ids.update(dict.fromkeys(str(trace.get("traceID", "")) for trace in found.get("traces") or ()))
+    parts: list[_Part] = [(OtlpTraces(), f"/api/v2/traces/{one}", {}) for one in ids if _TRACE.fullmatch(one)]
+    return (await _read(http, parts, progress)).finish()
+
+
+async def ask_alertmanager(http: Http, question: Question, progress: Progress) -> Recording:
+    """What is raised now, and what was first to page.
+
+    Raises:
+        TelemetryFault: it tells no alerts.
+    """
+    return (await _read(http, [(AlertList(), "/api/v2/alerts", {"active": "true"})], progress)).finish()
+
+
+async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathered:
+    """Every answer that there is; of the others each reason is noted once.
+
+    Raises:
+        TelemetryFault: there is none at all.
+    """
+    gathered, name = Gathered(), http.access.name
+    answered = 0
+    faults: list[TelemetryFault] = []
+
+    async def read(reader: Reader, path: str, parameters: Mapping[str, Any]) -> None:
+        nonlocal answered
+        try:
+            file = File(Path(name), await http.get(path, parameters))
+            if reader.recognises(file.head):  # else there is nothing in it
+                reader.read(file, gathered)
+            answered += 1
+        except TelemetryFault as fault:
+            faults.append(fault)
+        except SchemaError as error:
+            faults.append(TelemetryFault(str(error)))
+        progress(f"{name}: {answered} of {len(parts)} questions answered")
+
+    await asyncio.gather(*(read(*part) for part in parts))
+    if faults and not answered:
+        raise faults[0]
+    for fault in faults:
+        gathered.recording.note(f"{fault}; a part of {name} is missing.")
+    return gathered
+
+
+def supplement(recording: Recording, more: Recording, names: Names) -> None:
+    """Takes over what another source tells and `recording` does not know: sampled traces have other rates."""
+    known = {(service, metric) for service, metrics in recording.services.items() for metric in metrics}
+    of_calls = {(pair, metric) for pair, metrics in recording.calls.items() for metric in metrics}
+    for service, metrics in more.services.items():
+        name = names.resolve(service)
+        for metric, pieces in metrics.items():
+            if name and (name, metric) not in known:
+                for times, values in pieces:
+                    recording.series(name, metric, times, values)
+    for caller, callees in more.call_graph.items():
+        for callee in callees:
+            pair = names.resolve(caller), names.resolve(callee)
+            if all(pair) and pair[0] != pair[1]:
+                recording.call(*pair)
+                for metric, pieces in more.calls.get((caller, callee), {}).items():
+                    if (pair, metric) not in of_calls:
+                        for times, values in pieces:
+                            recording.call_series(*pair, metric, times, values)
+    for event, time_s in more.alerts.items():
+        name = names.resolve(event.service)
+        recording.alert(AlertEvent(name, event.kind, event.name, event.direction, event.caller), time_s)
+    if more.first_page:
+        recording.page(names.resolve(more.first_page.service), more.first_page.metric)
+    for note in more.notes:
+        recording.note(note)

@@ -1,0 +1,142 @@
+"""What services use, how they fare, what was changed and what fired, from metrics under their own names."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from data.incident import AlertEvent, Floats
+from data.sources.alerting import alerted_service
+from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
+from data.sources.recording import Recording
+from data.sources.requests import QUANTILES, fill_requests, quantile
+from data.sources.samples import Sample, Samples, TimeGrid, added, meets
+
+# Of how monitoring itself fares, and of language runtimes, nothing is said about a service.
+_OWN = (
+    "scrape_",
+    "prometheus_",
+    "promhttp_",
+    "go_",
+    "python_gc_",
+    "python_info",
+    "kube_",
+    "ALERTS",
+    "container_",
+)
+
+
+def fill(samples: Samples, recording: Recording) -> None:
+    """Tells `recording` what the conventions make of the series, and the rest under its own names."""
+    grid = samples.grid()
+    if grid is None:
+        return
+    if grid.n == 1:
+        recording.note(
+            "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
+        )
+    used = fill_requests(samples, grid, recording)
+    done: set[str] = set()
+    for resource in RESOURCES:
+        names = {name for name, _ in samples.named(resource.name)}
+        if not names or resource.metric in done:
+            continue
+        rows = _rows(samples, grid, resource, resource.name)
+        if resource.over:
+            over = _rows(samples, grid, resource, resource.over)
+            rows = {s: _compared(resource, rows[s], over[s]) for s in rows.keys() & over.keys()}
+        if rows:
+            done.add(resource.metric)
+        used |= names
+        for service, values in rows.items():
+            if np.isfinite(values).any():
+                recording.series(service, resource.metric, grid.times, values)
+    _tell_changes(samples, grid, recording)
+    _tell_alerts(samples, grid, recording)
+    _tell_rest(samples, grid, recording, used)
+
+
+def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> dict[str, Floats]:
+    rows: dict[str, list[Floats]] = defaultdict(list)
+    for _, sample in samples.named(name):
+        service = samples.service(sample.labels, resource.service)
+        if service is not None and meets(sample.labels, resource.where):
+            values = grid.rate(sample) if resource.form == "rate" else grid.values(sample)
+            rows[service].append(grid.times - values if resource.form == "age" else values)
+    return {service: _together(resource.form, several, grid.n) for service, several in rows.items()}
+
+
+def _together(form: str, rows: list[Floats], n: int) -> Floats:
+    if form in ("min", "age"):
+        return np.asarray(np.fmin.reduce(rows))
+    return np.asarray(np.fmax.reduce(rows)) if form == "max" else added(rows, n)
+
+
+def _compared(resource: Resource, values: Floats, over: Floats) -> Floats:
+    if resource.minus:
+        return np.asarray(over - values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(over > 0, values / over, np.nan)
+
+
+def _tell_changes(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
+    """A deployment whose generation grows was changed, unless only its scale was."""
+    scales = {
+        tuple(s.labels.get(label) for label in ("namespace", "deployment")): s
+        for _, s in samples.named(SCALE)
+    }
+    for _, sample in samples.named(GENERATION):
+        service = sample.labels.get("deployment")
+        values = grid.values(sample)
+        scale = scales.get((sample.labels.get("namespace"), service))
+        changed = np.diff(values) > 0
+        if scale is not None:
+            changed &= ~(np.diff(grid.values(scale)) != 0)
+        if service and changed.any():
+            when = np.flatnonzero(changed) + 1
+            last = np.searchsorted(when, np.arange(grid.n), "right") - 1
+            age = np.where(last >= 0, (np.arange(grid.n) - when[last]) * grid.step, np.nan)
+            recording.series(service, "deploy_age_s", grid.times, age)
+
+
+def _tell_alerts(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
+    """What fired, as Prometheus keeps it in `ALERTS`."""
+    for _, sample in samples.named("ALERTS"):
+        service = alerted_service(sample.labels, samples)
+        if service and sample.labels.get("alertstate", "firing") == "firing":
+            first = min(float(times.min()) for times, _ in sample.pieces) if sample.pieces else None
+            recording.alert(AlertEvent(service, "metric", sample.labels.get("alertname", "alert")), first)
+
+
+def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set[str]) -> None:
+    """Metrics without a convention, under their own names: counters as rates, histograms as quantiles."""
+    for name in samples.names:
+        if name in used or name.startswith(_OWN):
+            continue
+        by_service: dict[str, list[Sample]] = defaultdict(list)
+        for _, sample in samples.named(name):
+            service = samples.service(sample.labels, SERVICE) or samples.service(sample.labels, WORKLOAD)
+            if service is not None:
+                by_service[service].append(sample)
+        for service, several in by_service.items():
+            for metric, values in _own_named(name, several, grid, samples):
+                if np.isfinite(values).any():
+                    recording.series(service, metric, grid.times, values)
+
+
+def _own_named(
+    name: str, several: list[Sample], grid: TimeGrid, samples: Samples
+) -> Iterable[tuple[str, Floats]]:
+    if name.endswith("_bucket"):
+        buckets: dict[float, list[Floats]] = defaultdict(list)
+        for sample in several:
+            buckets[float(sample.labels.get("le", "inf"))].append(grid.rate(sample))
+        for suffix, share in QUANTILES.items():
+            yield f"{name.removesuffix('_bucket')}_{suffix.split('_')[1]}", quantile(share, buckets, grid.n)
+    elif name.endswith(("_total", "_count")):
+        yield name, added([grid.rate(sample) for sample in several], grid.n)
+    elif not name.endswith(("_sum", "_created")):
+        rows = [grid.values(sample) for sample in several]
+        known = np.isfinite(rows).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            yield name, added(rows, grid.n) / known

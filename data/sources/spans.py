@@ -1,0 +1,255 @@
+"""Spans of traces → what calls and services show over time: durations only, for clocks of hosts differ."""
+
+from array import array
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from data.incident import Floats
+from data.sources.recording import NOBODY, Recording
+
+_MOST_OPEN = 200_000  # spans kept while the rest of their trace may still come
+_ENTRIES = frozenset({"server", "consumer"})
+_EXITS = frozenset({"client", "producer"})
+_STEP_S, _POINTS = 60.0, 40  # between two points; less where the traces tell of a short time
+
+
+class Span(NamedTuple):
+    """One span, whatever wrote it."""
+
+    trace: str
+    id: str
+    parent: str
+    service: str
+    name: str
+    kind: str  # server, client, producer, consumer, internal, or "" where it is not told
+    start_s: float
+    duration_s: float
+    is_error: bool
+    peer: str = ""  # whom a client calls, as far as it knows
+
+
+class SpanTimes:
+    """Times, durations and failures of what is alike."""
+
+    def __init__(self) -> None:
+        self.times, self.durations, self.failed = array("d"), array("d"), array("b")
+
+    def add(self, span: Span, duration_s: float | None = None) -> None:
+        """One more span, with another duration than its own where that is given."""
+        self.times.append(span.start_s)
+        self.durations.append(span.duration_s if duration_s is None else duration_s)
+        self.failed.append(span.is_error)
+
+
+class Spans:
+    """Collects spans of many traces in any order; memory holds numbers, and spans of open traces."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, list[Span]] = OrderedDict()
+        self._n_open = 0
+        self._served: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)
+        self._own: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)  # without the time spent on calls
+        self._sent: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)  # as the caller sees it
+        self._received: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)  # as the callee does
+        self._gaps: defaultdict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)
+        self._lost: defaultdict[tuple[str, str, str], SpanTimes] = defaultdict(SpanTimes)  # …, name, peer
+        self._logs: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)
+        self._callee_of: dict[tuple[str, str], str] = {}  # service and name of a call: who answered it
+
+    def add(self, span: Span) -> None:
+        """One more span."""
+        trace = self._open.setdefault(span.trace, [])
+        trace.append(span)
+        self._n_open += 1
+        while self._n_open > _MOST_OPEN:
+            self._close(self._open.popitem(last=False)[1])
+
+    def log(self, service: str, time_s: float, is_error: bool) -> None:
+        """One line of a log."""
+        lines = self._logs[service]
+        lines.times.append(time_s)
+        lines.durations.append(0.0)
+        lines.failed.append(is_error)
+
+    def fill(self, recording: Recording) -> None:
+        """Tells `recording` what the traces show."""
+        while self._open:
+            self._close(self._open.popitem(last=False)[1])
+        everything = [
+            m for of in (self._served, self._sent, self._received, self._logs) for m in of.values() if m.times
+        ]
+        if not everything:
+            return
+        first = min(min(m.times) for m in everything)
+        last = max(max(m.times) for m in everything)
+        step = float(np.clip((last - first) / _POINTS, 1.0, _STEP_S))
+        grid = _Bins(first, step, int((last - first) / step) + 1)
+        for service, served in self._served.items():
+            rate = grid.count(served) / step
+            told = {"request_rate": rate, "error_rate": grid.failing(served)}
+            told |= {f"latency_p{share}_s": grid.percentile(served, share) for share in (50, 99)}
+            told["own_latency_s"] = grid.mean(self._own[service])
+            known = set(recording.services.get(service, ()))  # metrics count every request, traces some
+            for name, values in told.items():
+                if name not in known:
+                    recording.series(service, name, grid.times, values)
+        for service, lines in self._logs.items():
+            number = grid.count(lines)
+            recording.series(service, "log_count", grid.times, number)
+            recording.series(
+                service, "log_err_count", grid.times, np.nan_to_num(grid.failing(lines)) * number
+            )
+        lost = self._lost_calls()
+        for pair in dict.fromkeys([*self._sent, *self._received, *lost]):
+            self._tell_call(pair, lost.get(pair), grid, recording)
+
+    def _tell_call(
+        self, pair: tuple[str, str], lost: SpanTimes | None, grid: "_Bins", recording: Recording
+    ) -> None:
+        recording.call(*pair)
+        sent, received = self._sent.get(pair), self._received.get(pair)
+        seen = sent or received
+        told: dict[str, Floats] = {}
+        if seen:
+            told["request_rate"] = grid.count(seen) / grid.step
+            told["error_rate"] = grid.failing(seen)
+        if sent:
+            told["latency_caller_s"] = grid.mean(sent)
+        if received:
+            told["latency_callee_s"] = grid.mean(received)
+        if gaps := self._gaps.get(pair):
+            told["latency_gap_s"] = grid.mean(gaps)
+        if sent and received:
+            number = grid.count(sent)
+            with np.errstate(invalid="ignore"):
+                told["unmatched_share"] = np.where(
+                    number, (grid.count(lost) if lost else 0.0) / number, np.nan
+                )
+        known = set(recording.calls.get(pair, ()))
+        for name, values in told.items():
+            if name not in known:
+                recording.call_series(*pair, name, grid.times, values)
+
+    def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
+        """Calls that nobody answered, by whom they were for; they count as sent, too."""
+        found: dict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)
+        services = {*self._served, *(callee for _, callee in self._received)}
+        for (service, name, peer), lost in self._lost.items():
+            host = peer.partition(":")[0]
+            callee = next((n for n in (peer, host, host.partition(".")[0]) if n in services), None)
+            callee = callee or self._callee_of.get((service, name)) or host
+            if callee and callee != service and callee not in NOBODY:
+                for measured in (found[service, callee], self._sent[service, callee]):
+                    measured.times.extend(lost.times)
+                    measured.durations.extend(lost.durations)
+                    measured.failed.extend(lost.failed)
+        return found
+
+    def _close(self, spans: Sequence[Span]) -> None:
+        """Takes a whole trace apart."""
+        self._n_open -= len(spans)
+        # Client and server may share an id (Zipkin): a child belongs under the server's span.
+        by_id = {span.id: span for span in sorted(spans, key=lambda span: span.kind in _ENTRIES)}
+        clients = {span.id: span for span in spans if span.kind in _EXITS}
+        children: defaultdict[int, list[Span]] = defaultdict(list)
+        answered: set[int] = set()
+        entries: list[Span] = []
+        for span in spans:
+            shared = clients.get(span.id)
+            parent = shared if shared is not None and shared is not span else by_id.get(span.parent)
+            if parent is span:
+                parent = None
+            if parent is not None:
+                children[id(parent)].append(span)
+            is_entry = span.kind in _ENTRIES or (
+                span.kind not in _EXITS and (parent is None or parent.service != span.service)
+            )
+            if is_entry:
+                entries.append(span)
+                if parent is not None and parent.service != span.service:
+                    self._answered(parent, span)
+                    answered.add(id(parent))
+        for span in spans:
+            if span.kind in _EXITS and id(span) not in answered:
+                self._lost[span.service, span.name, span.peer].add(span)
+        for entry in entries:
+            self._served[entry.service].add(entry)
+            self._own[entry.service].add(entry, _own_time(entry, children))
+
+    def _answered(self, parent: Span, entry: Span) -> None:
+        pair = (parent.service, entry.service)
+        if parent.service in NOBODY or entry.service in NOBODY:
+            return
+        self._received[pair].add(entry)
+        if parent.kind in _EXITS:
+            self._sent[pair].add(parent)
+            self._callee_of[parent.service, parent.name] = entry.service
+            if parent.kind == "client":
+                self._gaps[pair].add(parent, max(parent.duration_s - entry.duration_s, 0.0))
+
+
+def _own_time(entry: Span, children: defaultdict[int, list[Span]]) -> float:
+    """The duration of a span less the time in which calls of its service to others were open."""
+    calls: list[tuple[float, float]] = []
+    other_clocks = 0.0
+    seen: set[int] = set()
+    todo = [entry]
+    while todo:
+        span = todo.pop()
+        if id(span) in seen:
+            continue
+        seen.add(id(span))
+        for child in children[id(span)]:
+            if child.kind in _EXITS:
+                calls.append((child.start_s, child.start_s + child.duration_s))
+            elif child.service != entry.service:
+                other_clocks += child.duration_s
+            elif child.kind not in _ENTRIES:
+                todo.append(child)
+    covered, end = 0.0, entry.start_s
+    for start, stop in sorted(calls):
+        covered += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return max(entry.duration_s - covered - other_clocks, 0.0)
+
+
+class _Bins:
+    """What was measured, in even pieces of time: (N,) each; NaN where there is nothing."""
+
+    def __init__(self, first: float, step: float, n: int) -> None:
+        self.first, self.step, self.n = first, step, n
+        self.times: Floats = first + step * np.arange(n, dtype=np.float64)
+
+    def count(self, measured: SpanTimes) -> Floats:
+        return np.bincount(self._bin(measured), minlength=self.n).astype(float)
+
+    def failing(self, measured: SpanTimes) -> Floats:
+        return self._mean_of(measured, np.asarray(measured.failed, dtype=float))
+
+    def mean(self, measured: SpanTimes) -> Floats:
+        return self._mean_of(measured, np.asarray(measured.durations))
+
+    def percentile(self, measured: SpanTimes, share: float) -> Floats:
+        where = self._bin(measured)
+        order = np.argsort(where, kind="stable")
+        durations = np.asarray(measured.durations)[order]
+        found = np.full(self.n, np.nan)
+        edges = np.searchsorted(where[order], np.arange(self.n + 1))
+        for index, (start, end) in enumerate(pairwise(edges)):
+            if end > start:
+                found[index] = np.percentile(durations[start:end], share)
+        return found
+
+    def _bin(self, measured: SpanTimes) -> npt.NDArray[np.int64]:
+        where = ((np.asarray(measured.times) - self.first) / self.step).astype(np.int64)
+        return np.clip(where, 0, self.n - 1)
+
+    def _mean_of(self, measured: SpanTimes, values: Floats) -> Floats:
+        number = self.count(measured)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.bincount(self._bin(measured), values, self.n) / number)

@@ -1,0 +1,29 @@
+"""Times as systems write them → Unix seconds."""
+
+import math
+from datetime import UTC, datetime
+
+# From here on a number counts milliseconds, microseconds, nanoseconds: all of them after 2001.
+_UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
+
+
+def seconds(value: object) -> float | None:
+    """A number of seconds, or of a smaller unit as its size tells, or an ISO date; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _of_date(str(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value) * next((unit for least, unit in _UNITS if abs(value) >= least), 1.0)
+
+
+def _of_date(text: str) -> float | None:
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if date.year < 1971:  # a date that was never set
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
