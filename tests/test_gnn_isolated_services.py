@@ -36,7 +36,8 @@ def joined(incident: Incident) -> Incident:
             noise = 0.1 * rng.standard_normal(past + now).clip(-1, 1)
             steady[name] = Series(10.0 + noise[past:], 10.0 + noise[:past])
         else:
-            level = np.nanmedian([row[name].incident[-1] for row in rows if name in row])
+            last = [row[name].incident[-1] for row in rows if name in row]
+            level = np.nanmedian(last) if np.isfinite(last).any() else np.nan
             steady[name] = Series(np.full(now, level))
     return replace(
         incident,

@@ -27,6 +27,7 @@ CALL_COLUMNS = (
 _HAS, _SLOW, _FAILING, _BETWEEN, _QUIET, _UNEXPLAINED = range(len(CALL_FEATURES))
 _UP, _DOWN = STATISTICS.index("up"), STATISTICS.index("down")
 _LOUDER = 4  # how much more the louder of two calls counts, as a power of their deviations
+_TIED = 1e-9
 _UNKNOWN = 0.5  # how bad a call is of which a trace alert says nothing more
 
 
@@ -148,10 +149,10 @@ def _explained(calls: Calls, has: Floats, bad: Floats, unexplained: Floats) -> F
     bad_in = np.bincount(callee, bad, services) / np.maximum(total_in, 1e-9)
     bad_out = np.bincount(caller, bad, services) / np.maximum(total_out, 1e-9)
     everything, source = cover(bad, counted), cover(unexplained, unexplained + well)
-    best = int(source.argmax())
-    rest = np.where((caller == best) | (callee == best), 0.0, unexplained)
-    left = touching(rest) / max(unexplained.sum(), 1e-9)
-    left[best] = touching(unexplained)[best] / max(unexplained.sum(), 1e-9)
+    best = source >= source.max() - _TIED
+    left = touching(np.where(best[caller] | best[callee], 0.0, unexplained))
+    left[best] = touching(unexplained)[best]
+    left /= max(unexplained.sum(), 1e-9)
     columns = [bad_in, bad_out]
     for values in (everything, source, left):
         columns += [values, lead(values[None])[0]]
