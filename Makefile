@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages evidence healthy seeds testbed transfer ablation constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages evidence healthy seeds testbed transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -158,6 +158,10 @@ ifdef TRAFFIC
 	cp build/ablation-traffic/ablation.json checkpoints/results/traffic.json
 endif
 	$(BIN)/python -m agent.benchmark.showcase
+
+readme: $(READY)  ## refresh tables, picture and output in README and rankers' card from results and shipped ranker
+	$(BIN)/python -m agent.benchmark.showcase
+	$(STUDY)/readme.py
 
 constraints: $(READY)  ## write the versions now installed to constraints.txt
 	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt

@@ -125,7 +125,7 @@ class Resumable(Options):
                 continue
             before = getattr(started, field)
             if getattr(self, field) != before:
-                shown = "other tasks" if isinstance(before, tuple) else before
+                shown = (" ".join(map(str, before)) or "none") if isinstance(before, tuple) else before
                 raise SettingsError(
                     f"{self.cli(field)['name']}: {self.resume} was started with {shown}; leave it out"
                 )

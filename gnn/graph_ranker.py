@@ -114,7 +114,7 @@ class GraphRanker:
         """The incident as arrays, and what the network says."""
         features = features_of(incident, self._channel_map)
         root, family, is_incident = self._network(features.graph)
-        root = judged(root, features.graph)
+        root = judged(root, features.graph, incident)
         if incident.alerts:
             down = told_down(incident, self._channel_map)
             root, is_incident = root + down, is_incident + down.max()

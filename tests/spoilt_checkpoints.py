@@ -24,27 +24,32 @@ def hash_again(folder: Path) -> None:
     edit_card(folder, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
 
-def fuzz(folder: Path, times: int) -> None:
+def fuzz(folder: Path, times: int) -> int:
     """Damages copies of a checkpoint at random; half of them with a card that vouches for the damage.
 
     Whatever is not read is refused by `CheckpointError`, and the process stays below a gigabyte.
+
+    Returns how many were refused.
     """
     chance = random.Random(1)
-    copy = folder.with_name("spoilt")
+    copy, count = folder.with_name("spoilt"), 0
     for _ in range(times):
         shutil.copytree(folder, copy, dirs_exist_ok=True)
         path = copy / chance.choice([CARD, EXPORT])
-        path.write_bytes(_damaged(path.read_bytes(), chance))
+        path.write_bytes(damaged(path.read_bytes(), chance))
         if path.name == EXPORT and chance.random() < 0.7:
             hash_again(copy)
         try:
             load_ranker(copy)
         except CheckpointError as refused:
             assert "\n" not in str(refused)
+            count += 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**20, "over a gigabyte"
+    return count
 
 
-def _damaged(content: bytes, chance: random.Random) -> bytes:
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """`content` with a few bits turned, bytes lost, doubled, or put in."""
     raw = bytearray(content)
     for _ in range(chance.choice([1, 1, 3, 30])):
         at = chance.randrange(len(raw))

@@ -39,6 +39,8 @@ def test_suspects_come_with_evidence_and_the_query_that_shows_it(
     assert re.search(r"1\. b .*\n.*memory", out) and query in out
     [incident] = read_incidents(files[0])
     assert incident.incident_id == "2026-05-01T10:00:00Z" and incident.start_s == 1777628700
+    assert answer(["label", str(files[0]), "b"]) == 0
+    assert read_incidents(files[0])[0].root_causes == ("b",)
     assert "process_resident_memory_bytes" in files[1].read_text()
     record = json.loads(files[2].read_text())
     assert record["candidates"][0]["service"] == "b" and query in record["candidates"][0]["queries"]

@@ -75,7 +75,7 @@ def test_a_remedy_without_effect_is_followed_by_the_next() -> None:
 
 
 def test_a_remedy_that_helps_is_given_time() -> None:
-    window = [observation(db=service(error_rate=e, p99=1.0, deployed=120)) for e in (0.5, 0.6, 0.45, 0.3)]
+    window = [observation(db=service(error_rate=e, p99=1.0, deployed=120)) for e in (0.5, 0.6, 0.4, 0.15)]
     steps = (
         done("rollback_deploy", "db", "Rolling back."),
         done("fetch_logs", "db"),
@@ -298,3 +298,43 @@ def test_exploring_is_seeded_mixed_and_never_ends_the_episode_at_random() -> Non
     assert explored(1) == explored(1) != explored(2)
     assert len(set(explored(3))) > 8
     assert all(action.split(":")[0] in (*INVESTIGATIONS, *REMEDIES) for action in explored(4))
+
+
+def test_traffic_moves_away_from_who_still_fails_plainly_while_a_remedy_takes_hold() -> None:
+    sent = Action(action_type="rollback_deploy", target_service="db")
+    calls = {"web": ("api",), "api": ("db",)}
+    seen = [
+        observation(web=service(error_rate=w), api=service(error_rate=0.6), db=service(error_rate=d))
+        for w, d in ((0.30, 0.9), (0.30, 0.9), (0.15, 0.5))
+    ]
+    steps = (
+        PastStep(sent, "Rolled back."),
+        PastStep(Action(action_type="fetch_logs", target_service="db"), ""),
+    )
+    here = situation(*seen, ranked=("db",), steps=steps, calls=calls)
+    assert str(decide(here).action) == "traffic_shift:api"
+    shifted = (*steps, PastStep(Action(action_type="traffic_shift", target_service="api"), "Shifted."))
+    later = situation(
+        *seen, seen[-1].model_copy(update={"sim_tick": 4}), ranked=("db",), steps=shifted, calls=calls
+    )
+    assert str(decide(later).action) != "traffic_shift:web"  # heals before the traffic has moved
+
+
+def test_a_remedy_that_visibly_helped_is_repeated_while_it_helps() -> None:
+    rates = (0.9, 0.9, 0.6, 0.6, 0.6)
+    seen = [observation(db=service(error_rate=rate, logs=("x",))) for rate in rates]
+    sent = PastStep(Action(action_type="extend_timeout", target_service="db"), "Extended.")
+    look = PastStep(Action(action_type="get_metrics_detail", target_service="db"), "")
+    helped = situation(*seen, ranked=("db",), steps=(sent, look, look, look))
+    assert str(decide(helped).action) == "extend_timeout:db"
+    flat = [observation(db=service(error_rate=0.9, logs=("x",)))] * 5
+    useless = situation(*flat, ranked=("db",), steps=(sent, look, look, look))
+    assert str(decide(useless).action) != "extend_timeout:db"
+
+
+def test_when_everything_has_been_tried_and_nothing_moves_it_ends_early() -> None:
+    seen = [observation(web=service(p99=0.85), db=service(error_rate=0.3))] * (len(REMEDIES) + 1)
+    tried = tuple(PastStep(Action(action_type=r, target_service="db"), "no effect") for r in REMEDIES)
+    assert decide(situation(*seen, ranked=("db",), steps=tried)).action.action_type == "declare_resolved"
+    few = situation(*seen, ranked=("db",), steps=tried[:-1])
+    assert decide(few).action.action_type != "declare_resolved"

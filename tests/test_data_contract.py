@@ -20,6 +20,7 @@ from data.errors import Unreachable
 from data.observation import Action, Alert, Observation, Outcome, Service, Step, Task
 from data.simulator.server.serving import Limits, RunningServer, create_app
 from data.simulator.world.environment import EmbeddedEnvironment
+from data.simulator.world.world import World
 
 LOOK = Action(action_type="escalate")
 
@@ -87,7 +88,7 @@ def first_service(**metrics: Any) -> Callable[[Observation], dict[str, Service]]
 def late_newcomer(observation: Observation) -> dict[str, Service]:
     if observation.sim_tick < 5:
         return observation.services
-    return {**observation.services, "newcomer": Service()}
+    return {**observation.services, "newcomer": Service(status="healthy")}
 
 
 class StepsBeforeReset(Spoiled):
@@ -169,7 +170,10 @@ BROKEN: dict[str, Callable[[], Environment]] = {
     "the-history-holds-the-last-ten-actions": seen(action_history=lambda o: o.action_history[-5:]),
     "every-action-gets-feedback": stepped(lambda _, step: replace(step, feedback="")),
     "services-stay": seen(services=late_newcomer, call_graph=lambda o: {**o.call_graph, "newcomer": ()}),
-    "statuses-match-the-thresholds": seen(services=first_service(status="unknown")),
+    "statuses-match-the-thresholds": seen(services=first_service(status="down")),
+    "words-are-those-of-the-protocol": seen(
+        active_alerts=lambda o: (Alert(service_name=next(iter(o.services)), severity="odd"),)
+    ),
     "metrics-stay-in-range": seen(services=first_service(process_memory_utilization=-0.5)),
     "every-service-is-in-the-call-graph": seen(call_graph=lambda o: dict(list(o.call_graph.items())[1:])),
     "alerts-name-services": seen(active_alerts=lambda _: (Alert(service_name="ghost"),)),
@@ -342,6 +346,55 @@ def test_a_server_with_one_session_keeps_the_contract() -> None:
     limits = Limits(sessions=1)
     with RunningServer(create_app(limits), limits) as server:
         assert [r for r in asyncio.run(check_server(server.url)) if not r.passed] == []
+
+
+def test_one_session_and_one_episode_for_both_transports_are_no_failure() -> None:
+    """As the original server: a place is free again only a while after its session has ended."""
+    world, limits = World(), Limits(sessions=1)
+    app = create_app(limits, lambda: world)
+
+    class SlowToForget:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app, self.taken = app, False
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "websocket":
+                return await self.app(scope, receive, send)
+            if self.taken:
+                await receive()
+                await send({"type": "websocket.accept"})
+                full = {"type": "error", "data": {"code": "CAPACITY_REACHED", "message": "1/1 sessions"}}
+                await send({"type": "websocket.send", "text": json.dumps(full)})
+                return await send({"type": "websocket.close", "code": 1000})
+            self.taken = True
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await asyncio.sleep(0.3)
+                world.episode = None  # whoever comes next finds nothing
+                self.taken = False
+
+    app.add_middleware(SlowToForget)
+    with RunningServer(app, limits) as server:
+        results = asyncio.run(check_server(server.url))
+        assert [(r.rule, r.why) for r in results if not r.passed or r.why] == []
+
+
+def test_a_server_without_a_free_session_is_not_accused() -> None:
+    limits = Limits(sessions=1)
+    with RunningServer(create_app(limits), limits) as server:
+
+        async def play() -> tuple[RuleResult, ...]:
+            other = Endpoint("ws", server.url.replace("http", "ws")).open()
+            await other.reset(Task(difficulty="easy", seed=1, max_ticks=20))
+            try:
+                return await check_server(server.url)
+            finally:
+                await other.aclose()
+
+        results = asyncio.run(play())
+        assert failed(results) == set()
+        assert sum("no session free" in result.why for result in results) == 5
 
 
 def test_a_server_that_is_gone_fails_every_rule() -> None:

@@ -303,3 +303,25 @@ def test_the_observation_has_the_recorded_fields(shared: Path) -> None:
     assert set(ours["observation"]) == set(theirs)
     assert set(ours["observation"]["services"]["api-gateway"]) >= set(theirs["services"]["api-gateway"])
     assert set(ours["observation"]["active_alerts"][0]) == set(theirs["active_alerts"][0])
+
+
+def test_only_words_of_the_protocol_go_over_the_wire() -> None:
+    """The original client knows four statuses, and nothing that a world hides makes another one."""
+    world, seen = World(), set[str]()
+    for task in (*catalogue.catalogue(), *catalogue.random_tasks(30, "all", 5)):
+        answer = world.reset(task.difficulty, task.seed, task.task_id)
+        for _ in range(10):
+            seen |= {own["status"] for own in answer["observation"]["services"].values()}
+            if answer["done"]:
+                break
+            answer = world.step(Action(action_type="escalate"))
+    assert seen == {"healthy", "degraded", "critical", "down"}
+
+
+def test_resolving_at_once_is_graded_about_as_by_the_original() -> None:
+    """0.16 on average there, over the tasks of the catalogue."""
+    world, grades = World(), []
+    for task in catalogue.catalogue():
+        world.reset(task.difficulty, task.seed, task.task_id)
+        grades.append(world.step(Action(action_type="declare_resolved"))["info"]["episode_score"])
+    assert 0.13 <= sum(grades) / len(grades) <= 0.19

@@ -82,6 +82,7 @@ def test_alerts_say_their_kind_and_direction() -> None:
         (AlertEvent("db", "trace", "GET /x", "500", "api"), "a failed call from api (500)"),
         (AlertEvent("db", "trace", "GET /x", "ERROR", "api"), "a failed call from api"),
         (AlertEvent("db", "trace", "GET /x", "PD", "db"), "a slow call from itself"),
+        (AlertEvent("db", "trace", "GET /x", None, "api"), "an unusual call from api"),
         (AlertEvent("db", "trace", "GET /x", "PD", "-1"), "a slow call from outside"),
         (AlertEvent("db", "trace", "GET /x", "PD"), "a slow call"),
     ],

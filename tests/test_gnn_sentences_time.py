@@ -43,6 +43,13 @@ def test_a_change_is_placed_beside_the_beginning(age_s: float, words: str) -> No
     assert told(ago, "a") == (f"deployed {age_s / 60:.0f} min ago" if age_s > 120 else "deployed 60 s ago",)
 
 
+def test_what_changed_at_most_services_is_no_evidence() -> None:
+    young, old = Series(np.array([60.0])), Series(np.array([90_000.0]))
+    for others, words in ((old, ("process started 60 s ago",)), (young, ())):
+        telemetry = {name: {"uptime_s": young if name == "a" else others} for name in "abcd"}
+        assert told(Incident("x", tuple("abcd"), {}, telemetry), "a") == words
+
+
 def test_what_is_raised_on_other_days_too_is_said_to_be_and_comes_last() -> None:
     alerts = (AlertEvent("a", "metric", "HighMemory", "up"), AlertEvent("a", "metric", "HighErrorRate", "up"))
     incident = Incident("x", ("a",), {}, alerts=alerts, routine={alerts[0]: 0.9})

@@ -96,3 +96,19 @@ def test_what_no_user_feels_is_no_incident_where_one_is_unlikely() -> None:
     alerts = tuple(AlertEvent(name, "metric", "ManyOpenFiles", "up") for name in incident.services)
     ranking = make_ranker("gnn").rank(replace(incident, telemetry=telemetry, alerts=alerts))
     assert ranking.verdict != "culprit"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_only_waits_for_an_unmeasured_service_comes_after_it(waits: bool) -> None:
+    """Guests takes no longer itself, and its calls to mail do; or it is slow by itself."""
+    incident = hotel(guests=8.0, desk=4.0)
+    own = {name: {"own_latency_s": calm(0.05, 9)} for name in incident.telemetry}
+    if not waits:
+        own["guests"] = {"own_latency_s": sick(0.05, 30.0)}
+    calls = {("guests", "mail"): {"latency_caller_s": sick(0.1, 20.0) if waits else calm(0.1, 4)}}
+    telemetry = {
+        name: {**{metric: one for metric, one in metrics.items() if metric != "error_rate"}, **own[name]}
+        for name, metrics in incident.telemetry.items()
+    }
+    ranking = make_ranker("gnn").rank(replace(incident, telemetry=telemetry, call_telemetry=calls))
+    assert (ranking.services.index("mail") < ranking.services.index("guests")) == waits

@@ -14,18 +14,20 @@ from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
 from agent.llm.client import ChatModel
 from agent.play.assembly import make_model
+from agent.play.collecting import episode_of
 from agent.play.config import RunConfig
-from agent.play.episode import EpisodeResult
+from agent.play.episode import EpisodeResult, play_task
 from agent.play.run import Listener, play_tasks
 from agent.policies.registry import make_policy
 from agent.records.trajectory import RunFolder, episode_record
 from agent.settings import Settings
+from agent.situation.decision import Decision, Situation
 from data.clients.discovery import Endpoint
-from data.collect import play
 from data.episodes import Episode
+from data.errors import EnvironmentFault
 from data.extras import needs
-from data.labels import read_labels
-from data.observation import Action, Observation, Task
+from data.labels import apply_labels, read_labels
+from data.observation import Action, Task
 from gnn.checkpoint import channel_map_for
 from gnn.evaluation.evaluate import (
     ScoredCase,
@@ -79,14 +81,25 @@ async def _watch(place: Workplace, task: Task) -> Episode:
     # Closing the incident is the last of the actions, and shows one observation more.
     brief = task.model_copy(update={"max_ticks": min(task.max_ticks, WATCHED - 2)})
     try:
-        episode = await play(environment, _look, brief, "watch")
+        result = await play_task(
+            environment, make_ranker("none"), _Watcher(), brief, place.ablation.task_timeout_s, lambda _: None
+        )
     finally:
         await environment.aclose()
+    if result.error is not None:
+        raise EnvironmentFault(result.error)
+    (episode,) = apply_labels([episode_of(result, environment.name, _Watcher.name)])
     return episode.model_copy(update={"task": task})
 
 
-def _look(seen: Sequence[Observation], _feedback: Sequence[str]) -> Action:
-    return Action(action_type="get_metrics_detail", target_service=min(seen[-1].services))
+class _Watcher:
+    """Looks, and changes nothing."""
+
+    name = "watch"
+
+    async def decide(self, situation: Situation) -> Decision:
+        service = min(situation.now.services)
+        return Decision(Action(action_type="get_metrics_detail", target_service=service), "rules")
 
 
 def play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:

@@ -50,7 +50,9 @@ async def _check(asked: CheckOptions) -> int:
 
 def _show(results: tuple[RuleResult, ...], quiet: bool) -> None:
     for result in results:
-        if not result.passed:
+        if result.passed and result.why:
+            print(f"----  {result.rule}: {result.why}")
+        elif not result.passed:
             print(f"FAIL  {result.rule}: {result.sentence}\n      {result.why}")
         elif not quiet:
             print(f"ok    {result.rule}: {result.sentence}")

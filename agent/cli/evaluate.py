@@ -16,9 +16,11 @@ from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
 from gnn.checkpoint import channel_map_for, read_card
-from gnn.evaluation.evaluate import Source, sources_of
+from gnn.evaluation.evaluate import Score, Source, sources_of
 from gnn.evaluation.evaluate import evaluate as evaluate_on
+from gnn.evaluation.metrics import score_ranking
 from gnn.evaluation.options import EvaluateOptions
+from gnn.evaluation.rcaeval import score_as_rcaeval
 from gnn.registry import make_ranker, weights_folder
 from gnn.seen import mark_of
 
@@ -29,6 +31,8 @@ _HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5
 @command(EvaluateOptions)
 def evaluate(asked: EvaluateOptions) -> int:
     """Scores one or more rankers: AC@1, AC@3, AC@5, Avg@5, MRR and calibration, with intervals.
+
+    All of RCAEval: firewatch evaluate --incidents RE1 --incidents RE2 --incidents RE3 --protocol rcaeval
 
     [dim]Example:[/dim] firewatch evaluate --episodes-from episodes/test --ranker gnn,heuristic
     """
@@ -50,7 +54,8 @@ def evaluate(asked: EvaluateOptions) -> int:
     _tell_seen(asked.rankers, asked.checkpoint, sources, asked.quiet)
     unmapped = unmapped_in((case.incident for case in cases), channel_map)
     tell_unmapped(unmapped, asked.quiet)
-    results = _scored(rankers, sources, asked.seed, asked.quiet)
+    score = score_as_rcaeval if asked.protocol == "rcaeval" else score_ranking
+    results = _scored(rankers, sources, score, asked.seed, asked.quiet)
     if not asked.quiet and not is_stdout(asked.json_to):
         wide_console().print(text_table(_HEADINGS, map(_row, results)))
         _show_ticks(results)
@@ -98,11 +103,13 @@ def _tell_seen(
             )
 
 
-def _scored(rankers: list[Any], sources: Sequence[Source], seed: int, quiet: bool) -> list[dict[str, Any]]:
+def _scored(
+    rankers: list[Any], sources: Sequence[Source], score: Score, seed: int, quiet: bool
+) -> list[dict[str, Any]]:
     total = len(rankers) * sum(len(source.cases) for source in sources)
     with Progress(console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:
         bar = progress.add_task("ranking", total=total)
-        return evaluate_on(rankers, sources, seed, on_case=lambda: progress.advance(bar))
+        return evaluate_on(rankers, sources, seed, on_case=lambda: progress.advance(bar), score=score)
 
 
 def _row(result: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,6 @@
 """Opens what commands learn from or score on: episodes, incidents, simulated worlds."""
 
-import gzip
 import sys
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -10,7 +8,6 @@ from typing import TextIO
 from agent.cli.console import note, wide_console
 from agent.terminal_text import printable
 from data.errors import SchemaError, SettingsError
-from data.files.jsonl import is_packed
 from data.incident import Incident
 from data.labels import KnownRoots
 
@@ -28,7 +25,7 @@ def read_files(
 
     from data.sources.files.reading import read_evidence
 
-    stdin = bytes_of(Path("-")) if any(str(path) == "-" for path in paths) else None
+    stdin = _stdin() if any(str(path) == "-" for path in paths) else None
     for path in paths:
         if str(path) != "-" and not path.exists():
             raise SettingsError(f"{path}: no such file or folder")
@@ -88,30 +85,9 @@ def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
         )
 
 
-def simulated(number: int, seed: int) -> Iterable[Incident]:
-    """Freshly simulated incidents."""
-    if not number:
-        return ()
-    from data.simulator.batch.generate import simulate
-
-    return simulate(number, seed)
-
-
-def bytes_of(path: Path) -> bytes:
-    """What a file, or stdin for '-', holds, unpacked if it is gzip.
-
-    Raises:
-        SchemaError: a gzip file that is not whole.
-        SettingsError: there is no stdin.
-    """
-    is_stdin = str(path) == "-"
+def _stdin() -> bytes:
     # Without a stdin Python has none either, whatever its types say.
     stdin: TextIO | None = sys.stdin
-    if is_stdin and stdin is None:
+    if stdin is None:
         raise SettingsError("stdin is closed: name a file, or pipe something in")
-    raw = sys.stdin.buffer.read() if is_stdin else path.read_bytes()
-    try:
-        return gzip.decompress(raw) if is_packed(path.name, raw[:2]) else raw
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        where = "stdin" if is_stdin else str(path)
-        raise SchemaError(where, "", str(error), "give a whole gzip file") from None
+    return stdin.buffer.read()

@@ -1,11 +1,13 @@
 """Decides without a model: remedies the suspect by evidence, watches, moves on, and resolves in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.policies.guard import Guard
 from agent.policies.remedy_scores import blamed, guilt, remedy_weights
-from agent.situation.decision import LOG_LINES, Decision, Proposal, Refusal, Situation
-from agent.situation.service_trends import NO_HARM, Trend, callees_of, harm_per_tick, trends
+from agent.situation.decision import LOG_LINES, Decision, PastStep, Proposal, Refusal, Situation
+from agent.situation.impact import is_exhausted
+from agent.situation.service_trends import NO_HARM, Trend, badness, callees_of, harm_per_tick, trends
 from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
 
@@ -29,6 +31,9 @@ IMPROVING = -0.005
 AFTERMATH = 3  # ticks in which callers may still suffer from a service that was remedied
 # Observations without trouble before an incident is over, and before one that never showed is given up.
 CALM_OBSERVATIONS = 2
+SHIFT = "traffic_shift"
+STILL_FAILING = 0.20  # error rate; services below are likely to be well before the traffic has moved
+HELPED = 0.05  # by so much less bad a service is that a remedy visibly helped
 PATIENCE = 8
 GROWING = 0.01  # of memory utilisation in a tick
 
@@ -41,6 +46,7 @@ class Trial:
     remedy: str
     ticks_ago: int  # 0: its feedback is the latest thing known
     failed: bool
+    helped: bool = False  # its service is visibly better since, and better no more
 
 
 class RulesPolicy:
@@ -83,7 +89,7 @@ def proposals(situation: Situation) -> list[Proposal]:
     """What should be done now, best first; empty when watching is best."""
     case = Assessment(situation)
     over = case.when_calm()
-    return over or case.remedies()
+    return over or case.remedies() or case.shifts()
 
 
 def idle_proposals(situation: Situation) -> list[Proposal]:
@@ -106,14 +112,20 @@ class Assessment:
         self.trends = trends(situation.window)
         self.logs = {name: lines[-LOG_LINES:] for name, lines in situation.logs.items()}
         self.harm = harm_per_tick(situation.window)
-        self.trials = [self._trial(k) for k, step in enumerate(situation.steps) if is_remedy(step.action)]
+        self.trials = [
+            self._trial(k)
+            for k, step in enumerate(situation.steps)
+            if is_remedy(step.action) and not _only_shifts(situation.steps, k)
+        ]
+        steps = situation.steps
+        self.shifted = {s.action.target_service for s in steps if s.action.action_type == SHIFT}
         self.written_off = frozenset(
             t.name for t in self.trends.values() if t.is_background or self._is_hopeless(t.name)
         )
         self.broken = [t for t in self.trends.values() if self._hurts(t.name, situation.now)]
         # Services whose remedy is still taking hold or is visibly helping.
         self.under_way = frozenset(
-            t.service for t in self.trials if not t.failed and t.service in self.trends
+            t.service for t in self.trials if not (t.failed or t.helped) and t.service in self.trends
         )
         self.open = [t for t in self.broken if not self._is_explained(t)]
         if self.harm[-1] > NO_HARM and not self._harm_falls():
@@ -142,7 +154,14 @@ class Assessment:
                 failed = self.harm[-1] > NO_HARM and not self._harm_falls()
             elif not trend.now.is_healthy:
                 failed = trend.change > IMPROVING
-        return Trial(service, step.action.action_type, ticks_ago, failed)
+        helped = failed and trend is not None and self._has_helped(trend, ticks_ago)
+        return Trial(service, step.action.action_type, ticks_ago, failed and not helped, helped)
+
+    def _has_helped(self, trend: Trend, ticks_ago: int) -> bool:
+        """Whether the service is visibly better than when the remedy was sent."""
+        before = self.situation.window[max(0, len(self.situation.window) - 2 - ticks_ago)]
+        earlier = before.services.get(trend.name)
+        return earlier is not None and trend.is_measured and trend.badness <= badness(earlier) - HELPED
 
     def _harm_falls(self) -> bool:
         return len(self.harm) > 1 and self.harm[-1] < 0.95 * self.harm[-2]
@@ -177,7 +196,11 @@ class Assessment:
             over = calm >= CALM_OBSERVATIONS
         else:
             over = calm > PATIENCE and not any(t.memory_per_tick >= GROWING for t in self.trends.values())
-        return [Proposal(RESOLVE, "everything that could recover has recovered")] if over else []
+        if over:
+            return [Proposal(RESOLVE, "everything that could recover has recovered")]
+        if is_exhausted(self.situation):
+            return [Proposal(RESOLVE, "everything has been tried, and nothing moves")]
+        return []
 
     def _is_troubled(self, k: int) -> bool:
         """Whether users suffered at observation `k` or, where nobody counts that, services did."""
@@ -220,7 +243,10 @@ class Assessment:
         for trend in self._by_suspicion()[:SUSPECTS]:
             logs = self.logs.get(trend.name, ())
             weights = remedy_weights(trend, logs)
-            tried = {trial.remedy for trial in self.trials if trial.service == trend.name}
+            sent = {trial.remedy: trial for trial in self.trials if trial.service == trend.name}
+            tried = {remedy for remedy, latest in sent.items() if not latest.helped}
+            tried |= {SHIFT} if trend.name in self.shifted else set()
+            weights |= {remedy: weights[remedy] + CONVINCED for remedy in sent.keys() - tried}
             untried = sorted((r for r in weights if r not in tried), key=weights.__getitem__, reverse=True)
             clear = trend.is_measured and _is_clear([weights[r] for r in untried])
             if not wanted and not logs and not clear:
@@ -230,6 +256,23 @@ class Assessment:
                 action = Action(action_type=remedy, target_service=trend.name)
                 wanted.append(Proposal(action, f"fits what {trend.name} shows", weights[remedy]))
         return wanted
+
+    def shifts(self) -> list[Proposal]:
+        """Traffic away from services that still fail plainly, the worst first, while a remedy takes hold."""
+        if not self.under_way:
+            return []
+        plain = [t for t in self.broken if t.now.error_rate >= STILL_FAILING]
+        failing = [t for t in plain if t.name not in self.shifted]
+        worst_first = sorted(failing, key=lambda t: t.badness, reverse=True)
+        shifts = (Action(action_type=SHIFT, target_service=t.name) for t in worst_first)
+        return [Proposal(shift, f"{shift.target_service} still fails meanwhile") for shift in shifts]
+
+
+def _only_shifts(steps: Sequence[PastStep], k: int) -> bool:
+    """Whether step `k` moves traffic away while an earlier remedy takes hold: no cure, so it cannot fail."""
+    if steps[k].action.action_type != SHIFT:
+        return False
+    return any(is_remedy(step.action) for step in steps[max(0, k - AFTERMATH) : k])
 
 
 def _is_clear(weights: list[float]) -> bool:

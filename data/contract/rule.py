@@ -11,6 +11,10 @@ class Broken(Exception):
     """A rule does not hold; the message says what was seen instead."""
 
 
+class NotTried(Exception):
+    """Nothing can be said of a rule; the message says what was in the way."""
+
+
 @dataclass(frozen=True)
 class RuleResult:
     """One rule's verdict on one environment."""
@@ -18,7 +22,7 @@ class RuleResult:
     rule: str
     sentence: str
     passed: bool
-    why: str = ""
+    why: str = ""  # it failed or, if it passed, it could not be tried
 
 
 @dataclass(frozen=True)

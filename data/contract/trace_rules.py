@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
+from data.clients.wire import one_line
 from data.contract.rule import Broken, ContractRule, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
 
 TICK_S = 30
 HISTORY_LENGTH = 10
+_STATUSES = ("healthy", "degraded", "critical", "down")
+_SEVERITIES = ("warning", "critical", "page")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,19 @@ def services_stay(trace: Trace) -> None:
     for before, after in pairwise(trace):
         changed = before.observation.services.keys() ^ after.observation.services.keys()
         demand(not changed, f"{sorted(changed)} came or went at tick {after.observation.sim_tick}")
+
+
+@_rule
+def words_are_those_of_the_protocol(trace: Trace) -> None:
+    """Every service has one of the four statuses and every alert one of the three severities."""
+    for moment in trace:
+        for name, service in moment.observation.services.items():
+            demand(service.status in _STATUSES, f"{name} has the status '{one_line(service.status)}'")
+        for alert in moment.observation.active_alerts:
+            demand(
+                alert.severity in _SEVERITIES,
+                f"alert {alert.alertname} has the severity '{one_line(alert.severity)}'",
+            )
 
 
 @_rule

@@ -167,7 +167,8 @@ def incident_of(
         step = step_s or natural * max(int(np.ceil((end - start) / natural / _MOST_POINTS)), 1)
         n = int((end - start) / step) + 1
         past = min(baseline_s or start - first, start - first)
-        n0 = min(max(int(np.ceil(past / step)), 0), _MOST_PAST)
+        n0 = max(int(np.ceil(past / step)), 0)
+        n0 = n0 if baseline_s else min(n0, _MOST_PAST)
         telemetry = {service: {} for service in recording.services}
         for service, metric, series in aligned(recording.services, start, step, n0, n):
             telemetry[service][metric] = series

@@ -112,15 +112,15 @@ def _counted(
         counted.knows_failures = True
     if duration:
         for counted, sample, unit_s in each(duration + "_bucket"):
-            bound = _number(sample.labels.get("le", ""))
-            if bound is not None:
+            bound = bound_of(sample.labels.get("le", ""))
+            if bound is not None and bound == bound:
                 counted.buckets[bound * unit_s].append(grid.rate(sample))
         for counted, sample, unit_s in each(duration + "_sum"):
             counted.seconds.append(grid.rate(sample) * unit_s)
         for counted, sample, _ in each(duration + "_count"):
             counted.durations.append(grid.rate(sample))
         for counted, sample, unit_s in each(duration):
-            share = _number(sample.labels.get("quantile", ""))
+            share = bound_of(sample.labels.get("quantile", ""))
             if share is not None:
                 counted.quantiles[share].append(grid.values(sample) * unit_s)
     return {one: counted for one, counted in found.items() if counted != Counted()}
@@ -207,7 +207,8 @@ def quantile(share: float, buckets: Mapping[float, Sequence[Floats]], n: int) ->
     return np.where(total > 0, found, np.nan)
 
 
-def _number(text: str) -> float | None:
+def bound_of(text: str) -> float | None:
+    """What a label such as `le` says, as a number; None where it is none."""
     try:
         return float(text)
     except ValueError:

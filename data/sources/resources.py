@@ -9,7 +9,7 @@ from data.incident import AlertEvent, Floats
 from data.sources.alerting import alerted_service
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
-from data.sources.requests import QUANTILES, fill_requests, quantile
+from data.sources.requests import QUANTILES, bound_of, fill_requests, quantile
 from data.sources.samples import Sample, Samples, TimeGrid, added, meets
 
 # Of how monitoring itself fares, and of language runtimes, nothing is said about a service.
@@ -130,7 +130,11 @@ def _own_named(
     if name.endswith("_bucket"):
         buckets: dict[float, list[Floats]] = defaultdict(list)
         for sample in several:
-            buckets[float(sample.labels.get("le", "inf"))].append(grid.rate(sample))
+            bound = bound_of(sample.labels.get("le", "inf"))
+            if bound is not None and bound == bound:
+                buckets[bound].append(grid.rate(sample))
+        if not buckets:
+            return
         for suffix, share in QUANTILES.items():
             yield f"{name.removesuffix('_bucket')}_{suffix.split('_')[1]}", quantile(share, buckets, grid.n)
     elif name.endswith(("_total", "_count")):

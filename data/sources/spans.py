@@ -17,6 +17,8 @@ _ENTRIES = frozenset({"server", "consumer"})
 _EXITS = frozenset({"client", "producer"})
 _STEP_S, _POINTS = 60.0, 40  # between two points; less where the traces tell of a short time
 
+_MOST_POINTS = 5000  # whatever times a file tells
+
 
 class Span(NamedTuple):
     """One span, whatever wrote it."""
@@ -87,7 +89,7 @@ class Spans:
             return
         first = min(min(m.times) for m in everything)
         last = max(max(m.times) for m in everything)
-        step = float(np.clip((last - first) / _POINTS, 1.0, _STEP_S))
+        step = max(float(np.clip((last - first) / _POINTS, 1.0, _STEP_S)), (last - first) / _MOST_POINTS)
         grid = _Bins(first, step, int((last - first) / step) + 1)
         for service, served in self._served.items():
             rate = grid.count(served) / step

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -24,7 +24,10 @@ from gnn.evaluation.metrics import (
     share_interval,
     summarise,
 )
-from gnn.ranker import Ranker
+from gnn.ranker import Ranker, Ranking
+
+# Scores a ranking of so many services, of which some are root causes.
+Score = Callable[[Ranking, int, Collection[str]], CaseScore]
 
 _SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported together
 
@@ -134,7 +137,10 @@ def incident_source(name: str, incidents: Iterable[Incident]) -> Source:
 
 
 def score_cases(
-    ranker: Ranker, cases: Sequence[RankingCase], on_case: Callable[[], None] = lambda: None
+    ranker: Ranker,
+    cases: Sequence[RankingCase],
+    on_case: Callable[[], None] = lambda: None,
+    score: Score = score_ranking,
 ) -> tuple[ScoredCase, ...]:
     """Ranks every case, its labels hidden, and scores the answer; `on_case` is called after each."""
     scored = []
@@ -143,7 +149,7 @@ def score_cases(
         started = time.perf_counter()
         ranking = ranker.rank(hidden)
         seconds = time.perf_counter() - started
-        result = score_ranking(ranking, len(case.incident.services), case.incident.root_causes)
+        result = score(ranking, len(case.incident.services), case.incident.root_causes)
         scored.append(ScoredCase(case, result, seconds, ranking.unsure, ranking.unsure_below))
         on_case()
     return tuple(scored)
@@ -180,10 +186,13 @@ def evaluate(
     sources: Sequence[Source],
     seed: int = 0,
     on_case: Callable[[], None] = lambda: None,
+    score: Score = score_ranking,
 ) -> list[dict[str, Any]]:
     """Scores every ranker, each given with the checkpoint it came from, on every source."""
     return [
-        result_of(source.name, ranker.name, checkpoint, score_cases(ranker, source.cases, on_case), seed)
+        result_of(
+            source.name, ranker.name, checkpoint, score_cases(ranker, source.cases, on_case, score), seed
+        )
         for source in sources
         for ranker, checkpoint in rankers
     ]

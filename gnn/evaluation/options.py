@@ -1,5 +1,7 @@
 """What one evaluation is asked to score."""
 
+from typing import Literal
+
 from data.options import Cases, Common, option
 from gnn.options import Weights
 from gnn.registry import RANKERS
@@ -14,4 +16,7 @@ class EvaluateOptions(Common, Weights, Cases):
         name="--ranker",
         metavar="NAME[,NAME…]",
         separated=True,
+    )
+    protocol: Literal["firewatch", "rcaeval"] = option(
+        "firewatch", "rcaeval: AC@k and Avg@5 as RCAEval counts them, to stand beside its figures."
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from data.channels import Channel, ChannelMap
+from data.channels import Channel, ChannelMap, Meaning
 from data.incident import AlertEvent, Incident
 from gnn.explain.call_sentences import CallSentences
 from gnn.explain.clock import Clock
@@ -131,31 +131,31 @@ class _EvidenceReader:
 
     def _ages(self, service: str) -> list[Evidence]:
         """What has changed of late at it, and not at most others too."""
-        return [
-            Evidence(f"{_CHANGED[channel]} {self._clock.ago(age_s, points)}", service, name)
-            for name, channel, age_s, points in self._recent.get(service, ())
-            if 2 * self._recently[channel] <= len(self._incident.telemetry) or self._recently[channel] == 1
-        ]
+        told = []
+        for name in self._incident.telemetry.get(service, {}):
+            meaning = self._channel_map(name)
+            if meaning is None or meaning.channel not in _CHANGED:
+                continue
+            age_s = self._age_s(service, name, meaning)
+            if age_s is None or self._is_shared(name, meaning):
+                continue
+            points = len(self._incident.telemetry[service][name].incident)
+            text = f"{_CHANGED[meaning.channel]} {self._clock.ago(age_s, points)}"
+            told.append(Evidence(text, service, name))
+        return told
 
-    @cached_property
-    def _recent(self) -> Mapping[str, Sequence[tuple[str, Channel, float, int]]]:
-        """What has changed within the last hour: {service: (metric, channel, age, points)}."""
-        found: dict[str, list[tuple[str, Channel, float, int]]] = {}
-        for service, metrics in self._incident.telemetry.items():
-            for name, series in metrics.items():
-                meaning = self._channel_map(name)
-                if meaning is None or meaning.channel not in _CHANGED:
-                    continue
-                known = series.incident[np.isfinite(series.incident)]
-                age_s = float(known[-1]) * meaning.scale if len(known) else _RECENT_S
-                if 0.0 <= age_s < _RECENT_S:
-                    found.setdefault(service, []).append((name, meaning.channel, age_s, len(series.incident)))
-        return found
+    def _age_s(self, service: str, name: str, meaning: Meaning) -> float | None:
+        """How long ago it changed; None where that is not known, or long ago."""
+        series = self._incident.telemetry[service].get(name)
+        known = series.incident[np.isfinite(series.incident)] if series else np.empty(0)
+        age_s = float(known[-1]) * meaning.scale if len(known) else _RECENT_S
+        return age_s if 0.0 <= age_s < _RECENT_S else None
 
-    @cached_property
-    def _recently(self) -> Counter[Channel]:
-        """At how many services each kind of change is recent."""
-        return Counter(channel for told in self._recent.values() for _, channel, _, _ in told)
+    def _is_shared(self, name: str, meaning: Meaning) -> bool:
+        """Whether most services that tell it, and more than one, have changed of late."""
+        those = [service for service, metrics in self._incident.telemetry.items() if name in metrics]
+        recent = sum(self._age_s(service, name, meaning) is not None for service in those)
+        return recent > max(len(those) / 2, 1)
 
     def _alerts(self, service: str) -> list[Evidence]:
         alerts = [alert for alert in self._incident.alerts if alert.service == service]
@@ -168,7 +168,7 @@ class _EvidenceReader:
         )
         counts = Counter((alert.kind, *self._words(alert)) for alert in alerts)
         shown = [
-            what if kind != "trace" else f"a {what}{whose}" if count == 1 else f"{count} {what}s{whose}"
+            what if kind != "trace" else f"{_a(what)}{whose}" if count == 1 else f"{count} {what}s{whose}"
             for (kind, what, whose), count in itertools.islice(counts.items(), 3)
         ]
         told = f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''} of its own: {', '.join(shown)}"
@@ -214,6 +214,8 @@ class _EvidenceReader:
             whose = f" from {'itself' if alert.caller == alert.service else known_as}"
         if alert.direction == "PD":
             return "slow call", whose
+        if not alert.direction:
+            return "unusual call", whose
         code = f" ({alert.direction})" if alert.direction and alert.direction.upper() != "ERROR" else ""
         return "failed call", whose + code
 
@@ -252,3 +254,7 @@ class _EvidenceReader:
         incident = self._incident
         calls = calls_of(incident, {name: i for i, name in enumerate(incident.services)})
         return replicas(calls, incident.services, incident.owners, ask_calls=True)
+
+
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"

@@ -37,11 +37,13 @@ _MEASURES = {
 }
 _GONE = _columns("gone")
 _FELT, _FELT_HAS = (_columns(one, (Channel.ERROR, *LATENCY)) for one in ("beyond", "has"))
+_OWN = _columns("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERROR, Channel.CLIENT_ERROR))
+_OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
 _FAILS = _columns("beyond", (Channel.ERROR, Channel.RESTARTS))
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
 _DOWN = 2.0  # added to the score of who is down: no alert says more
-_MOST = 100  # services that nothing is known of and that are compared
+_MOST = 100  # services without telemetry that are compared
 _EVEN = 0.5  # chance of an incident below which it is unlikely
 _UNLIKELY = 0.2  # from here down what users feel decides
 _TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
@@ -66,17 +68,22 @@ def is_measured(graph: Graph) -> Mask:
     return np.asarray(graph.x[:, _HAS].any(axis=1))
 
 
-def judged(scores: Scores, graph: Graph) -> Scores:
-    """The scores, with what no network needs to learn of services that nothing is known of: (S,).
+def judged(scores: Scores, graph: Graph, incident: Incident) -> Scores:
+    """The scores, with what no network needs to learn of services that tell nothing of themselves: (S,).
 
     One whose callers are well is not accused. Of two the one comes first that explains all the trouble which
-    the other explains, and more, unless more of its callers are well.
+    the other explains, and more, unless more of its callers are well. One also comes before a caller whose
+    calls to it are bad and that takes no longer itself.
     """
     unknown = ~is_measured(graph)
+    if incident.call_telemetry:  # what callers measure of a service counts as measured there
+        silent = np.array([not incident.telemetry.get(name) for name in incident.services])
+        unknown |= silent & (graph.x[:, N_ALERTS] == 0)
     if not unknown.any():
         return scores
     caller, callee = graph.edge_index
-    bad = in_trouble(graph)[caller] | _bad_calls(graph)
+    bad_calls = _bad_calls(graph)
+    bad = in_trouble(graph)[caller] | bad_calls
     accused = np.zeros(len(unknown), dtype=bool)
     accused[callee[bad]] = True
     scores = np.where(unknown & ~accused, scores - _NEVER, scores)
@@ -87,6 +94,12 @@ def judged(scores: Scores, graph: Graph) -> Scores:
     for more, less in itertools.permutations(rows, 2):
         if explains[less] < explains[more] and surplus[less] < surplus[more] and scores[less] > scores[more]:
             scores[[less, more]] = scores[[more, less]]
+    waiting = _only_waits(graph)
+    for row in rows:
+        victims = caller[bad_calls & (callee == row) & waiting[caller]]
+        if len(victims) and scores[victims].max() > scores[row]:
+            victim = victims[scores[victims].argmax()]
+            scores[[row, victim]] = scores[[victim, row]]
     return scores
 
 
@@ -137,6 +150,14 @@ def _is_felt(graph: Graph) -> bool:
     fails = graph.x[:, _FAILS] > ABNORMAL
     paged = graph.x[:, IS_PAGE] > 0
     return not asked.any() or bool(worse.any() or fails.any() or paged.any() or _alerted(graph).any())
+
+
+def _only_waits(graph: Graph) -> Mask:
+    """Which services take no longer themselves, and fail only where their own calls do: (S,)."""
+    if MODES[graph.mode] != "baselined":
+        return np.zeros(len(graph.x), dtype=bool)
+    own, restarts, fails, calls_fail = (graph.x[:, column] > ABNORMAL for column in _OWN)
+    return np.asarray((graph.x[:, _OWN_HAS] > 0) & ~own & ~restarts & (~fails | calls_fail))
 
 
 def _bad_calls(graph: Graph) -> Mask:

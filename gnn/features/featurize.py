@@ -135,7 +135,9 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
             has_middle = measured[:, CHANNEL_INDEX[Channel.LATENCY_MID]].any()
             kind = LATENCY[:1] if has_middle else LATENCY[1:]
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
-        rhythm = _rhythm(np.maximum(paged[~bystander], 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
+        rhythm = _rhythm(
+            np.maximum(paged[~bystander], 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt)
+        )
         aligned = np.maximum(paged @ rhythm, 0.0)
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset

@@ -1,5 +1,6 @@
 """The score of an episode, and the running accounts it is made of."""
 
+import math
 from dataclasses import dataclass, field
 
 from data.simulator.config import WorldConfig
@@ -7,8 +8,10 @@ from data.simulator.config import WorldConfig
 _TICK_MINUTES = 0.5
 # The highest number of needless remediations that leaves anything of the precision part.
 _WRONG_ACTIONS = 6
-_TOO_EARLY_TICK = 2
-_TOO_EARLY_SCORE = 0.05
+# The first tick that an action can end an episode at. The original grades that 0.16 on average, above the
+# 0.05 of one that ends earlier, which cannot happen; no recording shows how. Without a reward for speed, of
+# which nothing has been seen yet, the formula comes to 0.15.
+_FIRST_TICK = 2
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,13 @@ class GradeBook:
 
     def final_score(self, still_ailing: set[int], tick: int) -> float:
         """The grade when the episode ends at `tick`."""
-        if tick <= _TOO_EARLY_TICK:
-            return _TOO_EARLY_SCORE
         return grade_score(
             Accounts(
                 affected=len(self.affected),
                 recovered=len(self.affected - still_ailing),
                 max_ticks=self.config.max_ticks,
                 mitigated_at_tick=self.mitigated_at_tick,
-                bad_customer_minutes=self.bad_customer_minutes,
+                bad_customer_minutes=self.bad_customer_minutes if tick > _FIRST_TICK else math.inf,
                 impact_scale=self.config.impact_scale,
                 wrong_actions=self.wrong_actions,
                 slo_budget_left=self.budget / self.config.slo_budget,

@@ -33,12 +33,13 @@ def severities(error_rate: Floats, latency_p99_s: Floats, memory: Floats) -> Int
 
 
 def measured_status(own: dict[str, Any]) -> str:
-    """The status that a service's metrics imply where some may be missing."""
+    """The status that a service's metrics imply where some are missing: healthy unless one speaks against it.
+
+    The protocol has no word for unknown, and its original client refuses one.
+    """
     error = own.get("http_server_error_rate")
     latency = own.get("http_server_request_duration_p99")
     memory = own.get("process_memory_utilization")
-    if error is None and latency is None and memory is None:
-        return "unknown"
     return status_of(error or 0.0, latency or 0.0, memory or 0.0)
 
 
@@ -46,7 +47,7 @@ def alerts(services: dict[str, dict[str, Any]], tick: int) -> list[dict[str, Any
     """The alerts that these services raise at `tick`."""
     raised = []
     for name, own in services.items():
-        if own["status"] in ("healthy", "unknown") and own.get("process_memory_utilization", 0.0) < 0.80:
+        if own["status"] == "healthy" and own.get("process_memory_utilization", 0.0) < 0.80:
             continue
         error = own.get("http_server_error_rate", 0.0)
         latency = own.get("http_server_request_duration_p99", 0.0)

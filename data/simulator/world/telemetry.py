@@ -126,7 +126,7 @@ class Sensors:
         for i, (name, row) in enumerate(zip(self.setup.topology.names, rows, strict=True)):
             own: dict[str, Any]
             if self._blind[i]:
-                own = {**dict(zip(_IDENTITY, row, strict=False)), "status": "unknown"}
+                own = {**dict(zip(_IDENTITY, row, strict=False)), "status": "healthy"}
             else:
                 own = _ROOM.copy()
                 own.update(zip(_FIELDS, row, strict=True))

@@ -185,7 +185,7 @@ class RunningEpisode(Scene):
     ) -> dict[str, Any]:
         ailing = sorted(index for index, _, _ in self._ailing)
         counts = Counter(own["status"] for own in self._services.values())
-        order = ("down", "critical", "degraded", "healthy", "unknown")
+        order = ("down", "critical", "degraded", "healthy")
         info: dict[str, Any] = {
             "reward": reward,
             "reward_breakdown": {**rewards, "total": reward},

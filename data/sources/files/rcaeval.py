@@ -68,7 +68,9 @@ def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Inc
     root, fault = _label(case)
     recording.root_causes, recording.fault = (root,) if root else (), fault
     name = case.relative_to(above).as_posix() if case != above else case.name
-    return incident_of(recording, at=injected, step_s=_step(times), incident_id=name, system=_system(case))
+    return incident_of(
+        recording, injected, _HALF_S, _HALF_S, step_s=_step(times), incident_id=name, system=_system(case)
+    )
 
 
 def entity_of(column: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.channels import channel_of
-from data.errors import SchemaError, SettingsError
+from data.errors import SchemaError
+from data.extras import needs
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY, Recording
@@ -110,13 +111,9 @@ def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
     """
     import io
 
-    try:
+    with needs("parquet"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError:
-        raise SettingsError(
-            f"{file.where}: Parquet needs pyarrow – install it with: pip install 'firewatch-rca[parquet]'"
-        ) from None
     try:
         table = parquet.read_table(io.BytesIO(file.read()))
     except (pyarrow.ArrowException, OSError) as error:

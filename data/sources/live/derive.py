@@ -14,6 +14,7 @@ Bools = npt.NDArray[np.bool_]
 Values = dict[str, Floats]  # {metric: (T,)}
 _LEAST_CALLS = 0.05  # a second: of fewer nothing is said to be missing
 _LEAST_MISSING = 0.05  # a smaller share is taken for noise
+_NEAR = 9  # points over which the calls that go with one request are counted
 _FEWEST_FOR_P99 = 100  # observations in a window; of fewer the slowest alone would tell
 
 
@@ -85,15 +86,32 @@ def failing_calls(calls: Sequence[Values]) -> Floats | None:
 
 
 def own_latency(service: Values, calls: Sequence[Values]) -> Floats | None:
-    """What a service takes itself, were its calls made in turn; None where not all are timed: (T,)."""
+    """What a service takes itself, were its calls made in turn; None where not all are timed: (T,).
+
+    The calls of one window are not quite those of its requests. How many go with a request is counted in the
+    window or over some around it, whichever gives the calmer series.
+    """
     timed = all({"request_rate", "latency_caller_s"} <= one.keys() for one in calls)
     if not timed or not {"request_rate", "latency_mean_s"} <= service.keys():
         return None
-    waited = np.nansum([one["request_rate"] * one["latency_caller_s"] for one in calls], axis=0)
-    own = service["latency_mean_s"] - ratio(waited, service["request_rate"])
+    found = []
+    for counted in (np.nan_to_num, _around):
+        requested = counted(service["request_rate"])
+        waited = [ratio(counted(one["request_rate"]), requested) * one["latency_caller_s"] for one in calls]
+        found.append(service["latency_mean_s"] - np.nansum(waited, axis=0))
+    jumps = [np.abs(np.diff(own[np.isfinite(own)])) for own in found]
+    own = min(
+        zip(found, jumps, strict=True), key=lambda one: float(np.median(one[1])) if len(one[1]) else 0.0
+    )[0]
     known = own[np.isfinite(own)]
     overlap = not known.size or np.median(known) <= 0
     return None if overlap else np.maximum(own, 0.0)
+
+
+def _around(rate: Floats) -> Floats:
+    """Summed over each point and those near it: (T,)."""
+    near = np.convolve(np.nan_to_num(rate), np.ones(_NEAR))  # (T + _NEAR - 1,)
+    return near[_NEAR // 2 : _NEAR // 2 + len(rate)]
 
 
 def restarts(uptime_s: Floats) -> Floats:

@@ -67,7 +67,8 @@ class Prometheus:
     async def label_names(self, *selectors: str) -> frozenset[str]:
         """The labels that series of any of these selectors had in this time."""
         asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
-        return frozenset(str(name) for name in await self._data("/api/v1/labels", asked))
+        # VictoriaMetrics says "__name__" even where there are no series.
+        return frozenset(map(str, await self._data("/api/v1/labels", asked))) - {"__name__"}
 
     async def scrape_interval_s(self, selector: str) -> float | None:
         """The time between two samples of one series of a selector; None where it has too few."""

@@ -2,8 +2,14 @@
 
 import asyncio
 
-from data.collect import play
+from agent.play.collecting import episode_of
+from agent.play.episode import play_task
+from agent.situation.decision import Decision, Situation
+from data.actions import RESOLVE
+from data.episodes import Episode
+from data.labels import apply_labels
 from data.observation import Action, Outcome, Step, Task, parse_step
+from gnn.registry import make_ranker
 
 TASK = Task(difficulty="easy", seed=1, max_ticks=4)
 LOOK = Action(action_type="fetch_logs", target_service="db")
@@ -49,31 +55,48 @@ class OpenlySick(Sick):
         return ("oom", "disk_full")
 
 
-def test_the_episode_holds_what_was_seen_and_done():
-    seen = []
+class Scripted:
+    """Takes these actions, the last one for ever."""
 
-    def cure_second(observations, feedback):
-        seen.append((len(observations), tuple(feedback)))
-        return [LOOK, CURE, LOOK, Action(action_type="declare_resolved")][len(feedback)]
+    name = "scripted"
 
-    episode = asyncio.run(play(Sick(), cure_second, TASK, "cure-second"))
-    assert seen == [(1, ()), (2, ("tick 1",)), (3, ("tick 1", "tick 2")), (4, ("tick 1", "tick 2", "tick 3"))]
+    def __init__(self, *actions: Action) -> None:
+        self.actions = actions
+        self.seen: list[tuple[int, tuple[str, ...]]] = []
+
+    async def decide(self, situation: Situation) -> Decision:
+        self.seen.append((len(situation.window), tuple(step.feedback for step in situation.steps)))
+        return Decision(self.actions[min(len(situation.steps), len(self.actions) - 1)], "rules")
+
+
+def collected(environment: Sick, policy: Scripted) -> Episode:
+    ranker = make_ranker("none")
+    result = asyncio.run(play_task(environment, ranker, policy, TASK, 10.0, lambda _: None))
+    (episode,) = apply_labels([episode_of(result, environment.name, policy.name)])
+    return episode
+
+
+def test_the_episode_holds_what_was_seen_and_done() -> None:
+    policy = Scripted(LOOK, CURE, LOOK, RESOLVE)
+    episode = collected(Sick(), policy)
+    told = ("tick 1", "tick 2", "tick 3")
+    assert policy.seen == [(k + 1, told[:k]) for k in range(4)]
     assert [str(action) for action in episode.actions][:2] == ["fetch_logs:db", "restart_service:db"]
     assert [o.sim_tick for o in episode.observations] == [0, 1, 2, 3, 4]
-    assert (episode.source, episode.policy, episode.score) == ("sick", "cure-second", 0.9)
+    assert (episode.source, episode.policy, episode.score) == ("sick", "scripted", 0.9)
+    assert episode.labels is not None
     assert (episode.labels.origin, episode.labels.root_causes) == ("outcome", ("db",))
 
 
-def test_an_episode_out_of_time_is_closed_by_one_resolve():
-    episode = asyncio.run(play(Sick(), lambda observations, feedback: LOOK, TASK, "idle"))
+def test_an_episode_out_of_time_is_closed_by_one_resolve() -> None:
+    episode = collected(Sick(), Scripted(LOOK))
     assert [str(action) for action in episode.actions] == ["fetch_logs:db"] * 4 + ["declare_resolved"]
     assert episode.score == 0.9 and episode.labels is None
 
 
-def test_the_environment_s_word_wins():
-    episode = asyncio.run(play(OpenlySick(), lambda observations, feedback: CURE, TASK, "cure"))
+def test_the_environment_s_word_wins() -> None:
+    episode = collected(OpenlySick(), Scripted(CURE))
+    assert episode.labels is not None
     assert episode.labels.origin == "environment"
-    assert episode.labels.root_causes == ("db", "cache") and episode.labels.fault_types == (
-        "oom",
-        "disk_full",
-    )
+    assert episode.labels.root_causes == ("db", "cache")
+    assert episode.labels.fault_types == ("oom", "disk_full")

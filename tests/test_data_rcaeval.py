@@ -1,0 +1,101 @@
+"""RCAEval's cases are read and counted as RCAEval does."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.sources.files.rcaeval import metrics_of, prepared
+from data.sources.files.reading import read_evidence
+from gnn.evaluation.rcaeval import score_as_rcaeval
+from gnn.ranker import Candidate, Ranking
+from gnn.registry import make_ranker
+
+INJECTED = 1_700_000_600
+SERVICES = ("cart", "checkout", "orders-db", "ts-auth-service", "frontend")
+METRICS = ("cpu", "mem", "diskio", "socket", "workload", "error", "latency-50", "latency-90")
+
+
+def frame(root: str, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    columns = {"time": np.arange(INJECTED - 700, INJECTED + 700)}
+    for service in SERVICES:
+        for metric in METRICS:
+            values = random.gamma(4.0, 1.0, size=1400)
+            if service == root:
+                values[700:] *= 1.5 + random.random()
+            columns[f"{service}_{metric}"] = values
+    columns["cart_error"] = np.zeros(1400)  # constant: it is left out
+    columns["cart_cpu"][3] = np.inf
+    return pd.DataFrame(columns)
+
+
+def case(folder: Path, root: str = "checkout", seed: int = 0, form: str = "data.csv") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "inject_time.txt").write_text(f"{INJECTED}\n")
+    table = frame(root, seed)
+    if form.endswith(".csv"):
+        table.to_csv(folder / form, index=False)
+    elif form.endswith(".parquet"):
+        table.to_parquet(folder / form)
+    else:
+        pairs = {name: [[t, v] for t, v in zip(table["time"].tolist(), table[name].tolist(), strict=True)]
+                 for name in table.columns[1:]}  # fmt: skip
+        (folder / form).write_text(json.dumps(pairs))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "form", ["data.csv", "simple_metrics.csv", "metrics.csv", "metrics.json", "metrics.parquet"]
+)
+def test_every_edition_of_a_case_is_the_same_incident(form, tmp_path):
+    case(tmp_path / "RE2/RE2-OB/checkout_cpu/1", form=form)
+    [incident] = read_evidence([tmp_path]).incidents
+    assert (incident.root_causes, incident.fault, incident.system) == (("checkout",), "cpu", "RE2-OB")
+    assert incident.incident_id == "RE2/RE2-OB/checkout_cpu/1" and incident.start_s == INJECTED
+    assert set(incident.services) == {"cart", "checkout", "orders", "ts-auth-service", "frontend"}
+    series = incident.telemetry["checkout"]["cpu"]
+    assert (len(series.baseline), len(series.incident)) == (600, 600)
+    assert (
+        not {"latency-50"} & set(incident.telemetry["checkout"]) and "error" not in incident.telemetry["cart"]
+    )
+
+
+def test_a_doubled_time_is_read_once_and_a_case_that_is_a_mess_refused(tmp_path):
+    folder = case(tmp_path / "cart_mem/1")
+    text = (folder / "data.csv").read_text().splitlines()
+    (folder / "data.csv").write_text("\n".join(f"{line},{line.partition(',')[0]}" for line in text) + "\n")
+    table = metrics_of(folder)
+    assert "time.1" in table and "time.1" not in prepared(table, INJECTED)
+
+
+def test_what_counts_is_the_entity_in_its_first_place():
+    def found(*services: str) -> tuple[float, ...]:
+        ranking = Ranking(tuple(Candidate(s, 1.0 / (i + 1), None) for i, s in enumerate(services)), "x")
+        return score_as_rcaeval(ranking, len(services), ["orders"]).ac
+
+    assert found("cart_cpu", "orders-db", "cart") == (0, 1, 1, 1, 1)
+    assert found("cart", "cart_cpu", "cart-db", "orders") == (0, 1, 1, 1, 1)
+    assert found("cart") == (0, 0, 0, 0, 0)
+
+
+def test_our_baro_ranks_as_theirs(tmp_path):
+    spec = importlib.util.find_spec("RCAEval")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("rcaeval is not installed")
+    # The package's own __init__ wants every method's libraries.
+    file = Path(spec.submodule_search_locations[0]) / "e2e" / "baro.py"
+    module_spec = importlib.util.spec_from_file_location("rcaeval_baro", file)
+    theirs = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(theirs)
+    for seed, root in enumerate(SERVICES[:3]):
+        folder = case(tmp_path / f"{seed}/{root}_cpu/1", root, seed)
+        table = prepared(metrics_of(folder), INJECTED)
+        columns = theirs.baro(table.copy(), inject_time=INJECTED, dataset="re1-ob")["ranks"]
+        wanted = list(dict.fromkeys(column.split("_")[0].replace("-db", "") for column in columns))
+        [incident] = read_evidence([folder]).incidents
+        ours = [one.service for one in make_ranker("baro").rank(incident).candidates]
+        assert ours == wanted
