@@ -167,20 +167,21 @@ def floor_of(block: Stack, apart: Mask | None = None) -> Floats:
     joined = block.incident if apart is None or not apart.any() else block.incident[:, ~apart]
     flat = np.abs(joined).reshape(len(block.channel), -1)
     typical = or_zero(nanmedian(flat, axis=1))
-    usual = np.where(_is_share(block), 0.005, 0.02 * typical + 1e-9)
+    usual = np.where(_is_share(block, apart), 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
-def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
+def _is_share(block: Stack, apart: Mask | None) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
+    joined = block.incident if apart is None or not apart.any() else block.incident[:, ~apart]
+    largest = np.fmax.reduce(np.abs(joined), axis=(1, 2))  # inverted bytes are far below zero
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mask) -> tuple[Floats, Mask]:
     """(M, S, K) for each metric on its own, undefined where `has` = 0, and (S,) who of `apart` is well."""
     now, past = block.incident, block.baseline
-    share = _is_share(block)  # (M,)
+    share = _is_share(block, apart)  # (M,)
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)

@@ -108,19 +108,20 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
 def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Features:
     """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
-    block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
-    has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
-    mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
+    calls = calls_of(incident, index)
     page = incident.page
     page_row = index.get(page.service) if page else None
+    apart = _apart(incident, calls, page_row, index)
+    block = stack(incident, channel_map, apart)
+    has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
+    mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
     kind = paged_channels(page)
     felt = None  # (T,) at the paging service
     if mode == 0 and page_row is not None:
-        felt = page_course(block, page_row, kind)
+        felt = page_course(block, page_row, kind, apart)
         block = renewed(block, quiet_points(felt, page))
-    calls = calls_of(incident, index)
-    found = deviations(block, _apart(incident, calls, page_row, index))
+    found = deviations(block, apart)
     statistics, over_time, bystander = found.statistics, found.over_time, found.bystander
     measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
@@ -234,7 +235,7 @@ def _apart(
     apart[[index[alert.service] for alert in incident.alerts if alert.service in index]] = False
     if page is not None:
         apart[page] = False
-    return apart if calls.edge_index.size else np.zeros(len(index), dtype=bool)
+    return apart if calls.edge_index.size and not apart.all() else np.zeros(len(index), dtype=bool)
 
 
 def _rank(rows: Floats, among: npt.NDArray[np.bool_]) -> Floats:

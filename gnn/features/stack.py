@@ -15,6 +15,7 @@ from data.incident import Incident, Series
 from gnn.features.caller_telemetry import heard
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 CHANNELS: tuple[Channel, ...] = tuple(Channel)
 CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
@@ -34,13 +35,15 @@ class Stack:
     scale: Floats  # (M,) the factor that brought each to our unit
 
 
-def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
+def stack(incident: Incident, channel_map: ChannelMap, apart: Mask | None = None) -> Stack:
     """Collects the telemetry under its channels, in our units, higher is worse; callers are heard too."""
     telemetry = heard(incident, channel_map)
-    return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map)
+    return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map, apart)
 
 
-def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
+def stack_rows(
+    rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap, apart: Mask | None = None
+) -> Stack:
     """As `stack`, for any rows of metrics (services or calls)."""
     by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
@@ -63,7 +66,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         _align(now[m], places, now_of[name], from_start=True)
         _align(past[m], places, past_of[name], from_start=False)
         # The whole incident says in which unit a metric is, so that an idle service is read like the others.
-        scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
+        joined = slice(None) if apart is None or apart[by_metric[name][0]].all() else ~apart
+        scale = meaning.scale_of(max(_largest(now[m][joined]), _largest(past[m][joined])))
         scales[m] = scale
         if scale != 1.0:
             now[m] *= scale
