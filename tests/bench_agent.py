@@ -59,7 +59,7 @@ class Instant:
         return Ledger()
 
     async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
-        worst = re.search(r"^- (\S+): errors", messages[1]["content"], re.MULTILINE)
+        worst = re.search(r"^\| (\S+): errors", messages[1]["content"], re.MULTILINE)
         assert worst is not None
         return Reply(json.dumps({"action_type": next(self._kinds), "target_service": worst[1]}), "instant")
 

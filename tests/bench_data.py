@@ -19,9 +19,10 @@ from data.environment import Environment
 from data.observation import Action, Task
 from data.simulator.active_faults import drives, hidden_shares
 from data.simulator.batch.generate import SimulationConfig, simulate
+from data.simulator.config import Script
 from data.simulator.physics import Physics
 from data.simulator.world.environment import EmbeddedEnvironment, World
-from data.simulator.world.scenario import Script, set_up
+from data.simulator.world.scenario import set_up
 from data.simulator.world.world import RunningEpisode
 
 LOOK = Action(action_type="escalate")

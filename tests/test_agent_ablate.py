@@ -180,7 +180,7 @@ def test_rankings_are_made_anew_when_files_or_labels_say_something_else() -> Non
 
 def unwell(prompt: str) -> list[str]:
     """The services that a remedy may be aimed at, worst first."""
-    rows = re.findall(r"^- (\S+): errors ([\d.]+).*?p99_s ([\d.]+)", prompt, re.MULTILINE)
+    rows = re.findall(r"^\| (\S+): errors ([\d.]+).*?p99_s ([\d.]+)", prompt, re.MULTILINE)
     return [name for name, errors, p99 in rows if float(errors) >= 0.05 or float(p99) >= 0.5]
 
 
@@ -189,7 +189,7 @@ def model(choose: Choice) -> Callable[[Mapping[str, Any]], str]:
 
     def reply(request: Mapping[str, Any]) -> str:
         prompt = next(m["content"] for m in request["messages"] if m["role"] == "user")
-        if re.search(r"^\| restart_service", prompt, re.MULTILINE):
+        if re.search(r"^\| restart_service \S+: ", prompt, re.MULTILINE):
             return action("declare_resolved")
         hint = re.search(r"^\| 1\. (\S+)", prompt, re.MULTILINE)
         target = choose(unwell(prompt), hint[1].rstrip(":") if hint else None, request["seed"])

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from data.observation import Action
-from data.simulator.world.scenario import Script, set_up
+from data.simulator.config import Script
+from data.simulator.world.scenario import set_up
 from data.simulator.world.world import RunningEpisode
 
 Services = dict[str, dict[str, Any]]

@@ -9,12 +9,13 @@ import pytest
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.batch.generate import SimulationConfig, run, simulate
+from data.simulator.config import Script
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.load import Load
 from data.simulator.names import stand_ins
 from data.simulator.physics import State
 from data.simulator.topology import Topology, from_calls, generate
-from data.simulator.world.scenario import Script, healthy_fleet, set_up
+from data.simulator.world.scenario import healthy_fleet, set_up
 from data.simulator.world.world import RunningEpisode
 
 MINUTES = 0.5

@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.clients.wire import Address, decode_body, one_line, refusal
 from data.errors import ProtocolError, SettingsError
+from data.wire import Address, decode_body, one_line, refusal
 
 
 @pytest.mark.parametrize(

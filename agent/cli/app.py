@@ -19,6 +19,7 @@ COMMANDS = (
     "diagnose",
     "import",
     "label",
+    "mcp",
     "report",
     "serve",
     "check",

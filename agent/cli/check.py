@@ -7,11 +7,11 @@ from agent.cli.console import is_stdout, note, write_json
 from agent.cli.interrupt import run_interruptible
 from agent.play.config import Place, env_option
 from data.clients.discovery import locate
-from data.clients.wire import Address
 from data.contract.behaviour import check_environment
 from data.contract.rule import RuleResult
 from data.contract.server_rules import check_server
 from data.options import Common
+from data.wire import Address
 
 
 class CheckOptions(Common, Place):

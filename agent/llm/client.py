@@ -15,7 +15,7 @@ from agent.llm.budget import Budget, Ledger, Price
 from agent.llm.completion import FORMS, Completion
 from agent.llm.reply_cache import ReplyCache
 from agent.situation.decision import Message, Usage
-from data.clients.bounded import PACKED_HEADER, bounded
+from data.bounded import PACKED_HEADER, bounded
 from data.errors import FirewatchError, SchemaError
 from data.files.json_text import read_json
 from data.observation import parse

@@ -8,9 +8,9 @@ import httpx
 
 from data.clients.http_client import HttpEnvironment
 from data.clients.websocket_client import WebSocketEnvironment
-from data.clients.wire import Address, ServerState, decode_body, http_client, one_line, read_state
 from data.environment import Environment
 from data.errors import ProtocolError, SettingsError, Unreachable
+from data.wire import Address, ServerState, decode_body, http_client, one_line, read_state
 
 Transport = Literal["embedded", "http", "ws"]
 

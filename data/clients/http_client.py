@@ -5,7 +5,9 @@ from typing import Any
 
 import httpx
 
-from data.clients.wire import (
+from data.errors import ActionRefused, CapacityReached, EpisodeLost, ProtocolError, TaskRefused, Unreachable
+from data.observation import Action, Step, Task
+from data.wire import (
     Address,
     ServerState,
     decode_body,
@@ -18,8 +20,6 @@ from data.clients.wire import (
     reset_request,
     stale_step,
 )
-from data.errors import ActionRefused, CapacityReached, EpisodeLost, ProtocolError, TaskRefused, Unreachable
-from data.observation import Action, Step, Task
 
 # Pauses between attempts at what can be repeated without harm.
 _PAUSES_S = (0.1, 0.4)

@@ -8,17 +8,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, WebSocketException
 
-from data.clients.bounded import LARGEST_BODY_BYTES
-from data.clients.wire import (
-    Address,
-    bad_proxy,
-    decode_body,
-    one_line,
-    read_reset,
-    read_step,
-    refusal,
-    reset_request,
-)
+from data.bounded import LARGEST_BODY_BYTES
 from data.errors import (
     ActionRefused,
     CapacityReached,
@@ -29,6 +19,16 @@ from data.errors import (
     Unreachable,
 )
 from data.observation import Action, Step, Task
+from data.wire import (
+    Address,
+    bad_proxy,
+    decode_body,
+    one_line,
+    read_reset,
+    read_step,
+    refusal,
+    reset_request,
+)
 
 _CLOSE_TIMEOUT_S = 2.0
 

@@ -1,74 +1,26 @@
 """The rules of the contract that only a server can break: status codes, shapes of bodies, sessions."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from data.clients.wire import Address, decode_body, http_client, one_line
+from data.contract.raw_server import PAUSE_S, Server, ask_frame
 from data.contract.rule import Broken, ContractRule, NotTried, RuleResult, demand
 from data.errors import FirewatchError
+from data.wire import Address, decode_body, http_client, one_line
 
 _TIMEOUT_S = 30.0
-_PATIENCE, _PAUSE_S = 30, 0.1
+_PATIENCE = 30
 _EASY = {"difficulty": "easy", "seed": 3}
 _OTHER = {"difficulty": "easy", "seed": 4}
 _LOOK = {"action_type": "escalate"}
 _RESOLVE = {"action_type": "declare_resolved"}
 _HUGE = "x" * (4 * 2**20)
 _TOO_BIG_CLOSE = 1009
-
-
-@dataclass(frozen=True)
-class Server:
-    """The raw ways to a server: an HTTP client, and WebSocket connections."""
-
-    http: httpx.AsyncClient
-    address: Address
-    patience: int  # times that a session is asked for
-
-    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and decoded body of one HTTP request."""
-        response = await self.http.request(method, path, json=body)
-        return response.status_code, decode_body(response.content, path)
-
-    async def post(self, path: str, body: object) -> dict[str, Any]:
-        """The body of a POST that has to be answered with 200 and an object."""
-        status, answer = await self.call("POST", path, body)
-        demand(status == 200, f"{path} {one_line(body)}: status {status}")
-        demand(isinstance(answer, dict), f"{path} {one_line(body)}: the answer is no object")
-        return dict(answer)
-
-    async def state(self) -> dict[str, Any]:
-        """The body of `/state`."""
-        status, answer = await self.call("GET", "/state")
-        demand(status == 200 and isinstance(answer, dict), f"/state: status {status}")
-        return dict(answer)
-
-    def connection(self) -> connect:
-        """A new WebSocket connection, to be used in `async with`."""
-        return connect(f"{self.address.ws}/ws", max_size=None, proxy=None if self.address.is_local else True)
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[ClientConnection]:
-        """A connection with a session; a server that still holds the place of a closed one is given time.
-
-        Raises:
-            NotTried: others have taken all places.
-        """
-        for _ in range(self.patience):
-            async with self.connection() as connection:
-                if (await _ask(connection, "state"))["data"].get("code") != "CAPACITY_REACHED":
-                    yield connection
-                    return
-            await asyncio.sleep(_PAUSE_S)
-        raise NotTried("not tried: the server has no session free for this check")
 
 
 SERVER_RULES: list[ContractRule[Awaitable[None]]] = []
@@ -101,7 +53,7 @@ async def _verdict(rule: ContractRule[Awaitable[None]], address: Address, patien
     try:
         if await _why(rule, address, patience) is None:
             return rule.verdict(None)
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(PAUSE_S)
         return rule.verdict(await _why(rule, address, patience))
     except NotTried as reason:
         return RuleResult(rule.name, rule.sentence, True, str(reason))
@@ -116,16 +68,6 @@ async def _why(rule: ContractRule[Awaitable[None]], address: Address, patience: 
     except (httpx.HTTPError, WebSocketException, OSError, TimeoutError) as error:
         return one_line(f"{type(error).__name__}: {error}")
     return None
-
-
-async def _ask(connection: ClientConnection, kind: str, data: object = None) -> dict[str, Any]:
-    """Sends a frame and returns the frame that answers it."""
-    # A server without a session left closes at once, but what it said still waits to be read.
-    with suppress(ConnectionClosed):
-        await connection.send(json.dumps({"type": kind, "data": data}))
-    frame = decode_body(await connection.recv(), "/ws")
-    demand(isinstance(frame, dict) and isinstance(frame.get("data"), dict), f"frame: {one_line(frame)}")
-    return dict(frame)
 
 
 def _observation(answer: dict[str, Any], where: str) -> dict[str, Any]:
@@ -258,12 +200,12 @@ async def frames_are_like_answers_without_info(server: Server) -> None:
     """WebSocket frames carry type and data: observation, reward and done, no `info`; `state` counts steps."""
     async with server.session() as connection:
         for kind, data in (("reset", _EASY), ("step", _LOOK)):
-            frame = await _ask(connection, kind, data)
+            frame = await ask_frame(connection, kind, data)
             demand(frame.get("type") == "observation", f"{kind}: a frame of type {frame.get('type')}")
             demand("info" not in frame["data"], f"{kind}: the frame carries info")
             demand({"reward", "done"} <= frame["data"].keys(), f"{kind}: {sorted(frame['data'])}")
             demand(bool(_observation(frame["data"], kind)["services"]), f"{kind}: no services")
-        frame = await _ask(connection, "state")
+        frame = await ask_frame(connection, "state")
         demand(frame.get("type") == "state", f"state: a frame of type {frame.get('type')}")
         count = frame["data"].get("step_count")
         demand(count == 1, f"after a step the state frame counts {count}")
@@ -273,12 +215,12 @@ async def frames_are_like_answers_without_info(server: Server) -> None:
 async def frames_that_are_none_get_an_error(server: Server) -> None:
     """An unknown action brings an `error` frame with code VALIDATION_ERROR; the session goes on."""
     async with server.session() as connection:
-        await _ask(connection, "reset", _EASY)
-        frame = await _ask(connection, "step", {"action_type": "no_such_action"})
+        await ask_frame(connection, "reset", _EASY)
+        frame = await ask_frame(connection, "step", {"action_type": "no_such_action"})
         demand(frame.get("type") == "error", f"a frame of type {frame.get('type')}")
         code = frame["data"].get("code")
         demand(code == "VALIDATION_ERROR", f"the code is {code}")
-        frame = await _ask(connection, "step", _LOOK)
+        frame = await ask_frame(connection, "step", _LOOK)
         demand(frame.get("type") == "observation", "the session did not go on")
 
 
@@ -286,10 +228,10 @@ async def frames_that_are_none_get_an_error(server: Server) -> None:
 async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
     """A second WebSocket has an episode of its own, or is told CAPACITY_REACHED and closed with 1000."""
     async with server.session() as first:
-        begun = await _ask(first, "reset", _EASY)
+        begun = await ask_frame(first, "reset", _EASY)
         async with server.connection() as second:
             try:
-                frame = await _ask(second, "reset", _OTHER)
+                frame = await ask_frame(second, "reset", _OTHER)
             except ConnectionClosed:
                 raise Broken("the second session was closed without a word") from None
             if frame.get("type") == "error":
@@ -297,7 +239,7 @@ async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
                 demand(code == "CAPACITY_REACHED", f"the second session was refused with {code}")
                 await second.wait_closed()
                 demand(second.close_code == 1000, f"the second session was closed with {second.close_code}")
-        after = await _ask(first, "step", _LOOK)
+        after = await ask_frame(first, "step", _LOOK)
         one, other = (_observation(frame["data"], "first session") for frame in (begun, after))
         demand(
             one["services"].keys() == other["services"].keys(), "the second session's reset changed the first"
@@ -310,7 +252,8 @@ async def both_transports_show_the_same(server: Server) -> None:
     # One after the other: a server may have one episode for both.
     async with server.session() as connection:
         frames = [
-            (await _ask(connection, kind, data))["data"] for kind, data in (("reset", _EASY), ("step", _LOOK))
+            (await ask_frame(connection, kind, data))["data"]
+            for kind, data in (("reset", _EASY), ("step", _LOOK))
         ]
     for frame, path, body in zip(frames, ("/reset", "/step"), (_EASY, {"action": _LOOK}), strict=True):
         answer = await server.post(path, body)
@@ -334,4 +277,6 @@ async def huge_requests_do_no_harm(server: Server) -> None:
             code = connection.close_code
             demand(code == _TOO_BIG_CLOSE, f"a huge frame: closed with {code}")
     async with server.session() as connection:
-        demand((await _ask(connection, "state")).get("type") == "state", "after a huge frame: no session")
+        demand(
+            (await ask_frame(connection, "state")).get("type") == "state", "after a huge frame: no session"
+        )

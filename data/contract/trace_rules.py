@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
-from data.clients.wire import one_line
 from data.contract.rule import Broken, ContractRule, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
+from data.wire import one_line
 
 TICK_S = 30
 HISTORY_LENGTH = 10

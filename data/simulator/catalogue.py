@@ -12,8 +12,7 @@ from data.errors import SchemaError, SettingsError
 from data.files.json_text import read_json
 from data.files.refusal import schema_error
 from data.observation import DIFFICULTIES, Difficulty, Task
-from data.simulator.config import CONFIGS
-from data.simulator.world.scenario import Script
+from data.simulator.config import CONFIGS, Script
 
 
 class Scenario(BaseModel):

@@ -1,10 +1,21 @@
 """The dials of a world: how large, how fast, how loud, and what makes the culprit hard to find."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from data.observation import Difficulty
 
 SIMPLE_FAMILIES = ("oom", "bad_deploy", "config_drift", "memory_leak", "network_partition")
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a catalogue task fixes of its world; everything else is drawn from the seed."""
+
+    services: tuple[str, ...] = ()
+    # {service: fault family}
+    faults: Mapping[str, str] = field(default_factory=dict)
+    dials: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

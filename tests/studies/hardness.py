@@ -15,7 +15,8 @@ from bench_machine import machine
 from agent.records.provenance import git_revision
 from data.incident import Incident
 from data.observation import Action, Observation, parse
-from data.simulator.world.scenario import Script, set_up
+from data.simulator.config import Script
+from data.simulator.world.scenario import set_up
 from data.simulator.world.world import RunningEpisode
 from gnn.evaluation.evaluate import RankingCase, Source, evaluate
 from gnn.graph_ranker import load_ranker

@@ -16,11 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from data.clients.wire import ServerState, decode_body, one_line
 from data.errors import CapacityReached, FirewatchError
 from data.observation import Observation
-from data.simulator.server.guard import OwnCallersOnly
-from data.simulator.server.requests import (
+from data.simulator.requests import (
     ActionRequest,
     ResetRequest,
     StepRequest,
@@ -28,7 +26,9 @@ from data.simulator.server.requests import (
     flat_refusal,
     invalid_request,
 )
+from data.simulator.server.guard import OwnCallersOnly
 from data.simulator.server.sessions import ServedWorld, Session, Sessions
+from data.wire import ServerState, decode_body, one_line
 
 NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
 _STOPPING = "the server is shutting down"

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from data.clients.wire import is_local
+from data.wire import is_local
 
 # What the process itself opens.
 _OWN_DESCRIPTORS = 64

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from data.errors import CapacityReached
 from data.observation import Action
-from data.simulator.server.requests import ActionRequest, ResetRequest
+from data.simulator.requests import ActionRequest, ResetRequest
 
 Answer = dict[str, Any]
 

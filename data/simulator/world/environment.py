@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from data.clients.wire import read_reset, read_step
 from data.errors import EpisodeLost
 from data.observation import Action, PastAction, Step, Task, parse
 from data.simulator.world.logs import Wording
 from data.simulator.world.world import RunningEpisode, World
+from data.wire import read_reset, read_step
 
 __all__ = ["EmbeddedEnvironment", "World"]
 

@@ -1,14 +1,14 @@
 """Sets up one incident: the services, the fault or faults, and everything that misleads."""
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from data.observation import Difficulty
 from data.simulator.active_faults import RunningFault
-from data.simulator.config import CONFIGS, WorldConfig
+from data.simulator.config import CONFIGS, Script, WorldConfig
 from data.simulator.faults import FAMILIES, PLAYABLE
 from data.simulator.load import Load, draw_load
 from data.simulator.names import ROLES, stand_ins
@@ -18,16 +18,6 @@ from data.simulator.topology import Topology, connect_services, from_calls, gene
 USER_FACING = ("api-gateway", "checkout-service")
 _MIB = 2**20
 _MOST_KNOWN = 24  # services of a world that is made of well-known ones
-
-
-@dataclass(frozen=True)
-class Script:
-    """What a catalogue task fixes of its world; everything else is drawn from the seed."""
-
-    services: tuple[str, ...] = ()
-    # {service: fault family}
-    faults: Mapping[str, str] = field(default_factory=dict)
-    dials: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

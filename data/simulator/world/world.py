@@ -11,7 +11,7 @@ from data.observation import DIFFICULTIES, Action, Difficulty
 from data.simulator import catalogue
 from data.simulator.active_faults import drives, hidden_shares
 from data.simulator.physics import State
-from data.simulator.server.requests import nothing_observed
+from data.simulator.requests import nothing_observed
 from data.simulator.world.actions import Result, act
 from data.simulator.world.grade import GradeBook
 from data.simulator.world.health import alerts, severities

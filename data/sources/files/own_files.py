@@ -15,6 +15,7 @@ from data.sources.own_form import FORM, parse_incident
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
 _SIGNS = ("incident_id", "call_graph", "observation", "response", "services", "dependency_graph")
 _LONGEST_LINE = 1 << 28
+_MOST_TOLD = 5  # of what was understood only in part
 
 
 class OwnFiles:
@@ -26,19 +27,21 @@ class OwnFiles:
         return any(sign in head.paths or f"[].{sign}" in head.paths for sign in _SIGNS)
 
     def read(self, file: File, into: Gathered) -> None:
-        def tell(text: str) -> None:
-            into.recording.note(f"{file.where}: {text}")
-
+        told: dict[str, None] = {}
         for where, value in _values(file):
             values = value if isinstance(value, list) and value and _is_incident(value[0]) else [value]
             for index, one in enumerate(values):
                 if into.limit is not None and len(into.incidents) >= into.limit:
-                    return
+                    break
                 place = f"{where}[{index}]" if len(values) > 1 else where
                 if _is_incident(one):
-                    into.incidents.append(parse_incident(one, place, tell))
+                    into.incidents.append(parse_incident(one, place, told.setdefault))
                 else:
                     into.incidents.append(_window(one, place, file.path.name))
+        for text in list(told)[:_MOST_TOLD]:
+            into.recording.note(f"{file.where}: {text}")
+        if len(told) > _MOST_TOLD:
+            into.recording.note(f"{file.where}: and {len(told) - _MOST_TOLD} more like these")
 
 
 def _values(file: File) -> Iterator[tuple[str, object]]:

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from data.clients.bounded import PACKED_HEADER, bounded
+from data.bounded import PACKED_HEADER, bounded
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
 from data.files import json_text
 from data.observation import Action, Step, Task, parse, parse_step

@@ -1,0 +1,67 @@
+"""`firewatch mcp`: rank and explain as tools for other agents."""
+
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from agent.cli.command import command
+from agent.cli.console import note
+from agent.cli.environ import variables_from_environment
+from agent.cli.interrupt import run_interruptible
+from agent.live_diagnosis import DiagnoseOptions, diagnose
+from data.errors import SettingsError
+from data.extras import needs
+from data.options import option
+from gnn.checkpoint import channel_map_for
+from gnn.registry import make_ranker
+
+TOKEN = "FIREWATCH_MCP_TOKEN"
+
+
+class McpOptions(DiagnoseOptions):
+    """Where the tools look, and how they are reached."""
+
+    incidents: Path | None = option(None, "A folder of saved incidents.", metavar="DIR")
+    transport: Literal["stdio", "http"] = option("stdio", "How agents reach the tools.")
+    host: str = option("127.0.0.1", "Address to listen on, with --transport http.")
+    port: int = option(8765, "Port to listen on, with --transport http.", ge=1, le=65535)
+
+
+@command(McpOptions)
+def mcp(asked: McpOptions) -> int:
+    """Offers read-only tools to other agents: diagnose, explain a service, topology, is anything wrong.
+
+    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN, else one is made and told.
+
+    [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
+    """
+    with needs("mcp"):
+        from agent.mcp.server import Look, TokenRequired, create_server
+
+    variables = variables_from_environment()
+    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
+    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    is_live = any((asked.prometheus, asked.jaeger, asked.tempo, asked.alertmanager))
+    if not is_live and asked.incidents is None:
+        raise SettingsError("there is nothing to look at – give --prometheus URL or --incidents DIR")
+    if asked.incidents is not None and not asked.incidents.is_dir():
+        raise SettingsError(f"--incidents {asked.incidents}: no such folder")
+    sources = asked.sources(variables) if is_live else ()
+
+    async def look_live() -> Look:
+        found = await diagnose(asked, sources, ranker, channels, lambda _: None)
+        return Look(found.incident, found.ranking, found.notes, found.query)
+
+    server = create_server(ranker, channels, asked.incidents, look_live if is_live else None)
+    if asked.transport == "stdio":
+        run_interruptible(server.run_stdio_async())
+        return 0
+    import uvicorn
+
+    token = variables.get(TOKEN) or secrets.token_urlsafe(24)
+    app = TokenRequired(server.streamable_http_app(host=asked.host), token)
+    shown = "the token of FIREWATCH_MCP_TOKEN" if variables.get(TOKEN) else f"the token {token}"
+    note(f"Tools at http://{asked.host}:{asked.port}/mcp, with {shown}; Ctrl+C stops.", asked.quiet)
+    config = uvicorn.Config(app, asked.host, asked.port, log_level="warning", timeout_keep_alive=15)
+    uvicorn.Server(config).run()
+    return 0

@@ -1,0 +1,1 @@
+"""Ranking and explaining as tools for other agents, over the Model Context Protocol."""

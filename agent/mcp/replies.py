@@ -1,0 +1,105 @@
+"""What the tools answer: short, typed, and plain about what is not known."""
+
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel, Field
+
+from data.incident import Incident
+from gnn.ranker import Candidate, Evidence, Ranking, Verdict
+
+
+class Fact(BaseModel):
+    """One piece of evidence."""
+
+    text: str
+    query: str | None = Field(None, description="The query that shows it, where the source has queries.")
+
+
+class SuspectReply(BaseModel):
+    """A service that may have broken."""
+
+    service: str
+    probability: float | None
+    evidence: list[Fact]
+
+
+class DiagnosisReply(BaseModel):
+    """Who broke, if anybody did."""
+
+    incident: str
+    verdict: Verdict = Field(description="culprit: the first suspect; unsure: too little to name one.")
+    summary: str
+    incident_probability: float | None
+    suspects: list[SuspectReply]
+    notes: list[str] = Field(description="What is missing, or was guessed.")
+
+
+class NeighboursReply(BaseModel):
+    """A service's place in the call graph."""
+
+    service: str
+    callers: list[str]
+    callees: list[str]
+    evidence: list[Fact]
+
+
+class TopologyReply(BaseModel):
+    """Who calls whom; cut after the largest services where there are many."""
+
+    services: int
+    calls: int
+    call_graph: dict[str, list[str]]
+    cut: bool
+
+
+Query = Callable[[Evidence], str]
+
+
+def facts(evidence: Sequence[Evidence], query: Query) -> list[Fact]:
+    """Evidence with the queries that show it."""
+    return [Fact(text=one.text, query=query(one) or None) for one in evidence]
+
+
+def diagnosis_reply(
+    incident: Incident, ranking: Ranking, top: int, notes: Sequence[str], query: Query
+) -> DiagnosisReply:
+    """A ranking as a tool answers it."""
+
+    def suspect(candidate: Candidate) -> SuspectReply:
+        return SuspectReply(
+            service=candidate.service,
+            probability=candidate.probability,
+            evidence=facts(candidate.evidence, query),
+        )
+
+    return DiagnosisReply(
+        incident=incident.incident_id,
+        verdict=ranking.verdict,
+        summary=_summary(ranking),
+        incident_probability=ranking.incident_probability,
+        suspects=[] if ranking.verdict == "nobody" else [suspect(one) for one in ranking.top(top)],
+        notes=list(notes),
+    )
+
+
+def _summary(ranking: Ranking) -> str:
+    if ranking.verdict == "nobody" or not ranking.candidates:
+        return f"Nobody: {ranking.reason or 'no service is suspected'}."
+    first, *others = ranking.top(3)
+    chance = "" if first.probability is None else f" ({first.probability:.0%})"
+    if ranking.verdict == "culprit":
+        return f"{first.service} is the most likely root cause{chance}."
+    also = f"; then {' and '.join(one.service for one in others)}" if others else ""
+    return f"Unsure: {first.service} comes first{chance}, but not by enough to name it{also}."
+
+
+def topology_reply(incident: Incident, most: int) -> TopologyReply:
+    """The call graph, of the services with most callees where there are more than `most`."""
+    graph = {caller: list(callees) for caller, callees in incident.call_graph.items() if callees}
+    kept = sorted(graph, key=lambda caller: -len(graph[caller]))[:most]
+    return TopologyReply(
+        services=len(incident.services),
+        calls=sum(map(len, graph.values())),
+        call_graph={caller: graph[caller][:most] for caller in kept},
+        cut=len(kept) < len(graph) or any(len(graph[caller]) > most for caller in kept),
+    )
