@@ -74,7 +74,7 @@ class GraphRanker:
         return self._scores(root, self._logits(root, incident, features.graph))
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """What is usual where the incident is from, if that is known and counts."""
+        """The alert frequencies of the incident's system, if they are known and count."""
         return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
@@ -95,7 +95,7 @@ class GraphRanker:
             incident, names[:_EXPLAINED], self._channel_map, frequencies=usual, features=features
         )
         best_first = probability[order].tolist()
-        verdict, reason = verdict_on(graph, chance, best_first, self._card.unsure_below)
+        verdict, reason = verdict_on(graph, chance, int(order[0]), best_first, self._card.unsure_below)
         likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
         return Ranking(
             tuple(
@@ -131,7 +131,7 @@ class GraphRanker:
 
 
 def _at_even_odds(logit: float) -> float:
-    """The chance that this is an incident, had every second window been one before anything was seen."""
+    """The chance that this is an incident, if half of all windows were incidents."""
     return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
 
 

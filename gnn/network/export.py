@@ -2,16 +2,18 @@
 
 import logging
 import warnings
+from functools import cache
 from pathlib import Path
 
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
 from gnn.features.call_evidence import CALL_FEATURES
 from gnn.features.featurize import SERVICE_FEATURES
-from gnn.network.model import RootCauseNet
+from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
@@ -34,6 +36,19 @@ class _OneGraph(nn.Module):
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
     """Writes `net` with free numbers of services and calls; the same weights give the same bytes."""
+    traced = _traced(net.config)
+    model = onnx_ir.from_proto(onnx_ir.to_proto(traced.model))  # a copy: what follows changes it
+    program = torch.onnx.ONNXProgram(model, traced.exported_program)
+    program.apply_weights(_OneGraph(net.cpu().eval()).state_dict())
+    program.optimize()
+    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+
+
+@cache
+def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
+    """A network of this shape with any weights, before constants are folded; tracing it takes seconds."""
+    with torch.random.fork_rng(devices=[]):
+        net = RootCauseNet(config)
     services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
     sample = (
         torch.zeros(5, len(SERVICE_FEATURES)),
@@ -49,18 +64,19 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's notes on its own internals
             program = torch.onnx.export(
-                _OneGraph(net.cpu().eval()),
+                _OneGraph(net.eval()),
                 sample,
                 input_names=list(INPUTS),
                 output_names=list(OUTPUTS),
                 dynamic_shapes=shapes,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
     finally:
         quiet.setLevel(level)
     assert program is not None
-    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+    return program
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:
