@@ -50,9 +50,7 @@ def _kind(page: Page | None) -> tuple[Channel, ...]:
     return LATENCY if any(word in metric for word in ("lat", "dur", "time")) else ()
 
 
-def page_course(
-    block: Stack, page: int, channels: Sequence[Channel], apart: Mask | None = None
-) -> Floats:
+def page_course(block: Stack, page: int, channels: Sequence[Channel], apart: Mask | None = None) -> Floats:
     """How the paging service deviates over time, on its worst metric of `channels` at each point.
 
     Args:
