@@ -177,7 +177,6 @@ def test_a_network_that_the_card_vouches_for_is_tried_before_it_is_trusted(
         {"temperature": {"alerts": "NaN"}},
         {"unsure_below": 7},
         {"model": {"families": 5}},
-        {"model": {"temporal": []}},
         {"model": 3},
         {"features": ["a", "b"]},
         {"files": {}},
