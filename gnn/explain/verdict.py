@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, AGES, CHANNELS
+from gnn.features.deviation import ABNORMAL, AGES
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
+from gnn.features.stack import CHANNELS
 from gnn.ranker import Verdict
 
 Mask = npt.NDArray[np.bool_]
@@ -35,7 +36,7 @@ _MEASURES = {
     "alerts": (_columns("up"), 0.1),
 }
 _GONE = _columns("gone")
-_FELT, _FELT_HAS = (_columns(one, (Channel.ERROR, *LATENCY)) for one in ("beyond", "has"))
+_FELT = _columns("beyond", (Channel.ERROR, *LATENCY))
 _OWN = _columns("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERROR, Channel.CLIENT_ERROR))
 _OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
 _FAILS = _columns("beyond", (Channel.ERROR, Channel.RESTARTS))
@@ -44,7 +45,8 @@ _NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
 _DOWN = 2.0  # added to the score of who is down: no alert says more
 _MOST = 100  # services without telemetry that are compared
 _EVEN = 0.5  # chance of an incident below which it is unlikely
-_UNLIKELY = 0.2  # from here down what users feel decides
+_UNLIKELY = 0.2  # from here down little counts for nothing
+_LITTLE = float(np.arcsinh(8.0))  # robust sigmas, as asinh
 _TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
 
 
@@ -117,38 +119,41 @@ def told_down(incident: Incident, channel_map: ChannelMap) -> Scores:
 
 
 def verdict_on(
-    graph: Graph, chance: float | None, probability: Sequence[float], unsure_below: float
+    graph: Graph, chance: float | None, first: int, probability: Sequence[float], unsure_below: float
 ) -> tuple[Verdict, str]:
     """Who is named, and in a few words why nobody is.
 
     Args:
         graph: what is known.
         chance: of an incident; None where nothing is known.
+        first: row of the first suspect.
         probability: of the suspects, best first, at least one.
         unsure_below: probability of the first from which it is named.
     """
     if chance is None:
         return "nobody", "nothing is measured here, and nothing raised an alert"
     mode = MODES[graph.mode]
-    if not in_trouble(graph).any():
-        calm = {"baselined": "deviates from its past", "snapshot": "stands out", "alerts": "is unusual"}
-        if mode == "baselined" or chance < _EVEN:
-            return "nobody", f"nothing here {calm[mode]}"
-    elif mode == "baselined" and chance < _UNLIKELY and not _is_felt(graph):
-        return "nobody", "users feel nothing of what is unusual here"
+    trouble = in_trouble(graph)
+    if mode == "baselined" and (not trouble.any() or (chance < _UNLIKELY and _is_calm(graph))):
+        return "nobody", "nothing here deviates from its past"
+    if not trouble.any() and chance < _EVEN:
+        return "nobody", f"nothing here {'stands out' if mode == 'snapshot' else 'is unusual'}"
     tied = len(probability) > 1 and probability[1] >= _TIED * probability[0]
-    return ("unsure" if tied or chance < _EVEN or probability[0] < unsure_below else "culprit"), ""
+    doubtful = chance < _EVEN and not trouble[first]
+    return ("unsure" if tied or doubtful or probability[0] < unsure_below else "culprit"), ""
 
 
-def _is_felt(graph: Graph) -> bool:
-    """Whether something fails or starts anew, or those who are called from outside only have got worse."""
+def _is_calm(graph: Graph) -> bool:
+    """Whether little deviates, nothing fails or is missing, and users feel nothing."""
     asked = np.ones(len(graph.x), dtype=bool)
     asked[graph.edge_index[1]] = False
-    asked &= graph.x[:, _FELT_HAS].any(axis=1)
-    worse = graph.x[asked][:, _FELT] > ABNORMAL
+    felt = graph.x[asked][:, _FELT] > ABNORMAL
+    little = graph.x[:, _MEASURES["baselined"][0]] < _LITTLE
     fails = graph.x[:, _FAILS] > ABNORMAL
-    paged = graph.x[:, IS_PAGE] > 0
-    return not asked.any() or bool(worse.any() or fails.any() or paged.any() or _alerted(graph).any())
+    gone, paged = graph.x[:, _GONE] > 0, graph.x[:, IS_PAGE] > 0
+    return bool(little.all()) and not (
+        felt.any() or fails.any() or gone.any() or paged.any() or _alerted(graph).any()
+    )
 
 
 def _only_waits(graph: Graph) -> Mask:
