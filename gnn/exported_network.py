@@ -21,7 +21,7 @@ Network = Callable[[Graph], Heads]
 
 _OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
-# A node of the file whose operator may run for ever, as protobuf writes it; no network of ours has one.
+# A node whose operator may run for ever, as protobuf writes it; no exported network has one.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
 

@@ -76,7 +76,7 @@ class GraphRanker:
         return self._scores(root, self._logits(root, incident, features.graph))
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """What is usual where the incident is from, if that is known and counts."""
+        """The alert frequencies of the incident's system, if they are known and count."""
         return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
@@ -142,7 +142,7 @@ class GraphRanker:
 
 
 def _at_even_odds(logit: float) -> float:
-    """The chance that this is an incident, had every second window been one before anything was seen."""
+    """The chance that this is an incident, if half of all windows were incidents."""
     return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
 
 

@@ -1,4 +1,4 @@
-"""A made-up graph whose scores a checkpoint keeps: a network that says anything else is not the one saved."""
+"""A made-up graph whose scores a checkpoint keeps, to tell whether its network is the one that was saved."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -146,7 +146,7 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
 
 
 def _outcome(card: Card) -> str:
-    """How much was learnt from, and how well that ranks what was held aside."""
+    """How much was trained on, and how well the result ranks held-out examples."""
     kinds: Counter[str] = Counter()
     for source, number in card.trained_on.items():
         kind = source.split("-")[0]

@@ -1,4 +1,4 @@
-"""What speaks for each remedy at a service: recent changes, memory, failures and its own log lines."""
+"""How well each remedy fits a service: recent changes, memory, failures and its own log lines."""
 
 import re
 from collections.abc import Iterable, Sequence

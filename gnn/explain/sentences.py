@@ -80,7 +80,7 @@ class _EvidenceReader:
         self._frequencies, self._raised = frequencies, raised_in(incident) if frequencies else {}
 
     def evidence(self, service: str) -> tuple[Evidence, ...]:
-        """What is told of one service."""
+        """The evidence about one service."""
         changes = sorted(self._changed(service), reverse=True)[:_CHANGES]
         worse = [(change, Evidence(change.text, service, change.metric)) for change in changes]
         if (call := self._calls.worst(service)) is not None:

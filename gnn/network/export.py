@@ -2,16 +2,18 @@
 
 import logging
 import warnings
+from functools import cache
 from pathlib import Path
 
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
 from gnn.features.time_profile import COURSE_ROWS, POINTS
-from gnn.network.model import RootCauseNet
+from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
@@ -35,6 +37,19 @@ class _OneGraph(nn.Module):
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
     """Writes `net` with free numbers of services and calls; the same weights give the same bytes."""
+    traced = _traced(net.config)
+    model = onnx_ir.from_proto(onnx_ir.to_proto(traced.model))  # a copy: what follows changes it
+    program = torch.onnx.ONNXProgram(model, traced.exported_program)
+    program.apply_weights(_OneGraph(net.cpu().eval()).state_dict())
+    program.optimize()
+    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+
+
+@cache
+def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
+    """A network of this shape with any weights, before constants are folded; tracing it takes seconds."""
+    with torch.random.fork_rng(devices=[]):
+        net = RootCauseNet(config)
     services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
     names = list(INPUTS)
     sample: tuple[Tensor, ...] = (
@@ -44,7 +59,7 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
         torch.zeros(3, len(CALL_FEATURES)),
     )
     shapes = {"x": {0: services}, "mode": None, "edge_index": {1: calls}, "edge_attr": {0: calls}}
-    if net.config.course:
+    if config.course:
         names.append(COURSE)
         sample = (*sample, torch.zeros(5, len(COURSE_ROWS), POINTS))
         shapes[COURSE] = {0: services}
@@ -55,18 +70,19 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's notes on its own internals
             program = torch.onnx.export(
-                _OneGraph(net.cpu().eval()),
+                _OneGraph(net.eval()),
                 sample,
                 input_names=names,
                 output_names=list(OUTPUTS),
                 dynamic_shapes=shapes,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
     finally:
         quiet.setLevel(level)
     assert program is not None
-    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+    return program
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:

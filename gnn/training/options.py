@@ -85,7 +85,7 @@ class TrainOptions(Common, Resumable, Cases):
     @field_validator("episodes_from", "incidents", "dev_incidents", "healthy", "history", "teacher")
     @classmethod
     def _absolute_ones(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-        """What is kept means the same from any folder."""
+        """Absolute paths, which mean the same from any folder."""
         return tuple(path.absolute() for path in paths)
 
     @field_validator("labels", "init", "rules", "tensorboard")

@@ -179,7 +179,7 @@ def _read(job: FitJob, course: bool) -> list[Example]:
 
 
 class _Made(NamedTuple):
-    """A network, and what was found out about it."""
+    """A trained network and its evaluation."""
 
     net: "RootCauseNet"
     unseen: Sequence[Example]  # examples that it, or one made in the same way, was not shown
@@ -236,7 +236,7 @@ def _trained(
 
 
 def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
-    """The start as it is, and what is usual in the system beside it."""
+    """The starting network unchanged, with the alert frequencies of the system."""
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: one file, whole or absent, tensors and JSON, no pickle."""
+"""The state file of an interrupted training: whole or absent, tensors and JSON, no pickle."""
 
 import hashlib
 import json
@@ -104,7 +104,7 @@ class StateFile:
         scaler: torch.amp.GradScaler,
         best: Best,
     ) -> tuple[int, Best]:
-        """Brings everything to where the file left it; returns the epochs finished and the best one.
+        """Restores the saved state; returns the number of finished epochs and the best one.
 
         Without a file nothing is changed: no epoch is finished, and `best` stays.
 

@@ -45,7 +45,7 @@ class TrainConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Epoch:
-    """How training stands after one pass."""
+    """The state of a training after one epoch."""
 
     number: int
     loss: float
@@ -159,7 +159,7 @@ def _seed(*of: int) -> int:
 
 
 class Rating(NamedTuple):
-    """How a network does on examples with a root; NaN when there are none."""
+    """How well a network ranks examples with a root; NaN without any."""
 
     ac1: float
     loss: float  # mean surprise at the root causes, in nats
