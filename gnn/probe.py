@@ -42,14 +42,15 @@ class Probe(BaseModel):
 
     def agrees(self, other: "Probe") -> bool:
         """Whether both are of one network."""
-        pairs = zip(self._parts(), other._parts(), strict=True)
-        return all(
-            one.shape == two.shape and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
-            for one, two in pairs
+        rows = zip(
+            (self.root, *self.family, self.incident),
+            (other.root, *other.family, other.incident),
+            strict=False,
         )
-
-    def _parts(self) -> tuple[Any, ...]:
-        return np.array(self.root), np.array(self.family), np.array(self.incident)
+        return len(self.family) == len(other.family) and all(
+            len(one) == len(two) and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
+            for one, two in rows
+        )
 
 
 def probe_graph() -> Graph:
