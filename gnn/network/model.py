@@ -116,7 +116,7 @@ class RootCauseNet(nn.Module):
             (self.encode.weight.view(-1, len(MODES), x.shape[1]) * seen).unbind(1)
         ):
             rows = (own_mode == number).nonzero().squeeze(1)
-            encoded = encoded.index_add(0, rows, nn.functional.linear(x[rows], weight))
+            encoded = encoded.index_add(0, rows, nn.functional.linear(x[rows], weight).to(encoded.dtype))
         return encoded
 
 
