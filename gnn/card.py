@@ -44,7 +44,6 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    temporal: str = "none"
     families: tuple[str, ...] = ()
 
 
@@ -85,6 +84,6 @@ class Card(BaseModel):
     probe: Probe | None = None
 
     @property
-    def shape(self) -> Shape:
-        """The shape of the network, as far as ranking needs it."""
-        return Shape.model_validate(self.model)
+    def families(self) -> tuple[str, ...]:
+        """The kinds of fault that the network tells apart."""
+        return Shape.model_validate(self.model).families

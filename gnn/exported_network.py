@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gnn.card import Card
 from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
-from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import POINTS
+from gnn.features.call_evidence import CALL_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES, Graph
 from gnn.probe import Probe, probe_graph
 
 Floats = npt.NDArray[np.float32]
@@ -21,7 +21,7 @@ Network = Callable[[Graph], Heads]
 
 _OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
-# A node of the file whose operator may run for ever, as protobuf writes it; no network of ours has one.
+# A node whose operator may run for ever, as protobuf writes it; no exported network has one.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
 
@@ -41,8 +41,6 @@ def exported_network(folder: Path, card: Card) -> Network:
     def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
         try:
             root, family, incident = session.run(_OUTPUTS, inputs)
         except refusals as error:
@@ -52,7 +50,7 @@ def exported_network(folder: Path, card: Card) -> Network:
         return root, family, incident
 
     try:
-        probe = Probe.of(network(probe_graph(card.shape.temporal != "none")))
+        probe = Probe.of(network(probe_graph()))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     check_probe(probe, card, path)
@@ -83,12 +81,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_fits(session: Any, card: Card, folder: Path) -> None:
-    shape = card.shape
     wanted = {
         "x": len(SERVICE_FEATURES),
         "edge_attr": len(CALL_FEATURES),
-        "course": POINTS if shape.temporal != "none" else None,
-        "family": max(len(shape.families), 1),
+        "family": max(len(card.families), 1),
     }
     found = {
         part.name: part.shape[-1] if part.shape else None
@@ -98,6 +94,6 @@ def _check_fits(session: Any, card: Card, folder: Path) -> None:
         if found.get(name) != columns:
             raise CheckpointError(
                 f"{folder / EXPORT}: not the network of {CARD} beside it ('{name}' has "
-                f"{found.get(name, 'no')} columns, not {columns or 'any'}) – copy the whole folder, "
+                f"{found.get(name, 'no')} columns, not {columns}) – copy the whole folder, "
                 f"or {_AGAIN}"
             )

@@ -13,8 +13,7 @@ from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import Features, Graph, features_of, featurize
-from gnn.features.isolated_services import bystanders, rejoined, without_services
+from gnn.features.featurize import Features, Graph, features_of
 from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
@@ -50,8 +49,7 @@ class GraphRanker:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
-        self._families = card.shape.families
-        self._course = card.shape.temporal != "none"
+        self._families = card.families
 
     @property
     def name(self) -> str:
@@ -76,7 +74,7 @@ class GraphRanker:
         return self._scores(root, self._logits(root, incident, features.graph))
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """What is usual where the incident is from, if that is known and counts."""
+        """The alert frequencies of the incident's system, if they are known and count."""
         return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
@@ -113,23 +111,14 @@ class GraphRanker:
         )
 
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
-        """The incident as arrays, and what the network says; of bystanders it hears last."""
-        features = features_of(incident, self._channel_map, self._course)
-        root, family, is_incident = self._heard(features.graph, incident)
-        gone = bystanders(features.graph)
-        if gone.any():
-            others = without_services(incident, gone)
-            graph = featurize(others, self._channel_map, self._course)
-            apart, family[~gone], is_incident = self._heard(graph, others)
-            root = rejoined(root, apart, gone)
+        """The incident as arrays, and what the network says."""
+        features = features_of(incident, self._channel_map)
+        root, family, is_incident = self._network(features.graph)
+        root = judged(root, features.graph, incident)
         if incident.alerts:
             down = told_down(incident, self._channel_map)
             root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
-
-    def _heard(self, graph: Graph, incident: Incident) -> Heads:
-        root, family, is_incident = self._network(graph)
-        return judged(root, graph, incident), family, is_incident
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
@@ -142,7 +131,7 @@ class GraphRanker:
 
 
 def _at_even_odds(logit: float) -> float:
-    """The chance that this is an incident, had every second window been one before anything was seen."""
+    """The chance that this is an incident, if half of all windows were incidents."""
     return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
 
 
@@ -186,7 +175,6 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
-                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

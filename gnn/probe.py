@@ -1,4 +1,4 @@
-"""A made-up graph whose scores a checkpoint keeps: a network that says anything else is not the one saved."""
+"""A made-up graph whose scores a checkpoint keeps, to tell whether its network is the one that was saved."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import COURSE_ROWS, POINTS
+from gnn.features.call_evidence import CALL_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES, Graph
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
@@ -42,17 +42,18 @@ class Probe(BaseModel):
 
     def agrees(self, other: "Probe") -> bool:
         """Whether both are of one network."""
-        pairs = zip(self._parts(), other._parts(), strict=True)
-        return all(
-            one.shape == two.shape and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
-            for one, two in pairs
+        rows = zip(
+            (self.root, *self.family, self.incident),
+            (other.root, *other.family, other.incident),
+            strict=False,
+        )
+        return len(self.family) == len(other.family) and all(
+            len(one) == len(two) and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
+            for one, two in rows
         )
 
-    def _parts(self) -> tuple[Any, ...]:
-        return np.array(self.root), np.array(self.family), np.array(self.incident)
 
-
-def probe_graph(course: bool) -> Graph:
+def probe_graph() -> Graph:
     """Five services and six calls, every column different from every other, the same on every machine."""
 
     def waves(*shape: int) -> Any:
@@ -63,5 +64,4 @@ def probe_graph(course: bool) -> Graph:
         mode=0,
         edge_index=np.array([_CALLERS, _CALLEES], dtype=np.int64),
         edge_attr=waves(_CALLS, len(CALL_FEATURES)),
-        course=waves(_SERVICES, len(COURSE_ROWS), POINTS) if course else None,
     )

@@ -1,4 +1,4 @@
-"""Which incidents a checkpoint has learnt from, so that a score on them fools nobody."""
+"""Marks of the incidents that a checkpoint was trained on, so that evaluation can warn."""
 
 import hashlib
 from collections.abc import Iterable

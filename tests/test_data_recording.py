@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import SettingsError
 from data.incident import AlertEvent
+from data.sources.onset import onset
 from data.sources.recording import Recording, incident_of, told
 
 START = 1_700_000_000.0
@@ -107,9 +108,30 @@ def test_calls_owners_and_routine_arrive():
     assert incident.owners == {"web": "frontend"} and incident.routine == {event: 0.9}
 
 
+@pytest.mark.parametrize("kind", ["white", "long tails", "few errors", "wandering"])
+def test_noise_of_any_kind_is_no_beginning(kind):
+    random = np.random.default_rng(1)
+    found = 0
+    for _ in range(20):
+        x = 1 + random.normal(0, 0.1, (60, 100))
+        if kind == "long tails":
+            x = 1 + random.pareto(2.5, x.shape)
+        elif kind == "few errors":
+            x = random.poisson(0.3, x.shape) / 50
+        elif kind == "wandering":
+            for t in range(1, 100):
+                x[:, t] += 0.7 * (x[:, t - 1] - 1)
+        found += onset(x, np.full(60, 1e-3)) is not None
+        x[:2, 90:] += 20 * x.std()
+        beginning = onset(x, np.full(60, 1e-3))
+        assert beginning is not None and abs(beginning - 90) <= 1
+    assert found <= 1
+
+
 floats = st.floats(allow_nan=True, allow_infinity=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["error_rate", "x"]), floats, floats)))
 def test_whatever_is_recorded_makes_a_bounded_incident(points):
     recording = Recording()

@@ -1,4 +1,4 @@
-"""Plays the arms of an ablation and ranks its sources, in several processes; what is done already stays."""
+"""Plays the arms of an ablation and ranks its sources, in several processes; finished parts are kept."""
 
 import hashlib
 import os
@@ -62,7 +62,7 @@ def ablate(
     concurrency: int = 1,
     on_progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Plays and ranks what `folder` does not hold yet and returns the result of it all.
+    """Plays and ranks whatever `folder` does not hold yet, and returns the whole result.
 
     Args:
         folder: where results are kept one by one.
@@ -138,7 +138,7 @@ def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, players: int) -> None:
-    """Makes every part once, so that whatever cannot be made is known before anything is played."""
+    """Makes every part once, so that a part that cannot be made is refused before anything is played."""
     ablation = folder.ablation
     if not ablation.ranking_only and players > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --jobs 1, or --transport ws")

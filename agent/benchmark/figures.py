@@ -14,7 +14,7 @@ _Measure = Callable[[Record], float]
 
 
 def _if_graded(read: _Measure) -> _Measure:
-    """The same measure, NaN of an episode without a grade: one that failed early would look cheap."""
+    """The measure, or NaN for an episode without a grade: an early failure would look cheap."""
     return lambda e: math.nan if e["score"] is None else read(e)
 
 
@@ -87,7 +87,7 @@ def _arm(played: Played, without: Sequence[Record], seed: int) -> dict[str, Any]
 def _means(
     episodes: Sequence[Record], measures: Iterable[str], intervals: Iterable[str], seed: int
 ) -> dict[str, Any]:
-    """Means over what is scored, with intervals for which graphs are drawn whole."""
+    """Means over what is scored; intervals resample whole call graphs."""
     result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e["score"] is None for e in episodes)}
     bounds = {}
     for name in measures:
@@ -148,5 +148,5 @@ def _number(value: float | None) -> float:
 
 
 def _numbers(value: Any) -> Any:
-    """A figure or a list of figures as it was before JSON made null of NaN."""
+    """A figure or a list of figures, with NaN again where JSON has null."""
     return tuple(map(_number, value)) if isinstance(value, list) else _number(value)

@@ -58,7 +58,7 @@ _COUNTS = (
 
 
 def pairing_key(record: Record) -> Key:
-    """What pairs the same task and seed across arms."""
+    """The task and seed, which pair episodes across arms."""
     return record["task"], record["seed"]
 
 

@@ -1,4 +1,4 @@
-"""The values that an ablation compares in pairs; a result keeps them, so that a later one can be paired."""
+"""The values that an ablation compares in pairs; a result keeps them for later comparisons."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ def ranking_values(rankings: Sequence[Record]) -> dict[str, Block]:
 
 
 def _numbered(names: Sequence[str]) -> list[list[Any]]:
-    """Names as keys, told apart by how often each occurred before."""
+    """Names as keys; repeats get a number."""
     seen: dict[str, int] = {}
     keys: list[list[Any]] = []
     for name in names:

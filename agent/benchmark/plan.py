@@ -62,7 +62,7 @@ class Played:
 
 
 class RankerSpec(NamedTuple):
-    """A ranker as it is asked for: its name and, where not the shipped ones, the folder of its weights."""
+    """A ranker by name, with the folder of its weights where they are not the shipped ones."""
 
     name: str
     checkpoint: Path | None
@@ -75,7 +75,7 @@ class RankerSpec(NamedTuple):
 
     @property
     def real_name(self) -> str:
-        """The ranker that does the ranking: wrong hints are turned ones of the network."""
+        """The ranker behind it: wrong hints are those of the network, reversed."""
         return "gnn" if self.name == WRONG else self.name
 
     @property
@@ -93,7 +93,7 @@ class RankerSpec(NamedTuple):
 
 
 class Ablation(Common, Playing, Cases):
-    """Everything that decides what an ablation comes to: the options of `ablate`."""
+    """Everything that decides the result of an ablation: the options of `ablate`."""
 
     env: str | None = env_option("embedded")
     seeds: int = option(1, "Play each task in N worlds, drawn from N seeds.", metavar="N", ge=1)
@@ -211,7 +211,7 @@ class AblationFolder:
             _check_same(read_object(self._plan), self.facts, path)
 
     def begin(self) -> None:
-        """Writes down what is played and ranked here; from now on the folder takes nothing else."""
+        """Records what is played and ranked here; from then on the folder accepts nothing else."""
         self._lock = hold(self.path)
         write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""A regression guard: a new result against an earlier one in pairs, under conditions as "ac@1 < -0.02"."""
+"""A regression guard: a new result against an earlier one, in pairs, under conditions like "ac@1 < -0.02"."""
 
 import operator
 import re

@@ -8,7 +8,7 @@ from data.files.jsonl import SUFFIXES
 
 
 def brief_names(paths: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """A name of its own for each path: the file's name without suffix, after as many folders as it takes.
+    """A unique name for each path: the file's name without suffix, after as many folders as needed.
 
     Results made on different machines are to be compared, so the name says no more of a path than it must.
 

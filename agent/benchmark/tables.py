@@ -19,7 +19,7 @@ _MARKED = re.compile(
 
 @dataclass(frozen=True)
 class TextTable:
-    """A heading a column and rows of cells, all of them text."""
+    """One heading per column, and rows of text cells."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -75,7 +75,7 @@ def rewrite(text: str, results: Mapping[str, Result]) -> str:
 
 
 def _ranking_at_a_glance(result: Result) -> TextTable:
-    """A row a ranker, a column a source."""
+    """One row per ranker, one column per source."""
     measured = {(r["ranker"], r["source"]): r for r in result["results"]}
     rankers = dict.fromkeys(ranker for ranker, _ in measured)
     sources = dict.fromkeys(source for _, source in measured)
@@ -137,7 +137,7 @@ def _first_and_third(measures: Mapping[str, Any] | None) -> str:
 
 
 def _episodes_at_a_glance(result: Result) -> TextTable:
-    """A row a ranker, a column a policy."""
+    """One row per ranker, one column per policy."""
     played = {(arm["ranker"], arm["policy"]): arm for arm in result.get("arms", ())}
     rankers = dict.fromkeys(ranker for ranker, _ in played)
     policies = dict.fromkeys(policy for _, policy in played)

@@ -186,7 +186,7 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 
 @cache
 def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
-    """The ranker asked for; for wrong hints the one whose answers are turned."""
+    """The ranker asked for; for wrong hints the one whose answers are reversed."""
     if spec.name == "untrained":
         with needs("train"):
             import torch

@@ -33,7 +33,7 @@ class WrongRanker:
 
 
 def astray(ranker: Ranker, environment: Environment) -> WrongRanker:
-    """`ranker` turned wrong for the episodes of `environment`.
+    """`ranker` made wrong for the episodes of `environment`.
 
     Raises:
         SettingsError: the environment does not tell its root causes.

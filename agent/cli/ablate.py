@@ -25,7 +25,7 @@ _SHOWN = ("Arms", "Rankers", "Use of the hints")  # sections of the report
 
 @command(Ablation)
 def ablate(asked: Ablation) -> int:
-    """Plays rankers times policies on the same tasks and seeds and compares them in pairs.
+    """Plays every ranker with every policy on the same tasks and seeds, and compares them in pairs.
 
     The same command with the same --out goes on where it was interrupted.
 

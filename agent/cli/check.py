@@ -22,7 +22,7 @@ class CheckOptions(Common, Place):
 
 @command(CheckOptions)
 def check(asked: CheckOptions) -> int:
-    """Plays the environment contract and names each rule that fails; exit status 1 if one does.
+    """Checks an environment against the contract and names each rule that fails; exit status 1 if one does.
 
     [dim]Example:[/dim] firewatch check --env http://localhost:8000
     """

@@ -27,7 +27,7 @@ REQUEST = "collect.json"
 
 @command(CollectOptions)
 def collect(asked: CollectOptions) -> int:
-    """Plays episodes and stores them with the root cause: the environment's word, --labels, or the outcome.
+    """Plays episodes and stores them with their root cause: from the environment, --labels, or the outcome.
 
     [dim]Example:[/dim] firewatch collect --env embedded --episodes 300 --seed 1 --out episodes/train
     """

@@ -51,7 +51,7 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
 
 
 def new_folder(kind: str) -> Path:
-    """A folder of its own under `kind`, named by the time."""
+    """A new folder under `kind`, named by the time."""
     name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
     folder, number = Path(kind) / name, 2
     while folder.exists():
@@ -105,7 +105,7 @@ def _short(shown: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_writable(target: Path) -> None:
-    """Tries it before the work, not after; leaves nothing behind."""
+    """Checks before the work that the file can be written; leaves nothing behind."""
     if is_stdout(target) or (target.exists() and not target.is_file() and not target.is_dir()):
         return
     if target.is_dir():

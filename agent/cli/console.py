@@ -1,4 +1,4 @@
-"""What a person and a script get to see: notes on stderr, results as JSON."""
+"""Output for people (notes on stderr) and for scripts (JSON)."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def note(message: str, quiet: bool = False) -> None:
 
 
 def write_json(target: Path | None, results: Any) -> None:
-    """Writes results as data to a file or, for '-', to stdout; what is not a number becomes null."""
+    """Writes results as JSON to a file or, for '-', to stdout; NaN becomes null."""
     if target is None:
         return
     if is_stdout(target):

@@ -85,7 +85,7 @@ def _write(target: Path, content: str) -> None:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
-    """One line that changes, on a terminal; elsewhere nothing moves."""
+    """A status line on a terminal; elsewhere nothing."""
     console = wide_console(stderr=True, quiet=quiet)
     with console.status("asking") as status:
         yield lambda text: status.update(printable(text))

@@ -1,4 +1,4 @@
-"""The process environment and `.env`, read once, here."""
+"""Reads the process environment and `.env`, once."""
 
 import os
 

@@ -69,7 +69,7 @@ def evaluate(asked: EvaluateOptions) -> int:
 
 
 def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
-    """One line on root causes that no ranker can name, if there are any."""
+    """Warns of root causes that are no service of their incident."""
     found = [
         (case.incident.incident_id, strangers[0])
         for case in chain.from_iterable(source.cases for source in sources)
@@ -88,7 +88,7 @@ def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
 def _tell_seen(
     rankers: Sequence[str], checkpoint: Path | None, sources: Sequence[Source], quiet: bool
 ) -> None:
-    """One line for each ranker that has learnt from incidents on which it is scored."""
+    """Warns of each ranker that is scored on incidents that it was trained on."""
     trained = {name: weights_folder(name, checkpoint) for name in rankers if name != "untrained"}
     known = {name: set(read_card(folder).seen) for name, folder in trained.items() if folder}
     if not any(known.values()):

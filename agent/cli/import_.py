@@ -27,7 +27,7 @@ class ImportOptions(Common):
 
 @command(ImportOptions)
 def import_(asked: ImportOptions) -> int:
-    """Reads telemetry of any known form and writes incidents, one a line, for rank, evaluate and train.
+    """Reads telemetry in any known format and writes incidents, one per line, for rank, evaluate and train.
 
     [dim]Example:[/dim] firewatch import prom.json traces.json alerts.json --out incidents.jsonl
     """

@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM end a running command in order: what is open is closed, then the exit status is 130."""
+"""Ctrl+C and SIGTERM end a running command cleanly, with exit status 130."""
 
 import asyncio
 import signal

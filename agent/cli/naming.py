@@ -1,4 +1,4 @@
-"""Says which metric names mean nothing to the rankers, so that nobody takes what is not read for calm."""
+"""Warns of metric names without a meaning, so that nobody takes unread metrics for calm ones."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -19,7 +19,7 @@ def unmapped_in(evidence: Iterable[Incident | Observation], channel_map: Channel
 
 
 def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
-    """One line on the metric names that have no channel, if there are any."""
+    """Warns of metric names that have no channel."""
     if not names:
         return
     listed = ", ".join(printable(name)[:_LONGEST] for name in names[:_SHOWN])

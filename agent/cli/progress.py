@@ -45,7 +45,7 @@ class Progress:
             self._live.stop()
 
     def above(self, stream: TextIO) -> TextIO:
-        """`stream`, or where it is the terminal on which the table moves, the place above the table."""
+        """`stream`, or the place above the moving table if both are on one terminal."""
         if self._live and stream.isatty():
             return cast("TextIO", FileProxy(self._console, stream))
         return stream
@@ -69,7 +69,7 @@ class Progress:
             )
 
     def summarise(self, episodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
-        """The closing summary: a row a task and the run in one sentence."""
+        """The closing summary: one row per task, and one sentence on the run."""
         self._console.print(text_table(HEADINGS, map(summary_row, episodes)))
         self._say(headline(episodes))
         self._say(f"Run folder: {folder}")
@@ -84,7 +84,7 @@ class Progress:
             )
 
     def show(self, view: RenderableType) -> None:
-        """Puts something else in the table's place; where nothing can move, prints it."""
+        """Shows something else instead of the table; prints it where nothing can move."""
         if self._live:
             self._live.update(view)
         else:

@@ -88,7 +88,7 @@ async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, s
 
 
 def announce(parts: Parts, config: PlayOptions, quiet: bool) -> None:
-    """Says who plays, and where; a server that nobody named is told of before anything is done to it."""
+    """Says who plays, and where; warns before it acts on a server that --env did not name."""
     if config.policy == "auto" and parts.model is None:
         note(NO_MODEL, quiet)
     if config.env is None and parts.endpoint.url:

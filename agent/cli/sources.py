@@ -1,4 +1,4 @@
-"""Opens what commands learn from or score on: episodes, incidents, simulated worlds."""
+"""Opens the sources of commands: episodes, incidents, simulated worlds."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from data.labels import KnownRoots
 def read_files(
     paths: Sequence[Path], at: str | None = None, limit: int | None = None, quiet: bool = False
 ) -> tuple[Incident, ...]:
-    """The incidents of files of any known form, with a bar while they are read and a line on what to know.
+    """Reads incidents from files in any known format, with a progress bar and notes.
 
     Raises:
         SchemaError: a file is damaged or of no known form.
@@ -77,7 +77,7 @@ def time_of(text: str | None) -> float | None:
 
 
 def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
-    """One line on labels of what is not there, if there are any: their names may be wrong."""
+    """Warns of labels that match nothing: their names may be wrong."""
     unused = sorted(set(known).difference(names))
     if unused:
         note(

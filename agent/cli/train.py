@@ -74,7 +74,7 @@ def train(asked: TrainOptions) -> int:
 
 
 def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, begun: bool) -> Card:
-    """Reads the sources and trains; until that is done the request lies in `folder`, to go on with."""
+    """Reads the sources and trains; meanwhile the request is kept in `folder`, to resume from."""
     from agent.cli.training_progress import TensorBoard, TrainingProgress
     from gnn.training.pipeline import fit
     from gnn.training.read_sources import read_sources
@@ -125,7 +125,7 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
 
 
 def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
-    """What came of it, in words."""
+    """The outcome, in sentences."""
     only_history = bool(asked.history) and not asked.incidents
     if asked.init and read_card(asked.init).pool is not None and not only_history:
         yield f"{asked.init} was trained for one system: only its network is used as the start"
@@ -146,7 +146,7 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
 
 
 def _outcome(card: Card) -> str:
-    """How much was learnt from, and how well that ranks what was held aside."""
+    """How much was trained on, and how well the result ranks held-out examples."""
     kinds: Counter[str] = Counter()
     for source, number in card.trained_on.items():
         kind = source.split("-")[0]
@@ -190,7 +190,7 @@ def _done(asked: TrainOptions, folder: Path) -> Card:
 
 
 def _unfinished(asked: TrainOptions, folder: Path) -> TrainOptions:
-    """The request that was interrupted in `folder`, with those options of now that may differ."""
+    """The interrupted request in `folder`, with the options that may change."""
     path = folder / REQUEST
     try:
         started = TrainOptions.model_validate_json(path.read_text(encoding="utf-8"))

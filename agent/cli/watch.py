@@ -21,7 +21,7 @@ _COLOURS = {"healthy": "green", "degraded": "yellow", "critical": "red", "down":
 
 
 class PacedPolicy:
-    """Decides as another policy does, after a pause in which a person can read."""
+    """Another policy's decisions, after a pause in which a person can read."""
 
     def __init__(self, policy: Policy, pause_s: float) -> None:
         self._policy = policy
@@ -44,7 +44,7 @@ def paced(new_policy: Callable[[Task], Policy], pause_s: float) -> Callable[[Tas
 
 
 class Watch(Progress):
-    """Shows the latest step whole, on a terminal in place, elsewhere one after the other."""
+    """Shows each step whole: in place on a terminal, one after the other elsewhere."""
 
     def step_played(self, step: StepRecord) -> None:
         self.show(step_view(step))

@@ -1,4 +1,4 @@
-"""What models may cost, what they did cost, and what questions still under way may come to."""
+"""Budgets of models: limits, spending so far, and what open questions may still cost."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from agent.situation.decision import Usage
 
 @dataclass(frozen=True)
 class Budget:
-    """How much may be spent; infinite where not limited."""
+    """Spending limits; infinite where there is none."""
 
     tokens: float = math.inf
     cost_usd: float = math.inf

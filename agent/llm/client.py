@@ -126,7 +126,7 @@ class ChatModel:
                 book.add(usage, seconds)
 
     def _most(self, messages: Sequence[Message]) -> Usage:
-        """The most that a question may come to, as far as its tokens can be told beforehand."""
+        """The most that a question may cost, estimated from its tokens."""
         usage = Usage(1, _asked_tokens(messages), self.settings.max_tokens)
         prices = (self.settings.prices.get(model) for model in self.settings.models)
         cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
@@ -208,7 +208,7 @@ class ChatModel:
         return Reply(text, model, usage)
 
     def _kept(self, text: str) -> str:
-        """As much of a reply as was asked for, without our key, which an endpoint may echo."""
+        """The reply, cut to the length asked for and without the API key, which an endpoint may echo."""
         key = self.settings.api_key
         text = text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
         return text[: self.settings.max_tokens * LONGEST_TOKEN]

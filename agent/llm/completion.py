@@ -1,4 +1,4 @@
-"""The forms in which an action is asked for, and the part of an endpoint's answer that is read."""
+"""The request formats for an action, and the part of an endpoint's answer that is read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -69,6 +69,6 @@ class Completion(BaseModel):
         return message.content if isinstance(message.content, str) and message.content else called
 
     def count(self, name: str, estimate: int) -> int:
-        """A number of tokens as the endpoint tells it; `estimate` where it tells none that can be true."""
+        """The token count of the endpoint, or `estimate` if that is missing or impossible."""
         told = self.usage.get(name) if isinstance(self.usage, dict) else None
         return told if type(told) is int and 0 <= told <= MOST_TOKENS else estimate

@@ -1,4 +1,4 @@
-"""What a model is asked: a pure function from the situation to two messages."""
+"""Builds the prompt: a pure function from the situation to two messages."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""A model's reply in, one usable action out, or the reason why it cannot be used."""
+"""Parses a model's reply into one usable action, or says why it is unusable."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Replies kept in a folder, given again for the very same request."""
+"""A cache of replies: the same request gets the same reply."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReplyCache:
-    """One file a request; what is damaged counts as missing."""
+    """One file per request; a damaged file counts as missing."""
 
     folder: Path
     endpoint: str  # the same request means something else elsewhere

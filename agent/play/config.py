@@ -1,4 +1,4 @@
-"""What is played, and by whom: the options of `run`, which the run folder keeps."""
+"""The options of `run` and `collect`, which the run folder keeps."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,7 +22,7 @@ def _limit(span: str, unit: str) -> Any:
 
 
 class TaskChoice(Options):
-    """The ways to name tasks; the whole catalogue where none is used."""
+    """The ways to name tasks; without any, the whole catalogue."""
 
     test_run: bool = option(False, "The three smoke tasks: one easy, medium, hard.")
     task: tuple[str, ...] = option((), "A catalogue task; repeatable.", metavar="ID")
@@ -179,7 +179,7 @@ class RunConfig(PlayOptions):
 
 
 class CollectOptions(PlayOptions):
-    """Everything that decides which episodes are collected; kept beside them, so that this can go on."""
+    """Everything that decides which episodes are collected; kept beside them for --resume."""
 
     ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)

@@ -20,7 +20,7 @@ SOLVED_SCORE = 0.5
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One action with what led to it and what came of it."""
+    """One action, with the decision behind it and its outcome."""
 
     task: Task
     number: int  # from 1
@@ -45,7 +45,7 @@ class StepRecord:
 
     @property
     def error(self) -> str | None:
-        """The environment's own complaint, whichever way it came."""
+        """The environment's error message, however it arrived."""
         return self.fault or self.refused or (self.result.error if self.result else None)
 
     @property

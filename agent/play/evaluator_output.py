@@ -34,7 +34,7 @@ def end_line(result: EpisodeResult, report_rewards: bool) -> str:
 
 
 class EvaluatorOutput:
-    """Writes the lines, flushed; of tasks played at once, the later ones wait until the earlier have ended.
+    """Writes the lines; the lines of parallel tasks are kept together and in order.
 
     Args:
         tasks: all tasks of the run, in the order in which their lines appear.

@@ -1,4 +1,4 @@
-"""What no decision may do, whoever made it: one list of refusals for models and rules alike."""
+"""Refuses harmful or useless actions, whoever decided them: models and rules alike."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

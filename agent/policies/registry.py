@@ -34,7 +34,7 @@ PolicyName = Literal["auto", "llm", "rules", "legacy-rules", "explore"]
 
 
 class ExplorePolicy:
-    """Mixes the rules' choices with random ones, for collecting episodes that are not all alike."""
+    """Mixes random actions into the rules' choices, to collect varied episodes."""
 
     name = "explore"
 

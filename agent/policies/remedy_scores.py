@@ -1,4 +1,4 @@
-"""What speaks for each remedy at a service: recent changes, memory, failures and its own log lines."""
+"""How well each remedy fits a service: recent changes, memory, failures and its own log lines."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -100,7 +100,7 @@ def blamed(logs: Sequence[str], names: Iterable[str]) -> frozenset[str]:
 
 
 def _trusted(logs: Sequence[str]) -> list[str]:
-    """The lines in lower case; none at all where one of them speaks to the reader."""
+    """The lines in lower case; none if one of them addresses the reader."""
     lines = [line.lower() for line in logs]
     return [] if any(_ADDRESSING.search(line) for line in lines) else lines
 
@@ -115,7 +115,7 @@ def _log_matches(logs: Sequence[str]) -> dict[str, int]:
 
 
 def _freshness(age_s: float) -> float:
-    """How much a change of this age is to be suspected: 2.5 at once, 0 from `FRESH_CHANGE_S` on."""
+    """How suspicious a change of this age is: 2.5 at once, 0 from `FRESH_CHANGE_S` on."""
     return max(0.0, 2.5 * (1.0 - age_s / FRESH_CHANGE_S))
 
 

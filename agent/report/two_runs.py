@@ -60,7 +60,7 @@ def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
 
 
 def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
-    """How both were made; where they differ both are told."""
+    """How both were made, with both values where they differ."""
     return {
         name: a[name] if a.get(name) == b.get(name) else f"A: {a.get(name, '–')}, B: {b.get(name, '–')}"
         for name in {**a, **b}

@@ -100,7 +100,7 @@ class HttpEnvironment:
         """Acts once; never sends an action again whose effect cannot be ruled out."""
         before = self._last
         if before is None or before.done:
-            raise EpisodeLost(f"{self.name}: no episode of ours is running – reset first")
+            raise EpisodeLost(f"{self.name}: no episode is running – reset first")
         # Whatever goes wrong below, the episode cannot be trusted, unless the action was merely refused.
         self._last = None
         where = f"{self.name}/step"

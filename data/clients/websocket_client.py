@@ -92,7 +92,7 @@ class WebSocketEnvironment:
         """Acts once; nothing is ever sent twice."""
         before = self._last
         if before is None or before.done or self._connection is None:
-            raise EpisodeLost(f"{self._where}: no episode of ours is running – reset first")
+            raise EpisodeLost(f"{self._where}: no episode is running – reset first")
         self._last = None
         try:
             data = await self._exchange({"type": "step", "data": action.to_wire()}, refused=ActionRefused)

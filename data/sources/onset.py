@@ -7,6 +7,8 @@ from data.incident import Floats
 _FEWEST_BEFORE, _FEWEST_AFTER = 4, 2  # points
 _LARGEST = 8.0  # deviations beyond count as this many: one spike is no incident
 _NOISE = 6.0  # what the statistic of a series that does not change hardly exceeds
+# A rise by so many spreads of the points around it is one; by more where the points are few.
+_SPREADS, _FEW_SPREADS, _LEAST_SPREAD = 2.0, 4.0, 0.5
 _RELATIVE = 0.05  # a change by a smaller share of the usual is none
 
 
@@ -25,14 +27,23 @@ def onset(symptoms: Floats, smallest: Floats) -> int | None:
         return None
     x = _filled(symptoms[known])
     usual = np.median(x, axis=1, keepdims=True)
-    noise = 1.05 * np.median(np.abs(np.diff(x, axis=1)), axis=1, keepdims=True)  # sigma of white noise
+    steps = np.abs(
+        np.diff(x, axis=1)
+    )  # of white noise: sigma by their median; by their mean where most are 0
+    noise = np.maximum(1.05 * np.median(steps, axis=1), 0.89 * steps.mean(axis=1))[:, None]
     scale = np.maximum(np.maximum(noise, _RELATIVE * np.abs(usual)), smallest[known, None])
     z = np.clip((x - usual) / scale, -_LARGEST, _LARGEST)
     before = np.arange(1, points)  # points before each cut
     summed = np.cumsum(z, axis=1)
     rise = (summed[:, -1:] - summed[:, :-1]) / (points - before) - summed[:, :-1] / before
     statistic = rise * np.sqrt(before * (points - before) / points)  # (M, N - 1)
-    together = np.maximum(statistic - _NOISE, 0.0).sum(axis=0)
+    spread = (z**2).sum(axis=1, keepdims=True) - summed[:, :-1] ** 2 / before  # around the mean on each side
+    spread -= (summed[:, -1:] - summed[:, :-1]) ** 2 / (points - before)
+    spread = np.sqrt(np.maximum(spread / points, _LEAST_SPREAD**2))
+    # What wanders or is spiky by itself does not stand out.
+    few = np.sqrt(np.minimum(before, points - before))
+    stands_out = rise > (_SPREADS + _FEW_SPREADS / few) * spread
+    together = np.where(stands_out, np.maximum(statistic - _NOISE, 0.0), 0.0).sum(axis=0)
     together[: _FEWEST_BEFORE - 1] = 0.0
     together[points - _FEWEST_AFTER :] = 0.0
     return int(together.argmax()) + 1 if together.any() else None

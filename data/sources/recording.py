@@ -94,7 +94,7 @@ class Recording:
         self.routines[event] = share
 
     def note(self, text: str) -> None:
-        """Something the user should know; each text is told once."""
+        """Something that the user should know; each text once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -199,7 +199,7 @@ def told(time_s: float) -> str:
 
 
 def _services(recording: Recording) -> tuple[str, ...]:
-    """All that can be ranked; what only an alert or the page names is told."""
+    """All that can be ranked; a note says which names come from an alert or the page only."""
     names = dict.fromkeys(recording.names)
     alerted = {event.service: f"the alert '{event.name}'" for event in recording.alerts}
     if recording.first_page:

@@ -2,20 +2,21 @@
 
 import logging
 import warnings
+from functools import cache
 from pathlib import Path
 
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
-from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
-from gnn.features.time_profile import COURSE_ROWS, POINTS
-from gnn.network.model import RootCauseNet
+from gnn.features.call_evidence import CALL_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES
+from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
-COURSE = "course"  # a further input of a network with a temporal encoder
 OUTPUTS = ("root", "family", "incident")
 
 
@@ -27,27 +28,35 @@ class _OneGraph(nn.Module):
         self.net = net
 
     def forward(
-        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, course: Tensor | None = None
+        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        scores = self.net(x, mode, edge_index, edge_attr, None, 1, course)
+        scores = self.net(x, mode, edge_index, edge_attr, None, 1)
         return scores.root, scores.family, scores.incident
 
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
     """Writes `net` with free numbers of services and calls; the same weights give the same bytes."""
+    traced = _traced(net.config)
+    model = onnx_ir.from_proto(onnx_ir.to_proto(traced.model))  # a copy: what follows changes it
+    program = torch.onnx.ONNXProgram(model, traced.exported_program)
+    program.apply_weights(_OneGraph(net.cpu().eval()).state_dict())
+    program.optimize()
+    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+
+
+@cache
+def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
+    """A network of this shape with any weights, before constants are folded; tracing it takes seconds."""
+    with torch.random.fork_rng(devices=[]):
+        net = RootCauseNet(config)
     services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
-    names = list(INPUTS)
-    sample: tuple[Tensor, ...] = (
+    sample = (
         torch.zeros(5, len(SERVICE_FEATURES)),
         torch.zeros(1, dtype=torch.long),
         torch.tensor([[0, 1, 2], [1, 2, 3]]),
         torch.zeros(3, len(CALL_FEATURES)),
     )
     shapes = {"x": {0: services}, "mode": None, "edge_index": {1: calls}, "edge_attr": {0: calls}}
-    if net.config.course:
-        names.append(COURSE)
-        sample = (*sample, torch.zeros(5, len(COURSE_ROWS), POINTS))
-        shapes[COURSE] = {0: services}
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -55,18 +64,19 @@ def export_onnx(net: RootCauseNet, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's notes on its own internals
             program = torch.onnx.export(
-                _OneGraph(net.cpu().eval()),
+                _OneGraph(net.eval()),
                 sample,
-                input_names=names,
+                input_names=list(INPUTS),
                 output_names=list(OUTPUTS),
                 dynamic_shapes=shapes,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
     finally:
         quiet.setLevel(level)
     assert program is not None
-    write_whole(path, _anonymous(scatter_rows(program.model_proto)).SerializeToString())
+    return program
 
 
 def _anonymous(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -73,7 +73,7 @@ class AlertFrequencies(BaseModel):
 
     @staticmethod
     def of(incidents: Iterable[Incident]) -> "AlertFrequencies":
-        """Counts what is raised; where the root causes are known, what they raise is not usual of theirs."""
+        """Counts what is raised; alerts of known root causes do not count as usual."""
         past: Counter[str] = Counter()
         raised: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for incident in incidents:

@@ -1,4 +1,4 @@
-"""What is known of one system beside the network, and how much each opinion counts.
+"""What is known about one system beside the network, and how the opinions are weighted.
 
 Alert frequencies need past incidents; trees need their labels, too. The opinions are pooled as a weighted sum
 of log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
@@ -34,7 +34,7 @@ _HOME = 0.5  # share of known services from which an incident is of the system
 
 
 class Pool(BaseModel):
-    """How much each opinion counts; what fits best on incidents that none had seen."""
+    """The weight of each opinion, fitted on incidents that none had seen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -55,7 +55,7 @@ class Pool(BaseModel):
 
     @property
     def uses_others(self) -> bool:
-        """Whether anybody but the network counts."""
+        """Whether anything but the network counts."""
         return self.uses_trees or self.frequencies > 0.0
 
 
@@ -83,7 +83,7 @@ class SystemEnsemble:
     def opinions(
         self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph, counted: bool = False
     ) -> Opinions:
-        """What each says of an incident with at least one service; who knows nothing calls all alike.
+        """Every opinion on an incident with at least one service; without knowledge all services are equal.
 
         Args:
             logits: the network's, calibrated: (S,).
@@ -112,7 +112,7 @@ class SystemEnsemble:
         return pooled(self.opinions(logits, incident, graph), self.pool)
 
     def applies_to(self, incident: Incident) -> bool:
-        """Whether it has something to say: of its own system, and on evidence that it reads."""
+        """Whether it can judge this incident: it is of its system, with evidence that it reads."""
         if self.trees is not None and self.pool.uses_trees:
             return self.trees.vocabulary.knows(incident) >= _HOME
         return (
@@ -122,11 +122,11 @@ class SystemEnsemble:
         )
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """What is usual where the incident is from, if that is known and counts."""
+        """The alert frequencies of the incident's system, if they are known and count."""
         return self.frequencies if self.applies_to(incident) else None
 
     def with_pool(self, pool: Pool) -> "SystemEnsemble":
-        """The same with another say."""
+        """The same ensemble with other weights."""
         return replace(self, pool=pool)
 
 

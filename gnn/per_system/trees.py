@@ -1,4 +1,4 @@
-"""What one system's own labels teach: which of its names speak for a root cause, asked of trees.
+"""Trees that learn from one system's labels which of its names point to a root cause.
 
 The network sees only what travels between systems. Trees over one system's vocabulary see the rest: this
 log line means a failed login, that metric is a noisy one. A forest tells which fault an incident looks like,
@@ -31,7 +31,7 @@ from gnn.per_system.vocabulary import Vocabulary
 Floats = npt.NDArray[np.float64]
 
 FILE = "trees.safetensors"
-# Raised whenever what trees are told changes; a file of another format is refused.
+# Raised whenever the columns of the trees change; a file of another format is refused.
 FORMAT = "3"
 _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 PARTS = 3 + RUNS  # that trees are grown in: three forests and the boosted runs
@@ -48,7 +48,7 @@ class TreesError(FirewatchError):
 
 
 class TreeScores(NamedTuple):
-    """How much each service speaks for being the root, up to a constant: logits (S,)."""
+    """How likely each service is the root, by each kind of tree, up to a constant: logits (S,)."""
 
     forest: Floats
     boosted: Floats
@@ -69,7 +69,7 @@ class Trees:
     boosted: Forest  # how much each service stands out as a root
 
     def scores(self, incident: Incident, graph: Graph, surprises: Floats) -> TreeScores:
-        """What they say of an incident with at least one service.
+        """The scores for an incident with at least one service.
 
         Args:
             incident: what is ranked.

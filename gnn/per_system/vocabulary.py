@@ -1,4 +1,4 @@
-"""What one system calls things: its services, alerts and metrics as columns, learnt from its own incidents.
+"""One system's vocabulary: its services, alerts and metrics as columns, learnt from its incidents.
 
 Shapes: S services, V tokens, F service features.
 """

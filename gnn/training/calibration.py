@@ -1,4 +1,4 @@
-"""Makes the network's softmax mean what it says, on examples that it was not trained on.
+"""Calibrates the network's softmax on examples that it was not trained on.
 
 Temperature scaling: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; one temperature a mode
 of evidence, since a lone snapshot and a baselined series are not equally sure.

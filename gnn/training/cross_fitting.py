@@ -22,10 +22,10 @@ Scores = npt.NDArray[np.float32]
 
 MANY = 400  # labelled incidents above which a fixed share is held out: each fold would cost a whole training
 _LEAST = 10  # labelled incidents below which there is nothing to choose a pool by
-_ROOTS = 3  # different root causes below which the labels tell one service by heart, not a fault
+_ROOTS = 3  # different root causes below which labels teach one service's name, not a fault
 _MOST = 4.0  # a weight in the pool
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
-_USUAL = (0.25, 0.5, 0.25, 0.1)  # weights where nothing speaks for others
+_USUAL = (0.25, 0.5, 0.25, 0.1)  # weights to start from
 _PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
@@ -79,7 +79,7 @@ class HeldOutScore(NamedTuple):
 
 
 class FittedEnsemble(NamedTuple):
-    """An ensemble and what spoke for it."""
+    """An ensemble and how well it ranks incidents that it had not seen."""
 
     ensemble: SystemEnsemble
     unseen: Rating  # of what it and the network say together of incidents that none had seen
@@ -159,7 +159,7 @@ def _grown(
 def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
-    If these rank or foretell the examples worse than the network alone, it is the largest of `_PARTS` of the
+    If these rank or predict the examples worse than the network alone, it is the largest of `_PARTS` of the
     way to them that does neither; the network alone if none does.
 
     Args:

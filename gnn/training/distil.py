@@ -1,4 +1,4 @@
-"""One network that says what several say together, at the price of one.
+"""Distils several networks into one, at the price of one.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. Several networks together are
 right more often than they are on average; a network that learns what they say instead of the labels also
@@ -21,9 +21,9 @@ _FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
 def with_teacher_scores(
     examples: Sequence[Example], teachers: Sequence[RootCauseNet], on_stage: OnStage = ignore_stage
 ) -> list[Example]:
-    """The examples with what the teachers, each with the same say, find suspect.
+    """The examples with the mean suspicion of the teachers as their target.
 
-    Heard are the networks as they were trained: neither their temperatures nor what trees say beside them.
+    The raw scores of the networks are used, without temperatures and without trees.
 
     Args:
         examples: those without a root stay as they are.

@@ -1,4 +1,4 @@
-"""What a training tells of itself: how far each of its stages is, and what it took."""
+"""Reports the progress of a training and what it took."""
 
 import time
 from collections.abc import Callable
@@ -24,11 +24,11 @@ OnStage = Callable[[Stage], None]
 
 
 def ignore_stage(stage: Stage) -> None:
-    """Nobody listens."""
+    """Ignores progress."""
 
 
 class Steps:
-    """Counts the steps of one stage, and says so from its start on."""
+    """Counts the steps of one stage and reports each."""
 
     def __init__(self, name: str, total: int, on_stage: OnStage) -> None:
         self._name, self._total, self._on_stage = name, total, on_stage
@@ -42,7 +42,7 @@ class Steps:
 
 
 class Meter:
-    """Passes on what a training tells, and adds up what it takes."""
+    """Passes on the progress of a training and adds up its effort."""
 
     def __init__(self, on_epoch: Callable[[Epoch], None], on_stage: OnStage) -> None:
         self._on_epoch, self._on_stage = on_epoch, on_stage

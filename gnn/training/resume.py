@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: one file, whole or absent, tensors and JSON, no pickle."""
+"""The state file of an interrupted training: whole or absent, tensors and JSON, no pickle."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def training_fingerprint(
         for example in part:
             graph = example.graph
             digest.update(f"{graph.mode} {example.fault} {graph.x.shape}\0".encode())
-            labels = (example.is_root, graph.course, example.taught)
+            labels = (example.is_root, example.taught)
             for array in (graph.x, graph.edge_index, graph.edge_attr, *labels):
                 digest.update(array.tobytes() if array is not None else b"")
     for tensor in init.state_dict().values() if init is not None else ():
@@ -104,7 +104,7 @@ class StateFile:
         scaler: torch.amp.GradScaler,
         best: Best,
     ) -> tuple[int, Best]:
-        """Brings everything to where the file left it; returns the epochs finished and the best one.
+        """Restores the saved state; returns the number of finished epochs and the best one.
 
         Without a file nothing is changed: no epoch is finished, and `best` stays.
 

@@ -24,7 +24,7 @@ SIMULATED_FINETUNING: dict[str, Any] = {"epochs": 4, "batch_graphs": 32, "learni
 
 
 class SimulatedFinetuning(NamedTuple):
-    """A network that knows a system's healthy noise and what spoke for it."""
+    """A network fine-tuned to a system's healthy noise, and how it was chosen."""
 
     net: RootCauseNet
     step: float  # 0: the start was kept; 1: all the way to the trained network
@@ -55,7 +55,7 @@ def finetune_on_simulation(
 
     Of the steps that rank the system's own no worse than the start, and are no more surprised by the root
     causes of others, it is the one least surprised by the system's own. The surprise tells small losses from
-    luck better than AC@1. Without a root held out of both kinds nothing speaks for a step: the start is kept.
+    luck better than AC@1. Without a held-out root of both kinds the start is kept.
 
     Args:
         config: of the training.

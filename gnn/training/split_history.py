@@ -1,4 +1,4 @@
-"""Which incidents are learnt from, and which past ones tell only what is usual."""
+"""Splits incidents into those to learn from and those that only tell what is usual."""
 
 import hashlib
 from collections import Counter

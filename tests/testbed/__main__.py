@@ -5,6 +5,7 @@ python -m testbed --again FOLDER [--out FILE]     ranks what such a run has kept
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -36,11 +37,9 @@ def main() -> int:
     if asked.again:
         kept = json.loads((asked.again / "result.json").read_text())
         rows = [{**row, **again(asked.again, row)} for row in kept["results"]]
-        result = {
-            "config": {**kept["config"], "ranked": "again, from what was kept"},
-            **summary(rows),
-            "results": rows,
-        }
+        network = (REPO / "checkpoints" / "ranker" / "model.onnx").read_bytes()
+        ranked = {"ranked": "again, from what was kept", "network": hashlib.sha256(network).hexdigest()}
+        result = {"config": {**kept["config"], **ranked}, **summary(rows), "results": rows}
     else:
         try:
             program("prometheus", "prometheus")

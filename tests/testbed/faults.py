@@ -3,7 +3,9 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import httpx
 
 from testbed.shop import LOAD_PER_S, Shop, chosen
 
@@ -17,12 +19,12 @@ def _burnt_cpu(shop: Shop, pod: str) -> Callable[[], None]:
 
 def _leak(shop: Shop, pod: str) -> Callable[[], None]:
     """Each request leaves something behind, and what grows too large is killed, as a container would be."""
-    shop.fault(pod, leak_bytes=2_000_000)
 
     def watch() -> None:
         if shop.memory_bytes(pod) > _LARGEST:
             shop.restart(pod)
-            threading.Timer(1.0, lambda: shop.fault(pod, leak_bytes=2_000_000)).start()
+        with suppress(httpx.HTTPError):  # it may not listen yet
+            shop.fault(pod, leak_bytes=2_000_000)
 
     stop = _repeat(watch, 0.5)
     return lambda: (stop(), shop.restart(pod))[0]

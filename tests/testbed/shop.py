@@ -47,6 +47,7 @@ PODS: dict[str, tuple[str, str, float, tuple[tuple[str, str, float, int], ...]]]
 }  # fmt: skip
 UNSEEN = ("bank",)  # of others: nobody scrapes it
 LOAD_PER_S = 12.0
+_START_S = 90.0  # until everything listens
 
 RULES = """
 groups:
@@ -92,14 +93,29 @@ class Shop:
         )
         for pod in PODS:
             self.start_pod(pod)
-        _wait(lambda: all(_open(self.ports[name]) for name in (*PODS, "proxies")), 30)
+        self._wait_for(*PODS, "proxies")
         paths = ["/cart", "/home", "/account"]
         target = {"target": self.ports["gateway"], "paths": paths, "per_s": LOAD_PER_S}
         self._start(
             "load", "testbed.proxy", "load", {**target, "port": self.ports["load"], "seed": self.seed}
         )
-        _wait(lambda: _open(self.ports["load"]) and _open(self.ports["prometheus"]), 30)
+        self._wait_for("load", "prometheus")
         return self
+
+    def _wait_for(self, *names: str) -> None:
+        """Until all of these listen.
+
+        Raises:
+            ProcessLookupError: one has ended instead.
+            TimeoutError: one does not listen.
+        """
+        end = time.monotonic() + _START_S
+        while not all(_open(self.ports[name]) for name in names):
+            if any(process.poll() is not None for process in self.processes.values()):
+                raise ProcessLookupError(f"a process of the testbed has ended: see the logs in {self.folder}")
+            if time.monotonic() > end:
+                raise TimeoutError(f"the testbed did not start: see the logs in {self.folder}")
+            time.sleep(0.1)
 
     def start_pod(self, pod: str, **changes: object) -> None:
         """Starts one process, with whatever a deployment changes in it."""
@@ -196,9 +212,17 @@ def start_prometheus(data: Path, port: int, config: Path, log: Path) -> subproce
 @contextmanager
 def running(folder: Path, seed: int) -> Iterator[Shop]:
     """A shop that is stopped, whatever happens."""
-    shop = Shop(folder, seed)
+    for last in (False, False, True):
+        shop = Shop(folder, seed)
+        try:
+            shop.start()
+            break
+        except ProcessLookupError:  # somebody else took one of the ports that were free
+            shop.stop()
+            if last:
+                raise
     try:
-        yield shop.start()
+        yield shop
     finally:
         shop.stop()
 
@@ -218,14 +242,6 @@ def free_ports(count: int) -> Sequence[int]:
 def _open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _wait(ready: Any, limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while not ready():
-        if time.monotonic() > end:
-            raise TimeoutError("the testbed did not start: see its log files")
-        time.sleep(0.1)
 
 
 def chosen(seed: int, scenario: str, among: Sequence[str]) -> str:

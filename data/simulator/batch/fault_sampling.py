@@ -97,12 +97,17 @@ def date(
         fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
 
 
-def date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
-    """A fault that came with a change leaves a fresh one behind."""
+def date_changes(
+    rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault], beside: float = 0.0
+) -> None:
+    """A fault that came with a change leaves a fresh one behind; any other does with a chance of `beside`."""
     for fault in faults:
-        if fault.family.change == "deploy":
+        change = fault.family.change
+        if change is None and rng.random() < beside:
+            change = "deploy" if rng.random() < 0.5 else "config"
+        if change == "deploy":
             plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
-        elif fault.family.change == "config":
+        elif change == "config":
             plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 

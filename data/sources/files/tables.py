@@ -123,8 +123,8 @@ def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
 
 def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: Recording) -> None:
     """A row a call."""
-    for one, other in zip(callers.fillna("").astype(str), callees.fillna("").astype(str), strict=True):
-        caller, callee = one.strip(), other.strip()
+    for one, other in zip(callers.tolist(), callees.tolist(), strict=True):
+        caller, callee = (str(name).strip() if name == name else "" for name in (one, other))
         if caller != callee and not {caller, callee} & NOBODY:
             recording.call(caller, callee)
 

@@ -53,7 +53,7 @@ class Names:
         }
 
     def replicas(self, service: str) -> list[str]:
-        """The pods that a service is told apart into; none where it counts as one."""
+        """The pods of a service; none where the service counts as one."""
         pods = self._pods.get(service, set())
         return sorted(pods) if self._by == "pod" and len(pods) > 1 else []
 
