@@ -32,7 +32,7 @@ def _columns(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int
 # What each kind of evidence is compared by, and from where it tells of trouble.
 _MEASURES = {
     "baselined": (_columns("beyond"), ABNORMAL),
-    "snapshot": (_columns("peer"), ABNORMAL),
+    "snapshot": (_columns("peer"), 0.8),
     "alerts": (_columns("up"), 0.1),
 }
 _GONE = _columns("gone")
@@ -77,6 +77,8 @@ def judged(scores: Scores, graph: Graph, incident: Incident) -> Scores:
     calls to it are bad and that takes no longer itself.
     """
     unknown = ~is_measured(graph)
+    if MODES[graph.mode] == "snapshot":  # whether a caller is well shows only beside its past
+        return scores
     if incident.call_telemetry:  # what callers measure of a service counts as measured there
         silent = np.array([not incident.telemetry.get(name) for name in incident.services])
         unknown |= silent & (graph.x[:, N_ALERTS] == 0)
@@ -136,7 +138,7 @@ def verdict_on(
     trouble = in_trouble(graph)
     if mode == "baselined" and (not trouble.any() or (chance < _UNLIKELY and _is_calm(graph))):
         return "nobody", "nothing here deviates from its past"
-    if not trouble.any() and chance < _EVEN:
+    if not trouble.any() and chance < _UNLIKELY:
         return "nobody", f"nothing here {'stands out' if mode == 'snapshot' else 'is unusual'}"
     tied = len(probability) > 1 and probability[1] >= _TIED * probability[0]
     doubtful = chance < _EVEN and not trouble[first]
