@@ -30,7 +30,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     convolution: Convolution = Field(
-        "sage",
+        "edge",
         description="message passing; 'none' is the graph-free control, 'degree' adds only degrees to it",
     )
     hidden: int = Field(64, gt=0, description="hidden width")
