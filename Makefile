@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages evidence healthy seeds testbed transfer ablation readme constraints clean
+.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds testbed transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,22 +40,18 @@ types: $(READY)  ## mypy, strict
 check: $(LEAN)  ## the environment contract against the embedded environment
 	$(BIN)/firewatch check --env embedded
 
-# Two networks learn from the labels, a third learns from new worlds what these two say together, and from there the
-# shipped one learns from the labels of yet others. Of two seeds each it is the one that ranks real development
-# incidents best; `make seeds` shows the others.
-# The ranker (edge) and its graph-free control (none) learn from the same episodes and worlds, with the same
+# Five networks learn from the labels; the shipped one learns from new worlds what these five say together. Its
+# seed is the one of five that ranks real development incidents and recorded traffic best; `make seeds` shows the
+# others.
+# The ranker (sage) and its graph-free control (none) learn from the same episodes and worlds, with the same
 # settings. Real incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
+SEED := 10
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
-TEACHERS := 1 2
-# Of each kind the seed of the student that the last training starts from, and of the last trainings those that are tried.
-STUDENT_edge := 5
-STUDENT_none := 4
-LAST_edge := 6 7
-LAST_none := 8
+TEACHERS := 1 2 3 4 5
+STUDENTS := 6 7 8 9 10
 CARD := checkpoint.json
 teachers_of = $(addprefix build/teachers/$(1)-,$(TEACHERS))
-student_of = build/students/$(1)-$(STUDENT_$(1))
-last_of = $(addprefix build/last/$(1)-,$(LAST_$(1)))
+students_of = $(addprefix build/students/$(1)-,$(STUDENTS))
 cards_of = $(addsuffix /$(CARD),$(1))
 need_incidents = $(if $(INCIDENTS),,$(error this target needs INCIDENTS=folder, of incident files))
 kind_of = $(firstword $(subst -, ,$*))
@@ -64,28 +60,22 @@ seed_of = $(lastword $(subst -, ,$*))
 # The card is written last: a folder without is of a training that was interrupted.
 build/teachers/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 10000 --epochs 5 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 16000 --epochs 5 --seed $(seed_of) \
 		--convolution $(kind_of) --out $(@D)
 
 build/students/%/$(CARD):
 	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 12000 --epochs 6 --seed $(seed_of) \
+	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 20000 --epochs 8 --seed $(seed_of) \
 		--convolution $(kind_of) $(addprefix --teacher ,$(call teachers_of,$(kind_of))) --out $(@D)
 
-build/last/%/$(CARD):
-	rm -rf $(@D)
-	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 14000 --epochs 4 --seed $(seed_of) \
-		--init $(call student_of,$(kind_of)) --learning-rate 0.001 --out $(@D)
-
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
-	rm -rf build/episodes build/teachers build/students build/last
-	$(BIN)/firewatch collect --env embedded --policy explore --episodes 1500 --seed 1 --out build/episodes
-	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,edge none,$(call teachers_of,$(kind))))
-	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,edge none,$(call student_of,$(kind))))
-	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,edge none,$(firstword $(call last_of,$(kind)))))
+	rm -rf build/episodes build/teachers build/students
+	$(BIN)/firewatch collect --env embedded --policy explore --episodes 3000 --seed 1 --out build/episodes
+	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,sage none,$(call teachers_of,$(kind))))
+	$(MAKE) --jobs 2 $(call cards_of,build/students/sage-$(SEED) build/students/none-$(SEED))
 	rm -rf checkpoints/ranker checkpoints/mlp
-	cp -R $(firstword $(call last_of,edge)) checkpoints/ranker
-	cp -R $(firstword $(call last_of,none)) checkpoints/mlp
+	cp -R build/students/sage-$(SEED) checkpoints/ranker
+	cp -R build/students/none-$(SEED) checkpoints/mlp
 
 bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
 	@for bench in tests/bench_[!mt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
@@ -115,11 +105,6 @@ messages: $(READY)  ## what messages and graph columns are worth, each without t
 	$(STUDY)/worth.py messages $(INCIDENTS) > build/messages.json
 	cp build/messages.json checkpoints/results/messages.json
 
-evidence: $(READY)  ## what calls, replicas and counts of alerts are worth, two seeds an arm
-	mkdir -p build checkpoints/results
-	$(STUDY)/worth.py evidence $(INCIDENTS) > build/evidence.json
-	cp build/evidence.json checkpoints/results/evidence.json
-
 healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
 	mkdir -p build checkpoints/results
 	$(STUDY)/healthy.py $(INCIDENTS) > build/healthy.json
@@ -136,10 +121,10 @@ transfer: $(READY)  ## what labelled incidents of other systems are worth on eac
 	$(STUDY)/transfer.py $(INCIDENTS) > build/transfer.json
 	cp build/transfer.json checkpoints/results/transfer.json
 
-seeds: $(READY)  ## teachers, student and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
+seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
-	$(MAKE) --jobs 2 $(call cards_of,$(call last_of,edge))
-	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,edge) $(call student_of,edge) $(call last_of,edge) > build/seeds.json
+	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
+	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
 	cp build/seeds.json checkpoints/results/seeds.json
 
 # Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and

@@ -44,6 +44,7 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    temporal: str = "none"
     families: tuple[str, ...] = ()
 
 
@@ -84,6 +85,6 @@ class Card(BaseModel):
     probe: Probe | None = None
 
     @property
-    def families(self) -> tuple[str, ...]:
-        """The kinds of fault that the network tells apart."""
-        return Shape.model_validate(self.model).families
+    def shape(self) -> Shape:
+        """The shape of the network, as far as ranking needs it."""
+        return Shape.model_validate(self.model)

@@ -13,7 +13,8 @@ from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import Features, Graph, features_of
+from gnn.features.featurize import Features, Graph, features_of, featurize
+from gnn.features.isolated_services import bystanders, rejoined, without_services
 from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
@@ -49,7 +50,8 @@ class GraphRanker:
         self._network, self._card, self._name = network, card, name
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
-        self._families = card.families
+        self._families = card.shape.families
+        self._course = card.shape.temporal != "none"
 
     @property
     def name(self) -> str:
@@ -111,14 +113,23 @@ class GraphRanker:
         )
 
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
-        """The incident as arrays, and what the network says."""
-        features = features_of(incident, self._channel_map)
-        root, family, is_incident = self._network(features.graph)
-        root = judged(root, features.graph, incident)
+        """The incident as arrays, and what the network says; of bystanders it hears last."""
+        features = features_of(incident, self._channel_map, self._course)
+        root, family, is_incident = self._heard(features.graph, incident)
+        gone = bystanders(features.graph)
+        if gone.any():
+            others = without_services(incident, gone)
+            graph = featurize(others, self._channel_map, self._course)
+            apart, family[~gone], is_incident = self._heard(graph, others)
+            root = rejoined(root, apart, gone)
         if incident.alerts:
             down = told_down(incident, self._channel_map)
             root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
+
+    def _heard(self, graph: Graph, incident: Incident) -> Heads:
+        root, family, is_incident = self._network(graph)
+        return judged(root, graph, incident), family, is_incident
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
@@ -175,6 +186,7 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
+                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from gnn.features.call_evidence import CALL_FEATURES
-from gnn.features.featurize import SERVICE_FEATURES, Graph
+from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
+from gnn.features.time_profile import COURSE_ROWS, POINTS
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
@@ -53,7 +53,7 @@ class Probe(BaseModel):
         )
 
 
-def probe_graph() -> Graph:
+def probe_graph(course: bool) -> Graph:
     """Five services and six calls, every column different from every other, the same on every machine."""
 
     def waves(*shape: int) -> Any:
@@ -64,4 +64,5 @@ def probe_graph() -> Graph:
         mode=0,
         edge_index=np.array([_CALLERS, _CALLEES], dtype=np.int64),
         edge_attr=waves(_CALLS, len(CALL_FEATURES)),
+        course=waves(_SERVICES, len(COURSE_ROWS), POINTS) if course else None,
     )

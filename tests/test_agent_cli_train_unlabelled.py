@@ -154,7 +154,9 @@ def test_past_incidents_teach_what_is_usual_without_a_label(
         == 0
     )
     captured = capsys.readouterr()
-    assert captured.err.endswith(f"mine: the network of {start}, with what is usual in {{'shop': 13}}\n")
+    assert captured.err.endswith(
+        f"mine: the network of {start}, with the alert frequencies of {{'shop': 13}}\n"
+    )
     assert json.loads(captured.out)["history"] == {"shop": 13}
     assert not (nowhere / "mine" / REQUEST).exists()
     chances = []
@@ -179,7 +181,7 @@ def test_one_file_may_hold_labelled_and_other_past_incidents(
     card = json.loads((nowhere / "mine.json").read_text(encoding="utf-8"))
     assert card["trained_on"] == {"shop": 4}
     assert card["history"] == ({"shop": 9} if heard else {})
-    assert ("The past incidents are not heard" in capsys.readouterr().err) != heard
+    assert ("The past incidents are not used" in capsys.readouterr().err) != heard
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_one_file_may_hold_labelled_and_other_past_incidents(
         (["--history", "past.jsonl", "--teacher", "{one}", "--simulate", "8"], "--simulate: not"),
         (["--history", "windows.jsonl", "--init", "{one}"], "hold no alerts"),
         (["--history", "windows.jsonl", "--incidents", "known.jsonl"], "hold no alerts"),
-        (["--history", "empty.jsonl", "--init", "{one}"], "empty.jsonl: got 'no line'"),
+        (["--history", "empty.jsonl", "--init", "{one}"], "empty.jsonl: got 'nothing'"),
         (["--history", "known.jsonl", "--incidents", "known.jsonl"], "no incident that is not labelled"),
         (["--history", "past.jsonl", "--init", "{one}", "--epochs", "3"], "--epochs: on --history alone"),
         (["--history", "past.jsonl", "--incidents", "past.jsonl"], "no incident with a label"),

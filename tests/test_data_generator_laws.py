@@ -98,8 +98,6 @@ LONE = {
     "first_looks": {"snapshots": 1.0},
     "watched": {"snapshots": 1.0},
     "injected_alerts": {"snapshots": 0.0, "alerts": 1.0},
-    "caller_spans": {"snapshots": 0.0, "alerts": 1.0},
-    "wrong_graphs": {"snapshots": 0.0},
 }
 # Dials that a single incident shows; the others have laws of their own below.
 SHOWS = {
@@ -264,7 +262,7 @@ def test_a_fault_that_passes_leaves_nothing_behind_but_its_restarts(family: str)
 
 def test_fewer_culprits_are_still_slow_at_the_last_point_where_faults_pass() -> None:
     (_, slow), (_, fewer) = (_moved("latency_p99", 2.0, since=-1, passing=at) for at in (0.0, 1.0))
-    assert fewer < slow - 0.02
+    assert fewer < slow - 0.03
 
 
 @pytest.mark.parametrize("kind", ["missing_point", "snapshots", "alerts"])

@@ -108,5 +108,5 @@ def test_families_document_is_up_to_date() -> None:
     assert {path.stem for path in families.PLOTS.iterdir()} == set(FAMILIES)
     for family in FAMILIES:
         drawn = (families.PLOTS / f"{family}.svg").read_text(encoding="utf-8")
-        assert f"<!-- {families.fingerprint(families.chart(family))} -->" in drawn, (family, remake)
+        assert f"<!-- {families.plot_fingerprint(families.chart(family))} -->" in drawn, (family, remake)
         assert f"](plots/{family}.svg)" in families.describe(family)

@@ -177,6 +177,7 @@ def test_a_network_that_the_card_vouches_for_is_tried_before_it_is_trusted(
         {"temperature": {"alerts": "NaN"}},
         {"unsure_below": 7},
         {"model": {"families": 5}},
+        {"model": {"temporal": []}},
         {"model": 3},
         {"features": ["a", "b"]},
         {"files": {}},
@@ -260,7 +261,7 @@ spoilt_checkpoints.fuzz(Path(sys.argv[1]), int(sys.argv[2]))
 def test_damaged_checkpoints_are_refused_or_read_and_nothing_else(checkpoint: Path) -> None:
     """As many as time allows; `python tests/bench_fuzz.py` tries thousands."""
     told = subprocess.run(
-        [sys.executable, "-c", FUZZ, str(checkpoint), "60"],
+        [sys.executable, "-c", FUZZ, str(checkpoint), "30"],
         env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},
         capture_output=True,
         text=True,

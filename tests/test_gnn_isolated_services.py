@@ -7,7 +7,8 @@ import pytest
 
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.features.featurize import BYSTANDER, MODES, featurize
+from gnn.features.featurize import MODES, featurize
+from gnn.features.isolated_services import bystanders, rejoined
 from gnn.registry import make_ranker
 
 ADDED = "added"
@@ -36,8 +37,7 @@ def joined(incident: Incident) -> Incident:
             noise = 0.1 * rng.standard_normal(past + now).clip(-1, 1)
             steady[name] = Series(10.0 + noise[past:], 10.0 + noise[:past])
         else:
-            last = [row[name].incident[-1] for row in rows if name in row]
-            level = np.nanmedian(last) if np.isfinite(last).any() else np.nan
+            level = np.nanmedian([row[name].incident[-1] for row in rows if name in row])
             steady[name] = Series(np.full(now, level))
     return replace(
         incident,
@@ -69,21 +69,25 @@ def series(now: float) -> dict[str, Series]:
     return {"latency_p99": Series(np.full(3, now), past)}
 
 
-def bystanders(incident: Incident) -> list[bool]:
-    return featurize(incident).x[:, BYSTANDER].astype(bool).tolist()
-
-
 def test_who_is_abnormal_called_or_paging_is_no_bystander() -> None:
     names = ("web", "api", "batch", "idle")
     graph = {"web": ["api"], "batch": ["batch"]}
     telemetry = {"web": series(5.0), "api": series(9.0), "batch": series(1.0), "idle": series(1.0)}
     calm = Incident("i", names, graph, telemetry)
-    assert bystanders(calm) == [False, False, True, True]
+    assert bystanders(featurize(calm)).tolist() == [False, False, True, True]
     loud = replace(calm, telemetry={**telemetry, "batch": series(9.0)})
-    assert bystanders(loud) == [False, False, False, True]
+    assert bystanders(featurize(loud)).tolist() == [False, False, False, True]
     paging = replace(calm, page=Page("idle"))
-    assert bystanders(paging) == [False, False, True, False]
+    assert bystanders(featurize(paging)).tolist() == [False, False, True, False]
     alerting = replace(calm, alerts=(AlertEvent("idle", "log", "pattern 3"),))
-    assert bystanders(alerting) == [False, False, True, False]
+    assert bystanders(featurize(alerting)).tolist() == [False, False, True, False]
     without_calls = replace(calm, call_graph={})
-    assert not any(bystanders(without_calls))
+    assert not bystanders(featurize(without_calls)).any()
+
+
+def test_bystanders_keep_their_places_among_the_others() -> None:
+    among_all = np.array([3.0, 2.5, 1.0, 0.5, 9.0], np.float32)
+    gone = np.array([False, True, False, True, True])
+    scores = rejoined(among_all, np.array([7.0, 6.0], np.float32), gone)
+    assert scores[[0, 2]].tolist() == [7.0, 6.0]
+    assert 6.0 <= scores[1] <= 7.0 and scores[3] <= 6.0 and scores[4] >= 7.0

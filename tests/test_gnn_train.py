@@ -20,7 +20,7 @@ from gnn.training.training_job import is_dev
 from gnn.training.workers import Workers, device_name, pick_device, pick_precision
 
 # Dropout on: what is random must come back, too.
-SHAPE = ModelConfig(convolution="edge", hidden=16, layers=1, dropout=0.2)
+SHAPE = ModelConfig(convolution="sage", hidden=16, layers=1, dropout=0.2)
 CONFIG = TrainConfig(model=SHAPE, epochs=4, batch_graphs=16, device="cpu")
 
 

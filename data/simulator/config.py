@@ -120,7 +120,5 @@ class SimulationConfig:
     closed: float = 0.5  # share of measured systems whose users wait for an answer before they ask again
     passing: float = 0.35  # chance that a fault ends by itself within the window
     paged: float = 0.6  # chance that it is known what paged
-    wrong_graphs: float = 0.15  # share of graphs that are not quite those of the system
-    caller_spans: float = 0.3  # share of traced systems whose spans are those of callers
     call_telemetry: float = 0.25  # chance that calls are measured one by one
     worlds_at_once: int = 32

@@ -97,18 +97,14 @@ def stand_ins(names: Sequence[str]) -> list[int]:
 def service_names(rng: np.random.Generator, kinds: Sequence[str]) -> list[str]:
     """One distinct name a service, in one style for the whole system."""
     joint = str(rng.choice(["-", "_", ""]))
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     names = []
     subjects = rng.integers(0, len(_SUBJECTS), len(kinds)).tolist()
     suffixes = rng.random(len(kinds)).tolist()
     for kind, subject, pick in zip(kinds, subjects, suffixes, strict=True):
         options = _SUFFIX[kind]
         suffix = options[int(pick * len(options))]
-        word = _SUBJECTS[subject]
-        while (name := word + (joint + suffix if suffix else "")) in taken:
-            # Another word, no number: what differs in a number only is a replica.
-            subject = (subject + 1) % len(_SUBJECTS)
-            word += (joint or "-") + _SUBJECTS[subject]
-        taken.add(name)
-        names.append(name)
+        name = _SUBJECTS[subject] + (joint + suffix if suffix else "")
+        seen = taken[name] = taken.get(name, 0) + 1
+        names.append(name if seen == 1 else f"{name}{joint or '-'}{seen}")
     return names

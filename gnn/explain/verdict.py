@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, AGES
+from gnn.features.deviation import ABNORMAL, AGES, CHANNELS
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
-from gnn.features.stack import CHANNELS
 from gnn.ranker import Verdict
 
 Mask = npt.NDArray[np.bool_]

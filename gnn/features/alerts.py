@@ -11,19 +11,11 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
-from gnn.features.deviation import STATISTICS
-from gnn.features.nan_statistics import lead
-from gnn.features.replicas import Replicas
-from gnn.features.stack import CHANNEL_INDEX, CHANNELS
+from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS
 
 Floats = npt.NDArray[np.float64]
 
-ALERT_COLUMNS = (
-    "alerts", "alerts_share", "alerts_alone", "alert_kinds",
-    "metric_alerts", "metric_alerts_lead", "log_alerts", "log_alerts_lead",
-)  # fmt: skip
-# What an instance raises and none of its replicas does, the other way round, and the same of log alerts.
-REPLICA_ALERT_COLUMNS = ("twin_only", "twin_only_lead", "twin_missing", "twin_logs")
+ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
 # On a list of alerts these hold how rare a channel's alerts are, in the bad and the good direction, and the
 # service's share of them.
@@ -48,7 +40,7 @@ def alert_columns(
         alone: alerts are all the evidence, so that statistics of series are free to say how rare they are.
 
     Returns:
-        (S, 8) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
+        (S, 4) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
     """
     columns = np.zeros((len(index), len(ALERT_COLUMNS)))
     if not incident.alerts or not index:
@@ -60,7 +52,7 @@ def alert_columns(
     kinds: dict[str, set[str]] = {}
     for alert in incident.alerts:
         holders.setdefault(_sort_of(alert), set()).add(alert.service)
-    rarity = {
+    weight = {
         sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
         for sort, who in holders.items()
     }
@@ -70,26 +62,20 @@ def alert_columns(
         if row is None:
             continue
         sort = _sort_of(alert)
-        unusual = 1.0 - incident.routine.get(alert, 0.0)
-        columns[row, 0] += unusual
-        columns[row, 2] += unusual * (len(holders[sort]) == 1)
+        columns[row, 0] += 1
+        columns[row, 2] += len(holders[sort]) == 1
         kinds.setdefault(alert.service, set()).add(alert.kind)
         first = (alert.service, sort) not in weighed
         weighed.add((alert.service, sort))
-        if alert.kind == "metric":
-            columns[row, 4] += unusual * first
-        elif alert.kind == "log":
-            columns[row, 6] += unusual
         for channel, where, good in _alert_meaning(alert, row, index, channel_map):
             at = int(good), where, CHANNEL_INDEX[channel]
-            counts[at] += unusual
+            counts[at] += 1
             if first and where == row:
-                rare[at] += unusual * rarity[sort]
-                rarest[at] = max(rarest[at], unusual * rarity[sort])
+                rare[at] += weight[sort]
+                rarest[at] = max(rarest[at], weight[sort])
     columns[:, 1] = columns[:, 0] / max(columns[:, 0].sum(), 1.0)
     columns[:, 3] = [len(kinds.get(name, ())) / 3 for name in index]
-    columns[:, (0, 2, 4, 6)] = np.log1p(columns[:, (0, 2, 4, 6)])
-    columns[:, (5, 7)] = lead(columns[:, (4, 6)].T).T
+    columns[:, (0, 2)] = np.log1p(columns[:, (0, 2)])
     seen = counts.any(axis=(0, 1))
     share = counts[0] / np.maximum(counts[0].sum(axis=0), 1.0)
     counts = np.log1p(counts)
@@ -102,32 +88,6 @@ def alert_columns(
         statistics[..., _RARE_BAD], statistics[..., _RARE_GOOD] = np.log1p(rare)
         statistics[..., _SHARE] = share
     return columns, rarest.sum(axis=(0, 2))
-
-
-def beside_replicas(incident: Incident, index: dict[str, int], columns: Floats, replicas: Replicas) -> Floats:
-    """How the alerts of each service differ from those of its replicas: (S, 4).
-
-    Args:
-        incident: whose metric alerts are compared.
-        index: row of each service.
-        columns: (S, 8) as `alert_columns` made them.
-        replicas: who is a replica of whom.
-    """
-    raised: dict[int, dict[tuple[str, str | None], float]] = {}
-    for alert in incident.alerts:
-        if alert.kind == "metric" and (row := index.get(alert.service)) is not None:
-            raised.setdefault(row, {})[alert.name, alert.direction] = 1.0 - incident.routine.get(alert, 0.0)
-    out = np.zeros((len(index), len(REPLICA_ALERT_COLUMNS)))
-    for row in np.flatnonzero(replicas.alike > 0).tolist():
-        others = [raised.get(other, {}) for other in replicas.of(row)]
-        own, theirs = raised.get(row, {}), frozenset().union(*others)
-        out[row, 0] = sum(weight for sort, weight in own.items() if sort not in theirs)
-        out[row, 2] = sum(sum(w for sort, w in other.items() if sort not in own) for other in others)
-        out[row, 2] /= max(len(others), 1)
-    out[:, (0, 2)] = np.log1p(out[:, (0, 2)]) * replicas.alike[:, None]
-    out[:, 1] = lead(out[None, :, 0])[0]
-    out[:, 3] = replicas.lead(columns[:, 6:7])[:, 0]
-    return out
 
 
 def _without_flapping(alerts: Sequence[AlertEvent]) -> Iterator[AlertEvent]:
@@ -145,7 +105,7 @@ def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
         return alert.kind, alert.name, alert.direction
     if alert.kind == "trace":
         where = "self" if alert.caller == alert.service else "callee"
-        return alert.kind, where, alert.direction and ("slow" if alert.direction == "PD" else "failed")
+        return alert.kind, where, "slow" if alert.direction == "PD" else "failed"
     return alert.kind, "", None
 
 
@@ -156,8 +116,6 @@ def _alert_meaning(
     if alert.kind == "log":
         yield Channel.LOGS, row, False
     elif alert.kind == "trace":
-        if alert.direction is None:
-            return  # whether it was slow or failed is not known
         slow = alert.direction == "PD"
         if alert.caller == alert.service:
             yield (Channel.OWN_LATENCY if slow else Channel.ERROR), row, False

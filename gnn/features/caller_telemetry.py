@@ -31,9 +31,7 @@ def heard(incident: Incident, channel_map: ChannelMap) -> Mapping[str, Metrics]:
         new = {
             name: _worst(several, inverted=meaning.inverted)
             for name, several in of_callers.items()
-            if (meaning := channel_map(name)) is not None
-            # What lies between the two may be of either.
-            and meaning.channel not in (*known, Channel.NETWORK_FAULT)
+            if (meaning := channel_map(name)) is not None and meaning.channel not in known
         }
         telemetry[callee] = {**own, **new}
     return telemetry

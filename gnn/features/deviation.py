@@ -4,12 +4,17 @@ Shapes: M metrics, S services, T incident points, T0 baseline points, C channels
 """
 
 import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel
+from data.channels import Channel, ChannelMap
+from data.incident import Incident, Series
+from gnn.features.caller_telemetry import heard
 from gnn.features.nan_statistics import (
     MAD_TO_SIGMA,
     among_peers,
@@ -20,28 +25,18 @@ from gnn.features.nan_statistics import (
     nanmedian,
     or_zero,
 )
-from gnn.features.stack import CHANNELS, SHARES, Stack
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
+CHANNELS: tuple[Channel, ...] = tuple(Channel)
+CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
+
+# Channels measured as a share of a whole: their level means something without any comparison.
+SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.MEMORY})
 # Channels measured in seconds since an event: small is interesting.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
-# Counts of what should not happen: in health they are zero throughout, and one is news.
-_FAULTS = frozenset(
-    {
-        Channel.ERROR,
-        Channel.CLIENT_ERROR,
-        Channel.NETWORK_FAULT,
-        Channel.RESTARTS,
-        Channel.LOGS,
-        Channel.LOG_SHIFT,
-    }
-)
-
-_IS_FAULTS = np.array([channel in _FAULTS for channel in CHANNELS])  # (C,)
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
 _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
@@ -60,7 +55,7 @@ STATISTICS = (
     "gone",  # share of points that vanished against the baseline
     "beyond",  # how far it rises above its baseline, odd points apart, or a share without one above its peers
     "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
-    "twin",  # how much more it deviates than the replicas of the service do
+    "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
 )
 K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, *_ = range(1, K)
@@ -70,45 +65,118 @@ _LOUDEST = [_UP, _DOWN, _ONSET, _LEVEL, _BEYOND]
 ABNORMAL = float(np.arcsinh(5.0))  # from which a metric has left its past
 
 
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """All metrics that have a channel, padded to one block, sorted by channel."""
+
+    incident: Floats  # (M, S, T), NaN where missing
+    baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
+    channel: npt.NDArray[np.int64]  # (M,)
+    floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
+    names: tuple[str, ...]  # (M,)
+    scale: Floats  # (M,) the factor that brought each to our unit
+
+
+def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
+    """Collects the telemetry under its channels, in our units, higher is worse; callers are heard too."""
+    telemetry = heard(incident, channel_map)
+    return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map)
+
+
+def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
+    """As `stack`, for any rows of metrics (services or calls)."""
+    by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
+    for index, row in enumerate(rows):
+        for name, series in row.items():
+            places, found = by_metric[name]
+            places.append(index)
+            found.append(series)
+    now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
+    past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
+    length = max((max(map(len, group)) for group in now_of.values()), default=0)
+    length0 = max((max(map(len, group)) for group in past_of.values()), default=0)
+    known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
+    known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
+    now = np.full((len(known), len(rows), length), np.nan)
+    past = np.full((len(known), len(rows), length0), np.nan)
+    scales = np.ones(len(known))
+    for m, (meaning, name) in enumerate(known):
+        places = by_metric[name][0]
+        # An incident is counted from its start, its past back from there.
+        _align(now[m], places, now_of[name], from_start=True)
+        _align(past[m], places, past_of[name], from_start=False)
+        # The whole incident says in which unit a metric is, so that an idle service is read like the others.
+        scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
+        scales[m] = scale
+        if scale != 1.0:
+            now[m] *= scale
+            past[m] *= scale
+        if meaning.inverted:
+            top = 1.0 if meaning.channel in SHARES else 0.0
+            now[m], past[m] = top - now[m], top - past[m]
+        if meaning.per:
+            for s, series in zip(*by_metric[name], strict=True):
+                if (whole := rows[s].get(meaning.per)) is not None:
+                    now[m, s] = _share(series.incident, whole.incident)
+                    past[m, s] = _share(series.baseline, whole.baseline)
+    channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
+    floor = np.array([meaning.floor for meaning, _ in known])
+    return Stack(now, past, channel, floor, tuple(name for _, name in known), scales)
+
+
+def _largest(points: Floats) -> float:
+    """The largest of the points that are not missing; -inf without any."""
+    return float(np.fmax.reduce(points, axis=None, initial=-np.inf))
+
+
+def _share(count: Floats, whole: Floats) -> float:
+    """What share of `whole` the counts are over all points; three more of the whole calm what is rare."""
+    if not np.isfinite(count).any():
+        return np.nan
+    return float(np.nansum(count) / (np.nansum(whole) + 3.0))
+
+
+def _align(block: Floats, places: Sequence[int], series: Sequence[Floats], from_start: bool) -> None:
+    """Writes series into the rows `places` of `block` (S, T), in place; all start, or all end, together."""
+    length = block.shape[1]
+    if not length:
+        return
+    lengths = np.fromiter(map(len, series), dtype=np.int64, count=len(series))
+    points = np.concatenate(series)
+    if (lengths == length).all():
+        block[places] = points.reshape(-1, length)
+        return
+    ends = np.cumsum(lengths)
+    first = np.repeat(lengths - ends if from_start else length - ends, lengths)
+    block[np.repeat(places, lengths), first + np.arange(len(points))] = points
+
+
 class Deviations(NamedTuple):
     """What `stack` says once compared: zero where nothing is measured."""
 
     statistics: Floats  # (S, C, K); "timing" is left at zero
     over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
-    bystander: Mask  # (S,) who is apart and well: no other is compared with it
     each: Floats  # (M, S, K) the same of each metric, where it is measured
     usual: "Usual | None" = None  # of each metric; None without a baseline
     z: Floats | None = None  # (M, S, T) asinh of each metric's robust z
 
 
-def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
-    """Compares every metric with its baseline or its peers and merges the metrics of each channel.
-
-    Args:
-        block: what is measured.
-        apart: (S,) services that take no part in what happens elsewhere unless something is wrong there.
-    """
+def deviations(block: Stack) -> Deviations:
+    """Compares every metric with its baseline or its peers and merges the metrics of each channel."""
     metrics, services, ticks = block.incident.shape
     out = np.zeros((services, len(CHANNELS), K))
     over_time = np.zeros((services, len(CHANNELS), ticks))
-    apart = np.zeros(services, dtype=bool) if apart is None or apart.all() else apart
     if not metrics or not services or not ticks:
-        nobody = np.zeros(services, dtype=bool)
-        return Deviations(out, over_time, nobody, np.zeros((metrics, services, K)))
+        return Deviations(out, over_time, np.zeros((metrics, services, K)))
     starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
-        floor = floor_of(block, apart)  # (M, 1)
-        usual = usual_of(block, floor) if block.baseline.shape[2] else None
+        usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
-        if z is not None:
-            z[_IS_AGE[block.channel]] = 0.0
-        # What a constant past lacks in scale, sizes lack too.
-        least = floor if usual is None else np.maximum(floor, usual.borrowed[..., 0])
-        each, bystander = _metric_statistics(block, z, least, apart)  # (M, S, K), (S,)
+        each = _metric_statistics(block, z)  # (M, S, K)
         if usual is not None:
-            each[..., _BEYOND] = np.where(_IS_AGE[block.channel][:, None], 0.0, _beyond(block, usual))
+            each[..., _BEYOND] = _beyond(block, usual)
     if z is not None:
         known = np.isfinite(z)
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
@@ -120,7 +188,7 @@ def deviations(block: Stack, apart: Mask | None = None) -> Deviations:
     merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
-    return Deviations(out, over_time, bystander, each, usual, z)
+    return Deviations(out, over_time, each, usual, z)
 
 
 class Usual(NamedTuple):
@@ -128,31 +196,20 @@ class Usual(NamedTuple):
 
     center: Floats  # (M, S, 1)
     spread: Floats  # (M, S, 1)
-    borrowed: Floats  # (M, S, 1) the part of `spread` that its peers lend a metric which never moved, else 0
 
     def deviation_of(self, points: Floats) -> Floats:
         """asinh of the robust z of every point: (M, S, T)."""
         return np.asarray(np.arcsinh((points - self.center) / self.spread))
 
 
-def usual_of(block: Stack, floor: Floats | None = None) -> Usual:
-    """From each metric's own baseline; one that never moved takes its spread from its peers.
-
-    Args:
-        block: with a baseline.
-        floor: (M, 1) as `floor_of` has it.
-    """
+def usual_of(block: Stack) -> Usual:
+    """From each metric's own baseline, of at least one point."""
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
-    spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
-    least = 0.05 * np.abs(or_zero(center)) + (floor_of(block) if floor is None else floor)[..., None]
-    constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
-    borrowed = np.zeros_like(spread)
-    if past.shape[2] > 1 and constant.any():
-        moving = np.where(constant, np.nan, np.where(np.isfinite(center), spread, np.nan))
-        borrowed = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), 0.0)
-    return Usual(center, np.maximum(np.maximum(spread, borrowed), least), borrowed)
+    spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
+    least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
+    return Usual(center, np.maximum(or_zero(spread), least))
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
@@ -162,26 +219,26 @@ def _beyond(block: Stack, usual: Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
-def floor_of(block: Stack, apart: Mask | None = None) -> Floats:
-    """The smallest difference worth a mention, per metric, of who is not `apart` (S,): (M, 1)."""
-    joined = block.incident if apart is None or not apart.any() else block.incident[:, ~apart]
-    flat = np.abs(joined).reshape(len(block.channel), -1)
+def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Floats:
+    """The smallest difference worth a mention, per metric: (M, 1)."""
+    is_share = _is_share(block) if is_share is None else is_share
+    flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = or_zero(nanmedian(flat, axis=1))
-    usual = np.where(_is_share(block, apart), 0.005, 0.02 * typical + 1e-9)
+    usual = np.where(is_share, 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
-def _is_share(block: Stack, apart: Mask | None) -> npt.NDArray[np.bool_]:
+def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
-    joined = block.incident if apart is None or not apart.any() else block.incident[:, ~apart]
-    largest = np.fmax.reduce(np.abs(joined), axis=(1, 2))  # inverted bytes are far below zero
+    largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mask) -> tuple[Floats, Mask]:
-    """(M, S, K) for each metric on its own, undefined where `has` = 0, and (S,) who of `apart` is well."""
+def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
+    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
-    share = _is_share(block, apart)  # (M,)
+    share = _is_share(block)  # (M,)
+    floor = floor_of(block, share)
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -200,12 +257,11 @@ def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mas
         # How full something is compares in steps, how often something fails in ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
-        nobody = np.zeros(now.shape[1], dtype=bool)
-        out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios), nobody)
+        out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios))
         out[..., _BEYOND] = np.where(is_share & (n_now > 0), beyond_peers(last), 0.0)
         # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
         out[_IS_SHARE[block.channel] & ~share] = 0.0
-        return out, nobody
+        return out
 
     comparable = (n_now > 0) & (n_past > 0)
     out[..., _UP] = np.where(comparable, np.maximum(np.nanmax(z, axis=2), 0.0), 0.0)
@@ -219,14 +275,9 @@ def _metric_statistics(block: Stack, z: Floats | None, floor: Floats, apart: Mas
     center = nanmedian(past, axis=2)  # (M, S)
     ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
+    out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
     # Who was silent for as long before is not missed.
     missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
     out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
-    well = (np.maximum(out[..., _UP], out[..., _DOWN]) < ABNORMAL) & (out[..., _GONE] <= 0.0)
-    bystander = apart & np.where(out[..., 0] > 0, well, True).all(axis=0)
-    out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan), bystander)
-    # How long ago something changed is read as it is: a past in which it was longer ago says nothing more.
-    changed = _IS_AGE[block.channel]
-    out[changed] *= np.isin(np.arange(K), (0, _LEVEL))
-    return out, bystander
+    return out

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from data.channels import Channel
 from data.incident import Page
-from gnn.features.deviation import floor_of, usual_of
+from gnn.features.deviation import CHANNEL_INDEX, Stack, floor_of, usual_of
 from gnn.features.nan_statistics import kth_highest, nanmedian
-from gnn.features.stack import CHANNEL_INDEX, Stack
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -50,14 +49,13 @@ def _kind(page: Page | None) -> tuple[Channel, ...]:
     return LATENCY if any(word in metric for word in ("lat", "dur", "time")) else ()
 
 
-def page_course(block: Stack, page: int, channels: Sequence[Channel], apart: Mask | None = None) -> Floats:
+def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
     """How the paging service deviates over time, on its worst metric of `channels` at each point.
 
     Args:
         block: the telemetry.
         page: row of the paging service.
         channels: those that may have paged.
-        apart: (S,) services that take no part.
 
     Returns:
         (T,) asinh of the robust z, at least 0; NaN where the point is missing, or the service lacks such a
@@ -82,7 +80,7 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel], apart: Mas
             metrics,
             incident=metrics.incident[:, own],
             baseline=metrics.baseline[:, own],
-            floor=floor_of(metrics, apart)[:, 0],  # that depends on all services
+            floor=floor_of(metrics)[:, 0],  # that depends on all services
         )
         return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
 

@@ -10,19 +10,27 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
-from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS, alert_columns, beside_replicas
-from gnn.features.call_evidence import CALL_COLUMNS, call_evidence
-from gnn.features.deviation import STATISTICS, Deviations, K, deviations
+from gnn.features.alerts import ALERT_COLUMNS, alert_columns
+from gnn.features.deviation import (
+    CHANNEL_INDEX,
+    CHANNELS,
+    STATISTICS,
+    Deviations,
+    K,
+    Stack,
+    deviations,
+    stack,
+    stack_rows,
+)
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.nan_statistics import lead
-from gnn.features.replicas import replicas
-from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
+from gnn.features.replicas import twins
+from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
 
 # Raised whenever a column changes its meaning; a checkpoint of another version is refused.
-FEATURE_VERSION = 6
+FEATURE_VERSION = 5
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
@@ -30,8 +38,8 @@ CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 # Three situations are different inputs, not one with zeros.
 MODES = ("baselined", "snapshot", "alerts")
 
-_HAS, _UP, _DOWN, _MEAN, _PEER, _TIMING, _TWIN = (
-    STATISTICS.index(name) for name in ("has", "up", "down", "mean", "peer", "timing", "twin")
+_HAS, _UP, _DOWN, _PEER, _TIMING, _TWIN = (
+    STATISTICS.index(name) for name in ("has", "up", "down", "peer", "timing", "twin")
 )
 # What users feel, and what a culprit may show while users feel it elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
@@ -53,14 +61,14 @@ _ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, *LATENCY)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
     "anomaly", "anomaly_rank", "anomaly_lead", "worst", "worst_rank", "worst_lead",
-    "aligned", "aligned_rank", "aligned_lead", "contrast", "silent", "bystander",
+    "aligned", "aligned_rank", "aligned_lead", "contrast", "silent",
 )  # fmt: skip
 _GRAPH_COLUMNS = (
     "callers", "callees", "no_callers", "no_callees", "is_page", "near_page", "traversal", "traversal_lead",
     "pagerank", "pagerank_lead", "callee_anomaly", "caller_anomaly", "excess_over_callees",
-    "echo", "echoed", "twin_alike", "twin_excess", *REPLICA_ALERT_COLUMNS, *CALL_COLUMNS,
+    "echo", "echoed", "twin_alike", "twin_excess",
 )  # fmt: skip
-_CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error", "past_known")
+_CONTEXT_COLUMNS = ("log_services", "log_points", "has_page", "pages_latency", "pages_error")
 
 SERVICE_FEATURES: tuple[str, ...] = (
     *(f"{channel}.{statistic}" for channel in CHANNELS for statistic in STATISTICS),
@@ -69,13 +77,14 @@ SERVICE_FEATURES: tuple[str, ...] = (
     *_CONTEXT_COLUMNS,
     *_GRAPH_COLUMNS,
 )
-BYSTANDER, IS_PAGE, N_ALERTS = (SERVICE_FEATURES.index(name) for name in ("bystander", "is_page", "alerts"))
+N_ALERTS, IS_PAGE = SERVICE_FEATURES.index("alerts"), SERVICE_FEATURES.index("is_page")
 # The columns that know the call graph: a graph-free control must not see them.
 GRAPH_FEATURES: tuple[int, ...] = tuple(
     SERVICE_FEATURES.index(name) for name in (*_GRAPH_COLUMNS, *(f"{channel}.twin" for channel in CHANNELS))
 )
 # How many call a service and how many it calls: all that the degree-only control sees of the graph.
 DEGREE_FEATURES: tuple[int, ...] = GRAPH_FEATURES[:4]
+CALL_FEATURES = ("has", "slow", "failing", "quiet")
 
 
 class Graph(NamedTuple):
@@ -85,6 +94,7 @@ class Graph(NamedTuple):
     mode: int  # index into MODES
     edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
+    course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
 class Features(NamedTuple):
@@ -95,39 +105,39 @@ class Features(NamedTuple):
     deviations: Deviations
 
 
-def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
+def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
     Args:
         incident: at least the services; everything else may be missing.
         channel_map: how metric names are read; the default rules when None.
+        course: whether the network follows the channels over time.
     """
-    return features_of(incident, channel_map).graph
+    return features_of(incident, channel_map, course).graph
 
 
-def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Features:
+def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
     """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
+    block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
-    calls = calls_of(incident, index)
-    page = incident.page
-    page_row = index.get(page.service) if page else None
-    apart = _apart(incident, calls, page_row, index)
-    block = stack(incident, channel_map, apart)
     has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
     mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
+    page = incident.page
+    page_row = index.get(page.service) if page else None
     kind = paged_channels(page)
     felt = None  # (T,) at the paging service
     if mode == 0 and page_row is not None:
-        felt = page_course(block, page_row, kind, apart)
+        felt = page_course(block, page_row, kind)
         block = renewed(block, quiet_points(felt, page))
-    found = deviations(block, apart)
-    statistics, over_time, bystander = found.statistics, found.over_time, found.bystander
+    found = deviations(block)
+    statistics, over_time = found.statistics, found.over_time
     measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
+    calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
-    edge_attr, call_columns = call_evidence(incident, calls, index, channel_map)
+    edge_attr = _call_columns(incident, calls, index, channel_map)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
@@ -136,45 +146,33 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
             has_middle = measured[:, CHANNEL_INDEX[Channel.LATENCY_MID]].any()
             kind = LATENCY[:1] if has_middle else LATENCY[1:]
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
-        rhythm = _rhythm(
-            np.maximum(paged[~bystander], 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt)
-        )
+        rhythm = _rhythm(np.maximum(paged, 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
         aligned = np.maximum(paged @ rhythm, 0.0)
         offset = rhythm - 1.0 / max(len(rhythm), 1)
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
+    twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-    siblings = replicas(calls, incident.services, incident.owners, ask_calls=mode == 2)
-    twin_columns = np.zeros((len(index), 2 + len(REPLICA_ALERT_COLUMNS)))
-    if siblings.alike.any():
-        change = statistics[..., _MEAN] if mode == 0 else statistics[..., _PEER]
-        change = statistics[..., _UP] - statistics[..., _DOWN] if mode == 2 else change  # (S, C)
-        statistics[..., _TWIN] = siblings.lead(change) * statistics[..., _HAS]
-        twin_columns[:, 0], twin_columns[:, 1] = siblings.alike, siblings.lead(anomaly[:, None])[:, 0]
-        twin_columns[:, 2:] = beside_replicas(incident, index, alerts, siblings)
+        twin = twins(calls)
+        change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
+        statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
+        twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
     silent = (statistics[..., _HAS] == 0).all(axis=1).astype(float)
     compared = np.array([anomaly, worst, aligned])
-    compared = np.concatenate(np.stack([compared, _rank(compared, ~bystander), lead(compared)], axis=1))
-    summary = np.concatenate([compared, [contrast, silent, bystander]])
+    compared = np.concatenate(np.stack([compared, _rank(compared), _lead(compared)], axis=1))
+    summary = np.concatenate([compared, [contrast, silent]])
     context = np.array(
         [
-            np.log1p((~bystander).sum()) / 5,
+            np.log1p(len(incident.services)) / 5,
             np.log1p(block.incident.shape[2]) / 3,
             page is not None,
             page is not None and Channel.ERROR not in kind,
             page is not None and kind == (Channel.ERROR,),
-            bool(incident.routine),
         ],
         dtype=float,
     )
-    by_calls = np.hstack(
-        [
-            structure(calls, anomaly, aligned, page_row, echo, echoed, (~bystander).astype(float)),
-            twin_columns,
-            call_columns,
-        ]
-    )
+    by_calls = np.hstack([structure(calls, anomaly, aligned, page_row, echo, echoed), twin_columns])
     x = np.concatenate(
         [
             statistics.reshape(len(index), len(CHANNELS) * K),
@@ -186,7 +184,8 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
         axis=1,
         dtype=np.float32,
     )
-    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
+    followed = course_of(block, over_time, rhythm) if course else None
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
     return Features(graph, block, found)
 
 
@@ -226,23 +225,46 @@ def _rhythm(felt: Floats) -> Floats:
     return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
-def _apart(
-    incident: Incident, calls: Calls, page: int | None, index: dict[str, int]
-) -> npt.NDArray[np.bool_]:
-    """Who has neither calls nor alerts and did not page, where others have calls: (S,)."""
-    apart = np.ones(len(index), dtype=bool)
-    apart[calls.edge_index.ravel()] = False
-    apart[[index[alert.service] for alert in incident.alerts if alert.service in index]] = False
-    if page is not None:
-        apart[page] = False
-    return apart if calls.edge_index.size and not apart.all() else np.zeros(len(index), dtype=bool)
+def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:
+    """(E, A): what is known of each call itself, from its own telemetry or from trace alerts."""
+    out = np.zeros((calls.edge_index.shape[1], len(CALL_FEATURES)))
+    if not incident.call_telemetry and not incident.alerts:
+        return out
+    position = {pair: i for i, pair in enumerate(zip(*calls.edge_index.tolist(), strict=True))}
+    for alert in incident.alerts:
+        if alert.kind == "trace" and alert.caller and alert.caller in index and alert.service in index:
+            edge = position.get((index[alert.caller], index[alert.service]))
+            if edge is not None:
+                out[edge, 0] = 1.0
+                out[edge, 1 if alert.direction == "PD" else 2] += 1.0
+    out[:, 1:3] = np.log1p(out[:, 1:3])
+    if incident.call_telemetry:
+        pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
+        measured = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map)).statistics
+        latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
+        slow = measured[:, latency, _UP].max(axis=1)
+        for row, (caller, callee) in enumerate(pairs):
+            edge = position.get((index[caller], index[callee]))
+            if edge is not None:
+                failing = measured[row, CHANNEL_INDEX[Channel.ERROR], _UP]
+                quiet = measured[row, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
+                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing, quiet))
+    return out
 
 
-def _rank(rows: Floats, among: npt.NDArray[np.bool_]) -> Floats:
-    """Among some: 1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
-    ordered = np.sort(rows[:, among], axis=1)
+def _rank(rows: Floats) -> Floats:
+    """1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
+    ordered = np.sort(rows, axis=1)
     below = [
         np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
         for known, values in zip(ordered, rows, strict=True)
     ]
-    return np.asarray(np.array(below) / max(2 * ordered.shape[1], 1))
+    return np.asarray(np.array(below) / max(2 * rows.shape[1], 1))
+
+
+def _lead(rows: Floats) -> Floats:
+    """Distance to the best other service of the row: (N, S)."""
+    if rows.shape[1] < 2:
+        return np.zeros_like(rows)
+    second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]
+    return np.asarray(rows - np.where(rows == best, second, best))

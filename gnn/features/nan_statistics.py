@@ -33,11 +33,10 @@ def carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
     return np.where(np.isfinite(filled), filled, first)
 
 
-def among_peers(values: Floats, aside: npt.NDArray[np.bool_]) -> Floats:
-    """asinh of the robust z of each service's value among all that are not aside: (M, S), (S,) → (M, S)."""
-    peers = values[:, ~aside] if aside.any() else values
-    center = nanmedian(peers, axis=1, keepdims=True)
-    spread = MAD_TO_SIGMA * nanmedian(np.abs(peers - center), axis=1, keepdims=True)
+def among_peers(values: Floats) -> Floats:
+    """asinh of the robust z of each service's value among all services: (M, S) → (M, S)."""
+    center = nanmedian(values, axis=1, keepdims=True)
+    spread = MAD_TO_SIGMA * nanmedian(np.abs(values - center), axis=1, keepdims=True)
     return or_zero(np.arcsinh((values - center) / (spread + _LEAST_SPREAD)))
 
 
@@ -49,14 +48,6 @@ def beyond_peers(values: Floats) -> Floats:
     second, best = np.partition(known, -2, axis=1)[:, -2:].T[..., None]
     other = np.where(known == best, second, best)
     return or_zero(np.arcsinh(20.0 * (known - other)))
-
-
-def lead(rows: Floats) -> Floats:
-    """Distance to the best other of each row: (N, S)."""
-    if rows.shape[1] < 2:
-        return np.zeros_like(rows)
-    second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]
-    return np.asarray(rows - np.where(rows == best, second, best))
 
 
 def kth_highest(values: Floats, k: int, least: int) -> Floats:

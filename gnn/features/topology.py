@@ -21,7 +21,6 @@ _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous se
 _PAGERANK_STEPS = 15
 _TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services this abnormal carry a path on
 _TRAVERSAL_DEPTH = 12
-_LOUDER = 1.5  # times, as asinh of robust z
 _ECHO_LEAST = float(np.arcsinh(2.0))  # who moved less than this echoes nobody
 
 
@@ -41,19 +40,12 @@ class Calls(NamedTuple):
 
 
 def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
-    """The calls among the incident's services: those of its graph, and those that were measured or traced."""
+    """The calls among the incident's services."""
     known = [(index[caller], callees) for caller, callees in incident.call_graph.items() if caller in index]
     sizes = [len(callees) for _, callees in known]
     caller = np.repeat(np.array([row for row, _ in known], dtype=np.int64), sizes)
     names = chain.from_iterable(callees for _, callees in known)
     callee = np.fromiter(map(index.get, names, repeat(-1)), dtype=np.int64, count=sum(sizes))
-    if incident.call_telemetry or incident.alerts:
-        seen = {*incident.call_telemetry, *((a.caller, a.service) for a in incident.alerts if a.caller)}
-        more = np.array([(index.get(a, -1), index.get(b, -1)) for a, b in seen], dtype=np.int64).reshape(
-            -1, 2
-        )
-        more = more[more[:, 0] >= 0]
-        caller, callee = np.concatenate([caller, more[:, 0]]), np.concatenate([callee, more[:, 1]])
     pairs = (caller * len(index) + callee)[(callee >= 0) & (callee != caller)]
     pairs.sort()
     distinct = pairs[1:] != pairs[:-1]
@@ -62,13 +54,7 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
 
 
 def structure(
-    calls: Calls,
-    anomaly: Floats,
-    paged: Floats,
-    page: int | None,
-    echo: Floats,
-    echoed: Floats,
-    part: Floats,
+    calls: Calls, anomaly: Floats, paged: Floats, page: int | None, echo: Floats, echoed: Floats
 ) -> Floats:
     """The first graph columns of `gnn.features.featurize`, in its order: (S, 15).
 
@@ -78,7 +64,6 @@ def structure(
         paged: (S,) the same on the kind of metric that paged.
         page: row of the paging service.
         echo, echoed: (S,) how much each is an address, or is shown by one.
-        part: (S,) 1 for who takes part, 0 for bystanders.
     """
     services = calls.services
     caller, callee = calls.edge_index
@@ -93,7 +78,7 @@ def structure(
         is_page[page] = 1.0
         near = 1.0 / (1.0 + _distances(calls, page))
     traversal = traverse(calls, paged, page)
-    rank = personalised_pagerank(calls, anomaly, part)
+    rank = personalised_pagerank(calls, anomaly)
     columns = np.array(
         [
             np.log1p(n_callers), np.log1p(n_callees), n_callers == 0, n_callees == 0, is_page, near,
@@ -129,14 +114,12 @@ def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> l
         siblings = siblings[moved[siblings] & ~lonely[siblings]]
         if len(siblings):
             alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
-            # Who moves much more than the service behind shows no echo of it.
-            alike[norm[address] > _LOUDER * norm[siblings]] *= 0.5
             best = int(alike.argmax())
             found.append((address, int(siblings[best]), float(alike[best])))
     return found
 
 
-def personalised_pagerank(calls: Calls, anomaly: Floats, part: Floats) -> Floats:
+def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     """Random walk from callers to callees that restarts at abnormal services; mean 1: (S,).
 
     MonitorRank (Kim et al., SIGMETRICS 2013) walks so; here the walk may also stay, weighted by anomaly.
@@ -145,7 +128,7 @@ def personalised_pagerank(calls: Calls, anomaly: Floats, part: Floats) -> Floats
     if not services:
         return np.zeros(0)
     weight = anomaly + 0.01
-    preference = weight * part / (weight @ part)
+    preference = weight / weight.sum()
     caller, callee = calls.edge_index
     leaving = weight + np.bincount(caller, weight[callee], services)
     goes_on = (1 - _RESTART) / leaving
@@ -153,7 +136,7 @@ def personalised_pagerank(calls: Calls, anomaly: Floats, part: Floats) -> Floats
     rank, restarts = preference, _RESTART * preference
     for _ in range(_PAGERANK_STEPS):
         rank = restarts + stays * rank + np.bincount(callee, goes * rank[caller], services)
-    return np.asarray(rank * part.sum())
+    return np.asarray(rank * services)
 
 
 def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:

@@ -1,27 +1,22 @@
-"""The network: an inductive encoder over services, messages along their calls, and two controls.
+"""The networks: one inductive encoder over services and calls, three ways to pass messages, and two controls.
 
 Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing, global_add_pool, global_max_pool
+from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
-from gnn.features.call_evidence import CALL_FEATURES
-from gnn.features.featurize import (
-    BYSTANDER,
-    DEGREE_FEATURES,
-    GRAPH_FEATURES,
-    MODES,
-    SERVICE_FEATURES,
-)
+from gnn.features.featurize import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.features.time_profile import COURSE_ROWS, RHYTHM, THERE
 
-Convolution = Literal["edge", "none", "degree"]
+Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
+Temporal = Literal["none", "conv"]
 
-_NEVER = 1e4  # below all that a hidden unit says
+HEADS = 4  # of GATv2's attention; they share the hidden width
 
 
 class ModelConfig(BaseModel):
@@ -36,7 +31,23 @@ class ModelConfig(BaseModel):
     hidden: int = Field(64, gt=0, description="hidden width")
     layers: int = Field(3, ge=0, description="rounds of message passing")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
+    temporal: Temporal = Field(
+        "none", description="what follows the channels over time; 'none': statistics alone tell of it"
+    )
     families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.convolution == "gatv2" and self.hidden % HEADS:
+            raise ValueError(
+                f"gatv2 shares its hidden width, {self.hidden}, among {HEADS} heads: choose a multiple"
+            )
+        return self
+
+    @property
+    def course(self) -> bool:
+        """Whether graphs need a course."""
+        return self.temporal != "none"
 
 
 class Scores(NamedTuple):
@@ -72,10 +83,14 @@ class RootCauseNet(nn.Module):
         self.root = _head(2 * hidden, 1)
         self.family = _head(hidden, max(len(config.families), 1))
         self.incident = _head(2 * hidden, 1)
+        # Last: the other weights start as they do without.
+        self.follow = _Follow(hidden) if config.course else None
 
-    def adjust_to(self, x: Tensor) -> None:
-        """Sets the scale of every column from the services to learn from, (S, F)."""
+    def adjust_to(self, x: Tensor, course: Tensor | None = None) -> None:
+        """Sets the scale of every column from the services to learn from, (S, F) and (S, R, P)."""
         self.scale.copy_(_scale_of(x))
+        if self.follow is not None and course is not None:
+            self.follow.scale.copy_(_scale_of(course.transpose(1, 2).flatten(0, 1)))
 
     def forward(
         self,
@@ -85,20 +100,25 @@ class RootCauseNet(nn.Module):
         edge_attr: Tensor,
         batch: Tensor | None,
         graphs: int,
+        course: Tensor | None = None,
     ) -> Scores:
         """Scores a batch.
 
         Args:
             x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
             batch: (S,) the graph of each service; None: all are of the only one. graphs: B.
+            course: (S, R, P), read by a network with a temporal encoder only, which needs it.
         """
         h = self._encoded(x, mode, batch)
-        part = 1.0 - x[:, BYSTANDER, None]  # (S, 1) 1 for who takes part: bystanders are told, not heard
+        if self.follow is not None:
+            if course is None:
+                raise ValueError("this network follows channels over time: make the graphs with course=True")
+            h = h + self.follow(course)
         for layer in self.layers:
-            h = layer(h, edge_index, edge_attr, part, batch, graphs)
+            h = layer(h, edge_index, edge_attr, batch, graphs)
         h = self.norm(h)
-        peers = _mean(h, part, batch, graphs)  # (B, H)
-        loudest = global_max_pool(h - _NEVER * (1.0 - part), batch, graphs)  # (B, H)
+        peers = global_mean_pool(h, batch, graphs)  # (B, H)
+        loudest = global_max_pool(h, batch, graphs)  # (B, H)
         root = self.root(torch.cat([h, h - _each(peers, batch, h)], dim=1)).squeeze(1)  # (S,)
         incident = self.incident(torch.cat([peers, loudest], dim=1)).squeeze(1)  # (B,)
         return Scores(root, self.family(h), incident)
@@ -110,14 +130,37 @@ class RootCauseNet(nn.Module):
             weight = self.encode.weight.view(-1, len(MODES), x.shape[1])[:, mode[0]] * seen  # (H, F)
             own: Tensor = nn.functional.linear(x, weight, self.encode.bias) + self.mode(mode)
             return own
+        x = x * seen
         own_mode = mode[batch]  # (S,)
-        encoded: Tensor = self.encode.bias + self.mode(own_mode)
-        for number, weight in enumerate(
-            (self.encode.weight.view(-1, len(MODES), x.shape[1]) * seen).unbind(1)
-        ):
-            rows = (own_mode == number).nonzero().squeeze(1)
-            encoded = encoded.index_add(0, rows, nn.functional.linear(x[rows], weight).to(encoded.dtype))
+        slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
+        encoded: Tensor = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)
         return encoded
+
+
+class _Follow(nn.Module):
+    """The temporal encoder: what the channels of a service do together over neighbouring points.
+
+    What the convolution finds is told as its mean, how much more of it there is while the page deviates, and
+    its maximum; no point in time has weights of its own.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
+        width = max(hidden // 2, 1)  # W
+        self.conv = nn.Conv1d(len(COURSE_ROWS), width, kernel_size=3, padding=1)
+        self.out = nn.Linear(3 * width, hidden)
+
+    def forward(self, course: Tensor) -> Tensor:
+        """(S, R, P) → (S, H)."""
+        there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
+        points = there.sum(dim=2).clamp(min=1)  # (S, 1)
+        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, W, P)
+        mean = found.sum(dim=2) / points
+        paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
+        told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
+        return told
 
 
 class _Layer(nn.Module):
@@ -137,16 +180,10 @@ class _Layer(nn.Module):
         )
 
     def forward(
-        self,
-        h: Tensor,
-        edge_index: Tensor,
-        edge_attr: Tensor,
-        part: Tensor,
-        batch: Tensor | None,
-        graphs: int,
+        self, h: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor | None, graphs: int
     ) -> Tensor:
         n = self.norm(h)
-        parts = [n, _each(_mean(n, part, batch, graphs), batch, n)]
+        parts = [n, _each(global_mean_pool(n, batch, graphs), batch, n)]
         if self.from_callees is not None and self.from_callers is not None:
             parts.append(self.from_callees(n, edge_index.flip(0), edge_attr))
             parts.append(self.from_callers(n, edge_index, edge_attr))
@@ -159,30 +196,43 @@ class _EdgeConv(MessagePassing):  # type: ignore[misc]
 
     def __init__(self, hidden: int) -> None:
         super().__init__(aggr=["mean", "max"])
-        # One linear layer over both ends and the call, in parts: there are fewer ends than calls.
-        self.of_receiver = nn.Linear(hidden, hidden)
-        self.of_sender = nn.Linear(hidden, hidden, bias=False)
-        self.of_call = nn.Linear(len(CALL_FEATURES), hidden, bias=False)
+        self.message_net = nn.Sequential(nn.Linear(2 * hidden + len(CALL_FEATURES), hidden), nn.GELU())
         self.out = nn.Linear(2 * hidden, hidden)
 
     def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        ends = (self.of_sender(h), self.of_receiver(h))
-        arrived: Tensor = self.out(self.propagate(edge_index, h=ends, of_call=self.of_call(edge_attr)))
+        arrived: Tensor = self.out(self.propagate(edge_index, h=h, edge_attr=edge_attr))
         return arrived
 
-    def message(self, h_i: Tensor, h_j: Tensor, of_call: Tensor) -> Tensor:
-        return nn.functional.gelu(h_i + h_j + of_call)
+    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: Tensor) -> Tensor:
+        message: Tensor = self.message_net(torch.cat([h_i, h_j, edge_attr], dim=1))
+        return message
+
+
+class _PlainConv(nn.Module):
+    """A PyG layer under the signature used here."""
+
+    def __init__(self, conv: nn.Module, takes_calls: bool) -> None:
+        super().__init__()
+        self.conv, self.takes_calls = conv, takes_calls
+
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        arguments = (h, edge_index, edge_attr) if self.takes_calls else (h, edge_index)
+        out: Tensor = self.conv(*arguments)
+        return out
 
 
 def _convolution(config: ModelConfig) -> nn.Module | None:
-    return _EdgeConv(config.hidden) if config.convolution == "edge" else None
-
-
-def _mean(h: Tensor, part: Tensor, batch: Tensor | None, graphs: int) -> Tensor:
-    """(S, H) → (B, H), the mean over who takes part."""
-    total = global_add_pool(torch.cat([h * part, part], dim=1), batch, graphs)
-    mean: Tensor = total[:, :-1] / total[:, -1:].clamp(min=1.0)
-    return mean
+    hidden = config.hidden
+    if config.convolution == "sage":
+        return _PlainConv(
+            SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False), takes_calls=False
+        )
+    if config.convolution == "gatv2":
+        conv = GATv2Conv(
+            hidden, hidden // HEADS, heads=HEADS, edge_dim=len(CALL_FEATURES), add_self_loops=False
+        )
+        return _PlainConv(conv, takes_calls=True)
+    return _EdgeConv(hidden) if config.convolution == "edge" else None
 
 
 def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:

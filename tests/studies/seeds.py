@@ -19,11 +19,8 @@ KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "mrr", "ece
 
 def name_of(checkpoint: Path) -> str:
     """Which seed it is, and whether it learnt from the labels or from others."""
-    card = read_card(checkpoint)
-    training = card.training
+    training = read_card(checkpoint).training
     how = f"taught by {training['teachers']}" if training.get("teachers") else "alone"
-    if card.start is not None:
-        how = f"from seed {card.start.training['seed']}"
     return f"seed {training['seed']}, {how}"
 
 

@@ -1,10 +1,9 @@
 """What each part of the ranker is worth: nets without some columns, some edges or some of the simulator.
 
 Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
-       worth.py evidence [FOLDER] > checkpoints/results/evidence.json
        worth.py messages [FOLDER] > checkpoints/results/messages.json
-Fewer worlds than a shipped ranker learns from and no episodes, two or three seeds an arm; every arm of a seed
-learns from the same worlds.
+A quarter of the shipped worlds and no episodes, three seeds an arm; every arm of a seed learns from the same
+worlds.
 """
 
 import json
@@ -23,15 +22,13 @@ from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import CaseScore, score_ranking
-from gnn.features.alerts import ALERT_COLUMNS, REPLICA_ALERT_COLUMNS
-from gnn.features.call_evidence import CALL_COLUMNS
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of
-from gnn.network.model import Convolution, ModelConfig
+from gnn.network.model import Convolution, ModelConfig, Temporal
 from gnn.ranker import Candidate, Ranking
 from gnn.training.train import TrainConfig, score_examples, train
 
-SEEDS = {"parts": (1, 2, 3), "messages": (1, 2, 3), "evidence": (1, 2)}
+SEEDS = (1, 2, 3)
 WORLDS, EPOCHS = 4000, 5
 TEST_SEED, TEST_WORLDS = 1_000_003, 600
 
@@ -46,10 +43,11 @@ class Arm:
     """One net to train."""
 
     name: str
-    convolution: Convolution = "edge"
+    convolution: Convolution = "sage"
     without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
     simulator: dict[str, float] = field(default_factory=dict)
-    messages: Literal["along calls", "along bare calls", "both ways", "none"] = "along calls"
+    temporal: Temporal = "none"
+    messages: Literal["along calls", "both ways", "none"] = "along calls"
 
 
 MESSAGES = (
@@ -63,9 +61,14 @@ PARTS = (
     Arm("all"),
     Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
+    Arm("attention (GATv2)", "gatv2"),
+    Arm("call features", "edge"),
+    Arm("temporal encoder", temporal="conv"),
+    Arm("temporal encoder, no timing", without=TIMING, temporal="conv"),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
     Arm("no timing", without=TIMING),
     Arm("no range of past or peers", without=("beyond", "gone")),
+    Arm("no twins", without=("twin", "twin_alike", "twin_excess")),
     Arm("no peers", without=("peer", "anomaly_rank", "worst_rank", "aligned_rank")),
     Arm("no addresses in worlds", simulator={"client_views": 0.0}),
     Arm("no side effects in worlds", simulator={"side_effects": 0.0}),
@@ -74,17 +77,7 @@ PARTS = (
     Arm("no culprit unmeasured", simulator={"blind_root": 0.0}),
     Arm("no pages in worlds", simulator={"paged": 0.0}),
 )
-EVIDENCE = (
-    Arm("all"),
-    Arm("graph-free", "none"),
-    Arm("calls say nothing", without=CALL_COLUMNS, messages="along bare calls"),
-    Arm("nothing explained away", without=CALL_COLUMNS),
-    Arm("no replicas", without=("twin", "twin_alike", "twin_excess", *REPLICA_ALERT_COLUMNS)),
-    Arm("no counts of alerts by kind", without=ALERT_COLUMNS[4:]),
-    Arm("no wrong graphs in worlds", simulator={"wrong_graphs": 0.0}),
-    Arm("no spans of callers in worlds", simulator={"caller_spans": 0.0}),
-)
-TABLES = {"parts": PARTS, "messages": MESSAGES, "evidence": EVIDENCE}
+TABLES = {"parts": PARTS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
@@ -109,8 +102,6 @@ def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
         graph = example.graph
         if messages == "none":
             graph = graph._replace(edge_index=graph.edge_index[:, :0], edge_attr=graph.edge_attr[:0])
-        elif messages == "along bare calls":
-            graph = graph._replace(edge_attr=np.zeros_like(graph.edge_attr))
         else:
             there_and_back = np.hstack([graph.edge_index, graph.edge_index[::-1]])
             graph = graph._replace(edge_index=there_and_back, edge_attr=np.tile(graph.edge_attr, (2, 1)))
@@ -122,7 +113,7 @@ def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one net on each test set."""
-    model = ModelConfig(convolution=arm.convolution)
+    model = ModelConfig(convolution=arm.convolution, temporal=arm.temporal)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
     net = train(config, rewire(hide(examples, arm.without), arm.messages))
     found = {}
@@ -154,10 +145,10 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
     for file in sorted(Path(folder).glob("*.jsonl.gz")) if folder else ():
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
-    plain = list(examples_of(simulate(WORLDS, seed)))
+    plain = list(examples_of(simulate(WORLDS, seed), course=True))
     for arm in TABLES[table]:
         config = replace(SimulationConfig(), **arm.simulator)
-        examples = list(examples_of(simulate(WORLDS, seed, config))) if arm.simulator else plain
+        examples = list(examples_of(simulate(WORLDS, seed, config), course=True)) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
             rows.append({"arm": arm.name, "seed": seed, "source": source, "n": len(tests[source]), **found})
         print(f"seed {seed}: {arm.name}", file=sys.stderr, flush=True)
@@ -165,7 +156,7 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
 
 
 def _rooted(incidents: Any) -> list[Example]:
-    return [example for example in examples_of(incidents) if example.is_root.any()]
+    return [example for example in examples_of(incidents, course=True) if example.is_root.any()]
 
 
 def main(table: str, folder: str | None) -> None:
@@ -173,7 +164,7 @@ def main(table: str, folder: str | None) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         rows = [
             row
-            for part in pool.map(of_seed, [(s, table, folder) for s in SEEDS[table]], chunksize=1)
+            for part in pool.map(of_seed, [(s, table, folder) for s in SEEDS], chunksize=1)
             for row in part
         ]
     results = []
@@ -185,7 +176,7 @@ def main(table: str, folder: str | None) -> None:
             {"source": source, "ranker": arm, "n": own[0]["n"], **measured, "ac@1_by_seed": by_seed}
         )
     config = {
-        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS[table], "machine": machine(),
+        "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "machine": machine(),
         "command": f"tests/studies/worth.py {table} [FOLDER]",
         "seconds": round(time.perf_counter() - started),
     }  # fmt: skip

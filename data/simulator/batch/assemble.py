@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import AlertEvent, Incident, Page, Series
-from data.simulator.active_faults import RunningFault
-from data.simulator.batch.calls import call_telemetry
+from data.simulator.active_faults import RunningFault, as_callers_see
 from data.simulator.batch.events import LATENCIES, Measured, alert_events
 from data.simulator.batch.measurement_profile import Plant
 from data.simulator.batch.metric_naming import Dialect
@@ -55,10 +54,6 @@ class Gaps(Protocol):
     def paged(self) -> float: ...
     @property
     def call_telemetry(self) -> float: ...
-    @property
-    def wrong_graphs(self) -> float: ...
-    @property
-    def caller_spans(self) -> float: ...
 
 
 def assemble_incidents(
@@ -77,8 +72,6 @@ def assemble_incidents(
 ) -> list[Incident]:
     """Splits one run of many worlds into an incident each."""
     spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
-    if window.kind != "snapshot":
-        spans |= {"calling", "net_fault", "traffic"}
     wanted = sorted(
         {metric.signal for world in worlds for metric in world.dialect.metrics}
         | {"error", "latency_p99"}
@@ -162,16 +155,13 @@ def _incident(
     measured = _measured(rng, dialect, signals, blind, gaps)
     telemetry: dict[str, dict[str, Series]] = {}
     alerts: tuple[AlertEvent, ...] = ()
-    routine: dict[AlertEvent, float] = {}
     if window.kind == "alerts":
-        alerts, routine = alert_events(
-            rng, topology, measured, signals, window.baseline, roots, blind, hidden, gaps.caller_spans
-        )
+        alerts = alert_events(rng, topology, measured, signals, window.baseline, roots, blind, hidden)
     else:
         telemetry = _telemetry(topology, measured, window.baseline)
     calls = {}
     if window.kind == "series" and rng.random() < gaps.call_telemetry:
-        calls = call_telemetry(rng, window.baseline, topology, signals, hidden)
+        calls = _call_telemetry(rng, window, topology, signals, hidden)
     page = (
         page_of(rng, window, topology, signals)
         if window.kind == "series" and rng.random() < gaps.paged
@@ -180,45 +170,27 @@ def _incident(
     return Incident(
         incident_id=incident_id,
         services=topology.names,
-        call_graph=_observed_graph(rng, topology, window, gaps.wrong_graphs),
+        call_graph=_observed_graph(rng, topology) if window.kind == "alerts" else topology.call_graph,
         telemetry=telemetry,
         call_telemetry=calls,
         alerts=alerts,
         page=page,
-        owners=_owners(rng, topology),
-        routine=routine,
         system=f"simulated-{dialect.name}-{window.kind}",
         root_causes=tuple(topology.names[root] for root in roots),
         fault="+".join(fault.family.name for fault in faults),
     )
 
 
-def _observed_graph(
-    rng: np.random.Generator, topology: Topology, window: Window, wrong: float
-) -> dict[str, list[str]]:
-    """The call graph as it is known: traces forget directions; maps lack calls, or are of another time."""
-    if window.kind == "snapshot":
-        return topology.call_graph
-    names, size = topology.names, len(topology.names)
-    pairs = np.stack([topology.callers, topology.callees], axis=1)
-    if rng.random() < wrong:
-        kept = rng.random(len(pairs)) >= rng.choice([0.1, 0.3, 0.6, 1.0], p=[0.3, 0.3, 0.2, 0.2])
-        more = int(len(pairs) * rng.choice([0.0, 0.1, 0.4]))
-        pairs = np.concatenate([pairs[kept], rng.integers(0, size, (more, 2))])
-    if rng.random() < (0.5 if window.kind == "alerts" else 0.1):
-        pairs = np.concatenate([pairs, pairs[:, ::-1]])
-    graph: dict[str, dict[str, None]] = {name: {} for name in names}
-    for caller, callee in pairs.tolist():
-        graph[names[caller]][names[callee]] = None
-    return {name: list(callees) for name, callees in graph.items()}
-
-
-def _owners(rng: np.random.Generator, topology: Topology) -> dict[str, str]:
-    """The workload of each instance, where the system is one that tells."""
-    groups = topology.groups.tolist()
-    if len(set(groups)) == len(groups) or rng.random() < 0.6:
-        return {}
-    return {name: f"workload {group}" for name, group in zip(topology.names, groups, strict=True)}
+def _observed_graph(rng: np.random.Generator, topology: Topology) -> dict[str, list[str]]:
+    """The call graph as traces tell it: now and then without direction."""
+    graph = topology.call_graph
+    if rng.random() < 0.5:
+        return graph
+    both = {name: dict.fromkeys(callees) for name, callees in graph.items()}
+    for caller, callees in graph.items():
+        for callee in callees:
+            both[callee][caller] = None
+    return {name: list(neighbours) for name, neighbours in both.items()}
 
 
 def _measured(
@@ -249,6 +221,32 @@ def _telemetry(topology: Topology, measured: Sequence[Measured], split: int) -> 
             row = metric.values[i]
             telemetry[topology.names[i]][metric.name] = Series(row[split:], row[:split])
     return telemetry
+
+
+def _call_telemetry(
+    rng: np.random.Generator,
+    window: Window,
+    topology: Topology,
+    signals: dict[str, Floats],
+    hidden: Floats,
+) -> dict[tuple[str, str], dict[str, Series]]:
+    """Each call as its caller measures it, by a mesh or by traces, with what the callee does not see."""
+    split = window.baseline
+    calls = {}
+
+    def seen(values: Floats, callee: int) -> Floats:
+        usual = float(np.nanmean(values[:split])) if np.isfinite(values[:split]).any() else 0.0
+        return np.concatenate([values[:split], as_callers_see(values[split:], usual, hidden[callee])])
+
+    for caller, callee in zip(topology.callers.tolist(), topology.callees.tolist(), strict=True):
+        latency = seen(signals["latency_p99"][callee], callee) * rng.uniform(0.95, 1.1)
+        error = np.minimum(seen(signals["error"][callee], callee), 1.0)
+        pair = (topology.names[caller], topology.names[callee])
+        calls[pair] = {
+            "latency_p99": Series(latency[split:], latency[:split]),
+            "error_rate": Series(error[split:], error[:split]),
+        }
+    return calls
 
 
 def page_of(

@@ -97,17 +97,12 @@ def date(
         fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
 
 
-def date_changes(
-    rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault], beside: float = 0.0
-) -> None:
-    """A fault that came with a change leaves a fresh one behind; any other does with a chance of `beside`."""
+def date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
+    """A fault that came with a change leaves a fresh one behind."""
     for fault in faults:
-        change = fault.family.change
-        if change is None and rng.random() < beside:
-            change = "deploy" if rng.random() < 0.5 else "config"
-        if change == "deploy":
+        if fault.family.change == "deploy":
             plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
-        elif change == "config":
+        elif fault.family.change == "config":
             plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 

@@ -158,12 +158,11 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         wobble = 0.0 if exact else float(rng.uniform(0.1, 1.2 if window.kind == "alerts" else 2.0))
         drifts = window.kind != "snapshot" and rng.random() < config.drifts
         drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
-        changing = (0.0, 0.1, 0.5) if window.kind == "snapshot" else (0.0, 0.05, 0.15)
-        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift, changing)
+        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
             plant.error_floor[:] = fleet.error_rate
         faults = faults_of(rng, config, topology, views, plant, window)
-        date_changes(rng, plant, faults, 0.0 if window.kind == "snapshot" else 0.3)
+        date_changes(rng, plant, faults)
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
         tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
@@ -197,8 +196,8 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
     topology = generate(rng, max(3, size), waiting)
     if rng.random() < 0.7:
         topology = diluted(topology, rng, float(rng.uniform(0.2, 1.0)))
-    if window.kind != "snapshot" and size <= 15 and rng.random() < 0.45:
-        return replicate(topology, rng, int(rng.choice([2, 2, 3])))
+    if window.kind != "snapshot" and size <= 15 and rng.random() < 0.35:
+        return replicate(topology, rng)
     return topology
 
 

@@ -28,7 +28,7 @@ class Plant:
     memory_limit_bytes: Floats
     restless: Floats  # chance that a signal moves during the incident for reasons of its own
     error_floor: Floats  # healthy error rate as measured, often exactly 0
-    deploy_age_s: Floats  # at the first reading of the incident
+    deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
     uptime_s: Floats
     error_logging: Floats  # how much of an ordinary failure shows in the service's own log
@@ -42,7 +42,6 @@ def plants(
     idle_share: float,
     restless: float,
     drifting: float = 0.0,
-    changing: tuple[float, ...] = (0.0, 0.1, 0.5),
 ) -> Plant:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(rng.choice([2.0, 2.0, 0.0, -1.0]), 1.5, services))
@@ -55,7 +54,7 @@ def plants(
     mixed = rng.choice([0.0, 0.0, 0.2, 0.5]) if drifting > 0.0 else 0.0
     mix, client_mix = np.exp(mixed * rng.standard_normal((2, services)))
     drifts = rng.random(services) < drifting
-    recent = rng.random((2, services)) < rng.choice(changing)  # changes that mean nothing
+    recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
     return Plant(
         requests_per_s=requests,
         sleeps=np.where(rng.random(services) < 0.7 * idle_share, rng.integers(4, 16, services), 0).astype(

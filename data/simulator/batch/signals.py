@@ -24,7 +24,6 @@ SPREAD = {
     "client_latency": 0.2,
     "traffic": 0.1,
     "client_traffic": 0.1,
-    "calling": 0.0,
     "cpu": 0.12,
     "memory": 0.01,
     "memory_bytes": 0.01,
@@ -81,12 +80,6 @@ def _calm_shift(rng: np.random.Generator, before: int, points: int, services: in
     return np.concatenate([np.tile(past, (before, 1)), np.tile(now, (points, 1))])
 
 
-def _age(at_incident_s: Floats, plant: Plant, passed_s: Floats, before: int) -> Floats:
-    """Seconds since a change; before it, where that is seen, since an older one.  → (T, S)"""
-    age = at_incident_s + passed_s - (passed_s[before] if before else 0.0)
-    return np.asarray(np.where(age >= 0.0, age, plant.uptime_s + passed_s))
-
-
 class Truth(NamedTuple):
     """The signals of a run before any instrument reads them."""
 
@@ -129,7 +122,7 @@ def truth(
     requests = counted / seconds
     unserved = counted < 0.02 * plant.requests_per_s * seconds + 0.5
     restarts = series("restarts")
-    passed_s = seconds * np.arange(len(season), dtype=np.float64)[:, None]
+    passed_s = seconds * np.arange(len(season))[:, None]
     up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
     loud = plant.error_logging
     calling = series("calling_slower_s")
@@ -156,7 +149,6 @@ def truth(
         "client_error": client_error,
         "client_latency": 0.4 * base_s + calling + waits * plant.common * np.maximum(share, 0.1),
         "traffic": requests,
-        "calling": calling,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
         "memory": memory,
@@ -172,8 +164,8 @@ def truth(
         "disk_io": 40.0 * (0.2 + requests) * (1.0 + 4.0 * np.maximum(series("disk") - 0.35, 0.0)),
         "gc": series("gc_pause_ms"),
         "restarts": restarts,
-        "deploy_age": _age(plant.deploy_age_s, plant, passed_s, before),
-        "config_age": _age(plant.config_age_s, plant, passed_s, before),
+        "deploy_age": plant.deploy_age_s + passed_s,
+        "config_age": plant.config_age_s + passed_s,
         "uptime": up_s,
         "log_errors": requests * (loud * (error + client_error) + logged * as_errors) * 10.0,
         "log_lines": (requests + 0.1) * 15.0,

@@ -57,43 +57,11 @@ def with_client_views(topology: Topology, rng: np.random.Generator, share: float
     return grown, np.concatenate([np.arange(size), shown]).astype(np.int64)
 
 
-_HASHES = "bcdfghjklmnpqrstvwxz2456789"
-
-
-def _numbered(rng: np.random.Generator, workload: str, copies: int) -> list[str]:
-    return [f"{workload}-{i}" for i in range(copies)]
-
-
-def _counted(rng: np.random.Generator, workload: str, copies: int) -> list[str]:
-    return [f"{workload}{i + 1}" for i in range(copies)]
-
-
-def _zoned(rng: np.random.Generator, workload: str, copies: int) -> list[str]:
-    return [f"{workload}-az-{'abcdef'[i]}" for i in range(copies)]
-
-
-def _hashed(rng: np.random.Generator, workload: str, copies: int) -> list[str]:
-    drawn = rng.choice(list(_HASHES), (copies, 13))
-    return [f"{workload}-4{''.join(row[:8])}-{''.join(row[8:])}" for row in drawn]
-
-
-def _opaque(rng: np.random.Generator, workload: str, copies: int) -> list[str]:
-    return [f"{workload}-{''.join(row)}-host" for row in rng.choice(list(_HASHES), (copies, 4))]
-
-
-_STYLES = (_numbered, _numbered, _counted, _zoned, _hashed, _opaque)
-
-
 def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Every worker several times, named as real instances are; callers spread over all of them."""
+    """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
     count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
     first = np.concatenate([[0], np.cumsum(count)])
-    style = int(rng.integers(len(_STYLES)))
-    names = [
-        name
-        for workload, c in zip(topology.names, count.tolist(), strict=True)
-        for name in _STYLES[style](rng, workload, c)
-    ]
+    names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]
     kinds = [k for k, c in zip(topology.kinds, count, strict=True) for _ in range(c)]
     calls = [
         (int(first[a]) + i, int(first[b]) + j)

@@ -1,0 +1,69 @@
+"""Services that nobody calls, that call nobody, and that are well: no other is judged by them.
+
+Only where there is a past: in a lone snapshot, and on a list of alerts, the others are all that a service can
+be compared with.
+
+Shapes: S services, C channels, K statistics.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from data.incident import Incident
+from gnn.features.deviation import ABNORMAL, STATISTICS
+from gnn.features.featurize import CHANNEL_BLOCK, IS_PAGE, MODES, N_ALERTS, Graph
+
+Mask = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float32]
+
+_UP, _DOWN, _GONE = (STATISTICS.index(name) for name in ("up", "down", "gone"))
+
+
+def bystanders(graph: Graph) -> Mask:
+    """Which services take no part: without calls, where others have some, and with nothing wrong: (S,)."""
+    services = len(graph.x)
+    alone = np.ones(services, dtype=bool)
+    alone[graph.edge_index.ravel()] = False
+    if MODES[graph.mode] != "baselined" or alone.all() or not alone.any():
+        return np.zeros(services, dtype=bool)
+    block = graph.x[:, : CHANNEL_BLOCK[0] * CHANNEL_BLOCK[1]].reshape(services, *CHANNEL_BLOCK)
+    moved = np.maximum(block[..., _UP], block[..., _DOWN]).max(axis=1)
+    well = (moved < ABNORMAL) & ~(block[..., _GONE] > 0).any(axis=1) & (graph.x[:, N_ALERTS] == 0)
+    return np.asarray(alone & well & (graph.x[:, IS_PAGE] == 0))
+
+
+def without_services(incident: Incident, gone: Mask) -> Incident:
+    """The incident as if these services had never been seen."""
+    names = {name for name, leaves in zip(incident.services, gone.tolist(), strict=True) if leaves}
+    return replace(
+        incident,
+        services=tuple(name for name in incident.services if name not in names),
+        call_graph={
+            caller: callees for caller, callees in incident.call_graph.items() if caller not in names
+        },
+        telemetry={name: metrics for name, metrics in incident.telemetry.items() if name not in names},
+    )
+
+
+def rejoined(among_all: Scores, apart: Scores, gone: Mask) -> Scores:
+    """The scores that the others have among themselves, and bystanders in the same places among them: (S,).
+
+    Args:
+        among_all: (S,) scores of all services.
+        apart: (S - G,) scores of the others without the bystanders.
+        gone: (S,) the G bystanders.
+    """
+    scores = among_all.copy()
+    scores[~gone] = apart
+    if not len(apart):
+        return scores
+    stay, fall = np.sort(among_all[~gone]), np.sort(apart)
+    # As many of the others as were below a bystander among all are below it again.
+    shift = np.concatenate([fall[:1] - stay[:1], fall - stay])
+    below = np.searchsorted(stay, among_all[gone])
+    low = np.concatenate([[-np.inf], fall])[below]
+    high = np.concatenate([fall, [np.inf]])[below]
+    scores[gone] = np.clip(among_all[gone] + shift[below], low, high)
+    return scores
