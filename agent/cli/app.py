@@ -24,6 +24,7 @@ COMMANDS = (
     "serve",
     "check",
     "export",
+    "sft",
 )
 
 
