@@ -34,10 +34,10 @@ def said(model: LocalModel, here: Situation, seed: int = 0) -> str:
     return asyncio.run(asked).text
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["first_look", "hostile", "nothing_there"])
 def test_random_weights_write_usable_replies(tiny: Path, case: str) -> None:
     model, here = LocalModel(SETTINGS, tiny), CASES[case]()
-    for seed in range(3):
+    for seed in range(2):
         text = said(model, here, seed)
         wanted, fields = parse_reply(text, here), json.loads(text)
         assert set(fields) == {"action_type", "target_service", "reason"}
@@ -46,7 +46,7 @@ def test_random_weights_write_usable_replies(tiny: Path, case: str) -> None:
 
 def test_what_was_read_before_changes_no_reply(tiny: Path) -> None:
     model = LocalModel(replace(SETTINGS, temperature=0.0), tiny)
-    situations = [make() for make in CASES.values()]
+    situations = [CASES[name]() for name in ("first_look", "nothing_there", "in_the_middle")]
     alone = [said(LocalModel(replace(SETTINGS, temperature=0.0), tiny), here) for here in situations]
     assert [said(model, here) for here in situations] == alone
     assert [said(model, here) for here in reversed(situations)] == alone[::-1]
@@ -78,7 +78,7 @@ def test_prompts_fit_their_budget_and_keep_what_matters_most(case: str) -> None:
 
 def test_a_small_budget_shows_what_the_rules_would_do_and_little_else() -> None:
     here = CASES["first_look"]()
-    fitted = build_prompt(here, True, proposals(here), PromptBudget(90, words))
+    fitted = build_prompt(here, True, proposals(here), PromptBudget(75, words))
     assert "What simple rules would do" in fitted[1]["content"]
     assert "Alerts:" not in fitted[1]["content"]
 
@@ -89,7 +89,9 @@ def test_a_run_is_played_without_key_or_server(
     for name in ("HF_TOKEN", "OPENAI_API_KEY", "API_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     out = tmp_path / "run"
-    line = f"run --env embedded --episodes 1 --difficulty easy --policy llm --model {tiny} --out {out} --quiet"
+    line = (
+        f"run --env embedded --episodes 1 --difficulty easy --policy llm --model {tiny} --out {out} --quiet"
+    )
     assert answer([*line.split(), "--prompt-budget", "1200"]) == 0
     steps = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
     assert {step["why_not_model"] for step in steps} <= {None, "refused", "gave_up"}

@@ -25,6 +25,7 @@ COMMANDS = (
     "check",
     "export",
     "sft",
+    "grpo",
 )
 
 

@@ -24,7 +24,7 @@ _DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Example:
+class TaughtReply:
     """One prompt with the reply that a good decider gives."""
 
     task: str
@@ -47,7 +47,7 @@ def taught_examples(
     hinted_share: float,
     min_score: float,
     seed: int,
-) -> Iterator[Example]:
+) -> Iterator[TaughtReply]:
     """The decisions of a teacher who plays embedded tasks, of those that ended well.
 
     Args:
@@ -59,25 +59,38 @@ def taught_examples(
         min_score: of the tasks to learn from.
         seed: decides which prompts are hinted.
     """
+    for task, notes, score in decided(tasks, teacher, ranker, budget, hinted_share, seed):
+        if score is not None and score >= min_score:
+            for prompt, decision in notes.taken:
+                yield TaughtReply(task.name, prompt, reply_of(decision.action, decision.reason))
+
+
+def decided(
+    tasks: Sequence[Task],
+    teacher: Teacher,
+    ranker: Ranker,
+    budget: PromptBudget,
+    hinted_share: float,
+    seed: int,
+) -> Iterator[tuple[Task, "Notes", float | None]]:
+    """Each task with what a teacher decided in it, and the grade; as `taught_examples`."""
     chance = random.Random(seed)
     for task in tasks:
         environment = EmbeddedEnvironment()
         policy: Policy = _Expert(environment) if teacher == "expert" else RulesPolicy()
-        notes = _Notes(policy, budget, hinted_share, chance)
+        notes = Notes(policy, budget, hinted_share, chance)
         result = asyncio.run(play_task(environment, ranker, notes, task, _DEADLINE_S, lambda _: None))
-        if result.score is not None and result.score >= min_score:
-            for prompt, decision in notes.taken:
-                yield Example(task.name, prompt, reply_of(decision.action, decision.reason))
+        yield task, notes, result.score
 
 
-def recorded_examples(runs: Sequence[Path], min_score: float) -> Iterator[Example]:
+def recorded_examples(runs: Sequence[Path], min_score: float) -> Iterator[TaughtReply]:
     """A model's own steps of tasks that it solved well, as its runs recorded them."""
     for run in runs:
         for step in solved_steps(run, min_score):
-            yield Example(f"{step['task']}/{step['seed']}", tuple(step["prompt"]), step["reply"])
+            yield TaughtReply(f"{step['task']}/{step['seed']}", tuple(step["prompt"]), step["reply"])
 
 
-class _Notes:
+class Notes:
     """Lets a policy decide and writes down what a model would have been asked."""
 
     name = "notes"

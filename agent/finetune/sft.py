@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.finetune.examples import Example, Teacher, recorded_examples, taught_examples
+from agent.finetune.examples import TaughtReply, Teacher, recorded_examples, taught_examples
 from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
-from agent.finetune.trainer import adapter_config, prepared, save_adapter, trainer_arguments
+from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
 from agent.records.provenance import git_revision, versions
@@ -81,7 +81,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
         peft_config=None if options.adapter else adapter_config(options.rank),
         callbacks=[transformers.EarlyStoppingCallback(options.patience)],
     )
-    outcome = prepared(trainer, folder, tell).train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    outcome = made_quiet(trainer, folder, tell).train(resume_from_checkpoint=last_whole_checkpoint(folder))
     losses = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
     save_adapter(trainer, folder)
     card = {
@@ -102,15 +102,15 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
 
 
 def split_by_task(
-    examples: Sequence[Example], held_out: float
-) -> tuple[Sequence[Example], Sequence[Example]]:
+    examples: Sequence[TaughtReply], held_out: float
+) -> tuple[Sequence[TaughtReply], Sequence[TaughtReply]]:
     """The examples to learn from, and those of the last tasks, which are held out."""
     tasks = list(dict.fromkeys(example.task for example in examples))
     kept = frozenset(tasks[: len(tasks) - max(1, round(held_out * len(tasks)))])
     return [e for e in examples if e.task in kept], [e for e in examples if e.task not in kept]
 
 
-def _examples(options: SftOptions, budget: PromptBudget) -> list[Example]:
+def _examples(options: SftOptions, budget: PromptBudget) -> list[TaughtReply]:
     if options.runs:
         return list(recorded_examples(options.runs, options.min_score))
     return list(
@@ -126,7 +126,7 @@ def _examples(options: SftOptions, budget: PromptBudget) -> list[Example]:
     )
 
 
-def _rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
+def _rows(examples: Sequence[TaughtReply]) -> list[dict[str, Any]]:
     return [
         {"prompt": list(e.prompt), "completion": [{"role": "assistant", "content": e.reply}]}
         for e in examples

@@ -13,7 +13,7 @@ def trainer_arguments(options: TeachingOptions, folder: Path) -> dict[str, Any]:
     """The arguments that every trainer gets."""
     return {
         "output_dir": str(folder / CHECKPOINTS),
-        "report_to": [],  # but see `prepared`
+        "report_to": [],  # but see `made_quiet`
         "per_device_train_batch_size": options.batch,
         "per_device_eval_batch_size": options.batch,
         "gradient_checkpointing": False,
@@ -41,7 +41,7 @@ def adapter_config(rank: int) -> Any:
     )
 
 
-def prepared(trainer: Any, folder: Path, tell: Tell) -> Any:
+def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
     """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
     import transformers
     from torch.utils.tensorboard import SummaryWriter

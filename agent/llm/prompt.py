@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent.llm.prompt_budget import PromptBudget, shortened
+from agent.llm.prompt_budget import PromptBudget, with_what_fits
 from agent.llm.prompt_history import action_section, lines_within, log_section, remedy_section
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
@@ -80,7 +80,9 @@ def build_prompt(
         return whole
     brief = [f"At most {situation.ticks_left} more ticks. Users affected: {_are_hurt(situation)}."]
     names = [f"Menu: {', '.join(action_space(situation.logs_fetched))}"]
-    return shortened(sections, lambda kept: _messages(_SHORT_SYSTEM, (brief, *kept.values(), names)), budget)
+    return with_what_fits(
+        sections, lambda kept: _messages(_SHORT_SYSTEM, (brief, *kept.values(), names)), budget
+    )
 
 
 def _messages(system: str, parts: Sequence[Sequence[str]]) -> tuple[Message, ...]:

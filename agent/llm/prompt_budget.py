@@ -26,7 +26,7 @@ class PromptBudget:
         return self.count(messages) <= self.tokens
 
 
-def shortened(
+def with_what_fits(
     sections: Mapping[str, Sequence[str]],
     build: Callable[[Mapping[str, Sequence[str]]], tuple[Message, ...]],
     budget: PromptBudget,
