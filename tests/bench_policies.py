@@ -25,8 +25,8 @@ from gnn.evaluation.metrics import interval
 from gnn.registry import make_ranker, weights_folder
 
 RANDOM_EPISODES, SEED = 300, 0
-# Each policy with the rankers that it is played with, and the words that services log in; the original runner's
-# ranker is the heuristic.
+# Each policy with the rankers that it is played with, and the words that services log in; the ranker of the
+# original runner is the heuristic.
 ARMS: tuple[tuple[str, str, Wording], ...] = (
     ("rules", "gnn", "known"),
     ("rules", "gnn", "held_out"),
