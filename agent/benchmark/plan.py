@@ -224,8 +224,7 @@ class AblationFolder:
     @property
     def episodes(self) -> dict[tuple[str, Key], ArmEpisode]:
         """The latest record of every arm, task and seed."""
-        file = str(self.path / "episodes.jsonl")
-        found = (parse(ArmEpisode, raw, file) for raw in self._records("episodes.jsonl"))
+        found = (parse(ArmEpisode, raw, str(self.path)) for raw in self._records("episodes.jsonl"))
         return {(episode.arm, episode.key): episode for episode in found}
 
     @property
@@ -280,11 +279,7 @@ def _facts(ablation: Ablation) -> dict[str, Any]:
         "weights_sha256": ablation.weights(),
         "git": git_revision(),
         "versions": versions(),
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
 
 
