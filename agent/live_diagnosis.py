@@ -65,7 +65,7 @@ Duration = Annotated[str, AfterValidator(_duration)]
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
-class DiagnoseOptions(Common, Weights):
+class LiveOptions(Common, Weights):
     """What is asked of whom."""
 
     prometheus: str | None = option(
@@ -85,16 +85,6 @@ class DiagnoseOptions(Common, Weights):
     namespace: str = option("", "Look at one namespace only.", metavar="NAME")
     by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
     timeout: Duration = option("20s", "Give up on an answer after this long.", metavar="DURATION")
-    top: int = option(5, "Show this many suspects.", ge=1)
-    save: Path | None = option(
-        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
-    )
-    report: Path | None = option(
-        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
-    )
-    watch: Duration | None = option(
-        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
-    )
 
     def question(self) -> Question:
         """What is asked, with the time as it is now."""
@@ -115,6 +105,21 @@ class DiagnoseOptions(Common, Weights):
                 "no source is given: use --prometheus URL, --jaeger, --tempo or --alertmanager"
             )
         return tuple(access(name, url, variables) for name, url in given.items())
+
+
+class DiagnoseOptions(LiveOptions):
+    """The same, and what is done with the answer."""
+
+    top: int = option(5, "Show this many suspects.", ge=1)
+    save: Path | None = option(
+        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
+    )
+    report: Path | None = option(
+        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
+    )
+    watch: Duration | None = option(
+        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class Diagnosis:
 
 
 async def diagnose(
-    asked: DiagnoseOptions,
+    asked: LiveOptions,
     sources: Sequence[Access],
     ranker: Ranker,
     channels: ChannelMap,
