@@ -74,9 +74,7 @@ class LiveOptions(Common, Weights):
     jaeger: str | None = option(None, "Jaeger, for traces.", metavar="URL")
     tempo: str | None = option(None, "Tempo, for traces.", metavar="URL")
     alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
-    at: Moment = option(
-        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
-    )
+    at: Moment = "now"
     window: Duration = option("15m", "How far back the incident may go.", metavar="DURATION")
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
@@ -108,8 +106,11 @@ class LiveOptions(Common, Weights):
 
 
 class DiagnoseOptions(LiveOptions):
-    """The same, and what is done with the answer."""
+    """What is asked once, and where the answer goes."""
 
+    at: Moment = option(
+        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+    )
     top: int = option(5, "Show this many suspects.", ge=1)
     save: Path | None = option(
         None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False

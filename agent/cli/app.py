@@ -20,6 +20,7 @@ COMMANDS = (
     "investigate",
     "import",
     "label",
+    "listen",
     "mcp",
     "report",
     "serve",

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from agent.live_diagnosis import LiveOptions
+from agent.live_diagnosis import LiveOptions, Moment
 from agent.play.config import ModelOptions
 from agent.settings import Settings
 from data.options import option
@@ -16,6 +16,9 @@ _ACTING = "Acting"
 class InvestigateOptions(LiveOptions, ModelOptions):
     """What is investigated, by whom, and what may be done about it."""
 
+    at: Moment = option(
+        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+    )
     incident: tuple[Path, ...] = option(
         (), "Investigate this instead: whatever rank reads; repeatable.", metavar="FILE"
     )
