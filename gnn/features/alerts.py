@@ -52,7 +52,7 @@ def alert_columns(
     kinds: dict[str, set[str]] = {}
     for alert in incident.alerts:
         holders.setdefault(_sort_of(alert), set()).add(alert.service)
-    weight = {
+    rarity = {
         sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
         for sort, who in holders.items()
     }
@@ -62,17 +62,18 @@ def alert_columns(
         if row is None:
             continue
         sort = _sort_of(alert)
-        columns[row, 0] += 1
-        columns[row, 2] += len(holders[sort]) == 1
+        unusual = 1.0 - incident.routine.get(alert, 0.0)
+        columns[row, 0] += unusual
+        columns[row, 2] += unusual * (len(holders[sort]) == 1)
         kinds.setdefault(alert.service, set()).add(alert.kind)
         first = (alert.service, sort) not in weighed
         weighed.add((alert.service, sort))
         for channel, where, good in _alert_meaning(alert, row, index, channel_map):
             at = int(good), where, CHANNEL_INDEX[channel]
-            counts[at] += 1
+            counts[at] += unusual
             if first and where == row:
-                rare[at] += weight[sort]
-                rarest[at] = max(rarest[at], weight[sort])
+                rare[at] += unusual * rarity[sort]
+                rarest[at] = max(rarest[at], unusual * rarity[sort])
     columns[:, 1] = columns[:, 0] / max(columns[:, 0].sum(), 1.0)
     columns[:, 3] = [len(kinds.get(name, ())) / 3 for name in index]
     columns[:, (0, 2)] = np.log1p(columns[:, (0, 2)])
@@ -105,7 +106,7 @@ def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
         return alert.kind, alert.name, alert.direction
     if alert.kind == "trace":
         where = "self" if alert.caller == alert.service else "callee"
-        return alert.kind, where, "slow" if alert.direction == "PD" else "failed"
+        return alert.kind, where, alert.direction and ("slow" if alert.direction == "PD" else "failed")
     return alert.kind, "", None
 
 
@@ -116,6 +117,8 @@ def _alert_meaning(
     if alert.kind == "log":
         yield Channel.LOGS, row, False
     elif alert.kind == "trace":
+        if alert.direction is None:
+            return  # whether it was slow or failed is not known
         slow = alert.direction == "PD"
         if alert.caller == alert.service:
             yield (Channel.OWN_LATENCY if slow else Channel.ERROR), row, False
