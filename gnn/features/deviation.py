@@ -37,6 +37,18 @@ SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.ME
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
+# Counts of what should not happen: in health they are zero throughout, and one is news.
+_FAULTS = frozenset(
+    {
+        Channel.ERROR,
+        Channel.CLIENT_ERROR,
+        Channel.NETWORK_FAULT,
+        Channel.RESTARTS,
+        Channel.LOGS,
+        Channel.LOG_SHIFT,
+    }
+)
+_IS_FAULTS = np.array([channel in _FAULTS for channel in CHANNELS])  # (C,)
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
 _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
@@ -111,6 +123,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         if scale != 1.0:
             now[m] *= scale
             past[m] *= scale
+        if meaning.channel is Channel.MEMORY and not meaning.inverted:
+            now[m][now[m] == 0.0], past[m][past[m] == 0.0] = np.nan, np.nan  # whoever runs uses some
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
@@ -174,7 +188,7 @@ def deviations(block: Stack) -> Deviations:
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
         usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
-        each = _metric_statistics(block, z)  # (M, S, K)
+        each = _metric_statistics(block, z, 0.0 if usual is None else usual.lent[..., 0])  # (M, S, K)
         if usual is not None:
             each[..., _BEYOND] = _beyond(block, usual)
     if z is not None:
@@ -196,6 +210,7 @@ class Usual(NamedTuple):
 
     center: Floats  # (M, S, 1)
     spread: Floats  # (M, S, 1)
+    lent: Floats  # (M, S, 1) what peers lend a metric that never moved, else 0
 
     def deviation_of(self, points: Floats) -> Floats:
         """asinh of the robust z of every point: (M, S, T)."""
@@ -203,13 +218,18 @@ class Usual(NamedTuple):
 
 
 def usual_of(block: Stack) -> Usual:
-    """From each metric's own baseline, of at least one point."""
+    """From each metric's own baseline; one that never moved takes its spread from its peers."""
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
-    spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
+    spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
     least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
-    return Usual(center, np.maximum(or_zero(spread), least))
+    lent = np.zeros_like(spread)
+    constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
+    if past.shape[2] > 1 and constant.any():
+        moving = np.where(constant, np.nan, np.where(np.isfinite(center), spread, np.nan))
+        lent = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), 0.0)
+    return Usual(center, np.maximum(np.maximum(spread, lent), least), lent)
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
@@ -234,11 +254,12 @@ def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
+def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)
     floor = floor_of(block, share)
+    size = np.maximum(floor, lent)  # what a constant past lacks in scale, sizes lack too
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -248,7 +269,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
 
     filled = carry_forward(now, there)
     first, last = filled[..., 0], filled[..., -1]
-    out[..., _GROWTH] = np.arcsinh(or_zero((last - first) / (np.abs(first) + 5 * floor)))
+    out[..., _GROWTH] = np.arcsinh(or_zero((last - first) / (np.abs(first) + 5 * size)))
     recency = 1.0 / (1.0 + np.maximum(last, 0.0) / _AGE_HALF_S)
     is_age = _IS_AGE[block.channel][:, None]
     filling = np.minimum(np.maximum(last, 0.0), 2.0)
@@ -273,7 +294,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
     level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
     center = nanmedian(past, axis=2)  # (M, S)
-    ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
+    ratio = np.log((np.abs(level) + size) / (np.abs(center) + size))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
