@@ -49,6 +49,7 @@ _FAULTS = frozenset(
     }
 )
 _IS_FAULTS = np.array([channel in _FAULTS for channel in CHANNELS])  # (C,)
+_IS_CHANGE = np.array([channel in (Channel.DEPLOY_AGE, Channel.CONFIG_AGE) for channel in CHANNELS])
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
 _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
@@ -191,6 +192,11 @@ def deviations(block: Stack) -> Deviations:
         each = _metric_statistics(block, z, 0.0 if usual is None else usual.lent[..., 0])  # (M, S, K)
         if usual is not None:
             each[..., _BEYOND] = _beyond(block, usual)
+            # Of a change only how fresh it is may count.
+            change = np.flatnonzero(_IS_CHANGE[block.channel])
+            z[change] = 0.0
+            each[change, :, _UP:_LEVEL] = 0.0
+            each[change, :, _LEVEL+1:] = 0.0
     if z is not None:
         known = np.isfinite(z)
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
