@@ -21,6 +21,7 @@ _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
 # service's share of them.
 _RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
 
+_UNFELT = 0.1  # weight of log lines at a service that shows nothing else, beside others that do
 _MOST_REPEATS = 3  # as often as worlds to learn from raise the same
 
 
@@ -56,6 +57,7 @@ def alert_columns(
         sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
         for sort, who in holders.items()
     }
+    felt = {alert.service for alert in incident.alerts if alert.kind != "log"}
     weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
     for alert in _without_flapping(incident.alerts):
         row = index.get(alert.service)
@@ -63,6 +65,8 @@ def alert_columns(
             continue
         sort = _sort_of(alert)
         unusual = 1.0 - incident.routine.get(alert, 0.0)
+        if alert.kind == "log" and alert.service not in felt:
+            unusual *= _UNFELT
         columns[row, 0] += unusual
         columns[row, 2] += unusual * (len(holders[sort]) == 1)
         kinds.setdefault(alert.service, set()).add(alert.kind)
