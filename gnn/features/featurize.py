@@ -23,7 +23,7 @@ from gnn.features.deviation import (
     stack_rows,
 )
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.replicas import twins
+from gnn.features.replicas import replicas
 from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
@@ -154,7 +154,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
     twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-        twin = twins(calls)
+        twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
         change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
