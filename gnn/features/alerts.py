@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS
+from gnn.features.deviation import STATISTICS
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS
 
 Floats = npt.NDArray[np.float64]
 

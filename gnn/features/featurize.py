@@ -11,19 +11,10 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import (
-    CHANNEL_INDEX,
-    CHANNELS,
-    STATISTICS,
-    Deviations,
-    K,
-    Stack,
-    deviations,
-    stack,
-    stack_rows,
-)
+from gnn.features.deviation import STATISTICS, Deviations, K, deviations
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.replicas import replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack, stack_rows
 from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 

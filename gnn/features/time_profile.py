@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data.channels import Channel
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, Stack, floor_of
+from gnn.features.deviation import floor_of
 from gnn.features.nan_statistics import carry_forward
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack
 
 Floats = npt.NDArray[np.float64]
 
