@@ -11,7 +11,8 @@ from gnn.explain.clock import Clock
 from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.metric_changes import Change, Changes, Turn
 from gnn.explain.units import duration
-from gnn.features.deviation import deviations, stack_rows
+from gnn.features.deviation import deviations
+from gnn.features.stack import stack_rows
 
 Call = tuple[str, str]  # caller, callee
 
