@@ -131,7 +131,7 @@ class Diagnosis:
         """The query that shows a piece of evidence; "" where none does."""
         if evidence.metric is None:
             return ""
-        told = self.questions.get((evidence.call or evidence.service, evidence.metric))
+        told = self.questions.get(evidence.call or evidence.service, evidence.metric)
         return told.promql if told else ""
 
     def words(self, top: int) -> str:
