@@ -65,7 +65,7 @@ Duration = Annotated[str, AfterValidator(_duration)]
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
-class DiagnoseOptions(Common, Weights):
+class LiveOptions(Common, Weights):
     """What is asked of whom."""
 
     prometheus: str | None = option(
@@ -74,9 +74,7 @@ class DiagnoseOptions(Common, Weights):
     jaeger: str | None = option(None, "Jaeger, for traces.", metavar="URL")
     tempo: str | None = option(None, "Tempo, for traces.", metavar="URL")
     alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
-    at: Moment = option(
-        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
-    )
+    at: Moment = "now"
     window: Duration = option("15m", "How far back the incident may go.", metavar="DURATION")
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
@@ -85,16 +83,6 @@ class DiagnoseOptions(Common, Weights):
     namespace: str = option("", "Look at one namespace only.", metavar="NAME")
     by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
     timeout: Duration = option("20s", "Give up on an answer after this long.", metavar="DURATION")
-    top: int = option(5, "Show this many suspects.", ge=1)
-    save: Path | None = option(
-        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
-    )
-    report: Path | None = option(
-        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
-    )
-    watch: Duration | None = option(
-        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
-    )
 
     def question(self) -> Question:
         """What is asked, with the time as it is now."""
@@ -115,6 +103,24 @@ class DiagnoseOptions(Common, Weights):
                 "no source is given: use --prometheus URL, --jaeger, --tempo or --alertmanager"
             )
         return tuple(access(name, url, variables) for name, url in given.items())
+
+
+class DiagnoseOptions(LiveOptions):
+    """What is asked once, and where the answer goes."""
+
+    at: Moment = option(
+        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+    )
+    top: int = option(5, "Show this many suspects.", ge=1)
+    save: Path | None = option(
+        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
+    )
+    report: Path | None = option(
+        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
+    )
+    watch: Duration | None = option(
+        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Diagnosis:
 
 
 async def diagnose(
-    asked: DiagnoseOptions,
+    asked: LiveOptions,
     sources: Sequence[Access],
     ranker: Ranker,
     channels: ChannelMap,

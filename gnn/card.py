@@ -44,7 +44,6 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    temporal: str = "none"
     families: tuple[str, ...] = ()
 
 

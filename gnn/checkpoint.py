@@ -91,15 +91,14 @@ def _probe(net: "RootCauseNet", where: Path) -> Probe:
     """What `net` says of the made-up graph."""
     import torch
 
-    graph = probe_graph(net.config.course)
-    course = None if graph.course is None else torch.from_numpy(graph.course)
+    graph = probe_graph()
     arrays = (
         torch.from_numpy(part)
         for part in (graph.x, np.array([graph.mode]), graph.edge_index, graph.edge_attr)
     )
     try:
         with torch.no_grad():
-            return Probe.of([part.numpy() for part in net.cpu().eval()(*arrays, None, 1, course)])
+            return Probe.of([part.numpy() for part in net.cpu().eval()(*arrays, None, 1)])
     except ValueError as error:
         raise CheckpointError(f"{where}: {error} – {_AGAIN}") from None
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from gnn.card import Card
 from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import POINTS
 from gnn.probe import Probe, probe_graph
 
 Floats = npt.NDArray[np.float32]
@@ -41,8 +40,6 @@ def exported_network(folder: Path, card: Card) -> Network:
     def network(graph: Graph) -> Heads:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
         try:
             root, family, incident = session.run(_OUTPUTS, inputs)
         except refusals as error:
@@ -52,7 +49,7 @@ def exported_network(folder: Path, card: Card) -> Network:
         return root, family, incident
 
     try:
-        probe = Probe.of(network(probe_graph(card.shape.temporal != "none")))
+        probe = Probe.of(network(probe_graph()))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     check_probe(probe, card, path)
@@ -83,12 +80,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_fits(session: Any, card: Card, folder: Path) -> None:
-    shape = card.shape
     wanted = {
         "x": len(SERVICE_FEATURES),
         "edge_attr": len(CALL_FEATURES),
-        "course": POINTS if shape.temporal != "none" else None,
-        "family": max(len(shape.families), 1),
+        "family": max(len(card.shape.families), 1),
     }
     found = {
         part.name: part.shape[-1] if part.shape else None

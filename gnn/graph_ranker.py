@@ -51,7 +51,6 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
         self._families = card.shape.families
-        self._course = card.shape.temporal != "none"
 
     @property
     def name(self) -> str:
@@ -114,12 +113,12 @@ class GraphRanker:
 
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
         """The incident as arrays, and what the network says; of bystanders it hears last."""
-        features = features_of(incident, self._channel_map, self._course)
+        features = features_of(incident, self._channel_map)
         root, family, is_incident = self._heard(features.graph, incident)
         gone = bystanders(features.graph)
         if gone.any():
             others = without_services(incident, gone)
-            graph = featurize(others, self._channel_map, self._course)
+            graph = featurize(others, self._channel_map)
             apart, family[~gone], is_incident = self._heard(graph, others)
             root = rejoined(root, apart, gone)
         if incident.alerts:
@@ -186,7 +185,6 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
-                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import COURSE_ROWS, POINTS
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
@@ -53,7 +52,7 @@ class Probe(BaseModel):
         )
 
 
-def probe_graph(course: bool) -> Graph:
+def probe_graph() -> Graph:
     """Five services and six calls, every column different from every other, the same on every machine."""
 
     def waves(*shape: int) -> Any:
@@ -64,5 +63,4 @@ def probe_graph(course: bool) -> Graph:
         mode=0,
         edge_index=np.array([_CALLERS, _CALLEES], dtype=np.int64),
         edge_attr=waves(_CALLS, len(CALL_FEATURES)),
-        course=waves(_SERVICES, len(COURSE_ROWS), POINTS) if course else None,
     )

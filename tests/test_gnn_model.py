@@ -26,7 +26,7 @@ from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig, rate, score_examples, train
 from gnn.training.training_job import FitJob, TrainingError, windows_of
 
-CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "gatv2", "none", "degree")
+CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "none", "degree")
 SMALL = SimulationConfig(most_services=8)
 
 
@@ -137,11 +137,6 @@ def test_adapting_never_ends_worse_on_what_was_held_out(examples: list[Example])
     misled = [e._replace(is_root=np.roll(e.is_root, 1)) for e in examples[130:150]]
     adapted = train(tiny(epochs=3, learning_rate=0.02), misled, dev, init=start)
     assert rate(adapted, dev).ac1 >= rate(start, dev).ac1
-
-
-def test_attention_needs_a_width_that_its_heads_can_share() -> None:
-    with pytest.raises(ValueError, match="hidden width, 10, among 4 heads"):
-        ModelConfig(convolution="gatv2", hidden=10)
 
 
 def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:

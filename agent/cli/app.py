@@ -19,6 +19,7 @@ COMMANDS = (
     "diagnose",
     "import",
     "label",
+    "listen",
     "mcp",
     "report",
     "serve",

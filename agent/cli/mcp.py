@@ -4,21 +4,22 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
+from agent.auth import SecretRequired, authorizations
 from agent.cli.command import command
 from agent.cli.console import note
 from agent.cli.environ import variables_from_environment
 from agent.cli.interrupt import run_interruptible
-from agent.live_diagnosis import DiagnoseOptions, diagnose
+from agent.live_diagnosis import LiveOptions, diagnose
 from data.errors import SettingsError
 from data.extras import needs
 from data.options import option
 from gnn.checkpoint import channel_map_for
 from gnn.registry import make_ranker
 
-TOKEN = "FIREWATCH_MCP_TOKEN"
+SECRET = "FIREWATCH_MCP"
 
 
-class McpOptions(DiagnoseOptions):
+class McpOptions(LiveOptions):
     """Where the tools look, and how they are reached."""
 
     incidents: Path | None = option(None, "A folder of saved incidents.", metavar="DIR")
@@ -31,12 +32,13 @@ class McpOptions(DiagnoseOptions):
 def mcp(asked: McpOptions) -> int:
     """Offers read-only tools to other agents: diagnose, explain a service, topology, is anything wrong.
 
-    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN, else one is made and told.
+    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN (FIREWATCH_MCP_TOKEN_FILE
+    names a file with it), else one is made and told.
 
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """
     with needs("mcp"):
-        from agent.mcp.server import Look, TokenRequired, create_server
+        from agent.mcp.server import Look, create_server
 
     variables = variables_from_environment()
     channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
@@ -58,9 +60,11 @@ def mcp(asked: McpOptions) -> int:
         return 0
     import uvicorn
 
-    token = variables.get(TOKEN) or secrets.token_urlsafe(24)
-    app = TokenRequired(server.streamable_http_app(host=asked.host), token)
-    shown = "the token of FIREWATCH_MCP_TOKEN" if variables.get(TOKEN) else f"the token {token}"
+    accepted, shown = authorizations(SECRET, variables), f"the secret of {SECRET}_TOKEN"
+    if not accepted:
+        token = secrets.token_urlsafe(24)
+        accepted, shown = (f"Bearer {token}",), f"the token {token}"
+    app = SecretRequired(server.streamable_http_app(host=asked.host), accepted)
     note(f"Tools at http://{asked.host}:{asked.port}/mcp, with {shown}; Ctrl+C stops.", asked.quiet)
     config = uvicorn.Config(app, asked.host, asked.port, log_level="warning", timeout_keep_alive=15)
     uvicorn.Server(config).run()

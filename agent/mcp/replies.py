@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, Field
 
+from agent.report.diagnosis import in_one_sentence
 from data.incident import Incident
 from gnn.ranker import Candidate, Evidence, Ranking, Verdict
 
@@ -75,22 +76,11 @@ def diagnosis_reply(
     return DiagnosisReply(
         incident=incident.incident_id,
         verdict=ranking.verdict,
-        summary=_summary(ranking),
+        summary=in_one_sentence(ranking),
         incident_probability=ranking.incident_probability,
         suspects=[] if ranking.verdict == "nobody" else [suspect(one) for one in ranking.top(top)],
         notes=list(notes),
     )
-
-
-def _summary(ranking: Ranking) -> str:
-    if ranking.verdict == "nobody" or not ranking.candidates:
-        return f"Nobody: {ranking.reason or 'no service is suspected'}."
-    first, *others = ranking.top(3)
-    chance = "" if first.probability is None else f" ({first.probability:.0%})"
-    if ranking.verdict == "culprit":
-        return f"{first.service} is the most likely root cause{chance}."
-    also = f"; then {' and '.join(one.service for one in others)}" if others else ""
-    return f"Unsure: {first.service} comes first{chance}, but not by enough to name it{also}."
 
 
 def topology_reply(incident: Incident, most: int) -> TopologyReply:

@@ -1,6 +1,5 @@
 """The MCP server: a few read-only tools on saved incidents and on live telemetry."""
 
-import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +7,6 @@ from typing import NamedTuple
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.mcp.replies import (
     DiagnosisReply,
@@ -134,24 +131,3 @@ def _saved(folder: Path | None, name: str) -> tuple[Incident, Sequence[str]]:
     found = read_evidence([_path_of(folder, name)])
     more = [f"{len(found.incidents)} incidents in it: this is the first"] * (len(found.incidents) > 1)
     return found.incidents[0], [*found.notes, *more]
-
-
-class TokenRequired:
-    """Lets only requests with the bearer token through.
-
-    Args:
-        app: what they reach.
-        token: the secret.
-    """
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._expected = app, f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 401 or hands on."""
-        given = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and not hmac.compare_digest(given, self._expected):
-            refusal = PlainTextResponse("a bearer token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)

@@ -52,6 +52,18 @@ def diagnosis(
     return "\n".join(lines) + "\n"
 
 
+def in_one_sentence(ranking: Ranking) -> str:
+    """The answer in one sentence."""
+    if ranking.verdict == "nobody" or not ranking.candidates:
+        return f"Nobody: {ranking.reason or 'no service is suspected'}."
+    first, *others = ranking.top(3)
+    chance = "" if first.probability is None else f" ({_percent(first.probability)})"
+    if ranking.verdict == "culprit":
+        return f"{first.service} is the most likely root cause{chance}."
+    also = f"; then {' and '.join(one.service for one in others)}" if others else ""
+    return f"Unsure: {first.service} comes first{chance}, but not by enough to name it{also}."
+
+
 def _family(families: Mapping[str, float]) -> list[str]:
     """What kind of fault it most likely is, once that is more likely than not."""
     name, chance = max(families.items(), key=lambda family: family[1], default=("", 0.0))

@@ -27,7 +27,7 @@ def render_html(report: Report) -> str:
         report=report,
         style=Markup(_part("page.css")),
         script=Markup(_part("page.js")),
-        library=Markup(_library()),
+        library=Markup(_library() if packed or any(part.charts for part in report.sections) else ""),
         timeline=timeline(),
         replays=packed,
         keys={replay["key"] for replay in packed},

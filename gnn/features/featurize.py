@@ -24,7 +24,6 @@ from gnn.features.deviation import (
 )
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
 from gnn.features.replicas import twins
-from gnn.features.time_profile import course_of
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
@@ -94,7 +93,6 @@ class Graph(NamedTuple):
     mode: int  # index into MODES
     edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
-    course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
 class Features(NamedTuple):
@@ -105,18 +103,17 @@ class Features(NamedTuple):
     deviations: Deviations
 
 
-def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
+def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
     Args:
         incident: at least the services; everything else may be missing.
         channel_map: how metric names are read; the default rules when None.
-        course: whether the network follows the channels over time.
     """
-    return features_of(incident, channel_map, course).graph
+    return features_of(incident, channel_map).graph
 
 
-def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
+def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Features:
     """As `featurize`, with what the arrays were made of."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
@@ -184,8 +181,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
         axis=1,
         dtype=np.float32,
     )
-    followed = course_of(block, over_time, rhythm) if course else None
-    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
     return Features(graph, block, found)
 
 

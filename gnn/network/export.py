@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
-from gnn.features.time_profile import COURSE_ROWS, POINTS
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
-COURSE = "course"  # a further input of a network with a temporal encoder
 OUTPUTS = ("root", "family", "incident")
 
 
@@ -29,9 +27,9 @@ class _OneGraph(nn.Module):
         self.net = net
 
     def forward(
-        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, course: Tensor | None = None
+        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        scores = self.net(x, mode, edge_index, edge_attr, None, 1, course)
+        scores = self.net(x, mode, edge_index, edge_attr, None, 1)
         return scores.root, scores.family, scores.incident
 
 
@@ -51,7 +49,6 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
     with torch.random.fork_rng(devices=[]):
         net = RootCauseNet(config)
     services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
-    names = list(INPUTS)
     sample: tuple[Tensor, ...] = (
         torch.zeros(5, len(SERVICE_FEATURES)),
         torch.zeros(1, dtype=torch.long),
@@ -59,10 +56,6 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
         torch.zeros(3, len(CALL_FEATURES)),
     )
     shapes = {"x": {0: services}, "mode": None, "edge_index": {1: calls}, "edge_attr": {0: calls}}
-    if config.course:
-        names.append(COURSE)
-        sample = (*sample, torch.zeros(5, len(COURSE_ROWS), POINTS))
-        shapes[COURSE] = {0: services}
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -72,7 +65,7 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
             program = torch.onnx.export(
                 _OneGraph(net.eval()),
                 sample,
-                input_names=names,
+                input_names=list(INPUTS),
                 output_names=list(OUTPUTS),
                 dynamic_shapes=shapes,
                 dynamo=True,

@@ -76,9 +76,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config = config.model_copy(update={"model": init.config})
 
     # What to learn from, and what to hold out.
-    course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
-    examples = _read(job, course)
-    dev = list(examples_of(job.dev_incidents, job.channel_map, course))
+    examples = _read(job)
+    dev = list(examples_of(job.dev_incidents, job.channel_map))
     one_system = is_one_system(examples)
     rooted = {example.group for example in examples if example.has_root}
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
@@ -160,7 +159,7 @@ def _seen(job: FitJob) -> tuple[str, ...]:
     return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
 
-def _read(job: FitJob, course: bool) -> list[Example]:
+def _read(job: FitJob) -> list[Example]:
     # The card shall not say that real incidents of the system were learnt from.
     overlaid = (
         replace(incident, system=(incident.system or "own system") + _OVERLAID) for incident in job.overlaid
@@ -172,7 +171,7 @@ def _read(job: FitJob, course: bool) -> list[Example]:
         (itertools.chain(overlaid, job.simulated), False),
     ):
         for incident in incidents:
-            for example in examples_of([incident], job.channel_map, course):
+            for example in examples_of([incident], job.channel_map):
                 examples.append(example._replace(incident=incident if own else None))
                 job.on_stage(Stage("examples read", len(examples)))
     return examples

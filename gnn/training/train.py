@@ -91,7 +91,7 @@ def train(
     if init is not None:
         net.load_state_dict(init.state_dict())
     else:
-        net.adjust_to(*_columns(examples))
+        net.adjust_to(torch.from_numpy(np.concatenate([example.graph.x for example in examples])))
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = config.epochs * -(-len(examples) // config.batch_graphs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
@@ -206,15 +206,8 @@ def score_examples(net: RootCauseNet, examples: Sequence[Example], batch_graphs:
     return scores
 
 
-def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int, Tensor | None]:
-    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs, batch.course
-
-
-def _columns(examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-    """All services side by side: (S, F) and, where the examples have it, (S, R, P)."""
-    courses = [example.graph.course for example in examples if example.graph.course is not None]
-    x = torch.from_numpy(np.concatenate([example.graph.x for example in examples]))
-    return x, torch.from_numpy(np.concatenate(courses)) if courses else None
+def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs
 
 
 def _snapshot(net: RootCauseNet) -> dict[str, torch.Tensor]:

@@ -101,17 +101,28 @@ def serve(
 
 
 class RunningServer:
-    """A server in a thread of this process, on a free port, for as long as a `with` block runs.
+    """A server in a thread of this process for as long as a `with` block runs.
 
     Args:
         app: what to serve; the embedded environment unless given.
         limits: what it grants its clients.
+        host: the address to listen on.
+        port: the port to listen on, 0 for any free one.
+
+    Raises:
+        SettingsError: the port is taken or the address not ours.
     """
 
-    def __init__(self, app: Starlette | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        limits: Limits | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         limits = limits or Limits()
         self._server = _server(app or create_app(limits), limits)
-        self._listening = _listen("127.0.0.1", 0)
+        self._listening = _listen(host, port)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, name="firewatch-server"
         )
