@@ -191,6 +191,20 @@ def deviations(block: Stack) -> Deviations:
     return Deviations(out, over_time, each, usual, z)
 
 
+class MeasuredCalls(NamedTuple):
+    """The calls that are measured, compared with their own past; rows as in `pairs`."""
+
+    pairs: tuple[tuple[str, str], ...]  # caller, callee
+    block: Stack
+    deviations: Deviations
+
+
+def measured_calls(incident: Incident, channel_map: ChannelMap) -> MeasuredCalls:
+    """All calls of an incident that have telemetry of their own."""
+    block = stack_rows(list(incident.call_telemetry.values()), channel_map)
+    return MeasuredCalls(tuple(incident.call_telemetry), block, deviations(block))
+
+
 class Usual(NamedTuple):
     """What each metric of each service usually is."""
 

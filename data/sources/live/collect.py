@@ -196,7 +196,7 @@ def _compared(
     if (own := derive.own_latency(services, calls, caller)) is not None:
         services["own_latency_s"] = own
     if {"latency_mean_s", "latency_p50_s", "latency_p99_s"} <= services.keys():
-        tails = [derive.told(services[metric]) for metric in ("latency_p50_s", "latency_p99_s")]
+        tails = [derive.any_known(services[metric]) for metric in ("latency_p50_s", "latency_p99_s")]
         services["latency_mean_s"][np.all(tails, axis=0)] = np.nan  # tells the same
     failing = derive.failing_calls(calls, caller, n)
     if failing is None:
@@ -217,7 +217,7 @@ def _tell_changes(
     if "uptime_s" in services:
         anew = derive.restarts(services["uptime_s"])
         counted = services.setdefault("restarts", anew)
-        services["restarts"] = np.where(derive.told(counted)[:, None], counted, anew)
+        services["restarts"] = np.where(derive.any_known(counted)[:, None], counted, anew)
     for name, row in served.place.items():
         changed = derive.replaced(versions[name]) if name in versions else None
         if generation is not None:

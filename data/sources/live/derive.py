@@ -25,7 +25,7 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(np.nan_to_num(part), whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
-def told(rows: Floats) -> Bools:
+def any_known(rows: Floats) -> Bools:
     """Which rows have a value: (N,)."""
     return np.asarray(np.isfinite(rows).any(axis=1))
 
@@ -42,14 +42,14 @@ def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float
     rate = parts.get("request_rate")
     if rate is not None and "latency_p99_s" in values:
         p99 = np.where(
-            (rate * window_s >= _FEWEST_FOR_P99) | ~told(rate)[:, None], values["latency_p99_s"], np.nan
+            (rate * window_s >= _FEWEST_FOR_P99) | ~any_known(rate)[:, None], values["latency_p99_s"], np.nan
         )
         often = np.isfinite(p99).sum(axis=1) > p99.shape[1] / 2
         values["latency_p99_s"] = np.where(often[:, None], p99, np.nan)
     if rate is not None:
         failed = parts.get("_failed", np.full_like(rate, np.nan))
         share = np.minimum(ratio(failed, rate), 1.0)
-        values["error_rate"] = np.where((failures_asked | told(failed))[:, None], share, np.nan)
+        values["error_rate"] = np.where((failures_asked | any_known(failed))[:, None], share, np.nan)
     for part, counted, metric in (
         ("_seconds", "_timed", "latency_mean_s"),
         ("_callee_seconds", "_callee_timed", "latency_callee_s"),
@@ -59,8 +59,8 @@ def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float
         whole = parts.get(counted, rate)
         assert whole is not None
         if rate is not None:
-            whole = np.where(told(whole)[:, None], whole, rate)
-        values[metric] = np.where(told(parts[part])[:, None], ratio(parts[part], whole), np.nan)
+            whole = np.where(any_known(whole)[:, None], whole, rate)
+        values[metric] = np.where(any_known(parts[part])[:, None], ratio(parts[part], whole), np.nan)
     return values
 
 
@@ -73,17 +73,17 @@ def compare(calls: Table, callee: Places, services: Table, window_s: float) -> N
     rate, caller_s = calls.get("request_rate"), calls.get("latency_caller_s")
     if rate is None:
         return
-    counted = told(rate)
+    counted = any_known(rate)
     mean, served = services.get("latency_mean_s"), services.get("request_rate")
     if caller_s is not None:
-        timed = counted & told(caller_s)
+        timed = counted & any_known(caller_s)
         callee_s = calls.get("latency_callee_s", np.full_like(rate, np.nan))
         gap = calls.get("latency_gap_s", np.full_like(rate, np.nan))
-        known, no_gap = told(callee_s), ~told(gap)
+        known, no_gap = any_known(callee_s), ~any_known(gap)
         if mean is not None:
             beyond = caller_s - mean[callee]
             together = summed(np.nan_to_num(rate * beyond), callee, len(mean))[callee]
-            over_all = (_all(timed, callee, len(mean)) & told(mean))[callee] & ~known
+            over_all = (_all(timed, callee, len(mean)) & any_known(mean))[callee] & ~known
             least = np.maximum(together / np.where(rate > 0, rate, np.nan), 0.0)
             gap = np.where(over_all[:, None], np.minimum(np.maximum(beyond, 0.0), least), gap)
             as_all = np.where(np.isfinite(caller_s), mean[callee], np.nan)
@@ -97,7 +97,7 @@ def compare(calls: Table, callee: Places, services: Table, window_s: float) -> N
         noise = 2.0 / np.sqrt(enough * window_s)  # of counts that are scraped at different moments
         missing = np.clip(1.0 - np.nan_to_num(served) / enough - noise, 0.0, 1.0)
         missing[missing < _LEAST_MISSING] = 0.0
-        known = _all(counted, callee, len(served)) & told(served)
+        known = _all(counted, callee, len(served)) & any_known(served)
         missing[~known] = np.nan
         calls["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)[callee]
 
@@ -107,7 +107,7 @@ def failing_calls(calls: Table, caller: Places, n: int) -> Floats | None:
     rate, failing = calls.get("request_rate"), calls.get("error_rate")
     if rate is None or failing is None:
         return None
-    known = _all(told(rate) & told(failing), caller, n)
+    known = _all(any_known(rate) & any_known(failing), caller, n)
     share = ratio(summed(np.nan_to_num(rate * failing), caller, n), summed(np.nan_to_num(rate), caller, n))
     return np.where(known[:, None], share, np.nan)
 
@@ -122,7 +122,7 @@ def own_latency(services: Table, calls: Table, caller: Places) -> Floats | None:
     served, mean = services.get("request_rate"), services.get("latency_mean_s")
     if rate is None or caller_s is None or served is None or mean is None:
         return None
-    known = _all(told(rate) & told(caller_s), caller, len(mean))
+    known = _all(any_known(rate) & any_known(caller_s), caller, len(mean))
     found = []
     for count in (np.nan_to_num, _around):
         waited = ratio(count(rate), count(served)[caller]) * caller_s
