@@ -17,6 +17,7 @@ COMMANDS = (
     "ablate",
     "rank",
     "diagnose",
+    "investigate",
     "import",
     "label",
     "listen",

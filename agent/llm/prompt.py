@@ -7,7 +7,6 @@ from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
 from agent.situation.impact import users_are_hurt
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
-from data.actions import DESCRIPTIONS, action_space
 from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
@@ -232,4 +231,4 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in action_space(situation.logs_fetched))]
+    return ["Menu:", *(f"- {name}: {what}" for name, what in situation.menu.items())]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
-from agent.play.config import PlayOptions
+from agent.play.config import ModelOptions, PlayOptions
 from agent.policies.guard import Guard
 from agent.policies.registry import make_policy
 from agent.settings import Settings
@@ -57,7 +57,7 @@ async def assemble(
     return Parts(endpoint, ranker, model, new_policy)
 
 
-def make_model(config: PlayOptions, settings: Settings) -> ChatModel | None:
+def make_model(config: ModelOptions, settings: Settings) -> ChatModel | None:
     """The model that takes part, if one does.
 
     Raises:

@@ -79,44 +79,21 @@ class Place(Options):
     )
 
 
-class Playing(Place, TaskChoice):
-    """Where and how tasks are played, whoever plays them."""
+class Asking(Options):
+    """How a model is asked, if one is."""
 
-    concurrency: int = option(
-        1,
-        "Tasks to play at once, if the environment has sessions.",
-        metavar="N",
-        ge=1,
-        le=256,
-        recorded=False,
-    )
-    task_timeout_s: float = option(
-        1800.0,
-        "Give up on a task after this long.",
-        name="--task-timeout",
-        metavar="SECONDS",
-        gt=0,
-        allow_inf_nan=False,
-    )
     temperature: float = option(0.3, "Sampling temperature of the replies.", panel=_MODEL, ge=0.0, le=2.0)
     max_tokens: int = option(256, "Longest reply, in tokens.", panel=_MODEL, ge=16)
 
-    # Made of the options, and of the environment's variables.
-    tasks: tuple[Task, ...] = ()
+    # Made of the environment's variables.
     models: tuple[str, ...] = ()  # in order of preference; none when no model takes part
     api_base_url: str = ""  # without credentials
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
 
 
-class PlayOptions(Common, Resumable, Weights, Playing):
-    """What `run` and `collect` share."""
+class ModelOptions(Asking):
+    """The same, with what it may cost."""
 
-    ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
-    policy: str = option(
-        "auto",
-        "auto: the model, with the rules as fallback; only the rules if no model is set up.",
-        choices=POLICIES,
-    )
     llm_timeout_s: float = option(
         120.0,
         "Time limit for one question, retries included.",
@@ -137,6 +114,38 @@ class PlayOptions(Common, Resumable, Weights, Playing):
     run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
     run_seconds: float | None = _limit("the run", "seconds of model time")
 
+
+class Playing(Place, TaskChoice, Asking):
+    """Where and how tasks are played, whoever plays them."""
+
+    concurrency: int = option(
+        1,
+        "Tasks to play at once, if the environment has sessions.",
+        metavar="N",
+        ge=1,
+        le=256,
+        recorded=False,
+    )
+    task_timeout_s: float = option(
+        1800.0,
+        "Give up on a task after this long.",
+        name="--task-timeout",
+        metavar="SECONDS",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    tasks: tuple[Task, ...] = ()  # made of the options
+
+
+class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
+    """What `run` and `collect` share."""
+
+    ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
+    policy: str = option(
+        "auto",
+        "auto: the model, with the rules as fallback; only the rules if no model is set up.",
+        choices=POLICIES,
+    )
     hints: bool = True  # whether a model is shown the ranking
 
     def completed(self, settings: Settings) -> Self:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.situation.decision import Situation
 from agent.situation.impact import is_exhausted, users_are_hurt
 from agent.situation.service_trends import badness, service_is_measured
-from data.actions import action_space, is_remedy, takes_target
+from data.actions import is_remedy, takes_target
 from data.observation import Action, Observation
 
 MAX_REPEATS = 2
@@ -36,7 +36,7 @@ class Guard:
     def refusal(self, action: Action, situation: Situation) -> str | None:
         """Why `action` must not be sent now; None when it may."""
         kind, target = action.action_type, action.target_service
-        if kind not in action_space(situation.logs_fetched):
+        if kind not in situation.menu:
             return f"'{kind}' is not in the menu"
         if action.parameters:
             return f"'{kind}' takes no parameters"

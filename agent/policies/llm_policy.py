@@ -6,7 +6,7 @@ from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
 from agent.llm.reply import UnusableReply, Wanted, parse_reply
 from agent.policies.guard import Guard
-from agent.policies.rules import RulesPolicy, proposals
+from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -18,12 +18,19 @@ class LlmPolicy:
 
     name = "llm"
 
-    def __init__(self, model: Model, seed: int = 0, guard: Guard | None = None, hints: bool = True) -> None:
+    def __init__(
+        self,
+        model: Model,
+        seed: int = 0,
+        guard: Guard | None = None,
+        hints: bool = True,
+        rules: RulesPolicy | None = None,
+    ) -> None:
         self._model = model
         self._ledger = model.new_ledger()
         self._seed = seed
         self._guard = guard or Guard()
-        self._rules = RulesPolicy(self._guard)
+        self._rules = rules or RulesPolicy(self._guard)
         self._hints = hints
         self._failures_in_a_row = 0
 
@@ -32,7 +39,7 @@ class LlmPolicy:
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
-        ruled = proposals(situation) if self._hints else ()
+        ruled = self._rules.proposals(situation) if self._hints else ()
         exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled))
         source: Source = "llm"
         cause = ""
