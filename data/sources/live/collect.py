@@ -82,6 +82,11 @@ class Questions:
             labels = dict(zip(reversed(part.whose), reversed(part.labels), strict=True))  # the first counts
             self._told.setdefault(part.query.metric, []).append((part.query, labels))
 
+    def promql(self, whose: Whose, metric: str) -> str:
+        """The query that shows a metric of one service or call alone; "" where no question told it."""
+        told = self.get(whose, metric)
+        return told.promql if told else ""
+
     def get(self, whose: Whose, metric: str) -> Told | None:
         """What told a metric, or the first of its parts; None where no question did."""
         if metric == "client_error_rate":
