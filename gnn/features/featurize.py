@@ -11,20 +11,10 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import (
-    CHANNEL_INDEX,
-    CHANNELS,
-    STATISTICS,
-    Deviations,
-    K,
-    MeasuredCalls,
-    Stack,
-    deviations,
-    measured_calls,
-    stack,
-)
+from gnn.features.deviation import STATISTICS, Deviations, K, MeasuredCalls, deviations, measured_calls
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.replicas import twins
+from gnn.features.replicas import replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
@@ -156,7 +146,7 @@ def features_of(
     twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-        twin = twins(calls)
+        twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
         change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
