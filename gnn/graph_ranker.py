@@ -13,7 +13,7 @@ from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import Features, Graph, features_of, featurize
+from gnn.features.featurize import Features, Graph, features_of
 from gnn.features.isolated_services import bystanders, rejoined, without_services
 from gnn.network.softmax import Doubt, log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
@@ -119,7 +119,7 @@ class GraphRanker:
         gone = bystanders(features.graph)
         if gone.any():
             others = without_services(incident, gone)
-            graph = featurize(others, self._channel_map)
+            graph = features_of(others, self._channel_map, features.calls).graph
             apart, family[~gone], is_incident = self._heard(graph, others)
             root = rejoined(root, apart, gone)
         if incident.alerts:

@@ -76,7 +76,7 @@ class _EvidenceReader:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
         self._clock = Clock(incident)
         self._changes = Changes(features.block, features.deviations, channel_map, self._clock.since)
-        self._calls = CallSentences(incident, channel_map, self._clock, weights)
+        self._calls = CallSentences(incident, features.calls, channel_map, self._clock, weights)
         self._frequencies, self._raised = frequencies, raised_in(incident) if frequencies else {}
 
     def evidence(self, service: str) -> tuple[Evidence, ...]:

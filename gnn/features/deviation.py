@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel
+from data.channels import Channel, ChannelMap
+from data.incident import Incident
 from gnn.features.nan_statistics import (
     MAD_TO_SIGMA,
     among_peers,
@@ -20,7 +21,7 @@ from gnn.features.nan_statistics import (
     nanmedian,
     or_zero,
 )
-from gnn.features.stack import CHANNELS, SHARES, Stack
+from gnn.features.stack import CHANNELS, SHARES, Stack, stack_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,6 +113,20 @@ def deviations(block: Stack) -> Deviations:
     merged[..., 0] = count[..., 0] > 0
     out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
     return Deviations(out, over_time, each, usual, z)
+
+
+class MeasuredCalls(NamedTuple):
+    """The calls that are measured, compared with their own past; rows as in `pairs`."""
+
+    pairs: tuple[tuple[str, str], ...]  # caller, callee
+    block: Stack
+    deviations: Deviations
+
+
+def measured_calls(incident: Incident, channel_map: ChannelMap) -> MeasuredCalls:
+    """All calls of an incident that have telemetry of their own."""
+    block = stack_rows(list(incident.call_telemetry.values()), channel_map)
+    return MeasuredCalls(tuple(incident.call_telemetry), block, deviations(block))
 
 
 class Usual(NamedTuple):
