@@ -12,14 +12,13 @@ import numpy.typing as npt
 from gnn.card import Card
 from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.probe import Probe, probe_graph
+from gnn.network.heads import Scores
+from gnn.probe import probe_graph, probe_of
 
 Floats = npt.NDArray[np.float32]
-# A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Heads = tuple[Floats, Floats, Floats]
+Heads = tuple[Floats, Floats, Floats]  # as `Scores`, of one graph
 Network = Callable[[Graph], Heads]
 
-_OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
 # A small graph takes a few; a network that asks for more of them is damaged.
 _TRIED_IN_BYTES = 128 * 2**20
@@ -39,7 +38,7 @@ def exported_network(folder: Path, card: Card) -> Network:
         raise CheckpointError(f"{path}: a network with a loop, which may never end – {_AGAIN}")
     tried = _network(content, path, card, bounded=True)
     try:
-        probe = Probe.of(tried(probe_graph()))
+        probe = probe_of(tried(probe_graph()))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     check_probe(probe, card, path)
@@ -73,12 +72,12 @@ def _network(content: bytes, path: Path, card: Card, *, bounded: bool) -> Networ
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
         try:
-            root, family, incident = session.run(_OUTPUTS, inputs)
+            said = Scores[Floats](*session.run(Scores._fields, inputs))
         except refusals as error:
             raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
-        if not all(np.isfinite(part).all() for part in (root, family, incident)):
+        if not all(np.isfinite(part).all() for part in said):
             raise CheckpointError(f"{path}: scores that are not finite numbers – {_AGAIN}")
-        return root, family, incident
+        return said
 
     return network
 

@@ -10,8 +10,8 @@ from data.channels import ChannelMap
 from data.errors import ActionRefused, TelemetryFault
 from data.incident import Incident
 from data.observation import Action, Observation, Step, Task
-from gnn.explain.verdict import in_trouble
 from gnn.features.featurize import features_of
+from gnn.features.trouble import in_trouble
 
 LOOK_WORDS = {
     "get_metrics_detail": "read its metrics, before and now",

@@ -143,8 +143,7 @@ async def _evidence(
 ) -> _Evidence:
     if not asked.incident:
         found = await diagnose(asked, asked.sources(variables), ranker, channels, progress)
-        queries = {whose: told.promql for whose, told in found.questions.items()}
-        return _Evidence(found.incident, found.ranking, tuple(found.notes), queries)
+        return _Evidence(found.incident, found.ranking, tuple(found.notes), found.questions.promql)
     for path in asked.incident:
         if not path.exists():
             raise SettingsError(f"{path}: no such file or folder")
@@ -155,7 +154,7 @@ async def _evidence(
             f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
         )
     incident = read.incidents[0]
-    return _Evidence(incident, ranker.rank(incident), read.notes, {})
+    return _Evidence(incident, ranker.rank(incident), read.notes, lambda _, __: "")
 
 
 def _environment(asked: InvestigateOptions, known: _Evidence, channels: ChannelMap) -> LiveEnvironment:
@@ -203,7 +202,7 @@ def _conclusion(
         known.incident,
         known.ranking,
         environment.troubled,
-        lambda evidence: known.queries.get((evidence.call or evidence.service, evidence.metric or ""), ""),
+        lambda evidence: known.queries(evidence.call or evidence.service, evidence.metric or ""),
         environment.shown,
         environment.logs,
         next((action.target_service for action in reversed(wanted) if is_remedy(action)), None),
