@@ -1,7 +1,7 @@
 """What `investigate` does: asks, ranks, looks, and answers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.investigation.claims import checked
@@ -18,9 +18,11 @@ from agent.investigation.environment import LiveEnvironment
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.remedies import remedy_of
 from agent.investigation.rules import InvestigationRules, fitting_remedies
-from agent.investigation.telemetry_looks import Queries, TelemetryLooks
+from agent.investigation.telemetry_looks import Queries, Shown, TelemetryLooks
+from agent.investigation.words import as_text
 from agent.live_diagnosis import diagnose
-from agent.llm.client import ChatModel
+from agent.llm.client import ChatModel, ModelFault
+from agent.llm.explaining import question_about
 from agent.play.assembly import make_model
 from agent.play.config import ModelOptions, RunConfig
 from agent.play.episode import EpisodeResult, StepRecord, play_task
@@ -125,12 +127,15 @@ async def investigate(
     try:
         progress("looking")
         result = await play_task(environment, _KnownRanking(known.ranking), policy, task, _DEADLINE_S, heard)
+        if folder is not None:
+            folder.task_ended(result)
+        conclusion = _conclusion(asked, known, environment, result)
+        if model is not None and conclusion.decided_by.keys() - {"rules"}:
+            progress("asking the model to explain")
+            conclusion = await _explained(conclusion, model, asked.seed, _facts(known, environment, result))
     finally:
         if model is not None:
             await model.aclose()
-    if folder is not None:
-        folder.task_ended(result)
-    conclusion = _conclusion(asked, known, environment, result)
     return Investigation(conclusion, known.incident, known.ranking, result)
 
 
@@ -220,8 +225,7 @@ def _conclusion(
     chance = known.ranking.incident_probability
     sure = chances.get(culprits[0]) if culprits else None if chance is None else 1.0 - chance
     evidence = evidence_for(seen, culprits)
-    said = " ".join(decision.reason for decision in by_model)
-    facts = [*environment.shown, *evidence]
+    said = "\n".join(decision.reason for decision in by_model)
     notes = [*known.notes, *([result.error] if result.error else [])]
     notes += [f"The model gave no answer: {why}." for why in _why_not_model(result)]
     if environment.executed:
@@ -229,8 +233,35 @@ def _conclusion(
     return Conclusion(
         known.incident.incident_id, verdict, culprits, sure, reason, evidence, rivals_of(seen, culprits),
         what_would_settle(seen, verdict, culprits), action_for(seen, verdict, culprits),
-        checked(said, facts, known.incident.services), tuple(notes), result.decisions,
+        checked(said, _facts(known, environment, result), known.incident.services), tuple(notes), result.decisions,
     )  # fmt: skip
+
+
+def _facts(known: _Evidence, environment: LiveEnvironment, result: EpisodeResult) -> list[Shown]:
+    """All that a model was shown of each service."""
+    facts = [*environment.shown]
+    for one in known.ranking.candidates:
+        told = [f"{one.probability or 0.0:.1%}", *(evidence.text for evidence in one.evidence)]
+        facts += [Shown(text, (one.service,)) for text in told]
+    for name, service in result.steps[-1].observation.services.items() if result.steps else ():
+        facts.append(Shown(f"{service.error_rate:.2%}, {service.latency_p99_s:.4g} s", (name,)))
+    return facts
+
+
+async def _explained(
+    conclusion: Conclusion, model: ChatModel, seed: int, facts: Sequence[Shown]
+) -> Conclusion:
+    """With the model's own words on it, checked; without them, where it gives none."""
+    speaker = ChatModel(replace(model.settings, structured=False))
+    speaker.ledger = model.ledger
+    try:
+        reply = await speaker.ask(question_about(as_text(conclusion)), seed, speaker.new_ledger())
+    except ModelFault as fault:
+        return replace(conclusion, notes=(*conclusion.notes, f"The model did not explain it: {fault}."))
+    finally:
+        await speaker.aclose()
+    services = {name for fact in facts for name in fact.about}
+    return replace(conclusion, said=(*conclusion.said, *checked(reply.text, facts, services)))
 
 
 def _why_not_model(result: EpisodeResult) -> list[str]:
