@@ -20,7 +20,7 @@ _TRIED = 4  # labels
 
 class _Stream(BaseModel):
     stream: dict[str, str] = {}
-    values: tuple[tuple[str, str, *tuple[Any, ...]], ...] = ()
+    values: tuple[tuple[str, str] | tuple[str, str, Any], ...] = ()
 
 
 class _Data(BaseModel):
