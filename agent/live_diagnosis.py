@@ -136,10 +136,7 @@ class Diagnosis:
 
     def query(self, evidence: Evidence) -> str:
         """The query that shows a piece of evidence; "" where none does."""
-        if evidence.metric is None:
-            return ""
-        told = self.questions.get((evidence.call or evidence.service, evidence.metric))
-        return told.promql if told else ""
+        return self.questions.promql(evidence.call or evidence.service, evidence.metric or "")
 
     def words(self, top: int) -> str:
         """For a person."""

@@ -11,14 +11,13 @@ import numpy.typing as npt
 from gnn.card import Card
 from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.probe import Probe, probe_graph
+from gnn.network.heads import Scores
+from gnn.probe import probe_graph, probe_of
 
 Floats = npt.NDArray[np.float32]
-# A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Heads = tuple[Floats, Floats, Floats]
+Heads = tuple[Floats, Floats, Floats]  # as `Scores`, of one graph
 Network = Callable[[Graph], Heads]
 
-_OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
 # A node whose operator may run for ever, as protobuf writes it; no exported network has one.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
@@ -41,15 +40,15 @@ def exported_network(folder: Path, card: Card) -> Network:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
         try:
-            root, family, incident = session.run(_OUTPUTS, inputs)
+            said = Scores[Floats](*session.run(Scores._fields, inputs))
         except refusals as error:
             raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
-        if not all(np.isfinite(part).all() for part in (root, family, incident)):
+        if not all(np.isfinite(part).all() for part in said):
             raise CheckpointError(f"{path}: scores that are not finite numbers – {_AGAIN}")
-        return root, family, incident
+        return said
 
     try:
-        probe = Probe.of(network(probe_graph()))
+        probe = probe_of(network(probe_graph()))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     check_probe(probe, card, path)

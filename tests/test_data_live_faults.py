@@ -16,7 +16,7 @@ from data.sources.live.access import access
 from data.sources.live.gather import Question, ask_prometheus
 from data.sources.live.http import Http
 from data.sources.live.names import Names
-from data.sources.live.prometheus import Grid, Prometheus, Row
+from data.sources.live.prometheus import Grid, Prometheus, Rows
 from data.sources.recording import Recording
 
 NAMES = [
@@ -132,7 +132,7 @@ def test_values_that_are_no_numbers_are_refused() -> None:
     grid = Grid(0.0, 60.0, 60.0, 60.0)
     with telemetry_server(lambda _, path, p, __: prometheus_answer(path, p, "five")) as url:
 
-        async def ask() -> list[Row]:
+        async def ask() -> Rows:
             async with Http(access("Prometheus", url, {}), 5) as http:
                 return await Prometheus(http, 0, 60).range("x", grid)
 

@@ -20,7 +20,7 @@ from gnn.graph_ranker import load_ranker
 from gnn.network.batch import Example, collate, drop_channels, examples_of, group_of
 from gnn.network.model import Convolution, ModelConfig, RootCauseNet
 from gnn.network.softmax import tempered
-from gnn.training.calibration import fit_alert_doubt, fit_temperatures
+from gnn.training.calibration import calibrate
 from gnn.training.losses import listwise_loss, log_softmax_per_graph
 from gnn.training.pipeline import fit
 from gnn.training.train import TrainConfig, rate, score_examples, train
@@ -150,14 +150,16 @@ def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:
     for case in cases:
         picked = case.is_root if rng.random() < 0.7 else np.roll(case.is_root, 1)
         scores.append((2 * np.log(0.7 / 0.1) * picked).astype(np.float32))
-    assert all(1.5 < t < 2.6 for t in fit_temperatures(scores, cases).values())
+    doubt = calibrate(scores, cases)
+    assert all(1.5 < doubt.on(0, case.graph) < 2.6 for case in cases)
 
 
 def test_a_small_system_has_as_much_say_about_temperatures_as_a_large_one(examples: list[Example]) -> None:
     case = Example(examples[0].graph, np.eye(4, dtype=np.float32)[0], "", "large")
     sure, wrong = np.array([3, 0, 0, 0], np.float32), np.array([0, 3, 0, 0], np.float32)
     few = [case._replace(source="small")] * 2
-    one, other = (fit_temperatures([sure] * n + [wrong] * 2, [case] * n + few)["alerts"] for n in (40, 400))
+    doubts = [calibrate([sure] * n + [wrong] * 2, [case] * n + few) for n in (40, 400)]
+    one, other = (doubt.on(0, case.graph) for doubt in doubts)
     assert one == pytest.approx(other, rel=1e-3) and one > 1.0
 
 
@@ -175,10 +177,9 @@ def test_who_raises_many_alerts_is_doubted_where_that_was_wrong(
         root = np.eye(4, dtype=np.float32)[0 if right else 1]
         cases.append(Example(graph._replace(mode=MODES.index("alerts"), x=x), root, "", "some"))
         scores.append(np.array([3, 0, 0, 0], np.float32))
-    found = fit_alert_doubt(scores, cases)
-    assert found is not None and (found[1] > 0.05) == doubted
-    loudest = tempered(scores[0], cases[0].graph, {"alerts": found[0]}, found[1])
-    calm = tempered(scores[1], cases[1].graph, {"alerts": found[0]}, found[1])
+    found = calibrate(scores, cases)
+    assert (found.alert_doubt > 0.05) == doubted
+    loudest, calm = (tempered(scores[k], cases[k].graph, found) for k in (0, 1))
     assert (loudest.max() < 0.9 * calm.max()) == doubted
 
 

@@ -39,7 +39,7 @@ def answer_of(
         first.incident,
         first.ranking,
         environment.troubled,
-        lambda evidence: first.queries.get((evidence.call or evidence.service, evidence.metric or ""), ""),
+        lambda evidence: first.queries(evidence.call or evidence.service, evidence.metric or ""),
         environment.shown,
         environment.logs,
         next((action.target_service for action in reversed(wanted) if is_remedy(action)), None),

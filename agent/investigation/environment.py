@@ -13,8 +13,8 @@ from data.channels import ChannelMap
 from data.errors import ActionRefused, TelemetryFault
 from data.incident import Incident
 from data.observation import Action, Observation, Step, Task
-from gnn.explain.verdict import in_trouble
 from gnn.features.featurize import features_of
+from gnn.features.trouble import in_trouble
 
 ADDRESSING = "(left out: it gives orders to its reader, which is no evidence)"
 LOOK_WORDS = {

@@ -54,8 +54,7 @@ async def first_look(
     is_named = any((asked.prometheus, asked.jaeger, asked.tempo, asked.alertmanager))
     sources = asked.sources(variables) if is_named or kubectl is None else ()
     found = await diagnose(asked, sources, ranker, channels, progress, kubectl)
-    queries = {whose: told.promql for whose, told in found.questions.items()}
-    return FirstLook(found.incident, found.ranking, tuple(found.notes), queries)
+    return FirstLook(found.incident, found.ranking, tuple(found.notes), found.questions.promql)
 
 
 def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
@@ -69,7 +68,7 @@ def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
             f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
         )
     incident = read.incidents[0]
-    return FirstLook(incident, ranker.rank(incident), read.notes, {})
+    return FirstLook(incident, ranker.rank(incident), read.notes, lambda _, __: "")
 
 
 def kubectl_of(asked: InvestigateOptions) -> Kubectl | None:

@@ -1,6 +1,6 @@
 """Looks at telemetry that is there already: a service's figures, its neighbours, and what was changed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ _CHANGES = {
 _RECENT_S = 6 * 3600.0
 
 Whose = str | tuple[str, str]
-Queries = Mapping[tuple[Whose, str], str]  # {(service or call, metric): what shows it in its source}
+Queries = Callable[[Whose, str], str]  # of a service or call, and a metric: what shows it in its source
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class TelemetryLooks:
                 text = (
                     f"{service}: {_CHANGES[meaning.channel]} {duration(age_s)} before the end of the window"
                 )
-                shown.append(Shown(text, (service,), self._queries.get((service, name), "")))
+                shown.append(Shown(text, (service,), self._queries(service, name)))
         return shown
 
     def _figures(
@@ -93,7 +93,7 @@ class TelemetryLooks:
         known = [name for name in moved if latest(metrics[name]) is not None and not self._is_age(name)]
         for name in known[:most]:
             told = self._figure(name, metrics[name])
-            yield Shown(f"{start}{name} {told}", about, self._queries.get((whose, name), ""))
+            yield Shown(f"{start}{name} {told}", about, self._queries(whose, name))
 
     def _figure(self, name: str, series: Series) -> str:
         meaning = self._channels(name)

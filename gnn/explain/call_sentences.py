@@ -11,7 +11,7 @@ from gnn.explain.clock import Clock
 from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.metric_changes import Change, Changes, Turn
 from gnn.explain.units import duration
-from gnn.features.deviation import deviations, stack_rows
+from gnn.features.deviation import MeasuredCalls
 
 Call = tuple[str, str]  # caller, callee
 
@@ -26,15 +26,21 @@ class CallSentences:
 
     Args:
         incident: the evidence.
+        calls: its calls, compared with their past.
         channel_map: how metric names are read.
         clock: tells points of time.
         weights: what the ranker goes by.
     """
 
     def __init__(
-        self, incident: Incident, channel_map: ChannelMap, clock: Clock, weights: Mapping[EvidenceItem, float]
+        self,
+        incident: Incident,
+        calls: MeasuredCalls,
+        channel_map: ChannelMap,
+        clock: Clock,
+        weights: Mapping[EvidenceItem, float],
     ) -> None:
-        self._telemetry, self._channel_map = incident.call_telemetry, channel_map
+        self._telemetry, self._calls, self._channel_map = incident.call_telemetry, calls, channel_map
         self._clock, self._weights = clock, weights
 
     def worst(self, service: str) -> tuple[Change, Call] | None:
@@ -87,8 +93,7 @@ class CallSentences:
         """Of each call that got worse what got worst; who is lost on the way says most."""
         if not self._telemetry:
             return {}
-        block = stack_rows(list(self._telemetry.values()), self._channel_map)
-        changes = Changes(block, deviations(block), self._channel_map, self._clock.since)
+        changes = Changes(self._calls.block, self._calls.deviations, self._channel_map, self._clock.since)
         found = {}
         for row, (call, metrics) in enumerate(self._telemetry.items()):
             weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)

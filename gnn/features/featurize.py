@@ -11,19 +11,10 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import (
-    CHANNEL_INDEX,
-    CHANNELS,
-    STATISTICS,
-    Deviations,
-    K,
-    Stack,
-    deviations,
-    stack,
-    stack_rows,
-)
+from gnn.features.deviation import STATISTICS, Deviations, K, MeasuredCalls, deviations, measured_calls
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.replicas import twins
+from gnn.features.replicas import replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
@@ -101,6 +92,7 @@ class Features(NamedTuple):
     graph: Graph
     block: Stack  # baselines as renewed by a page that comes and goes
     deviations: Deviations
+    calls: MeasuredCalls
 
 
 def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
@@ -113,8 +105,10 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
     return features_of(incident, channel_map).graph
 
 
-def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Features:
-    """As `featurize`, with what the arrays were made of."""
+def features_of(
+    incident: Incident, channel_map: ChannelMap | None = None, of_calls: MeasuredCalls | None = None
+) -> Features:
+    """As `featurize`, with what the arrays were made of; calls that are compared already are not again."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
@@ -134,7 +128,8 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
 
     calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
-    edge_attr = _call_columns(incident, calls, index, channel_map)
+    of_calls = of_calls or measured_calls(incident, channel_map)
+    edge_attr = _call_columns(incident, calls, index, of_calls)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
@@ -151,7 +146,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
     twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-        twin = twins(calls)
+        twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
         change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
@@ -182,7 +177,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None) -> Fe
         dtype=np.float32,
     )
     graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
-    return Features(graph, block, found)
+    return Features(graph, block, found, of_calls)
 
 
 def _fold_addresses(
@@ -221,7 +216,7 @@ def _rhythm(felt: Floats) -> Floats:
     return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
-def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:
+def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], measured: MeasuredCalls) -> Floats:
     """(E, A): what is known of each call itself, from its own telemetry or from trace alerts."""
     out = np.zeros((calls.edge_index.shape[1], len(CALL_FEATURES)))
     if not incident.call_telemetry and not incident.alerts:
@@ -234,17 +229,16 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], chann
                 out[edge, 0] = 1.0
                 out[edge, 1 if alert.direction == "PD" else 2] += 1.0
     out[:, 1:3] = np.log1p(out[:, 1:3])
-    if incident.call_telemetry:
-        pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
-        measured = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map)).statistics
+    if measured.pairs:
+        statistics = measured.deviations.statistics
         latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
-        slow = measured[:, latency, _UP].max(axis=1)
-        for row, (caller, callee) in enumerate(pairs):
-            edge = position.get((index[caller], index[callee]))
+        slow = statistics[:, latency, _UP].max(axis=1)
+        failing = statistics[:, CHANNEL_INDEX[Channel.ERROR], _UP]
+        quiet = statistics[:, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
+        for row, (caller, callee) in enumerate(measured.pairs):
+            edge = position.get((index.get(caller, -1), index.get(callee, -1)))
             if edge is not None:
-                failing = measured[row, CHANNEL_INDEX[Channel.ERROR], _UP]
-                quiet = measured[row, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
-                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing, quiet))
+                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing[row], quiet[row]))
     return out
 
 

@@ -12,7 +12,7 @@ from data.incident import Incident
 from gnn.card import Card, Start
 from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
-from gnn.network.softmax import tempered
+from gnn.network.softmax import Doubt, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import SystemEnsemble
 from gnn.seen import marks_of
@@ -105,9 +105,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         made = _trained(job, config, init, learnt, held_out, dev)
 
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
-    temperature, alert_doubt = _temperatures(made.scores, made.unseen, init_card)
+    doubt = _doubt(made.scores, made.unseen, init_card)
     unseen = [
-        HeldOutScore(example, tempered(scores, example.graph, temperature, alert_doubt))
+        HeldOutScore(example, tempered(scores, example.graph, doubt))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     fitted = None
@@ -135,8 +135,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1_before": _rounded(made.before.ac1),
             **({} if made.step is None else {"adapted": made.step}),
         },
-        temperature=temperature,
-        alert_doubt=alert_doubt,
+        **doubt._asdict(),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         pool=ensemble.pool if ensemble else None,
         history=_counted(job.history) if ensemble else {},
@@ -264,12 +263,10 @@ def _by_origin(examples: Sequence[Example]) -> tuple[list[Example], list[Example
     return own, others
 
 
-def _temperatures(
-    scores: "Scores", unseen: Sequence[Example], init: Card | None
-) -> tuple[dict[str, float], float]:
+def _doubt(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> Doubt:
     """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
-        return init.temperature, init.alert_doubt
+        return Doubt(init.temperature, init.alert_doubt, init.trouble_doubt)
     return calibrate(scores, unseen)
 
 

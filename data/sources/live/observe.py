@@ -50,7 +50,7 @@ async def observe(
         TelemetryFault: none of them tells anything; the first reason.
     """
     recording, names = Recording(), Names(question.by)
-    questions: Questions = {}
+    questions = Questions()
     waited_s = 0.0
     faults: list[TelemetryFault] = []
     for source in sorted(sources, key=lambda source: source.name != "Prometheus"):

@@ -1,6 +1,5 @@
 """Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.errors import TelemetryFault
+from data.files.json_text import NotJson, read_json
 from data.incident import Floats
 from data.sources.live.http import Http
 
 _VALUES = b'"values":[['
 _MOST_POINTS = 11_000  # of one series: Prometheus refuses more
 _SCRAPES = 4  # that a rate is taken over, at least
+_BATCH = 1000  # series whose values are read at once
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Grid:
         return Grid(end_s - n * step, end_s, float(step), float(max(_SCRAPES * scrape_s, step)))
 
 
-class Row(NamedTuple):
-    """One series of an answer."""
+class Rows(NamedTuple):
+    """The series of an answer."""
 
-    labels: Mapping[str, str]
-    values: Floats  # (T,) on the grid, NaN where there is none
+    labels: Sequence[Mapping[str, str]]  # (N,)
+    values: Floats  # (N, T) on the grid, NaN where there is none
 
 
 class Prometheus:
@@ -89,7 +90,7 @@ class Prometheus:
         )
         return [(row["metric"], float(row["value"][1])) for row in answer["result"]]
 
-    async def range(self, query: str, grid: Grid) -> list[Row]:
+    async def range(self, query: str, grid: Grid) -> Rows:
         """What a query gives at each point of a grid; what is not finite is missing."""
         form: dict[str, str | list[str]] = {
             "query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}",
@@ -140,21 +141,28 @@ def _joined(values: Sequence[tuple[float, str]]) -> bytes:
     return ",".join(f"{time_s},{value}" for time_s, value in values).encode()
 
 
-def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: Grid) -> list[Row]:
-    """All series at once."""
+def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: Grid) -> Rows:
+    """Many series at once: each is short, and all of them are many."""
     texts = [
         numbers[found] if isinstance(found := series["values"], int) else _joined(found) for series in result
     ]
-    with warnings.catch_warnings(action="error"):
-        try:
-            flat = np.fromstring(b",".join(filter(None, texts)).translate(None, b'[]" '), sep=",")
-        except (ValueError, DeprecationWarning):
-            raise TelemetryFault("Prometheus sent values that are not numbers") from None
-    counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in texts], dtype=np.int64)
     points = len(grid.times_s)
-    column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
-    row = np.repeat(np.arange(len(counts)), counts)
-    values = np.full((len(counts), points), np.nan)
-    inside = (column >= 0) & (column < points) & np.isfinite(flat[1::2])
-    values[row[inside], column[inside]] = flat[1::2][inside]
-    return [Row(series["metric"], one) for series, one in zip(result, values, strict=True)]
+    values = np.full((len(texts), points), np.nan)
+    for first in range(0, len(texts), _BATCH):
+        batch = texts[first : first + _BATCH]
+        flat = _numbers(b",".join(filter(None, batch)))
+        counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in batch], dtype=np.int64)
+        column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
+        row = np.repeat(np.arange(first, first + len(batch)), counts)
+        inside = (column >= 0) & (column < points) & np.isfinite(flat[1::2])
+        values[row[inside], column[inside]] = flat[1::2][inside]
+    return Rows([series["metric"] for series in result], values)
+
+
+def _numbers(text: bytes) -> Floats:
+    """Times and values in turn, from the inside of a list of pairs."""
+    plain = text.translate(None, b'[]" ').replace(b"+Inf", b"Infinity").replace(b"-Inf", b"-Infinity")
+    try:
+        return np.fromiter(read_json(b"[%b]" % plain), dtype=float)
+    except (NotJson, TypeError, ValueError, OverflowError):
+        raise TelemetryFault("Prometheus sent values that are not numbers") from None
