@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint bench hardness deletion heads worth messages healthy seeds testbed transfer ablation readme constraints clean
+.PHONY: help run test lint types check checkpoint calibrate bench hardness deletion heads worth messages healthy seeds testbed transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 	rm -rf checkpoints/ranker checkpoints/mlp
 	cp -R build/students/sage-$(SEED) checkpoints/ranker
 	cp -R build/students/none-$(SEED) checkpoints/mlp
+
+calibrate: $(READY)  ## how sure the shipped rankers are, fitted again; needs INCIDENTS=folder
+	$(need_incidents)
+	$(STUDY)/calibrate.py $(INCIDENTS)
 
 bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
 	@for bench in tests/bench_[!mt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done

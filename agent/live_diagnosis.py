@@ -20,6 +20,7 @@ from data.options import Common, option
 from data.sources.live.access import Access, access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question
+from data.sources.live.kubectl import Kubectl
 from data.sources.live.observe import observe
 from data.sources.recording import incident_of
 from gnn.options import Weights
@@ -65,7 +66,7 @@ Duration = Annotated[str, AfterValidator(_duration)]
 Moment = Annotated[str, AfterValidator(_moment)]
 
 
-class DiagnoseOptions(Common, Weights):
+class LiveOptions(Common, Weights):
     """What is asked of whom."""
 
     prometheus: str | None = option(
@@ -74,9 +75,7 @@ class DiagnoseOptions(Common, Weights):
     jaeger: str | None = option(None, "Jaeger, for traces.", metavar="URL")
     tempo: str | None = option(None, "Tempo, for traces.", metavar="URL")
     alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
-    at: Moment = option(
-        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
-    )
+    at: Moment = "now"
     window: Duration = option("15m", "How far back the incident may go.", metavar="DURATION")
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
@@ -85,16 +84,6 @@ class DiagnoseOptions(Common, Weights):
     namespace: str = option("", "Look at one namespace only.", metavar="NAME")
     by: Literal["service", "workload", "pod"] = option("service", "What counts as one suspect.")
     timeout: Duration = option("20s", "Give up on an answer after this long.", metavar="DURATION")
-    top: int = option(5, "Show this many suspects.", ge=1)
-    save: Path | None = option(
-        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
-    )
-    report: Path | None = option(
-        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
-    )
-    watch: Duration | None = option(
-        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
-    )
 
     def question(self) -> Question:
         """What is asked, with the time as it is now."""
@@ -117,6 +106,24 @@ class DiagnoseOptions(Common, Weights):
         return tuple(access(name, url, variables) for name, url in given.items())
 
 
+class DiagnoseOptions(LiveOptions):
+    """What is asked once, and where the answer goes."""
+
+    at: Moment = option(
+        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+    )
+    top: int = option(5, "Show this many suspects.", ge=1)
+    save: Path | None = option(
+        None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
+    )
+    report: Path | None = option(
+        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
+    )
+    watch: Duration | None = option(
+        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
+    )
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """One look."""
@@ -129,10 +136,7 @@ class Diagnosis:
 
     def query(self, evidence: Evidence) -> str:
         """The query that shows a piece of evidence; "" where none does."""
-        if evidence.metric is None:
-            return ""
-        told = self.questions.get((evidence.call or evidence.service, evidence.metric))
-        return told.promql if told else ""
+        return self.questions.promql(evidence.call or evidence.service, evidence.metric or "")
 
     def words(self, top: int) -> str:
         """For a person."""
@@ -147,11 +151,12 @@ class Diagnosis:
 
 
 async def diagnose(
-    asked: DiagnoseOptions,
+    asked: LiveOptions,
     sources: Sequence[Access],
     ranker: Ranker,
     channels: ChannelMap,
     progress: Progress,
+    kubectl: Kubectl | None = None,
 ) -> Diagnosis:
     """Asks, aligns and ranks once.
 
@@ -159,7 +164,7 @@ async def diagnose(
         TelemetryFault: no source tells anything.
     """
     question = asked.question()
-    observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress)
+    observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress, kubectl)
     progress("ranking")
     recording = observed.recording
     name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

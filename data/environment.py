@@ -1,5 +1,6 @@
 """The seam between the agent and a world: the protocol that every environment implements."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from data.observation import Action, Step, Task
@@ -35,3 +36,12 @@ class TellsTruth(Protocol):
 
     def fault_types(self) -> tuple[str, ...]:
         """The fault families of the running episode, as many as root causes."""
+
+
+@runtime_checkable
+class LiveSystem(Protocol):
+    """An environment that is no episode: it offers actions of its own and grades nothing."""
+
+    @property
+    def offered(self) -> Mapping[str, str]:
+        """{action type: what it does}: all that may be asked of it."""

@@ -44,7 +44,6 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    temporal: str = "none"
     families: tuple[str, ...] = ()
 
 
@@ -69,8 +68,9 @@ class Card(BaseModel):
     metrics: dict[str, Any] = {}
     # Softmax temperature a mode of evidence, fitted on held-out data.
     temperature: dict[str, Annotated[float, Field(gt=0, lt=1e6)]] = {}
-    # On a list of alerts it is multiplied by (1 + alerts of the first candidate) to this power.
+    # The power of e by which that rises, see `gnn.network.softmax.Doubt`.
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
+    trouble_doubt: float = Field(default=0.0, ge=-10, le=10)
     # Below this probability of its first candidate the ranker calls itself unsure.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
     # How much the network, trees and frequencies count where it knows one system; None where it knows none.

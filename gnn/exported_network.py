@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ import numpy.typing as npt
 from gnn.card import Card
 from gnn.checkpoint import CARD, EXPORT, CheckpointError, check_probe, kept_file
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
-from gnn.features.time_profile import POINTS
-from gnn.probe import Probe, probe_graph
+from gnn.network.heads import Scores
+from gnn.probe import probe_graph, probe_of
 
 Floats = npt.NDArray[np.float32]
-# A graph → root scores (S,), family logits (S, families), incident logit (1,).
-Heads = tuple[Floats, Floats, Floats]
+Heads = tuple[Floats, Floats, Floats]  # as `Scores`, of one graph
 Network = Callable[[Graph], Heads]
 
-_OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
+# A small graph takes a few; a network that asks for more of them is damaged.
+_TRIED_IN_BYTES = 128 * 2**20
 # A node whose operator may run for ever, as protobuf writes it; no exported network has one.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
@@ -35,32 +36,17 @@ def exported_network(folder: Path, card: Card) -> Network:
     content = kept_file(folder, card, EXPORT)
     if _LOOPS.search(content):
         raise CheckpointError(f"{path}: a network with a loop, which may never end – {_AGAIN}")
-    session, refusals = _session(content, path)
-    _check_fits(session, card, folder)
-
-    def network(graph: Graph) -> Heads:
-        inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
-                  "edge_attr": graph.edge_attr}  # fmt: skip
-        if graph.course is not None:
-            inputs["course"] = graph.course
-        try:
-            root, family, incident = session.run(_OUTPUTS, inputs)
-        except refusals as error:
-            raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
-        if not all(np.isfinite(part).all() for part in (root, family, incident)):
-            raise CheckpointError(f"{path}: scores that are not finite numbers – {_AGAIN}")
-        return root, family, incident
-
+    tried = _network(content, path, card, bounded=True)
     try:
-        probe = Probe.of(network(probe_graph(card.shape.temporal != "none")))
+        probe = probe_of(tried(probe_graph()))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     check_probe(probe, card, path)
-    return network
+    return _network(content, path, card, bounded=False)
 
 
-def _session(content: bytes, path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The network, and what it may raise."""
+def _network(content: bytes, path: Path, card: Card, *, bounded: bool) -> Network:
+    """The network; when `bounded`, without the memory for more than a small graph."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -69,13 +55,43 @@ def _session(content: bytes, path: Path) -> tuple[Any, tuple[type[Exception], ..
     options.log_severity_level = 4
     # A plan of memory for every size of graph ever seen is worth little and held for good.
     options.enable_mem_pattern = False
+    if bounded:
+        _bound_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        # Optimizing runs parts of the network before it is asked, with memory of its own.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
                 state.NotImplemented, state.RuntimeException, ValueError)  # fmt: skip
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
-    return session, refusals
+    _check_fits(session, card, path.parent)
+
+    def network(graph: Graph) -> Heads:
+        inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
+                  "edge_attr": graph.edge_attr}  # fmt: skip
+        try:
+            said = Scores[Floats](*session.run(Scores._fields, inputs))
+        except refusals as error:
+            raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
+        if not all(np.isfinite(part).all() for part in said):
+            raise CheckpointError(f"{path}: scores that are not finite numbers – {_AGAIN}")
+        return said
+
+    return network
+
+
+@cache
+def _bound_memory() -> None:
+    """Sets up, once a process, the memory that networks are tried in."""
+    import onnxruntime
+
+    processor = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = onnxruntime.OrtArenaCfg({"max_mem": _TRIED_IN_BYTES, "arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(processor, as_requested)
 
 
 def _first_line(error: Exception) -> str:
@@ -83,12 +99,10 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_fits(session: Any, card: Card, folder: Path) -> None:
-    shape = card.shape
     wanted = {
         "x": len(SERVICE_FEATURES),
         "edge_attr": len(CALL_FEATURES),
-        "course": POINTS if shape.temporal != "none" else None,
-        "family": max(len(shape.families), 1),
+        "family": max(len(card.shape.families), 1),
     }
     found = {
         part.name: part.shape[-1] if part.shape else None

@@ -13,9 +13,9 @@ from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
-from gnn.features.featurize import Features, Graph, features_of, featurize
+from gnn.features.featurize import Features, Graph, features_of
 from gnn.features.isolated_services import bystanders, rejoined, without_services
-from gnn.network.softmax import log_softmax, tempered
+from gnn.network.softmax import Doubt, log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
@@ -51,7 +51,7 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
         self._families = card.shape.families
-        self._course = card.shape.temporal != "none"
+        self._doubt = Doubt(card.temperature, card.alert_doubt, card.trouble_doubt)
 
     @property
     def name(self) -> str:
@@ -114,12 +114,12 @@ class GraphRanker:
 
     def _seen(self, incident: Incident) -> tuple[Features, Heads]:
         """The incident as arrays, and what the network says; of bystanders it hears last."""
-        features = features_of(incident, self._channel_map, self._course)
+        features = features_of(incident, self._channel_map)
         root, family, is_incident = self._heard(features.graph, incident)
         gone = bystanders(features.graph)
         if gone.any():
             others = without_services(incident, gone)
-            graph = featurize(others, self._channel_map, self._course)
+            graph = features_of(others, self._channel_map, features.calls).graph
             apart, family[~gone], is_incident = self._heard(graph, others)
             root = rejoined(root, apart, gone)
         if incident.alerts:
@@ -133,7 +133,7 @@ class GraphRanker:
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
-        logits = tempered(root, graph, self._card.temperature, self._card.alert_doubt)
+        logits = tempered(root, graph, self._doubt)
         return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
@@ -186,7 +186,6 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 torch.from_numpy(graph.edge_attr),
                 None,
                 1,
-                None if graph.course is None else torch.from_numpy(graph.course),
             )
         return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
 

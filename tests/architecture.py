@@ -96,14 +96,18 @@ def _circles(graph: "nx.DiGraph[str]") -> list[str]:
 
 
 def shared_names(root: Path) -> list[str]:
-    """Public classes and functions that two modules define. A command's function bears the command's name."""
+    """Public classes and functions that two modules define.
+
+    A command's function bears the command's name, and the verbs of `agent.api` are those of a user.
+    """
     homes = defaultdict(list)
     for name, path in modules(root).items():
         for node in tree_of(path).body:
             if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             is_command = name.startswith("agent.cli.") and path.stem.rstrip("_") == node.name.rstrip("_")
-            if not node.name.startswith("_") and node.name != "main" and not is_command:
+            is_verb = name == "agent.api" and isinstance(node, ast.FunctionDef)
+            if not (node.name.startswith("_") or node.name == "main" or is_command or is_verb):
                 homes[node.name].append(name)
     return [f"{name}: {', '.join(where)}" for name, where in sorted(homes.items()) if len(where) > 1]
 

@@ -44,18 +44,13 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in load_file(folder / "model.safetensors").items()}
 
 
-def test_a_width_that_attention_cannot_share_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert answer(["train", "--simulate", "9", "--convolution", "gatv2", "--hidden", "10"]) == 2
-    assert capsys.readouterr().err == "firewatch: --hidden 10: gatv2 needs a multiple of its 4 heads\n"
-
-
 def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (nowhere / "rules.toml").write_text(
         '[[rule]]\nchannel = "cpu"\npatterns = ["^zorp$"]\n', encoding="utf-8"
     )
-    options = (*SMALL, "--temporal", "conv", "--simulate", "24", "--epochs", "60", "--rules", "rules.toml")
+    options = (*SMALL, "--convolution", "edge", "--simulate", "24", "--epochs", "60", "--rules", "rules.toml")
     killed = started("agent", *options, "--out", "killed")
     while not (nowhere / "killed" / STATE).exists():
         assert killed.poll() is None
@@ -72,7 +67,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert first and int(first[1]) > 1
     assert answer([*options, "--out", "whole", "--quiet"]) == 0
     assert weights(nowhere / "killed") == weights(nowhere / "whole")
-    assert load_ranker(nowhere / "killed").card.model["temporal"] == "conv"
+    assert load_ranker(nowhere / "killed").card.model["convolution"] == "edge"
     assert {path.name for path in (nowhere / "killed").iterdir()} == {
         path.name for path in (nowhere / "whole").iterdir()
     }

@@ -289,5 +289,5 @@ def test_feedback_that_names_the_fault_is_dropped(kind: str) -> None:
 
 
 def test_a_situation_has_no_room_for_the_grader() -> None:
-    allowed = {"window", "ranking", "steps", "ticks_left", "fetched_logs"}
+    allowed = {"window", "ranking", "steps", "ticks_left", "fetched_logs", "offered"}
     assert set(Situation.__dataclass_fields__) == allowed

@@ -3,22 +3,36 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from telemetry_server import telemetry_server
+from test_agent_cli_diagnose import sick
 
 pytest.importorskip("mcp")
 
-from mcp import Client, StdioServerParameters, stdio_client
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server import MCPServer
+
+from agent.cli import answer as answer_of
+from agent.investigation.conclusion import Conclusion
+from agent.investigation.investigate import investigate
+from agent.investigation.options import InvestigateOptions
+from agent.mcp.server import create_server
+from data.channels import default_channel_map
+from gnn.registry import make_ranker
 
 ROOT = Path(__file__).resolve().parents[1]
+OLDER = ("2024-11-05", "2025-03-26", "2025-06-18")
 INCIDENT = {
     "incident_id": "demo",
     "call_graph": {"web": ["api"], "api": ["db", "cache"]},
@@ -72,13 +86,34 @@ def test_every_tool_answers_over_stdio(saved: Path) -> None:
             assert (around["callers"], around["callees"]) == (["web"], ["db", "cache"])
             drawn = (await answer(client, "topology", incident="demo.json")).structured_content
             assert drawn["call_graph"]["web"] == ["api"]
-            text = (await client.read_resource("incident://demo.json")).contents[0].text
+            advised = (await answer(client, "suggest_remedy", incident="demo.json")).structured_content
+            assert advised["culprits"] == ["db"] and "deployment/db" in advised["command"]
+            assert advised["evidence"] and all(rival["why_not"] for rival in advised["rivals"])
+            [listed] = (await client.list_resources()).resources
+            text = (await client.read_resource(listed.uri)).contents[0].text
             assert json.loads(text)["incident_id"] == "demo"
 
     asyncio.run(talk())
 
 
-def test_wrong_arguments_are_errors_and_the_server_goes_on(saved: Path) -> None:
+@pytest.fixture(scope="module")
+def asked_in_memory(tmp_path_factory: pytest.TempPathFactory) -> MCPServer:
+    """The server without a process around it; a folder and a file that is no text lie among the incidents."""
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "demo.json").write_text(json.dumps(INCIDENT), encoding="utf-8")
+    (folder / "two.jsonl").write_text(2 * (json.dumps(INCIDENT) + "\n"), encoding="utf-8")
+    (folder / "noise.bin").write_bytes(bytes(range(256)))
+    (folder / "folder").mkdir()
+    (folder / "an öd%20d name#1.json").write_text("{}", encoding="utf-8")
+
+    async def recommend(path: Path | None) -> Conclusion:
+        asked = InvestigateOptions(incident=(path,) if path else (), policy="rules")
+        return (await investigate(asked, {})).conclusion
+
+    return create_server(make_ranker("gnn"), default_channel_map(), folder, None, recommend)
+
+
+def test_wrong_arguments_are_errors(asked_in_memory: MCPServer) -> None:
     calls: list[tuple[str, dict[str, object]]] = [
         ("diagnose", {"incident": "../secret.json"}),
         ("diagnose", {"incident": "nothing.json"}),
@@ -91,7 +126,7 @@ def test_wrong_arguments_are_errors_and_the_server_goes_on(saved: Path) -> None:
     ]
 
     async def talk() -> None:
-        async with Client(over_stdio(saved)) as client:
+        async with Client(asked_in_memory) as client:
             for tool, arguments in calls:
                 try:
                     assert (await client.call_tool(tool, arguments)).is_error, (tool, arguments)
@@ -103,36 +138,109 @@ def test_wrong_arguments_are_errors_and_the_server_goes_on(saved: Path) -> None:
     asyncio.run(talk())
 
 
-def test_http_needs_the_token(saved: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+NAMES = st.sampled_from(["demo.json", "two.jsonl", "noise.bin", "folder", "..", "live", "", "db", "\x00"])
+VALUES = NAMES | st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(NAMES)
+ARGUMENTS = st.fixed_dictionaries({}, optional=dict.fromkeys(("incident", "service", "top", "more"), VALUES))
+TOOLS = ("is_anything_wrong", "diagnose", "explain_service", "topology", "suggest_remedy", "saved_incidents")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from((*TOOLS, "no_such_tool")), ARGUMENTS), min_size=1, max_size=3))
+def test_any_arguments_get_an_answer_or_an_error(
+    asked_in_memory: MCPServer, calls: list[tuple[str, dict[str, Any]]]
+) -> None:
+    async def talk() -> None:
+        async with Client(asked_in_memory) as client:
+            for tool, arguments in calls:
+                try:
+                    found = await client.call_tool(tool, arguments)
+                except MCPError:
+                    continue
+                assert found.is_error or found.structured_content is not None
+                assert "Traceback" not in str(found.content)
+            assert not (await answer(client, "topology", incident="demo.json")).is_error
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("name", ["noise.bin", "folder", "../demo.json", "nothing.json"])
+def test_what_is_no_text_is_no_resource(asked_in_memory: MCPServer, name: str) -> None:
+    async def talk() -> None:
+        async with Client(asked_in_memory) as client:
+            with suppress(MCPError):
+                assert (await client.read_resource(f"incident://{name}")).contents[0].text.startswith("\x00")
+
+    asyncio.run(talk())
+
+
+def test_clients_of_older_protocol_versions_and_noise_are_served(saved: Path) -> None:
+    """Spoken by hand, line by line, as clients of these versions do."""
+    with subprocess.Popen(
+        command("--incidents", str(saved), "--quiet"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout
+
+        def say(text: str) -> None:
+            process.stdin.write(text + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+
+        def ask(number: int, method: str, **parameters: object) -> Any:
+            say(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}))
+            for line in process.stdout:  # type: ignore[union-attr]
+                if (told := json.loads(line)).get("id") == number:
+                    return told
+            raise AssertionError("no answer")
+
+        client = {"name": "old", "version": "1"}
+        for number, version in enumerate(OLDER):
+            begun = ask(number, "initialize", protocolVersion=version, capabilities={}, clientInfo=client)
+            assert begun["result"]["protocolVersion"] == version
+            say('{"jsonrpc": "2.0", "method": "notifications/initialized"}')
+            for noise in ("{", "[" * 10**4, "null", '{"jsonrpc": "2.0", "id": [], "method": 7}'):
+                say(noise)
+            found = ask(100 + number, "tools/call", name="diagnose", arguments={"incident": "demo.json"})
+            told = json.loads(found["result"]["content"][0]["text"])
+            assert told["suspects"][0]["service"] == "db"
+        process.terminate()
+
+
+@pytest.fixture
+def prometheus() -> Iterator[str]:
+    with telemetry_server(sick) as url:
+        yield url
+
+
+def test_over_http_live_telemetry_is_told_to_who_has_the_token(saved: Path, prometheus: str) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "FIREWATCH_MCP_TOKEN": "open-sesame"}
     process = subprocess.Popen(
-        command("--incidents", str(saved), "--transport", "http", "--port", str(port)),
+        command("--incidents", str(saved), "--prometheus", prometheus, "--transport", "http", "--port", "0"),
         env=env, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    url = f"http://127.0.0.1:{port}/mcp"
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        assert url in line and "open-sesame" not in line
-        for _ in range(200):
-            try:
-                refused = httpx2.post(url, json={})
-                break
-            except httpx2.ConnectError:
-                time.sleep(0.05)
-        assert refused.status_code == 401
+        assert line.startswith("Tools at http://127.0.0.1:") and "open-sesame" not in line
+        url = line.split()[2].rstrip(",")
+        headers = {"Authorization": "Bearer open-sesame"}
+        assert httpx2.post(url, json={}).status_code == 401
+        for body in (b"", b"{", b"[]", b"\xff", b"[" * 10**5, b'{"jsonrpc": "2.0", "method": "tools/call"}'):
+            assert 400 <= httpx2.post(url, content=body, headers=headers).status_code < 500
+        other = httpx2.post(url, json={}, headers={**headers, "Host": "evil.example"})
+        assert 400 <= other.status_code < 500
 
         async def talk() -> None:
-            headers = {"Authorization": "Bearer open-sesame"}
             async with (
                 httpx2.AsyncClient(headers=headers) as http,
                 Client(streamable_http_client(url, http_client=http)) as client,
             ):
                 found = await answer(client, "diagnose", incident="demo.json")
                 assert found.structured_content["suspects"][0]["service"] == "db"
+                live = (await answer(client, "diagnose")).structured_content
+                assert live["suspects"][0]["service"] == "b"
+                assert any('"b"' in fact["query"] for fact in live["suspects"][0]["evidence"])
+                advised = (await answer(client, "suggest_remedy")).structured_content
+                assert (advised["verdict"], advised["culprits"]) == ("culprit", ["b"])
 
         asyncio.run(talk())
     finally:
@@ -141,10 +249,20 @@ def test_http_needs_the_token(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--incidents", "nowhere"]])
-def test_without_anything_to_look_at_it_says_so(options: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(*options), capture_output=True, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+def test_without_anything_to_look_at_it_says_so(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer_of(["mcp", *options]) == 2
+    assert "--incidents" in capsys.readouterr().err
+
+
+def test_every_listed_resource_can_be_read(asked_in_memory: MCPServer) -> None:
+    async def talk() -> None:
+        async with Client(asked_in_memory) as client:
+            listed = {one.name: one.uri for one in (await client.list_resources()).resources}
+            assert set(listed) == {"demo.json", "two.jsonl", "noise.bin", "an öd%20d name#1.json"}
+            for uri in listed.values():
+                assert (await client.read_resource(uri)).contents
+            assert (await client.read_resource(listed["an öd%20d name#1.json"])).contents[0].text == "{}"
+
+    asyncio.run(talk())

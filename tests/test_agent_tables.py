@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from agent.benchmark.figures import MEASURES, figures
-from agent.benchmark.hint_use import hint_use
+from agent.benchmark.hint_use import ArmEpisode, hint_use
 from agent.benchmark.plan import Arm, Played, RankerSpec
 from agent.benchmark.regression_guard import check_regressions, read_condition
 from agent.benchmark.tables import TextTable, markdown, rewrite, table_of
 from agent.report.ablation_report import ablation_report
 from agent.report.results import AblationResult
 from data.errors import SettingsError
+from data.observation import parse
 
 
 def episode(
@@ -23,8 +24,11 @@ def episode(
     hints: tuple[str, ...] = ("a",),
     target: str | None = "a",
     roots: tuple[str, ...] = ("a",),
-) -> dict[str, Any]:
-    return {
+) -> ArmEpisode:
+    record = {
+        "arm": "gnn+rules",
+        "max_ticks": 9,
+        "error": None,
         "task": f"t{task}",
         "seed": task,
         "difficulty": ("easy", "medium", "hard")[task % 3],
@@ -51,6 +55,7 @@ def episode(
             "confidence": None,
         },
     }
+    return parse(ArmEpisode, record, "episode")
 
 
 def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def test_arms_are_compared_pair_by_pair_and_the_ungraded_are_counted() -> None:
 
 
 def test_episodes_without_a_grade_are_part_of_no_mean() -> None:
-    graded, early = episode(1), episode(2, None) | {"steps": 0, "slo_budget_left": None}
+    graded, early = episode(1), episode(2, None).model_copy(update={"steps": 0, "slo_budget_left": None})
     (alone,) = figures([played("gnn", "rules", [graded])], [], seed=0)["arms"]
     result = figures([played("gnn", "rules", [graded, early])], [], seed=0)
     (arm,) = result["arms"]

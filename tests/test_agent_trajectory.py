@@ -77,6 +77,14 @@ def test_a_step_tells_what_was_seen_suggested_and_done_and_keeps_the_graders_tal
     assert "talk" not in visible and "-0.125" not in visible
 
 
+def test_what_is_written_is_read_back_by_the_same_models(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "run")
+    play(folder)
+    steps = [step for own in folder.steps().values() for step in own]
+    assert [step.record() for step in steps] == lines(folder.path / "steps.jsonl")
+    assert [episode.record() for episode in folder.episodes] == lines(folder.path / "episodes.jsonl")
+
+
 def test_a_folder_takes_one_run(tmp_path: Path) -> None:
     begun(tmp_path)
     with pytest.raises(SettingsError, match="--resume"):
@@ -108,6 +116,6 @@ def test_a_task_that_ended_in_an_error_is_played_again(tmp_path: Path) -> None:
     resumed = RunFolder.resume(folder.path)
     assert resumed.missing == (TASKS[1],)
     play(resumed)
-    assert [e["task"] for e in resumed.episodes] == [task.name for task in TASKS]
-    assert all(e["success"] for e in resumed.episodes)
+    assert [e.task for e in resumed.episodes] == [task.name for task in TASKS]
+    assert all(e.success for e in resumed.episodes)
     assert len(lines(folder.path / "steps.jsonl")) == 6

@@ -63,7 +63,12 @@ def test_any_name_resolves(name: str, pod: str) -> None:
         assert isinstance(names(by).resolve(name, pod), str)
 
 
-rates = arrays(float, 5, elements=st.floats(0, 1e6) | st.just(np.nan))
+rates = arrays(float, (1, 5), elements=st.floats(0, 1e6) | st.just(np.nan))
+HERE = np.array([0])  # the one service that calls are from or for
+
+
+def table(**metrics: list[list[float]]) -> derive.Table:
+    return {metric: np.array(rows, dtype=float) for metric, rows in metrics.items()}
 
 
 @given(rates, rates, rates, rates, rates)
@@ -76,34 +81,62 @@ def test_what_is_derived_keeps_to_its_bounds(
 ) -> None:
     parts = {"request_rate": rate, "_failed": failed, "_seconds": seconds}
     with np.errstate(all="ignore"):
-        values = derive.requests(parts, True, 60.0)
+        values = derive.requests(parts, np.array([True]), 60.0)
         values["latency_caller_s"] = values.pop("latency_mean_s")
-        derive.compare([values], {"request_rate": served, "latency_mean_s": mean}, 60.0)
+        derive.compare(values, HERE, {"request_rate": served, "latency_mean_s": mean}, 60.0)
     for metric, largest in (("error_rate", 1.0), ("unmatched_share", 1.0), ("latency_gap_s", np.inf)):
         known = values[metric][np.isfinite(values[metric])]
         assert ((known >= 0) & (known <= largest)).all()
     assert np.isnan(values["error_rate"][~(rate > 0)]).all()
 
 
+def test_what_one_service_comes_to_is_what_it_comes_to_among_others() -> None:
+    random = np.random.default_rng(0)
+    rate, failed, p99 = random.uniform(0, 3, (3, 40, 30))
+    rate[random.random(rate.shape) < 0.2] = np.nan
+    rate[3], failed[5], p99[7] = np.nan, np.nan, np.nan
+    asked = random.random(40) < 0.5
+    caller, callee = random.integers(0, 40, (2, 90))
+    calls = {
+        "request_rate": random.uniform(0, 3, (90, 30)),
+        "latency_caller_s": random.uniform(0, 1, (90, 30)),
+    }
+    parts = {"request_rate": rate, "_failed": failed, "_seconds": rate * 2, "latency_p99_s": p99}
+    together = derive.requests(parts, asked, 60.0)
+    own = derive.own_latency(together, calls, caller)
+    seen = dict(calls)
+    derive.compare(seen, callee, together, 60.0)
+    assert own is not None
+    for one in range(40):
+        alone = derive.requests({m: rows[[one]] for m, rows in parts.items()}, asked[[one]], 60.0)
+        for metric, rows in alone.items():
+            np.testing.assert_array_equal(rows[0], together[metric][one])
+        mine = {metric: rows[caller == one] for metric, rows in calls.items()}
+        left = derive.own_latency(alone, mine, np.zeros(len(mine["request_rate"]), dtype=np.int64))
+        assert left is not None
+        np.testing.assert_allclose(left[0], own[one])
+        into = {metric: rows[callee == one] for metric, rows in calls.items()}
+        derive.compare(into, np.zeros(len(into["request_rate"]), dtype=np.int64), alone, 60.0)
+        for metric, rows in into.items():
+            np.testing.assert_allclose(rows, seen[metric][callee == one])
+
+
 def test_the_gap_of_one_call_is_never_more_than_that_of_all_together() -> None:
     """One caller asks for what takes long anyway: the mean over all callers lies, their sum does not."""
-    slow, quick = np.array([1.0]), np.array([0.1])
-    calls = [
-        {"request_rate": np.array([1.0]), "latency_caller_s": slow},
-        {"request_rate": np.array([9.0]), "latency_caller_s": quick},
-    ]
-    derive.compare(calls, {"latency_mean_s": np.array([0.19])}, 60.0)
-    assert [one["latency_gap_s"][0] for one in calls] == pytest.approx([0.0, 0.0], abs=1e-9)
+    calls = table(request_rate=[[1.0], [9.0]], latency_caller_s=[[1.0], [0.1]])
+    derive.compare(calls, np.array([0, 0]), table(latency_mean_s=[[0.19]]), 60.0)
+    assert calls["latency_gap_s"].ravel() == pytest.approx([0.0, 0.0], abs=1e-9)
 
 
 def test_calls_that_never_arrive_are_missing() -> None:
-    call = {"request_rate": np.array([10.0, 10.0])}
-    derive.compare([call], {"request_rate": np.array([10.0, np.nan])}, 60.0)
-    assert call["unmatched_share"][0] == 0.0 and call["unmatched_share"][1] > 0.8
+    call = table(request_rate=[[10.0, 10.0]])
+    derive.compare(call, HERE, table(request_rate=[[10.0, np.nan]]), 60.0)
+    [missing] = call["unmatched_share"]
+    assert missing[0] == 0.0 and missing[1] > 0.8
 
 
 def test_restarts_changes_and_ages() -> None:
-    assert derive.restarts(np.array([10.0, 20.0, 5.0, 15.0, 2.0])).tolist() == [0, 0, 1, 1, 2]
+    assert derive.restarts(np.array([[10.0, 20.0, 5.0, 15.0, 2.0]])).tolist() == [[0, 0, 1, 1, 2]]
     assert derive.moved(np.array([3.0, 3.0, np.nan, 4.0])).tolist() == [False, False, False, True]
     there = np.array([True, True, False]), np.array([False, True, True])
     changed = derive.replaced({"1": there[0], "2": there[1]})
@@ -112,19 +145,21 @@ def test_restarts_changes_and_ages() -> None:
 
 
 def test_own_time_is_what_calls_leave_over() -> None:
-    service = {"request_rate": np.array([2.0, 2.0]), "latency_mean_s": np.array([0.3, 1.3])}
-    call = {"request_rate": np.array([4.0, 4.0]), "latency_caller_s": np.array([0.1, 0.6])}
-    own = derive.own_latency(service, [call])
-    assert own is not None and own.tolist() == pytest.approx([0.1, 0.1])
-    assert (
-        derive.own_latency(service, [{**call, "latency_caller_s": np.array([0.2, 0.9])}]) is None
-    )  # they overlap
-    assert derive.own_latency(service, [{"request_rate": np.array([1.0, 1.0])}]) is None
+    service = table(request_rate=[[2.0, 2.0]], latency_mean_s=[[0.3, 1.3]])
+    call = table(request_rate=[[4.0, 4.0]], latency_caller_s=[[0.1, 0.6]])
+    own = derive.own_latency(service, call, HERE)
+    assert own is not None and own[0].tolist() == pytest.approx([0.1, 0.1])
+    overlapping = table(request_rate=[[4.0, 4.0]], latency_caller_s=[[0.2, 0.9]])
+    untimed = table(request_rate=[[4.0, 4.0]], latency_caller_s=[[np.nan, np.nan]])
+    for calls in (overlapping, untimed):
+        own = derive.own_latency(service, calls, HERE)
+        assert own is not None and np.isnan(own).all()
 
 
 def test_the_share_of_failing_calls_is_over_all_of_them() -> None:
-    one = {"request_rate": np.array([3.0]), "error_rate": np.array([1.0])}
-    other = {"request_rate": np.array([1.0]), "error_rate": np.array([0.0])}
-    failing = derive.failing_calls([one, other])
-    assert failing is not None and failing.tolist() == [0.75]
-    assert derive.failing_calls([one, {"request_rate": np.array([1.0])}]) is None
+    calls = table(request_rate=[[3.0], [1.0]], error_rate=[[1.0], [0.0]])
+    failing = derive.failing_calls(calls, np.array([0, 0]), 2)
+    assert failing is not None and failing[0].tolist() == [0.75] and np.isnan(failing[1]).all()
+    calls["error_rate"][1] = np.nan
+    failing = derive.failing_calls(calls, np.array([0, 0]), 1)
+    assert failing is not None and np.isnan(failing).all()

@@ -8,9 +8,9 @@ from telling import sentences_of
 
 from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
-from gnn.features.deviation import CHANNEL_INDEX, stack
 from gnn.features.drift import page_course, paged_channels, quiet_points, renewed
 from gnn.features.featurize import SERVICE_FEATURES, featurize
+from gnn.features.stack import CHANNEL_INDEX, stack
 from gnn.registry import make_ranker
 
 CALM = [0.9, 1.0, 1.1] * 5

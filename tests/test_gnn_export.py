@@ -10,14 +10,11 @@ import pytest
 import torch
 
 from gnn.features.featurize import CALL_FEATURES, MODES, SERVICE_FEATURES
-from gnn.features.time_profile import COURSE_ROWS, POINTS
-from gnn.network.export import COURSE, OUTPUTS, export_onnx
-from gnn.network.model import ModelConfig, RootCauseNet
+from gnn.network.export import export_onnx
+from gnn.network.heads import Scores
+from gnn.network.model import Convolution, ModelConfig, RootCauseNet
 
-SHAPES = (
-    *(ModelConfig(convolution=c) for c in ("edge", "sage", "gatv2", "none", "degree")),
-    ModelConfig(convolution="edge", temporal="conv"),
-)
+SHAPES: tuple[Convolution, ...] = ("edge", "sage", "none", "degree")
 Floats = npt.NDArray[np.float32]
 
 
@@ -29,14 +26,14 @@ def graph(services: int, calls: int, seed: int = 0) -> tuple[Floats, npt.NDArray
     return x, edge_index, rng.random((calls, len(CALL_FEATURES))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: f"{shape.convolution}-{shape.temporal}")
+@pytest.fixture(scope="module", params=SHAPES)
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[RootCauseNet, Path]:
     torch.manual_seed(0)
-    small = {"hidden": 16, "layers": 2, "families": ("a", "b")}
-    net = RootCauseNet(request.param.model_copy(update=small)).eval()
-    net.adjust_to(torch.randn(50, len(SERVICE_FEATURES)) * 3, torch.randn(50, len(COURSE_ROWS), POINTS) * 3)
+    config = ModelConfig(convolution=request.param, hidden=16, layers=2, families=("a", "b"))
+    net = RootCauseNet(config).eval()
+    net.adjust_to(torch.randn(50, len(SERVICE_FEATURES)) * 3)
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     export_onnx(net, path)
     return net, path
@@ -47,17 +44,12 @@ def test_the_export_scores_every_graph_as_the_network(exported: tuple[RootCauseN
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for services, calls in ((1, 0), (1, 2), (5, 0), (7, 12), (40, 3), (300, 2_000)):
         x, edge_index, edge_attr = graph(services, calls, seed=services)
-        course = {}
-        if net.config.course:
-            rng = np.random.default_rng(services)
-            course = {COURSE: rng.standard_normal((services, len(COURSE_ROWS), POINTS)).astype(np.float32)}
         for mode in range(len(MODES)):
             inputs = {"x": x, "mode": np.array([mode]), "edge_index": edge_index, "edge_attr": edge_attr}
-            got = session.run(list(OUTPUTS), inputs | course)
+            got = session.run(list(Scores._fields), inputs)
             with torch.no_grad():
                 batch = torch.zeros(services, dtype=torch.long)
-                followed = {name: torch.from_numpy(part) for name, part in course.items()}
-                expected = net(*(torch.from_numpy(part) for part in inputs.values()), batch, 1, **followed)
+                expected = net(*(torch.from_numpy(part) for part in inputs.values()), batch, 1)
             for ours, theirs in zip(got, expected, strict=True):
                 assert ours.shape == tuple(theirs.shape)
                 assert np.allclose(ours, theirs.numpy(), atol=1e-4)

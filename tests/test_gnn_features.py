@@ -6,8 +6,9 @@ import pytest
 from data.channels import default_channel_map
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.batch.generate import SimulationConfig, simulate
-from gnn.features.deviation import stack
 from gnn.features.featurize import MODES, SERVICE_FEATURES, Graph, featurize
+from gnn.features.replicas import workload_of
+from gnn.features.stack import stack
 from gnn.features.topology import calls_of
 from gnn.registry import make_ranker
 
@@ -47,9 +48,13 @@ def test_reordering_the_services_reorders_the_rows() -> None:
         assert np.allclose(featurize(shuffled).x, featurize(incident).x[order], atol=1e-4)
 
 
-def test_renaming_the_services_changes_nothing() -> None:
+def test_renaming_the_services_changes_nothing_as_long_as_replicas_look_like_replicas() -> None:
     for incident in incidents():
-        new = {name: f"zz{index}" for index, name in enumerate(incident.services)}
+        workloads = {workload_of(name): None for name in incident.services}
+        word = {old: "z" + "".join(chr(97 + int(d)) for d in str(n)) for n, old in enumerate(workloads)}
+        new = {
+            name: word[workload_of(name)] + name.removeprefix(workload_of(name)) for name in incident.services
+        }
         new[None] = None  # type: ignore[index]
         renamed = Incident(
             incident.incident_id,
@@ -62,6 +67,11 @@ def test_renaming_the_services_changes_nothing() -> None:
                 for a in incident.alerts
             ),
             Page(new[incident.page.service], incident.page.metric) if incident.page else None,
+            owners={new[name]: owner[::-1] for name, owner in incident.owners.items()},
+            routine={
+                AlertEvent(new[a.service], a.kind, a.name, a.direction, new[a.caller]): share
+                for a, share in incident.routine.items()
+            },
         )
         before, after = featurize(incident), featurize(renamed)
         assert np.array_equal(before.x, after.x)

@@ -1,4 +1,4 @@
-"""Twins: found by their place in the call graph, whatever they are called."""
+"""Replicas: told by owners, by the pattern of names, or by their place in the call graph."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from telling import sentences_of
 
 from data.incident import AlertEvent, Incident
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES, featurize
-from gnn.features.replicas import Twins, twins
+from gnn.features.replicas import Replicas, replicas
 from gnn.features.topology import Calls, calls_of
 
 COLUMN = {name: index for index, name in enumerate(SERVICE_FEATURES)}
@@ -25,14 +25,50 @@ def graph_of(calls: dict[str, list[str]]) -> Calls:
     return calls_of(Incident("graph", tuple(calls), calls), {name: row for row, name in enumerate(calls)})
 
 
-def found(calls: dict[str, list[str]]) -> Twins:
-    return twins(graph_of(calls))
+def found(calls: dict[str, list[str]]) -> Replicas:
+    """By calls alone: no name tells."""
+    opaque = ["".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(len(calls))]
+    return replicas(graph_of(calls), opaque, {}, ask_calls=True)
+
+
+def groups(names: list[str], owners: dict[str, str] | None = None) -> list[list[int]]:
+    """The replicas of each service, by names and owners alone."""
+    told = replicas(graph_of({name: [] for name in names}), names, owners or {}, ask_calls=False)
+    return [told.of(row) for row in range(len(names))]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ("{}-0", "{}-1"),
+        ("{}1", "{}2"),
+        ("{}_1", "{}_2"),
+        ("{}-7d4b9c-x2x1z", "{}-7d4b9c-q8rtv"),
+        ("{}-5f6d8b9c4-abcde", "{}-9c5f6d8b9-zx2cv"),
+        ("{}-az-a", "{}-az-b"),
+        ("{}-eu-west-1a", "{}-eu-west-1b"),
+        ("{}", "{}-az-b"),
+    ],
+)
+def test_a_pattern_of_names_tells_replicas_whatever_the_name(pattern: tuple[str, str]) -> None:
+    for words in (("cart", "orders", "user-db"), ("x", "payment", "api-gateway")):
+        names = [how.format(word) for word in words for how in pattern]
+        assert groups(names) == [[1], [0], [3], [2], [5], [4]]
+
+
+def test_names_that_are_merely_numbered_tell_nothing() -> None:
+    assert groups([f"service-{number}" for number in range(9)]) == [[]] * 9
+    assert groups(["cart-0", "orders-0", "user-0", "geo-0"]) == [[]] * 4
+
+
+def test_the_owner_knows_better_than_the_name() -> None:
+    owners = {"a-1": "one", "kiwi": "one", "a-2": "two"}
+    assert groups(["a-1", "a-2", "kiwi", "plum"], owners) == [[2], [], [0], []]
 
 
 def test_replicas_are_each_others_twins() -> None:
     twin = found(REPLICATED)
-    assert twin.weight is not None
-    assert twin.weight.toarray().argmax(axis=1).tolist() == [1, 0, 3, 2, 5, 4]
+    assert [twin.of(row) for row in range(6)] == [[1], [0], [3], [2], [5], [4]]
     assert twin.alike.tolist() == [1.0] * 6
 
 
@@ -43,8 +79,7 @@ def test_calls_between_twins_do_not_tell_them_apart() -> None:
 
 def test_of_three_replicas_each_has_the_other_two() -> None:
     twin = found({"front": ["a", "b", "c"], "a": [], "b": [], "c": []})
-    assert twin.weight is not None
-    assert twin.weight.toarray()[1].tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert twin.of(1) == [2, 3]
     lead = twin.lead(np.array([[9.0], [3.0], [1.0], [2.0]]))
     assert lead.ravel().tolist() == [0.0, 1.5, -1.5, 0.0]
 

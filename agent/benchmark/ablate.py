@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.benchmark.figures import figures
-from agent.benchmark.hint_use import Key
 from agent.benchmark.plan import WATCHED, WRONG, AblationFolder, Arm, Played
 from agent.benchmark.source_names import brief_names
 from agent.benchmark.worker import (
@@ -33,6 +32,7 @@ from agent.benchmark.worker import (
 from agent.benchmark.wrong_hints import astray
 from agent.play.assembly import make_model
 from agent.policies.registry import make_policy
+from agent.records.lines import Key
 from agent.records.provenance import files_hash
 from agent.records.trajectory import RunFolder, read_config
 from agent.settings import Settings
@@ -238,7 +238,7 @@ def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[J
 
 def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
     """What was played to its grade."""
-    return {key for key, record in folder.episodes.items() if record["error"] is None}
+    return {key for key, record in folder.episodes.items() if record.error is None}
 
 
 def _key(arm: Arm, task: Task) -> tuple[str, Key]:

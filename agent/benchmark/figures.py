@@ -5,30 +5,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from agent.benchmark.hint_use import Record, hint_use
+from agent.benchmark.hint_use import ArmEpisode, hint_use
 from agent.benchmark.pairs import episode_comparisons, episode_values, ranking_comparisons, ranking_values
 from agent.benchmark.plan import Arm, Played, as_json
 from gnn.evaluation.metrics import CaseScore, interval, summarise
 
-_Measure = Callable[[Record], float]
+_Measure = Callable[[ArmEpisode], float]
 
 
 def _if_graded(read: _Measure) -> _Measure:
     """The measure, or NaN for an episode without a grade: an early failure would look cheap."""
-    return lambda e: math.nan if e["score"] is None else read(e)
+    return lambda e: math.nan if e.score is None else read(e)
 
 
 _READ: Mapping[str, _Measure] = {
-    "score": lambda e: float(e["score"]),
-    "solved": lambda e: float(e["success"]),
-    "steps": lambda e: float(e["steps"]),
-    "ticks_to_mitigation": lambda e: _number(e["mitigated_at_tick"]),
-    "wrong_remedies": lambda e: float(e["wrong_actions"]),
-    "slo_budget_left": lambda e: _number(e["slo_budget_left"]),
-    "fallback_rate": lambda e: e["fallbacks"] / e["steps"] if e["steps"] else math.nan,
-    "tokens": lambda e: float(e["tokens"]["prompt"] + e["tokens"]["completion"]),
-    "cost_usd": lambda e: float(e["cost_usd"]),
-    "seconds": lambda e: float(e["seconds"]),
+    "score": lambda e: _number(e.score),
+    "solved": lambda e: float(e.success),
+    "steps": lambda e: float(e.steps),
+    "ticks_to_mitigation": lambda e: _number(e.mitigated_at_tick),
+    "wrong_remedies": lambda e: float(e.wrong_actions),
+    "slo_budget_left": lambda e: _number(e.slo_budget_left),
+    "fallback_rate": lambda e: e.fallbacks / e.steps if e.steps else math.nan,
+    "tokens": lambda e: float(e.tokens["prompt"] + e.tokens["completion"]),
+    "cost_usd": lambda e: float(e.cost_usd),
+    "seconds": lambda e: float(e.seconds),
 }
 # How each measure is read from an episode's record; NaN where there is nothing to score.
 MEASURES: Mapping[str, _Measure] = {name: _if_graded(read) for name, read in _READ.items()}
@@ -37,7 +37,7 @@ _IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
 _RISK_POINTS = 40
 
 
-def figures(arms: Sequence[Played], rankings: Sequence[Record], seed: int) -> dict[str, Any]:
+def figures(arms: Sequence[Played], rankings: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     """What the result file says.
 
     Args:
@@ -63,12 +63,12 @@ def figures(arms: Sequence[Played], rankings: Sequence[Record], seed: int) -> di
     return result
 
 
-def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[Record]:
+def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[ArmEpisode]:
     """The episodes of the same policy without hints, if they were played."""
     return next((a.episodes for a in arms if a.arm == Arm("none", of.arm.policy) and a.arm != of.arm), ())
 
 
-def _arm(played: Played, without: Sequence[Record], seed: int) -> dict[str, Any]:
+def _arm(played: Played, without: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
     arm, episodes = played.arm, played.episodes
     return {
         "arm": arm.name,
@@ -78,20 +78,20 @@ def _arm(played: Played, without: Sequence[Record], seed: int) -> dict[str, Any]
         "first_ranking": _first_ranking(episodes, seed),
         "hint_use": hint_use(episodes, without),
         "decisions": _decisions(episodes),
-        "by_difficulty": _grouped(episodes, lambda e: e["difficulty"], seed),
-        "by_fault": _grouped(episodes, lambda e: e["fault"], seed),
-        "by_services": _grouped(episodes, lambda e: str(e["services"]), seed),
+        "by_difficulty": _grouped(episodes, lambda e: e.difficulty, seed),
+        "by_fault": _grouped(episodes, lambda e: e.fault, seed),
+        "by_services": _grouped(episodes, lambda e: str(e.services), seed),
     }
 
 
 def _means(
-    episodes: Sequence[Record], measures: Iterable[str], intervals: Iterable[str], seed: int
+    episodes: Sequence[ArmEpisode], measures: Iterable[str], intervals: Iterable[str], seed: int
 ) -> dict[str, Any]:
     """Means over what is scored; intervals resample whole call graphs."""
-    result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e["score"] is None for e in episodes)}
+    result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e.score is None for e in episodes)}
     bounds = {}
     for name in measures:
-        values = [(MEASURES[name](e), e["topology"]) for e in episodes]
+        values = [(MEASURES[name](e), e.topology) for e in episodes]
         kept = [(value, cluster) for value, cluster in values if not math.isnan(value)]
         result[name] = fmean(value for value, _ in kept) if kept else None
         if name in intervals:
@@ -99,20 +99,20 @@ def _means(
     return {**result, "ci95": bounds}
 
 
-def _grouped(episodes: Sequence[Record], kind: Callable[[Record], str], seed: int) -> dict[str, Any]:
+def _grouped(episodes: Sequence[ArmEpisode], kind: Callable[[ArmEpisode], str], seed: int) -> dict[str, Any]:
     """The main measures of each kind of episode; episodes of no kind ("") are left out."""
     kinds = sorted({kind(e) for e in episodes} - {""}, key=lambda k: (len(k), k))
     return {k: _means([e for e in episodes if kind(e) == k], _IN_GROUPS, ("score",), seed) for k in kinds}
 
 
-def _first_ranking(episodes: Sequence[Record], seed: int) -> dict[str, Any]:
+def _first_ranking(episodes: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
     """The ranking that the policy saw first, over the episodes that had one."""
-    seen = [e for e in episodes if e["first_ranking"] is not None]
+    seen = [(e.first_ranking, e.topology) for e in episodes if e.first_ranking is not None]
     scores = [
-        CaseScore(*(_numbers(e["first_ranking"][name]) for name in ("ac", "mrr", "chance", "confidence")))
-        for e in seen
+        CaseScore(*(_numbers(told[name]) for name in ("ac", "mrr", "chance", "confidence")))
+        for told, _ in seen
     ]
-    summary = summarise(scores, [e["topology"] for e in seen], seed=seed)
+    summary = summarise(scores, [topology for _, topology in seen], seed=seed)
     return {
         "n": summary.n,
         "unscored": summary.unscored,
@@ -123,7 +123,7 @@ def _first_ranking(episodes: Sequence[Record], seed: int) -> dict[str, Any]:
     }
 
 
-def _ranking(entry: Record) -> dict[str, Any]:
+def _ranking(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A ranker's result with its lift over chance and no more points of its curve than a plot shows."""
     chance = entry["chance"]["ac@1"]
     curve = entry["risk_coverage"]
@@ -135,10 +135,10 @@ def _ranking(entry: Record) -> dict[str, Any]:
     }
 
 
-def _decisions(episodes: Sequence[Record]) -> dict[str, int]:
+def _decisions(episodes: Sequence[ArmEpisode]) -> dict[str, int]:
     total: dict[str, int] = {}
     for episode in episodes:
-        for source, count in episode["decisions"].items():
+        for source, count in episode.decisions.items():
             total[source] = total.get(source, 0) + count
     return total
 

@@ -1,28 +1,48 @@
 """How a policy used its hints: what became of the ranker's first suspect at each task's first remedy."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.episode import EpisodeResult
+from agent.records.lines import EpisodeLine, Line
 from data.actions import is_remedy
-
-Record = Mapping[str, Any]
-Key = tuple[str, int]
 
 # So many suspects are looked through for a true root cause; a prompt shows as many.
 DEPTH = 5
 
 
-def first_remedy(result: EpisodeResult) -> dict[str, Any] | None:
-    """The first remedy of an episode with the suspects of that moment, as an episode's record keeps it."""
+class FirstRemedy(Line):
+    """The first remedy of an episode, with the suspects of that moment."""
+
+    step: int
+    target: str | None
+    hints: tuple[str, ...]
+
+
+class ArmEpisode(EpisodeLine):
+    """One line of an ablation's episodes.jsonl: the run folder's, and what the figures need of the steps."""
+
+    arm: str
+    fault: str
+    services: int
+    topology: str
+    slo_budget_left: float | None
+    fallbacks: int
+    first_remedy: FirstRemedy | None
+    first_ranking: dict[str, Any] | None  # a `CaseScore`, None for what is not a number
+
+
+def first_remedy(result: EpisodeResult) -> FirstRemedy | None:
+    """The first remedy of an episode; None without any."""
     step = next((step for step in result.steps if is_remedy(step.action)), None)
     if step is None:
         return None
-    return {"step": step.number, "target": step.action.target_service, "hints": _hints(step)}
+    hints = [candidate.service for candidate in step.ranking.top(DEPTH)] if step.ranking else []
+    return FirstRemedy(step=step.number, target=step.action.target_service, hints=tuple(hints))
 
 
-def hint_use(episodes: Sequence[Record], without: Sequence[Record] = ()) -> dict[str, int]:
+def hint_use(episodes: Sequence[ArmEpisode], without: Sequence[ArmEpisode] = ()) -> dict[str, int]:
     """Counts over the episodes whose root cause is known; a rate is one count over another.
 
     Args:
@@ -42,11 +62,11 @@ def hint_use(episodes: Sequence[Record], without: Sequence[Record] = ()) -> dict
           (followed a hint elsewhere, while without it aimed at a root cause).
     """
     counts = Counter[str]()
-    unaided = {pairing_key(e): _picks(e) for e in without if e["root_causes"]}
+    unaided = {e.key: _picks(e) for e in without if e.root_causes}
     for episode in episodes:
-        if episode["root_causes"]:
+        if episode.root_causes:
             counts["labelled"] += 1
-            counts.update(_use(episode, unaided.get(pairing_key(episode))))
+            counts.update(_use(episode, unaided.get(episode.key)))
     return {name: counts[name] for name in _COUNTS}
 
 
@@ -57,20 +77,15 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def pairing_key(record: Record) -> Key:
-    """The task and seed, which pair episodes across arms."""
-    return record["task"], record["seed"]
-
-
-def _use(episode: Record, picked_unaided: bool | None) -> list[str]:
+def _use(episode: ArmEpisode, picked_unaided: bool | None) -> list[str]:
     """The counts that an episode adds to."""
-    remedy = episode["first_remedy"]
+    remedy = episode.first_remedy
     if remedy is None:
         return []
-    hints, roots, picked = remedy["hints"], set(episode["root_causes"]), _picks(episode)
+    hints, roots, picked = remedy.hints, set(episode.root_causes), _picks(episode)
     if not hints:
         return ["remedied"] + ["picked"] * picked
-    followed = remedy["target"] == hints[0]
+    followed = remedy.target == hints[0]
     taken = "followed" if followed else "overrode"
     used = ["remedied", "hinted", taken, f"{taken}_{'right' if hints[0] in roots else 'wrong'}"]
     used += [f"in_top_{k}" for k in (1, 3, 5) if roots & set(hints[:k])]
@@ -85,11 +100,7 @@ def _use(episode: Record, picked_unaided: bool | None) -> list[str]:
     return used
 
 
-def _picks(episode: Record) -> bool:
+def _picks(episode: ArmEpisode) -> bool:
     """Whether the first remedy is aimed at a root cause."""
-    remedy = episode["first_remedy"]
-    return remedy is not None and remedy["target"] in episode["root_causes"]
-
-
-def _hints(step: StepRecord) -> list[str]:
-    return [candidate.service for candidate in step.ranking.top(DEPTH)] if step.ranking else []
+    remedy = episode.first_remedy
+    return remedy is not None and remedy.target in episode.root_causes

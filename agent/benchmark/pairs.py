@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agent.benchmark.hint_use import Record, pairing_key
+from agent.benchmark.hint_use import ArmEpisode
 from agent.benchmark.plan import Arm, Played
 from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
 
@@ -19,12 +19,12 @@ RANKED = ("ac@1", "ac@3", "avg@5", "mrr")
 RANKED_COMPARED = ("ac@1", "avg@5")
 
 
-def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[Record], float]]) -> Block:
+def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[ArmEpisode], float]]) -> Block:
     """What every arm came to in every task and seed, clustered by the task's call graph."""
-    clusters = {pairing_key(e): e["topology"] for played in arms for e in played.episodes}
+    clusters = {e.key: e.topology for played in arms for e in played.episodes}
     values = {}
     for played in arms:
-        by_key = {pairing_key(e): e for e in played.episodes}
+        by_key = {e.key: e for e in played.episodes}
         values[played.arm.name] = {
             name: [measures[name](by_key[key]) if key in by_key else math.nan for key in clusters]
             for name in KEPT
@@ -32,7 +32,7 @@ def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[Reco
     return {"keys": [list(key) for key in clusters], "clusters": list(clusters.values()), "values": values}
 
 
-def ranking_values(rankings: Sequence[Record]) -> dict[str, Block]:
+def ranking_values(rankings: Sequence[Mapping[str, Any]]) -> dict[str, Block]:
     """What every ranker made of every first observation and incident, by source."""
     blocks: dict[str, Any] = {}
     for entry in rankings:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from agent.benchmark.hint_use import Key, Record, pairing_key
+from agent.benchmark.hint_use import ArmEpisode
 from agent.play.config import Playing, RunConfig, TaskChoice, env_option
+from agent.records.lines import Key
 from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS, Settings
 from data.errors import SettingsError
@@ -18,7 +19,7 @@ from data.files import jsonl
 from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
-from data.observation import Task
+from data.observation import Task, parse
 from data.options import Cases, Common, option
 from gnn.options import Checkpoint
 from gnn.registry import RANKERS, known_folder, shipped, weights_folder
@@ -58,7 +59,7 @@ class Played:
     """An arm and the records of its episodes."""
 
     arm: Arm
-    episodes: Sequence[Record]
+    episodes: Sequence[ArmEpisode]
 
 
 class RankerSpec(NamedTuple):
@@ -220,9 +221,10 @@ class AblationFolder:
         return self.path / "watched.jsonl"
 
     @property
-    def episodes(self) -> dict[tuple[str, Key], dict[str, Any]]:
+    def episodes(self) -> dict[tuple[str, Key], ArmEpisode]:
         """The latest record of every arm, task and seed."""
-        return {(record["arm"], pairing_key(record)): record for record in self._records("episodes.jsonl")}
+        found = (parse(ArmEpisode, raw, str(self.path)) for raw in self._records("episodes.jsonl"))
+        return {(episode.arm, episode.key): episode for episode in found}
 
     @property
     def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -276,11 +278,7 @@ def _facts(ablation: Ablation) -> dict[str, Any]:
         "weights_sha256": ablation.weights(),
         "git": git_revision(),
         "versions": versions(),
-        "machine": {
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agent.benchmark.hint_use import first_remedy
+from agent.benchmark.hint_use import ArmEpisode, first_remedy
 from agent.benchmark.pairs import RANKED
 from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
 from agent.benchmark.statistics import topology_of
@@ -19,7 +19,7 @@ from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, play_task
 from agent.play.run import Listener, play_tasks
 from agent.policies.registry import make_policy
-from agent.records.trajectory import RunFolder, episode_record
+from agent.records.trajectory import RunFolder
 from agent.settings import Settings
 from agent.situation.decision import Decision, Situation
 from data.clients.discovery import Endpoint
@@ -152,19 +152,17 @@ def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
     steps, last = result.steps, result.steps[-1].result if result.steps else None
     services = steps[0].observation.services if steps else {}
     ranking = steps[0].ranking if steps and arm.ranker != "none" else None
-    return {
-        "arm": arm.name,
-        **episode_record(result),
-        "fault": "+".join(result.fault_types),
-        "services": len(services),
-        "topology": topology_of(steps[0].observation.call_graph) if steps else "",
-        "slo_budget_left": last.observation.slo_budget_remaining_pct if last else None,
-        "fallbacks": sum(step.decision.why_not_model is not None for step in steps),
-        "first_remedy": first_remedy(result),
-        "first_ranking": asdict(score_ranking(ranking, len(services), result.root_causes))
-        if ranking
-        else None,
-    }
+    return ArmEpisode.of(
+        result,
+        arm=arm.name,
+        fault="+".join(result.fault_types),
+        services=len(services),
+        topology=topology_of(steps[0].observation.call_graph) if steps else "",
+        slo_budget_left=last.observation.slo_budget_remaining_pct if last else None,
+        fallbacks=sum(step.decision.why_not_model is not None for step in steps),
+        first_remedy=first_remedy(result),
+        first_ranking=asdict(score_ranking(ranking, len(services), result.root_causes)) if ranking else None,
+    ).record()
 
 
 def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:

@@ -4,39 +4,45 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
+from agent.auth import SecretRequired, authorizations
 from agent.cli.command import command
-from agent.cli.console import note
+from agent.cli.console import note, write_json
 from agent.cli.environ import variables_from_environment
 from agent.cli.interrupt import run_interruptible
-from agent.live_diagnosis import DiagnoseOptions, diagnose
+from agent.investigation.conclusion import Conclusion
+from agent.investigation.investigate import investigate
+from agent.investigation.options import InvestigateOptions
+from agent.live_diagnosis import LiveOptions, diagnose
 from data.errors import SettingsError
 from data.extras import needs
 from data.options import option
+from data.simulator.server.serving import Limits, serve
 from gnn.checkpoint import channel_map_for
 from gnn.registry import make_ranker
 
-TOKEN = "FIREWATCH_MCP_TOKEN"
+SECRET = "FIREWATCH_MCP"
 
 
-class McpOptions(DiagnoseOptions):
+class McpOptions(LiveOptions):
     """Where the tools look, and how they are reached."""
 
     incidents: Path | None = option(None, "A folder of saved incidents.", metavar="DIR")
     transport: Literal["stdio", "http"] = option("stdio", "How agents reach the tools.")
     host: str = option("127.0.0.1", "Address to listen on, with --transport http.")
-    port: int = option(8765, "Port to listen on, with --transport http.", ge=1, le=65535)
+    port: int = option(8765, "Port, with --transport http; 0 takes a free one.", ge=0, le=65535)
 
 
 @command(McpOptions)
 def mcp(asked: McpOptions) -> int:
-    """Offers read-only tools to other agents: diagnose, explain a service, topology, is anything wrong.
+    """Offers read-only tools to other agents: what is wrong, who broke and why, topology, what to do.
 
-    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN, else one is made and told.
+    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN (FIREWATCH_MCP_TOKEN_FILE
+    names a file with it), else one is made and told.
 
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """
     with needs("mcp"):
-        from agent.mcp.server import Look, TokenRequired, create_server
+        from agent.mcp.server import Look, create_server
 
     variables = variables_from_environment()
     channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
@@ -52,16 +58,25 @@ def mcp(asked: McpOptions) -> int:
         found = await diagnose(asked, sources, ranker, channels, lambda _: None)
         return Look(found.incident, found.ranking, found.notes, found.query)
 
-    server = create_server(ranker, channels, asked.incidents, look_live if is_live else None)
+    async def recommend(saved: Path | None) -> Conclusion:
+        live = asked.model_dump(include=set(LiveOptions.model_fields), exclude_unset=True)
+        about = InvestigateOptions(**live, policy="rules", incident=(saved,) if saved else ())
+        return (await investigate(about, variables)).conclusion
+
+    server = create_server(ranker, channels, asked.incidents, look_live if is_live else None, recommend)
     if asked.transport == "stdio":
         run_interruptible(server.run_stdio_async())
         return 0
-    import uvicorn
+    accepted, shown = authorizations(SECRET, variables), f"the secret of {SECRET}_TOKEN"
+    if not accepted:
+        token = secrets.token_urlsafe(24)
+        accepted, shown = (f"Bearer {token}",), f"the token {token}"
+    app = server.streamable_http_app(host=asked.host)
+    app.add_middleware(SecretRequired, accepted=accepted)
 
-    token = variables.get(TOKEN) or secrets.token_urlsafe(24)
-    app = TokenRequired(server.streamable_http_app(host=asked.host), token)
-    shown = "the token of FIREWATCH_MCP_TOKEN" if variables.get(TOKEN) else f"the token {token}"
-    note(f"Tools at http://{asked.host}:{asked.port}/mcp, with {shown}; Ctrl+C stops.", asked.quiet)
-    config = uvicorn.Config(app, asked.host, asked.port, log_level="warning", timeout_keep_alive=15)
-    uvicorn.Server(config).run()
+    def ready(url: str) -> None:
+        note(f"Tools at {url}/mcp, with {shown}; Ctrl+C stops.", asked.quiet)
+        write_json(asked.json_to, {"url": f"{url}/mcp"})
+
+    serve(asked.host, asked.port, Limits(), ready, app)
     return 0

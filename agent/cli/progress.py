@@ -1,9 +1,9 @@
 """How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO, cast
+from typing import Self, TextIO, cast
 
 from rich.console import RenderableType
 from rich.file_proxy import FileProxy
@@ -11,8 +11,8 @@ from rich.live import Live
 
 from agent.cli.console import text_table, wide_console
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.records.lines import EpisodeLine
 from agent.records.summary import HEADINGS, headline, outcome, summary_row
-from agent.records.trajectory import episode_record
 from agent.terminal_text import printable
 from data.observation import Task
 
@@ -59,8 +59,7 @@ class Progress:
 
     def task_ended(self, result: EpisodeResult) -> None:
         self._ended += not result.interrupted
-        record = episode_record(result)
-        ended = "interrupted" if result.interrupted else outcome(record)
+        ended = "interrupted" if result.interrupted else outcome(EpisodeLine.of(result))
         score = "" if result.score is None else f" {result.score:.2f}"
         self._show(result.task, f"{ended}{score}", ", ".join(result.root_causes))
         if not self._live:
@@ -68,7 +67,7 @@ class Progress:
                 f"[{self._ended}/{self._total}] {result.task.name}: {ended}{score}, {len(result.steps)} steps"
             )
 
-    def summarise(self, episodes: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    def summarise(self, episodes: Sequence[EpisodeLine], folder: Path) -> None:
         """The closing summary: one row per task, and one sentence on the run."""
         self._console.print(text_table(HEADINGS, map(summary_row, episodes)))
         self._say(headline(episodes))

@@ -83,9 +83,9 @@ async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, s
             await parts.model.aclose()
     episodes = folder.episodes
     progress.summarise(episodes, folder.path)
-    recorded = folder.config.model_dump(mode="json")
-    write_json(asked.json_to, {"run": str(folder.path), "config": recorded, "episodes": episodes})
-    return 1 if any(episode["error"] is not None for episode in episodes) else 0
+    recorded, played = folder.config.model_dump(mode="json"), [episode.record() for episode in episodes]
+    write_json(asked.json_to, {"run": str(folder.path), "config": recorded, "episodes": played})
+    return 1 if any(episode.error is not None for episode in episodes) else 0
 
 
 def announce(parts: Parts, config: PlayOptions, quiet: bool) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.llm.live_prompt import LIVE_SYSTEM, live_header
 from agent.llm.prompt_budget import PromptBudget, with_what_fits
 from agent.llm.prompt_history import action_section, lines_within, log_section, remedy_section
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
 from agent.situation.impact import users_are_hurt
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
-from data.actions import DESCRIPTIONS, action_space
 from data.observation import Alert, Service
 
 SHOWN_SERVICES = 12
@@ -64,7 +64,10 @@ def build_prompt(
         budget: what it has to fit into; without one it is as long as it comes.
     """
     labels = labels_of(situation.now.services)
-    shown = _order(situation, trends(situation.window))
+    is_live = situation.offered is not None
+    shown = _order(
+        situation, trends(situation.window[-1:] if is_live else situation.window)
+    )  # a look moves nothing
     sections = {
         "services": _services(shown, labels, situation),
         "calls": _calls(situation, shown, labels),
@@ -75,14 +78,15 @@ def build_prompt(
         "remedies": remedy_section(situation, labels),
         "actions": action_section(situation, labels),
     }
-    whole = _messages(_SYSTEM, (_header(situation), *sections.values(), _menu(situation)))
+    system, header = (LIVE_SYSTEM, live_header(situation)) if is_live else (_SYSTEM, _header(situation))
+    whole = _messages(system, (header, *sections.values(), _menu(situation)))
     if budget is None or budget.allows(whole):
         return whole
-    brief = [f"At most {situation.ticks_left} more ticks. Users affected: {_are_hurt(situation)}."]
-    names = [f"Menu: {', '.join(action_space(situation.logs_fetched))}"]
-    return with_what_fits(
-        sections, lambda kept: _messages(_SHORT_SYSTEM, (brief, *kept.values(), names)), budget
-    )
+    if not is_live:
+        brief = f"At most {situation.ticks_left} more ticks. Users affected: {_are_hurt(situation)}."
+        system, header = _SHORT_SYSTEM, [brief]
+    names = [f"Menu: {', '.join(situation.menu)}"]
+    return with_what_fits(sections, lambda kept: _messages(system, (header, *kept.values(), names)), budget)
 
 
 def _messages(system: str, parts: Sequence[Sequence[str]]) -> tuple[Message, ...]:
@@ -255,4 +259,4 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {DESCRIPTIONS[name]}" for name in action_space(situation.logs_fetched))]
+    return ["Menu:", *(f"- {name}: {what}" for name, what in situation.menu.items())]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from agent.llm.sanitize import labels_of, writable
 from agent.situation.decision import Situation
-from data.actions import action_space, takes_target
+from data.actions import takes_target
 from data.errors import FirewatchError
 from data.observation import Action
 
@@ -52,7 +52,7 @@ class Choice(NamedTuple):
     def of(situation: Situation) -> "Choice":
         """What may be chosen now."""
         names = labels_of(situation.now.services).values()
-        return Choice(action_space(situation.logs_fetched), tuple(names))
+        return Choice(tuple(situation.menu), tuple(names))
 
 
 def parse_reply(text: str, situation: Situation) -> Wanted:
@@ -70,7 +70,7 @@ def parse_reply(text: str, situation: Situation) -> Wanted:
     if not isinstance(kind, str):
         raise UnusableReply("no_action", "the action_type is missing or no text")
     kind = kind.strip().lower()
-    if kind not in action_space(situation.logs_fetched):
+    if kind not in situation.menu:
         raise UnusableReply("unknown_action", "the action_type is not in the menu")
     if fields.get("parameters"):
         raise UnusableReply("parameters", "no action of the menu takes parameters")

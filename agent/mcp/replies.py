@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, Field
 
+from agent.investigation.conclusion import Conclusion
+from agent.report.diagnosis import in_one_sentence
 from data.incident import Incident
 from gnn.ranker import Candidate, Evidence, Ranking, Verdict
 
@@ -43,6 +45,30 @@ class NeighboursReply(BaseModel):
     evidence: list[Fact]
 
 
+class RivalReply(BaseModel):
+    """Somebody else who was suspected."""
+
+    service: str
+    probability: float | None
+    why_not: str
+
+
+class RemedyReply(BaseModel):
+    """What to do next, for whom, and why; nothing has been done."""
+
+    incident: str
+    verdict: Verdict = Field(description="culprit: act on it; unsure, nobody: change nothing.")
+    culprits: list[str]
+    probability: float | None
+    reason: str
+    remedy: str
+    command: str = Field(description="What a person could run, or the query to look at; may be empty.")
+    evidence: list[Fact]
+    rivals: list[RivalReply]
+    would_settle: list[str] = Field(description="What to look at to be surer.")
+    notes: list[str]
+
+
 class TopologyReply(BaseModel):
     """Who calls whom; cut after the largest services where there are many."""
 
@@ -75,22 +101,31 @@ def diagnosis_reply(
     return DiagnosisReply(
         incident=incident.incident_id,
         verdict=ranking.verdict,
-        summary=_summary(ranking),
+        summary=in_one_sentence(ranking),
         incident_probability=ranking.incident_probability,
         suspects=[] if ranking.verdict == "nobody" else [suspect(one) for one in ranking.top(top)],
         notes=list(notes),
     )
 
 
-def _summary(ranking: Ranking) -> str:
-    if ranking.verdict == "nobody" or not ranking.candidates:
-        return f"Nobody: {ranking.reason or 'no service is suspected'}."
-    first, *others = ranking.top(3)
-    chance = "" if first.probability is None else f" ({first.probability:.0%})"
-    if ranking.verdict == "culprit":
-        return f"{first.service} is the most likely root cause{chance}."
-    also = f"; then {' and '.join(one.service for one in others)}" if others else ""
-    return f"Unsure: {first.service} comes first{chance}, but not by enough to name it{also}."
+def remedy_reply(found: Conclusion) -> RemedyReply:
+    """An investigation as a tool answers it."""
+    return RemedyReply(
+        incident=found.incident,
+        verdict=found.verdict,
+        culprits=list(found.culprits),
+        probability=found.confidence,
+        reason=found.reason,
+        remedy=found.next_action.words,
+        command=found.next_action.command,
+        evidence=[Fact(text=one.text, query=one.query or None) for one in found.evidence],
+        rivals=[
+            RivalReply(service=one.service, probability=one.chance, why_not=one.why_not)
+            for one in found.rivals
+        ],
+        would_settle=list(found.would_settle),
+        notes=list(found.notes),
+    )
 
 
 def topology_reply(incident: Incident, most: int) -> TopologyReply:

@@ -1,37 +1,42 @@
 """The MCP server: a few read-only tools on saved incidents and on live telemetry."""
 
-import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from mcp.types import Resource, ToolAnnotations
 
+from agent.api import Ranked
+from agent.api import explain as explanation_of
+from agent.investigation.conclusion import Conclusion
 from agent.mcp.replies import (
     DiagnosisReply,
     NeighboursReply,
     Query,
+    RemedyReply,
     TopologyReply,
     diagnosis_reply,
     facts,
+    remedy_reply,
     topology_reply,
 )
 from data.channels import ChannelMap
 from data.errors import FirewatchError
 from data.incident import Incident
 from data.sources.files.reading import read_evidence
-from gnn.explain.sentences import explain
 from gnn.ranker import Ranker, Ranking
 
 LIVE = "live"
 _MOST = 100  # services of a topology, and incidents of a list
+_LARGEST = 2**20  # bytes of an incident that is read as it is
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
 _INSTRUCTIONS = (
-    "Finds the service that broke in a microservice system. Ask is_anything_wrong first, then diagnose. "
+    "Finds the service that broke in a microservice system. Ask is_anything_wrong first, then diagnose, "
+    "then suggest_remedy. "
     'A verdict of "unsure" or "nobody" means just that: name no culprit then. Nothing here changes anything.'
 )
 
@@ -46,10 +51,28 @@ class Look(NamedTuple):
 
 
 LookLive = Callable[[], Awaitable[Look]]
+Investigate = Callable[[Path | None], Awaitable[Conclusion]]  # a saved incident; None: live telemetry
+
+
+class _Server(MCPServer):
+    """Lists the saved incidents as they are at the time."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__("firewatch", instructions=_INSTRUCTIONS)
+        self._folder = folder
+
+    async def list_resources(self) -> list[Resource]:
+        """Those that can be read whole."""
+        names = [path.name for path in _incidents_in(self._folder) if _is_readable(path)][:_MOST]
+        return [Resource(uri=f"incident://{quote(name, safe='')}", name=name) for name in names]
 
 
 def create_server(
-    ranker: Ranker, channels: ChannelMap, folder: Path | None, look_live: LookLive | None
+    ranker: Ranker,
+    channels: ChannelMap,
+    folder: Path | None,
+    look_live: LookLive | None,
+    investigate: Investigate,
 ) -> MCPServer:
     """The server, to be run over stdio or HTTP.
 
@@ -58,19 +81,25 @@ def create_server(
         channels: how metric names are read.
         folder: of saved incidents, in any form that `firewatch rank` reads. None: there are none.
         look_live: asks live telemetry and ranks. None: there is none.
+        investigate: looks closer, and recommends.
     """
-    server = MCPServer("firewatch", instructions=_INSTRUCTIONS)
+    server = _Server(folder)
+
+    def saved_at(name: str) -> Path | None:
+        if name != LIVE:
+            return _path_of(folder, name)
+        if look_live is None:
+            raise ToolError("there is no live telemetry here: name one of saved_incidents")
+        return None
 
     async def seen(name: str) -> Look:
-        try:
-            if name == LIVE:
-                if look_live is None:
-                    raise ToolError("there is no live telemetry here: name one of saved_incidents")
+        path = saved_at(name)
+        with _told_to_agents():
+            if path is None:
+                assert look_live is not None
                 return await look_live()
-            incident, notes = _saved(folder, name)
-        except FirewatchError as error:
-            raise ToolError(str(error)) from None
-        return Look(incident, ranker.rank(incident), notes, lambda _: "")
+            incident, notes = _saved(path)
+            return Look(incident, ranker.rank(incident), notes, lambda _: "")
 
     @server.tool(annotations=_READS)
     async def is_anything_wrong(incident: str = LIVE) -> DiagnosisReply:
@@ -86,15 +115,21 @@ def create_server(
     async def explain_service(service: str, incident: str = LIVE) -> NeighboursReply:
         """Tells what deviates at one service, who calls it, and whom it calls."""
         look = await seen(incident)
-        if service not in look.incident.services:
-            raise ToolError(f"there is no service '{service}': topology lists them")
-        evidence = explain(look.incident, [service], channels)[service]
+        with _told_to_agents():
+            found = explanation_of(Ranked(look.incident, look.ranking, channels), service)
         return NeighboursReply(
             service=service,
-            callers=[one for one, callees in look.incident.call_graph.items() if service in callees][:_MOST],
-            callees=list(look.incident.call_graph.get(service, ()))[:_MOST],
-            evidence=facts(evidence, look.query),
+            callers=list(found.callers)[:_MOST],
+            callees=list(found.callees)[:_MOST],
+            evidence=facts(found.evidence, look.query),
         )
+
+    @server.tool(annotations=_READS)
+    async def suggest_remedy(incident: str = LIVE) -> RemedyReply:
+        """Looks closer at the suspects and recommends what to do, as a command; carries nothing out."""
+        path = saved_at(incident)
+        with _told_to_agents():
+            return remedy_reply(await investigate(path))
 
     @server.tool(annotations=_READS)
     async def topology(incident: str = LIVE) -> TopologyReply:
@@ -109,7 +144,10 @@ def create_server(
     @server.resource("incident://{name}", mime_type="application/json")
     def saved_incident(name: str) -> str:
         """The text of a saved incident."""
-        return _path_of(folder, name).read_text(encoding="utf-8")
+        path = _path_of(folder, name)
+        if not _is_readable(path):
+            raise ToolError(f"'{name}' is a folder, or too large to be read whole: ask the tools about it")
+        return path.read_text(encoding="utf-8", errors="replace")
 
     return server
 
@@ -122,6 +160,10 @@ def _incidents_in(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(path for path in folder.iterdir() if path.name[0] != ".")
 
 
+def _is_readable(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= _LARGEST
+
+
 def _path_of(folder: Path | None, name: str) -> Path:
     """A file that lies in the folder itself, whatever the name says."""
     found = next((path for path in _incidents_in(folder) if path.name == name), None)
@@ -130,28 +172,15 @@ def _path_of(folder: Path | None, name: str) -> Path:
     return found
 
 
-def _saved(folder: Path | None, name: str) -> tuple[Incident, Sequence[str]]:
-    found = read_evidence([_path_of(folder, name)])
+@contextmanager
+def _told_to_agents() -> Iterator[None]:
+    try:
+        yield
+    except FirewatchError as error:
+        raise ToolError(str(error)) from None
+
+
+def _saved(path: Path) -> tuple[Incident, Sequence[str]]:
+    found = read_evidence([path])
     more = [f"{len(found.incidents)} incidents in it: this is the first"] * (len(found.incidents) > 1)
     return found.incidents[0], [*found.notes, *more]
-
-
-class TokenRequired:
-    """Lets only requests with the bearer token through.
-
-    Args:
-        app: what they reach.
-        token: the secret.
-    """
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._expected = app, f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 401 or hands on."""
-        given = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and not hmac.compare_digest(given, self._expected):
-            refusal = PlainTextResponse("a bearer token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import BudgetedModel, ChatModel, LlmSettings
-from agent.play.config import PlayOptions
+from agent.play.config import ModelOptions, PlayOptions
 from agent.policies.guard import Guard
 from agent.policies.registry import make_policy
 from agent.settings import NO_KEY, Settings
@@ -62,7 +62,7 @@ async def assemble(
     return Parts(endpoint, ranker, model, new_policy)
 
 
-def make_model(config: PlayOptions, settings: Settings) -> BudgetedModel | None:
+def make_model(config: ModelOptions, settings: Settings) -> BudgetedModel | None:
     """The model that takes part, if one does.
 
     Raises:

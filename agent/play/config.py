@@ -15,7 +15,6 @@ from gnn.options import Weights
 from gnn.registry import RANKERS, shipped
 
 POLICIES = ("auto", "llm", "rules", "legacy-rules", "explore")
-SHIPPED_ADAPTER = shipped("policy")
 _MODEL = "The model"
 
 
@@ -81,8 +80,8 @@ class Place(Options):
     )
 
 
-class ModelChoice(Options):
-    """Which model is asked, and how."""
+class Asking(Options):
+    """How a model is asked, if one is."""
 
     model: Path | None = option(
         None,
@@ -114,8 +113,10 @@ class ModelChoice(Options):
         Where "llm" is asked for and no endpoint is set up, the shipped small model plays, if it can.
         """
         model, adapter = self.model, self.adapter
-        if model is None and policy == "llm" and settings.key is None and can_run_smol():
-            model, adapter = Path(SMOL), adapter or SHIPPED_ADAPTER
+        shipped_adapter = shipped("policy")
+        if model is None and policy == "llm" and settings.key is None:
+            if can_run_smol() and shipped_adapter.is_dir():
+                model, adapter = Path(SMOL), adapter or shipped_adapter
         if model is None or policy not in ("auto", "llm"):
             return {
                 "models": settings.models_for(policy),
@@ -127,7 +128,31 @@ class ModelChoice(Options):
         return {"models": (name,), "model": model, "adapter": adapter, "prompt_budget": budget}
 
 
-class Playing(Place, TaskChoice, ModelChoice):
+class ModelOptions(Asking):
+    """The same, with what it may cost."""
+
+    llm_timeout_s: float = option(
+        120.0,
+        "Time limit for one question, retries included.",
+        name="--llm-timeout",
+        metavar="SECONDS",
+        panel=_MODEL,
+        gt=0,
+        allow_inf_nan=False,
+    )
+    llm_cache: Path | None = option(
+        None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
+    )
+    # What the model may cost; None is unlimited.
+    task_tokens: int | None = _limit("a task", "tokens")
+    task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
+    task_seconds: float | None = _limit("a task", "seconds of model time")
+    run_tokens: int | None = _limit("the run", "tokens")
+    run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
+    run_seconds: float | None = _limit("the run", "seconds of model time")
+
+
+class Playing(Place, TaskChoice, Asking):
     """Where and how tasks are played, whoever plays them."""
 
     concurrency: int = option(
@@ -149,7 +174,7 @@ class Playing(Place, TaskChoice, ModelChoice):
     tasks: tuple[Task, ...] = ()  # made of the options
 
 
-class PlayOptions(Common, Resumable, Weights, Playing):
+class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
     """What `run` and `collect` share."""
 
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
@@ -158,26 +183,6 @@ class PlayOptions(Common, Resumable, Weights, Playing):
         "auto: the model, with the rules as fallback; only the rules if no model is set up.",
         choices=POLICIES,
     )
-    llm_timeout_s: float = option(
-        120.0,
-        "Time limit for one question, retries included.",
-        name="--llm-timeout",
-        metavar="SECONDS",
-        panel=_MODEL,
-        gt=0,
-        allow_inf_nan=False,
-    )
-    llm_cache: Path | None = option(
-        None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
-    )
-    # What the model may cost; None is unlimited.
-    task_tokens: int | None = _limit("a task", "tokens")
-    task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
-    task_seconds: float | None = _limit("a task", "seconds of model time")
-    run_tokens: int | None = _limit("the run", "tokens")
-    run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
-    run_seconds: float | None = _limit("the run", "seconds of model time")
-
     hints: bool = True  # whether a model is shown the ranking
 
     def completed(self, settings: Settings) -> Self:

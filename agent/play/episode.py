@@ -9,7 +9,7 @@ from functools import cached_property
 
 from agent.situation.decision import Decision, PastStep, Policy, Situation, Usage
 from data.actions import RESOLVE, is_remedy
-from data.environment import Environment, TellsTruth
+from data.environment import Environment, LiveSystem, TellsTruth
 from data.errors import ActionRefused, EnvironmentFault
 from data.incident import Incident
 from data.observation import Action, Observation, Step, Task
@@ -144,7 +144,7 @@ async def play_task(
         error = f"the task took longer than its {deadline_s:g} s"
     if error is None and not (steps and steps[-1].done):
         error = "the environment did not end the episode when it was declared resolved"
-    if error is None and _score_of(steps) is None:
+    if error is None and _score_of(steps) is None and not isinstance(environment, LiveSystem):
         error = "the episode ended without a grade"
         if steps[-1].error is not None:
             error += f": {steps[-1].error}"
@@ -166,6 +166,7 @@ async def _steps(
     window = [(await environment.reset(task)).observation]
     past: list[PastStep] = []
     logs: dict[str, tuple[str, ...]] = {}
+    live = environment if isinstance(environment, LiveSystem) else None
     for number in range(1, task.max_ticks + 1):
         now = window[-1]
         logs.update({name: s.recent_logs for name, s in now.services.items() if s.recent_logs})
@@ -174,7 +175,8 @@ async def _steps(
         ranking_s = time.monotonic() - asked
         # The environment's clock may be one tick ahead of our steps; one that says more is not believed.
         ticks_left = max(1, task.max_ticks - min(max(number - 1, now.sim_tick), number))
-        situation = Situation(tuple(window), ranking, tuple(past), ticks_left, dict(logs))
+        offered = live.offered if live else None
+        situation = Situation(tuple(window), ranking, tuple(past), ticks_left, dict(logs), offered)
         decision = await policy.decide(situation)
         step = await _act(environment, task, number, now, ranking, decision, ranking_s)
         yield step

@@ -7,7 +7,7 @@ from agent.llm.prompt import build_prompt, repair_question
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.reply import Choice, UnusableReply, Wanted, parse_reply
 from agent.policies.guard import Guard
-from agent.policies.rules import RulesPolicy, proposals
+from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -26,13 +26,14 @@ class LlmPolicy:
         guard: Guard | None = None,
         hints: bool = True,
         prompt_budget: int | None = None,
+        rules: RulesPolicy | None = None,
     ) -> None:
         self._model = model
         self._budget = PromptBudget(prompt_budget, model.tokens_in) if prompt_budget else None
         self._ledger = model.new_ledger()
         self._seed = seed
         self._guard = guard or Guard()
-        self._rules = RulesPolicy(self._guard)
+        self._rules = rules or RulesPolicy(self._guard)
         self._hints = hints
         self._failures_in_a_row = 0
 
@@ -41,7 +42,7 @@ class LlmPolicy:
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
-        ruled = proposals(situation) if self._hints else ()
+        ruled = self._rules.proposals(situation) if self._hints else ()
         exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled, self._budget))
         choice = Choice.of(situation)
         source: Source = "llm"

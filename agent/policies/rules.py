@@ -60,7 +60,7 @@ class RulesPolicy:
     async def decide(self, situation: Situation) -> Decision:
         """The first proposal that the guard lets through."""
         refused: list[Refusal] = []
-        for proposal in (*proposals(situation), *idle_proposals(situation)):
+        for proposal in (*self.proposals(situation), *self.idle_proposals(situation)):
             reason = self._guard.refusal(proposal.action, situation)
             if reason is not None:
                 refused.append(Refusal(proposal.action, reason))
@@ -77,10 +77,20 @@ class RulesPolicy:
             return Decision(proposal.action, "rules", refusals=tuple(refused), reason=proposal.reason)
         return Decision(ESCALATE, "rules", refusals=tuple(refused), reason="nothing else is permitted")
 
+    def proposals(self, situation: Situation) -> list[Proposal]:
+        """See `proposals`."""
+        return proposals(situation)
+
+    def idle_proposals(self, situation: Situation) -> list[Proposal]:
+        """See `idle_proposals`."""
+        return idle_proposals(situation)
+
     def idle_action(self, situation: Situation) -> Action:
         """A permitted action that changes nothing, while a wanted remedy is only named."""
         looks = (
-            p.action for p in idle_proposals(situation) if self._guard.refusal(p.action, situation) is None
+            p.action
+            for p in self.idle_proposals(situation)
+            if self._guard.refusal(p.action, situation) is None
         )
         return next(looks, ESCALATE)
 

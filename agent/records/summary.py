@@ -1,51 +1,52 @@
 """What a run came to, in words that a person understands; made from episode records alone."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from agent.records.lines import EpisodeLine
 
 HEADINGS = ("task", "outcome", "score", "steps", "root cause", "ranked first", "remedied", "mitigated")
 
 
-def summary_row(episode: Mapping[str, Any]) -> tuple[str, ...]:
+def summary_row(episode: EpisodeLine) -> tuple[str, ...]:
     """One episode as the cells of a table under `HEADINGS`."""
-    score = episode["score"]
+    score = episode.score
     return (
-        episode["task"],
+        episode.task,
         outcome(episode),
         "–" if score is None else f"{score:.2f}",
-        str(episode["steps"]),
-        ", ".join(episode["root_causes"]) or "not told",
-        _at("step", episode["ranked_first_at_step"]),
-        _at("step", episode["remedied_at_step"]),
-        _at("tick", episode["mitigated_at_tick"]),
+        str(episode.steps),
+        ", ".join(episode.root_causes) or "not told",
+        _at("step", episode.ranked_first_at_step),
+        _at("step", episode.remedied_at_step),
+        _at("tick", episode.mitigated_at_tick),
     )
 
 
-def outcome(episode: Mapping[str, Any]) -> str:
+def outcome(episode: EpisodeLine) -> str:
     """How an episode ended, in a word or with the reason."""
-    if episode["error"] is not None:
-        return f"failed: {episode['error']}"
-    return "solved" if episode["success"] else "not solved"
+    if episode.error is not None:
+        return f"failed: {episode.error}"
+    return "solved" if episode.success else "not solved"
 
 
-def headline(episodes: Sequence[Mapping[str, Any]]) -> str:
+def headline(episodes: Sequence[EpisodeLine]) -> str:
     """The run in one sentence."""
-    graded = [episode["score"] for episode in episodes if episode["score"] is not None]
-    failed = sum(episode["error"] is not None for episode in episodes)
-    sentence = f"{sum(episode['success'] for episode in episodes)} of {_count(len(episodes), 'task')} solved"
+    graded = [episode.score for episode in episodes if episode.score is not None]
+    failed = sum(episode.error is not None for episode in episodes)
+    sentence = f"{sum(episode.success for episode in episodes)} of {_count(len(episodes), 'task')} solved"
     if graded:
         sentence += f", mean score {sum(graded) / len(graded):.2f}"
     if failed:
         sentence += f", {failed} without a grade"
     decisions: dict[str, int] = {}
     for episode in episodes:
-        for source, count in episode["decisions"].items():
+        for source, count in episode.decisions.items():
             decisions[source] = decisions.get(source, 0) + count
     if decisions:
         who = ", ".join(f"{source} {count}" for source, count in sorted(decisions.items()))
         sentence += f"; decisions: {who}"
-    tokens = sum(episode["tokens"]["prompt"] + episode["tokens"]["completion"] for episode in episodes)
-    cost = sum(episode["cost_usd"] for episode in episodes)
+    tokens = sum(episode.tokens["prompt"] + episode.tokens["completion"] for episode in episodes)
+    cost = sum(episode.cost_usd for episode in episodes)
     if tokens:
         sentence += f"; {tokens} tokens" + (f", ${cost:.4f}" if cost else "")
     return sentence + "."

@@ -2,15 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.records.lines import EpisodeLine, Key, Line, StepLine
 from agent.situation.decision import Usage
 from data.errors import SettingsError
 from data.files import jsonl
@@ -18,7 +20,8 @@ from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task, parse
-from gnn.ranker import Ranking
+
+L = TypeVar("L", bound=Line)
 
 FORMAT = 1
 DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of the run any more
@@ -41,15 +44,21 @@ class RunFolder:
         return tuple(task for task in self.config.tasks if task not in self._finished)
 
     @property
-    def episodes(self) -> list[dict[str, Any]]:
+    def episodes(self) -> list[EpisodeLine]:
         """The lines of episodes.jsonl, in the order of the run's tasks."""
         order = {task: index for index, task in enumerate(self.config.tasks)}
-        return sorted(_records(self.path / "episodes.jsonl"), key=lambda record: order[_task_of(record)])
+        lines = (line for _, line in _read(self.path / "episodes.jsonl", EpisodeLine))
+        return sorted(lines, key=lambda line: order[line.played])
 
-    @property
-    def steps(self) -> list[dict[str, Any]]:
-        """The lines of steps.jsonl, as they were played."""
-        return _records(self.path / "steps.jsonl")
+    def steps(self, only: Collection[Key] | None = None) -> dict[Key, list[StepLine]]:
+        """The steps of every task, or of those in `only`, in order."""
+        found: dict[Key, list[StepLine]] = {}
+        file = self.path / "steps.jsonl"
+        for number, raw in jsonl.read(file) if file.exists() else ():
+            key = raw.get("task", ""), raw.get("seed", 0)
+            if only is None or key in only:
+                found.setdefault(key, []).append(parse(StepLine, raw, f"{file}:{number}"))
+        return {key: sorted(steps, key=lambda step: step.step) for key, steps in found.items()}
 
     @property
     def environment(self) -> str | None:
@@ -59,8 +68,8 @@ class RunFolder:
     @property
     def spent(self) -> tuple[Usage, float]:
         """What the model came to so far, and its seconds; with steps of tasks that had no result."""
-        usage, seconds = _spent(self.steps)
-        for line in _records(self.path / DROPPED):
+        usage, seconds = _spent(chain.from_iterable(self.steps().values()))
+        for _, line in jsonl.read(self.path / DROPPED) if (self.path / DROPPED).exists() else ():
             usage, seconds = usage + Usage(**line["usage"]), seconds + line["seconds"]
         return usage, seconds
 
@@ -96,27 +105,21 @@ class RunFolder:
         """
         config = read_config(path)
         lock = hold(path)
-        records, steps = _records(path / "episodes.jsonl"), _records(path / "steps.jsonl")
-        results = Counter(_task_of(record) for record in records if record["error"] is None)
-        played = Counter(map(_task_of, steps))
-        episodes = [
-            record
-            for record in records
-            if record["error"] is None
-            and (only is None or _task_of(record) in only)
-            and results[_task_of(record)] == 1
-            and played[_task_of(record)] == record["steps"]
+        steps = list(_read(path / "steps.jsonl", StepLine))
+        graded = [(raw, e) for raw, e in _read(path / "episodes.jsonl", EpisodeLine) if e.error is None]
+        results, played = Counter(e.played for _, e in graded), Counter(step.played for _, step in steps)
+        whole = [
+            (raw, e.played)
+            for raw, e in graded
+            if (only is None or e.played in only) and results[e.played] == 1 and played[e.played] == e.steps
         ]
-        finished = frozenset(map(_task_of, episodes))
-        kept, dropped = list[dict[str, Any]](), list[dict[str, Any]]()
-        for record in steps:
-            (kept if _task_of(record) in finished else dropped).append(record)
-        usage, seconds = _spent(dropped)
+        finished = frozenset(task for _, task in whole)
+        usage, seconds = _spent(step for _, step in steps if step.played not in finished)
         if usage != Usage() or seconds:
             # Before the steps go: a crash in between counts them twice rather than never.
             jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
-        write_whole(path / "steps.jsonl", "".join(map(_line, kept)))
-        write_whole(path / "episodes.jsonl", "".join(map(_line, episodes)))
+        write_whole(path / "steps.jsonl", _text(raw for raw, step in steps if step.played in finished))
+        write_whole(path / "episodes.jsonl", _text(raw for raw, _ in whole))
         return RunFolder(path, config, finished, lock)
 
     def task_started(self, task: Task) -> None:
@@ -124,14 +127,14 @@ class RunFolder:
 
     def step_played(self, step: StepRecord) -> None:
         """Keeps the step."""
-        jsonl.append(self.path / "steps.jsonl", step_record(step), durable=False)
+        jsonl.append(self.path / "steps.jsonl", StepLine.of(step).record(), durable=False)
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Keeps the episode, unless it was interrupted: then it is missing."""
         if not result.interrupted:
             # An episode that is on the disk has all its steps there.
             jsonl.sync(self.path / "steps.jsonl")
-            jsonl.append(self.path / "episodes.jsonl", episode_record(result))
+            jsonl.append(self.path / "episodes.jsonl", EpisodeLine.of(result).record())
 
 
 def read_config(path: Path) -> RunConfig:
@@ -147,118 +150,17 @@ def read_config(path: Path) -> RunConfig:
     return parse(RunConfig, read_object(file).get("config"), str(file))
 
 
-def step_record(step: StepRecord) -> dict[str, Any]:
-    """One line of steps.jsonl."""
-    decision = step.decision
-    record: dict[str, Any] = {
-        **_task_record(step.task),
-        "step": step.number,
-        "tick": step.observation.sim_tick,
-        "observation": step.observation.to_wire(),
-        "ranking": ranking_record(step.ranking) if step.ranking else None,
-        "prompt": list(decision.prompt),
-        "reply": decision.reply,
-        "model": decision.model,
-        "action": step.action.to_wire(),
-        "decided_by": decision.source,
-        "why_not_model": decision.why_not_model,
-        "reason": decision.reason,
-        "refusals": [{"action": r.action.to_wire(), "reason": r.reason} for r in decision.refusals],
-        "recommended": decision.recommended.to_wire() if decision.recommended else None,
-        "feedback": step.feedback,
-        "error": step.error,
-        "done": step.done,
-        "latency_s": {
-            "ranking": round(step.ranking_s, 6),
-            "decision": round(decision.latency_s, 6),
-            "environment": round(step.environment_s, 6),
-        },
-        "tokens": _tokens(decision.usage.prompt_tokens, decision.usage.completion_tokens),
-        "cost_usd": decision.usage.cost_usd,
-    }
-    if step.result:
-        outcome = step.result.outcome
-        record["outcome"] = {"reward": outcome.reward, "score": outcome.score, "info": dict(outcome.info)}
-        if step.done:
-            record["last_observation"] = step.result.observation.to_wire()
-    return record
+def _spent(steps: Iterable[StepLine]) -> tuple[Usage, float]:
+    """What the model came to in these steps, and its seconds."""
+    asked = [step for step in steps if step.prompt]
+    return sum((step.usage for step in asked), Usage()), sum(step.latency_s["decision"] for step in asked)
 
 
-def episode_record(result: EpisodeResult) -> dict[str, Any]:
-    """One line of episodes.jsonl."""
-    usage = result.usage
-    return {
-        **_task_record(result.task),
-        "score": result.score,
-        "success": result.success,
-        "steps": len(result.steps),
-        "wrong_actions": result.wrong_actions,
-        "mitigated_at_tick": result.mitigated_at_tick,
-        "decisions": result.decisions,
-        "tokens": _tokens(usage.prompt_tokens, usage.completion_tokens),
-        "cost_usd": usage.cost_usd,
-        "seconds": round(result.seconds, 3),
-        "error": result.error,
-        "root_causes": list(result.root_causes),
-        "ranked_first_at_step": result.ranked_first_at_step,
-        "remedied_at_step": result.remedied_at_step,
-    }
+def _read(path: Path, model: type[L]) -> Iterator[tuple[dict[str, Any], L]]:
+    """Every line of a file as it is written, and as it is read; none without the file."""
+    for number, raw in jsonl.read(path) if path.exists() else ():
+        yield raw, parse(model, raw, f"{path}:{number}")
 
 
-def ranking_record(ranking: Ranking) -> dict[str, Any]:
-    """A ranking as data; fault families are the labels' business and stay out."""
-    return {
-        "ranker": ranking.ranker,
-        "verdict": ranking.verdict,
-        "reason": ranking.reason,
-        "unsure": ranking.unsure,
-        "unsure_below": ranking.unsure_below,
-        "incident_probability": ranking.incident_probability,
-        "candidates": [
-            {
-                "service": c.service,
-                "score": c.score,
-                "probability": c.probability,
-                "evidence": [evidence.text for evidence in c.evidence],
-            }
-            for c in ranking.candidates
-        ],
-    }
-
-
-def _spent(steps: Iterable[Mapping[str, Any]]) -> tuple[Usage, float]:
-    """What the model came to in these lines of steps.jsonl, and its seconds."""
-    usage, seconds = Usage(), 0.0
-    for step in steps:
-        if step["prompt"]:
-            tokens = step["tokens"]
-            usage += Usage(1, tokens["prompt"], tokens["completion"], step["cost_usd"])
-            seconds += step["latency_s"]["decision"]
-    return usage, seconds
-
-
-def _task_record(task: Task) -> dict[str, Any]:
-    return {
-        "task": task.name,
-        "task_id": task.task_id,
-        "difficulty": task.difficulty,
-        "seed": task.seed,
-        "max_ticks": task.max_ticks,
-    }
-
-
-def _task_of(record: Mapping[str, Any]) -> Task:
-    fields = {name: record.get(name) for name in Task.model_fields}
-    return parse(Task, fields, f"record of task {record.get('task')}")
-
-
-def _tokens(prompt: int, completion: int) -> dict[str, int]:
-    return {"prompt": prompt, "completion": completion}
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    return [record for _, record in jsonl.read(path)] if path.exists() else []
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+def _text(lines: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

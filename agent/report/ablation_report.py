@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from agent.records.lines import Key
 from agent.report import charts
 from agent.report.comparisons import EPISODES, NAMES, comparison_section, summary
 from agent.report.document import Cell, Chart, Report, Section, Table, count, number, text, with_interval
 from agent.report.evaluation_report import ranking_points, ranking_sections
 from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
-from agent.report.run_report import Key, PlayedRun, replay_key, replays
+from agent.report.run_report import PlayedRun, replay_key, replays
 
 # Counts of `hint_use`, as the table names them.
 _HINTS = {
@@ -48,7 +49,7 @@ def ablation_report(title: str, result: AblationResult, runs: Mapping[str, Playe
         replays=tuple(
             replay
             for arm, run in runs.items()
-            for replay in replays(run.episodes, run.steps(telling), f"{arm}: ")
+            for replay in replays(run.episodes, run.folder.steps(telling), f"{arm}: ")
         ),
         facts={
             **config,

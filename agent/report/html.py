@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 import vl_convert
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from agent.report.charts import timeline
@@ -20,19 +20,28 @@ _ROOM_FOR_REPLAYS = 3_500_000  # characters; the plots take one million, a page 
 
 def render_html(report: Report) -> str:
     """The whole page; replays that there is no room for are left out, and the page says so."""
-    environment = Environment(loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined)
-    environment.filters["json_text"] = _json_text
     packed = _packed(report)
-    return environment.get_template("page.html.j2").render(
+    return _template("page.html.j2").render(
         report=report,
         style=Markup(_part("page.css")),
         script=Markup(_part("page.js")),
-        library=Markup(_library()),
+        library=Markup(_library() if packed or any(part.charts for part in report.sections) else ""),
         timeline=timeline(),
         replays=packed,
         keys={replay["key"] for replay in packed},
         left_out=len(report.replays) - len(packed),
     )
+
+
+def render_fragment(report: Report) -> str:
+    """Words and tables of a report without the page around them, as a notebook shows them."""
+    return _template("fragment.html.j2").render(report=report)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined)
+    environment.filters["json_text"] = _json_text
+    return environment.get_template(name)
 
 
 def _packed(report: Report) -> Sequence[dict[str, str]]:

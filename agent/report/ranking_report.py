@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.records.trajectory import ranking_record
+from agent.records.lines import SuspectLine
 from agent.report.document import Report, Section, Table, count, number, text
-from agent.report.results import RankedIncident, Suspect
+from agent.report.results import RankedIncident
 from data.incident import Incident
 from data.observation import parse
 from gnn.ranker import Ranking
@@ -23,7 +23,7 @@ def diagnosis_record(incident: Incident, ranking: Ranking) -> dict[str, Any]:
     """What `rank --json` and `diagnose --json` write of one incident."""
     likely = sorted(ranking.families.items(), key=lambda kind: -kind[1])
     kinds = {name: round(chance, 4) for name, chance in likely if chance >= _LEAST_KIND}
-    return {"incident": incident.incident_id, **ranking_record(ranking), "fault_kinds": kinds}
+    return RankedIncident.of(ranking, incident=incident.incident_id, fault_kinds=kinds).record()
 
 
 def ranking_report(record: Mapping[str, Any], where: str = "ranking") -> Report:
@@ -98,7 +98,7 @@ def _kind(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _evidence(suspect: Suspect) -> Section:
+def _evidence(suspect: SuspectLine) -> Section:
     queries = suspect.queries or (None,) * len(suspect.evidence)
     lines = [line for pair in zip(suspect.evidence, queries, strict=True) for line in pair if line]
     return Section(f"Evidence about {suspect.service}", tuple(lines) or ("None.",))

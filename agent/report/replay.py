@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.records.lines import EpisodeLine, RankingLine, StepLine
 from agent.records.summary import outcome
 from agent.report.document import Replay, count
 from agent.report.layout import BOX, calls_among, layered
-from agent.report.results import ActionLine, RankingLine, StepLine
 from data.episodes import Episode
 from data.observation import Observation, Service
 
@@ -31,16 +31,14 @@ class Frame:
     target: str | None = None
 
 
-def replay_of_run(
-    episode: Mapping[str, Any], steps: Sequence[StepLine], key: str, prefix: str = ""
-) -> Replay:
+def replay_of_run(episode: EpisodeLine, steps: Sequence[StepLine], key: str, prefix: str = "") -> Replay:
     """The replay of a played task from its records in a run folder."""
     frames = [Frame(s.observation, s.ranking, _decision(s), s.action.target_service) for s in steps]
     if steps and steps[-1].last_observation:
         frames.append(Frame(steps[-1].last_observation))
-    score = "no grade" if episode["score"] is None else f"{episode['score']:.2f}"
-    title = f"{prefix}{episode['task']} – {outcome(episode)}, {score}"
-    return Replay(key, title, _content(frames, tuple(episode["root_causes"])))
+    score = "no grade" if episode.score is None else f"{episode.score:.2f}"
+    title = f"{prefix}{episode.task} – {outcome(episode)}, {score}"
+    return Replay(key, title, _content(frames, tuple(episode.root_causes)))
 
 
 def replay_of_episode(episode: Episode, key: str) -> Replay:
@@ -50,9 +48,7 @@ def replay_of_episode(episode: Episode, key: str) -> Replay:
         Frame(
             observation,
             step={
-                "action": str(
-                    ActionLine(action_type=action.action_type, target_service=action.target_service)
-                ),
+                "action": str(action),
                 "by": episode.policy,
                 "feedback": feedback,
             },
@@ -78,7 +74,7 @@ def _decision(step: StepLine) -> dict[str, Any]:
         "recommended": str(step.recommended) if step.recommended else None,
         "feedback": step.feedback,
         "error": step.error,
-        "prompt": [message.model_dump() for message in step.prompt],
+        "prompt": list(step.prompt),
         "reply": step.reply,
         "tokens": sum(step.tokens.values()),
     }

@@ -1,11 +1,11 @@
 """The fields of result files that a report shows; what else they hold is passed over."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.observation import Observation
+from agent.records.lines import RankingLine
 
 Bounds = tuple[float | None, float | None]
 
@@ -14,81 +14,13 @@ class _Shown(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class Suspect(_Shown):
-    """One candidate of a ranking."""
-
-    service: str
-    score: float
-    probability: float | None = None
-    evidence: tuple[str, ...] = ()
-    queries: tuple[str | None, ...] = ()  # of live telemetry: what shows each piece of evidence
-
-
-class RankingLine(_Shown):
-    """A ranking as steps.jsonl keeps it."""
-
-    ranker: str
-    unsure: bool = False
-    candidates: tuple[Suspect, ...] = ()
-
-
 class RankedIncident(RankingLine):
     """The JSON of `rank` or `diagnose`."""
 
     incident: str = ""
-    verdict: Literal["culprit", "unsure", "nobody"] = "unsure"
-    incident_probability: float | None = None
     fault_kinds: dict[str, float] = Field(default_factory=dict)  # chances, were the first suspect the root
     notes: tuple[str, ...] = ()
     explanation: str = ""
-
-
-class ActionLine(_Shown):
-    """An action that was sent, wanted or refused."""
-
-    action_type: str
-    target_service: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.action_type} {self.target_service}" if self.target_service else self.action_type
-
-
-class RefusalLine(_Shown):
-    """What the guard did not let through."""
-
-    action: ActionLine
-    reason: str
-
-
-class MessageLine(_Shown):
-    """One turn of the conversation with a model."""
-
-    role: str
-    content: str
-
-
-class StepLine(_Shown):
-    """One line of steps.jsonl."""
-
-    task: str
-    seed: int
-    step: int
-    observation: Observation
-    last_observation: Observation | None = None
-    ranking: RankingLine | None = None
-    prompt: tuple[MessageLine, ...] = ()
-    reply: str | None = None
-    model: str | None = None
-    action: ActionLine
-    decided_by: str
-    why_not_model: str | None = None
-    reason: str = ""
-    refusals: tuple[RefusalLine, ...] = ()
-    recommended: ActionLine | None = None
-    feedback: str = ""
-    error: str | None = None
-    tokens: dict[str, int] = Field(default_factory=dict)
-    cost_usd: float = 0.0
 
 
 class Measures(_Shown):

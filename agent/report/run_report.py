@@ -1,22 +1,18 @@
 """What a run came to: its tasks, how they went, and a replay of each."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.records.summary import headline, outcome
 from agent.records.trajectory import RunFolder, read_config
 from agent.report import charts
 from agent.report.document import Cell, Chart, Replay, Report, Section, Table, count, number, text
 from agent.report.replay import replay_of_run
-from agent.report.results import StepLine
-from data.files import jsonl
-from data.observation import DIFFICULTIES, parse
-
-Record = Mapping[str, Any]
-Key = tuple[str, int]
+from data.observation import DIFFICULTIES
 
 _HEADINGS = (
     ("task", ""),
@@ -38,54 +34,46 @@ _NAMED = 5  # tasks named in a sentence
 class PlayedRun:
     """A run folder; its steps, which can be many, are read when they are asked for."""
 
-    path: Path
-    ranker: str
-    policy: str
-    episodes: Sequence[Record]
+    folder: RunFolder
+    episodes: Sequence[EpisodeLine]
     facts: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """The folder's own name."""
-        return self.path.resolve().name
+        return self.folder.path.resolve().name
 
-    def steps(self, only: Collection[Key] | None = None) -> dict[Key, list[StepLine]]:
-        """The steps of every task, or of those in `only`, in order."""
-        found: dict[Key, list[StepLine]] = {}
-        file = self.path / "steps.jsonl"
-        for number_of_line, raw in jsonl.read(file) if file.exists() else ():
-            key = raw.get("task", ""), raw.get("seed", 0)
-            if only is None or key in only:
-                found.setdefault(key, []).append(parse(StepLine, raw, f"{file}:{number_of_line}"))
-        return {key: sorted(steps, key=lambda step: step.step) for key, steps in found.items()}
+    @property
+    def ranker(self) -> str:
+        """Who ranked."""
+        return self.folder.config.ranker
 
-
-def key_of(record: Record) -> Key:
-    """What tells the tasks of a run apart."""
-    return record["task"], record["seed"]
+    @property
+    def policy(self) -> str:
+        """Who acted."""
+        config = self.folder.config
+        return config.policy if config.hints else f"{config.policy}-without-hints"
 
 
-def read_run(path: Path, facts: Record) -> PlayedRun:
+def read_run(path: Path, facts: Mapping[str, Any]) -> PlayedRun:
     """Reads the run in folder `path`.
 
     Args:
         path: the folder.
         facts: what its run.json says.
     """
-    config = read_config(path)
-    folder = RunFolder(path, config, frozenset())
-    policy = config.policy if config.hints else f"{config.policy}-without-hints"
+    folder = RunFolder(path, read_config(path), frozenset())
     shown = {
         name: value for name, value in facts.items() if not isinstance(value, dict) and value is not None
     }
     versions = facts.get("versions") or {}
     words = {name: str(value) for name, value in {**shown, **versions}.items()}
-    return PlayedRun(path, config.ranker, policy, folder.episodes, words)
+    return PlayedRun(folder, folder.episodes, words)
 
 
 def run_report(run: PlayedRun) -> Report:
     """The report on one run."""
-    steps = run.steps()
+    steps = run.folder.steps()
     return Report(
         title=run.name,
         kind="Run",
@@ -98,14 +86,14 @@ def run_report(run: PlayedRun) -> Report:
 
 
 def replays(
-    episodes: Sequence[Record], steps: Mapping[Key, Sequence[StepLine]], prefix: str = ""
+    episodes: Sequence[EpisodeLine], steps: Mapping[Key, Sequence[StepLine]], prefix: str = ""
 ) -> tuple[Replay, ...]:
     """The replays of those episodes whose `steps` are given, the worst first."""
-    worst_first = sorted(episodes, key=lambda e: -1.0 if e["score"] is None else e["score"])
+    worst_first = sorted(episodes, key=lambda e: -1.0 if e.score is None else e.score)
     return tuple(
         replay_of_run(episode, steps[key], replay_key(key, prefix), prefix)
         for episode in worst_first
-        if (key := key_of(episode)) in steps
+        if (key := episode.key) in steps
     )
 
 
@@ -116,17 +104,17 @@ def replay_key(key: Key, prefix: str = "") -> str:
 
 def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable[str]:
     """What a reader should know beyond the headline; nothing is said of what nobody told."""
-    told = [e for e in run.episodes if e["root_causes"]]
+    told = [e for e in run.episodes if e.root_causes]
     if told:
-        at_once = sum(e["ranked_first_at_step"] == 1 for e in told)
+        at_once = sum(e.ranked_first_at_step == 1 for e in told)
         yield (
             f"The ranker, {run.ranker}, had a root cause on top at the first step in {at_once} of "
             f"{count(len(told), 'task')} whose root cause is known."
         )
-        never = [e["task"] for e in told if e["remedied_at_step"] is None]
+        never = [e.task for e in told if e.remedied_at_step is None]
         if never:
             yield f"No root cause was ever remedied in {_named(never)}."
-    wrong = sum(e["wrong_actions"] for e in run.episodes)
+    wrong = sum(e.wrong_actions for e in run.episodes)
     yield (
         f"{count(wrong, 'remedy', 'remedies')} of a healthy service."
         if wrong
@@ -142,10 +130,10 @@ def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable
         why = ", ".join(f"{reason} ({times})" for reason, times in reasons.most_common(3))
         steps_so = count(reasons.total(), "step")
         yield f"The model was asked and the rules answered instead in {steps_so}: {why}."
-    unsolved = [e["task"] for e in run.episodes if e["error"] is None and not e["success"]]
+    unsolved = [e.task for e in run.episodes if e.error is None and not e.success]
     if unsolved:
         yield f"Not solved: {_named(unsolved)}."
-    failed = [f"{e['task']} ({e['error']})" for e in run.episodes if e["error"] is not None]
+    failed = [f"{e.task} ({e.error})" for e in run.episodes if e.error is not None]
     if failed:
         yield f"Ended without a grade: {_named(failed)}."
 
@@ -155,37 +143,37 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _score_chart(episodes: Sequence[Record]) -> tuple[Chart, ...]:
+def _score_chart(episodes: Sequence[EpisodeLine]) -> tuple[Chart, ...]:
     rows = [
         {
-            "name": e["task"],
-            "group": e["difficulty"],
-            "value": e["score"],
-            "solved": e["success"],
+            "name": e.task,
+            "group": e.difficulty,
+            "value": e.score,
+            "solved": e.success,
             "outcome": outcome(e),
         }
         for difficulty in DIFFICULTIES
         for e in episodes
-        if e["score"] is not None and e["difficulty"] == difficulty
+        if e.score is not None and e.difficulty == difficulty
     ]
     description = "Scores by difficulty: one dot a task, in red where it was not solved."
     return (charts.strips(rows, "score", description),) if rows else ()
 
 
-def _tasks_table(episodes: Sequence[Record]) -> Table:
+def _tasks_table(episodes: Sequence[EpisodeLine]) -> Table:
     rows = tuple(
         (
-            text(e["task"], replay_key(key_of(e))),
+            text(e.task, replay_key(e.key)),
             text(outcome(e)),
-            number(e["score"]),
-            number(e["steps"], 0),
-            text(", ".join(e["root_causes"]) or "not told"),
-            _at("step", e["ranked_first_at_step"]),
-            _at("step", e["remedied_at_step"]),
-            _at("tick", e["mitigated_at_tick"]),
-            number(e["wrong_actions"], 0),
-            number(e["tokens"]["prompt"] + e["tokens"]["completion"], 0),
-            number(e["seconds"], 1),
+            number(e.score),
+            number(e.steps, 0),
+            text(", ".join(e.root_causes) or "not told"),
+            _at("step", e.ranked_first_at_step),
+            _at("step", e.remedied_at_step),
+            _at("tick", e.mitigated_at_tick),
+            number(e.wrong_actions, 0),
+            number(e.tokens["prompt"] + e.tokens["completion"], 0),
+            number(e.seconds, 1),
         )
         for e in episodes
     )

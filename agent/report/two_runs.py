@@ -7,14 +7,16 @@ from statistics import fmean
 from typing import Any
 
 from agent.benchmark.statistics import compare_pairs, corrected, topology_of
+from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.report import charts
 from agent.report.comparisons import comparison_in_words, comparison_section
 from agent.report.document import Chart, Report, Section, Table, count, number, text
-from agent.report.results import ComparisonResult, StepLine
-from agent.report.run_report import Key, PlayedRun, Record, key_of, replay_key, replays
+from agent.report.results import ComparisonResult
+from agent.report.run_report import PlayedRun, replay_key, replays
 from data.observation import parse
 
 Steps = Mapping[Key, Sequence[StepLine]]
+Episodes = Mapping[Key, EpisodeLine]
 
 _HEADINGS = (
     ("task", ""),
@@ -30,10 +32,10 @@ _HEADINGS = (
 
 def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
     """The report on how `second` (B) differs from `first` (A) on the tasks that both played."""
-    a, b = ({key_of(e): e for e in run.episodes} for run in (first, second))
+    a, b = ({e.key: e for e in run.episodes} for run in (first, second))
     shared = [key for key in a if key in b]
-    steps = first.steps(shared), second.steps(shared)
-    differing = {key for key in shared if a[key]["score"] != b[key]["score"]} or set(shared)
+    steps = first.folder.steps(shared), second.folder.steps(shared)
+    differing = {key for key in shared if a[key].score != b[key].score} or set(shared)
     comparisons = _compared(a, b, steps[0])
     return Report(
         title=f"{first.name} against {second.name}",
@@ -67,7 +69,7 @@ def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) -> list[ComparisonResult]:
+def _compared(a: Episodes, b: Episodes, steps: Steps) -> list[ComparisonResult]:
     clusters: dict[Hashable, str] = {
         key: topology_of(played[0].observation.call_graph) for key, played in steps.items()
     }
@@ -83,48 +85,48 @@ def _compared(a: Mapping[Key, Record], b: Mapping[Key, Record], steps: Steps) ->
     ]
 
 
-def _values(episodes: Mapping[Key, Record], measure: str) -> dict[Hashable, float]:
+def _values(episodes: Episodes, measure: str) -> dict[Hashable, float]:
     """The measure in every task; NaN where nothing was graded."""
     field = {"score": "score", "solved": "success"}[measure]
-    return {key: math.nan if e["score"] is None else float(e[field]) for key, e in episodes.items()}
+    return {key: math.nan if e.score is None else float(getattr(e, field)) for key, e in episodes.items()}
 
 
-def _came_to(episodes: Mapping[Key, Record], keys: Sequence[Key]) -> str:
-    graded = [episodes[key]["score"] for key in keys if episodes[key]["score"] is not None]
-    solved = sum(episodes[key]["success"] for key in keys)
+def _came_to(episodes: Episodes, keys: Sequence[Key]) -> str:
+    graded = [score for key in keys if (score := episodes[key].score) is not None]
+    solved = sum(episodes[key].success for key in keys)
     return f"mean score {fmean(graded):.2f}, {solved} solved" if graded else "no task graded"
 
 
-def _chart(a: Mapping[Key, Record], b: Mapping[Key, Record], keys: Sequence[Key]) -> tuple[Chart, ...]:
+def _chart(a: Episodes, b: Episodes, keys: Sequence[Key]) -> tuple[Chart, ...]:
     points: list[dict[str, Any]] = [
-        {"name": key[0], "first": a[key]["score"], "second": b[key]["score"]}
+        {"name": key[0], "first": a[key].score, "second": b[key].score}
         for key in keys
-        if a[key]["score"] is not None and b[key]["score"] is not None
+        if a[key].score is not None and b[key].score is not None
     ]
     description = "One dot a task: above the dashed line B scored higher."
     return (charts.against_each_other(points, "A", "B", description),) if points else ()
 
 
 def _table(
-    a: Mapping[Key, Record],
-    b: Mapping[Key, Record],
+    a: Episodes,
+    b: Episodes,
     keys: Sequence[Key],
     steps: tuple[Steps, Steps],
     replayed: set[Key],
 ) -> Table:
     rows = []
     for key in keys:
-        scores = a[key]["score"], b[key]["score"]
-        change = None if None in scores else scores[1] - scores[0]
+        before, after = a[key].score, b[key].score
+        change = None if before is None or after is None else after - before
         rows.append(
             (
                 text(key[0], replay_key(key, "B: ") if key in replayed else None),
                 number(key[1], 0),
-                number(scores[0]),
-                number(scores[1]),
+                number(before),
+                number(after),
                 number(change, sign=True),
-                number(a[key]["steps"], 0),
-                number(b[key]["steps"], 0),
+                number(a[key].steps, 0),
+                number(b[key].steps, 0),
                 text(_parting(steps[0].get(key, ()), steps[1].get(key, ()))),
             )
         )

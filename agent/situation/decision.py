@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol
 
+from typing_extensions import TypedDict
+
+from data.actions import DESCRIPTIONS, action_space
 from data.observation import Action, Observation
 from gnn.ranker import Ranking
 
@@ -37,6 +40,14 @@ class Situation:
     steps: tuple[PastStep, ...] = ()  # the whole episode, oldest first
     ticks_left: int = 1
     fetched_logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    offered: Mapping[str, str] | None = None  # the actions of a live system; None in an episode
+
+    @property
+    def menu(self) -> Mapping[str, str]:
+        """{action type: what it does}: the actions on offer."""
+        if self.offered is not None:
+            return self.offered
+        return {name: DESCRIPTIONS[name] for name in action_space(self.logs_fetched)}
 
     @property
     def now(self) -> Observation:

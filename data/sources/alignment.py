@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from data.incident import Floats, Series
 
@@ -12,7 +13,7 @@ _SAMPLE = 400  # series that the step is read from
 _BATCH = 4096  # series aligned at once
 
 Whose = TypeVar("Whose")  # a service, or the two ends of a call
-Piece = tuple[Floats, Floats]  # times_s, values
+Piece = tuple[Floats, Floats]  # times_s, values; NaN is no value
 Pieces = dict[str, list[Piece]]  # by metric
 
 
@@ -24,7 +25,7 @@ def natural_step(metrics: Iterable[Sequence[Piece]]) -> float:
 
 
 def _gap(pieces: Sequence[Piece]) -> float:
-    gaps = np.diff(np.unique(np.concatenate([times for times, _ in pieces])))
+    gaps = np.diff(np.unique(np.concatenate([times[np.isfinite(values)] for times, values in pieces])))
     return float(np.median(gaps)) if gaps.size else 0.0
 
 
@@ -34,24 +35,40 @@ def aligned(
     """Every metric with points on the grid: `n0` before `start`, `n` from there."""
     series = ((key, metric, pieces) for key, metrics in of.items() for metric, pieces in metrics.items())
     while batch := list(islice(series, _BATCH)):
-        lengths = [sum(len(times) for times, _ in pieces) for _, _, pieces in batch]
-        row = np.repeat(np.arange(len(batch)), lengths)
-        times = np.concatenate([times for _, _, pieces in batch for times, _ in pieces])
-        values = np.concatenate([values for _, _, pieces in batch for _, values in pieces])
-        column = np.floor((times - start) / step + 1e-6).astype(np.int64) + n0
-        inside = (column >= 0) & (column < n0 + n)
-        cell = row[inside] * (n0 + n) + column[inside]
-        size = len(batch) * (n0 + n)
-        count = np.bincount(cell, minlength=size).reshape(len(batch), n0 + n)
-        with np.errstate(invalid="ignore"):
-            mean = np.bincount(cell, values[inside], minlength=size).reshape(count.shape) / count
-        for (key, metric, pieces), points, seen in zip(batch, mean, (count > 0).sum(axis=1), strict=True):
+        mean = _on_grid([pieces for _, _, pieces in batch], start - n0 * step, step, n0 + n)
+        counts = np.isfinite(mean).sum(axis=1).tolist()
+        for (key, metric, pieces), points, seen in zip(batch, mean, counts, strict=True):
             if not seen:
                 continue
             if seen * 1.5 < n0 + n and (lag := round(_gap(pieces) / step)) > 1:
                 _hold(points[:n0], lag)
                 _hold(points[n0:], lag)
             yield key, metric, Series(points[n0:], points[:n0])
+
+
+def _on_grid(several: Sequence[Sequence[Piece]], start: float, step: float, n: int) -> Floats:
+    """The mean of what falls to each point, NaN where nothing does: (N, n)."""
+    times = several[0][0][0]
+    if all(len(pieces) == 1 and pieces[0][0] is times for pieces in several):
+        column = _column(times, start, step)
+        inside = (column >= 0) & (column < n)
+        if (np.diff(column[inside]) > 0).all():  # as it was asked for
+            points = np.full((len(several), n), np.nan)
+            points[:, column[inside]] = np.array([pieces[0][1] for pieces in several])[:, inside]
+            return points
+    row = np.repeat(np.arange(len(several)), [sum(len(one) for one, _ in pieces) for pieces in several])
+    times = np.concatenate([times for pieces in several for times, _ in pieces])
+    values = np.concatenate([values for pieces in several for _, values in pieces])
+    column = _column(times, start, step)
+    inside = (column >= 0) & (column < n) & np.isfinite(values)
+    cell = row[inside] * n + column[inside]
+    count = np.bincount(cell, minlength=len(several) * n).reshape(len(several), n)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(cell, values[inside], minlength=count.size).reshape(count.shape) / count
+
+
+def _column(times: Floats, start: float, step: float) -> npt.NDArray[np.int64]:
+    return np.floor((times - start) / step + 1e-6).astype(np.int64)
 
 
 def _hold(points: Floats, lag: int) -> None:

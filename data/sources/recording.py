@@ -72,6 +72,19 @@ class Recording:
         self.call(caller, callee)
         _add(self.calls.setdefault((caller, callee), {}), metric, times_s, values)
 
+    def table(
+        self, metric: str, whose: Iterable[str | tuple[str, str]], times_s: Floats, values: Floats
+    ) -> None:
+        """One metric of many services or calls at the same times: (N, T), NaN where there is none."""
+        usable = np.where(np.abs(values) <= LARGEST, values, np.nan)
+        for one, row in zip(whose, usable, strict=True):
+            if isinstance(one, str):
+                metrics = self.services.setdefault(one, {})
+            else:
+                self.call(*one)
+                metrics = self.calls.setdefault(one, {})
+            metrics.setdefault(metric, []).append((times_s, row))
+
     def call(self, caller: str, callee: str) -> None:
         """There are calls from `caller` to `callee`."""
         self.call_graph.setdefault(caller, {}).setdefault(callee)
@@ -108,10 +121,11 @@ class Recording:
 
     def span(self) -> tuple[float | None, float | None]:
         """The times of the first and of the last value."""
-        times = [times for pieces in self.all_pieces() for times, _ in pieces if len(times)]
+        # Series that were told together share their times.
+        times = {id(times): times for pieces in self.all_pieces() for times, _ in pieces if len(times)}
         if not times:
             return None, None
-        return min(float(t.min()) for t in times), max(float(t.max()) for t in times)
+        return min(float(t.min()) for t in times.values()), max(float(t.max()) for t in times.values())
 
     def all_pieces(self) -> Iterable[list[Piece]]:
         """The pieces of every metric of services and calls."""

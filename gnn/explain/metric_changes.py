@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap, Meaning, words_of
 from gnn.explain.units import amount
-from gnn.features.deviation import AGES, CHANNELS, SHARES, STATISTICS, Deviations, Stack
+from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
+from gnn.features.stack import CHANNELS, SHARES, Stack
 
 Mask = npt.NDArray[np.bool_]
 

@@ -16,7 +16,7 @@ from gnn.explain.evidence_items import EvidenceItem
 from gnn.explain.metric_changes import FLOW, Change, Changes, Turn
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import Features, features_of
-from gnn.features.replicas import Twins, twins
+from gnn.features.replicas import Replicas, replicas
 from gnn.features.topology import calls_of
 from gnn.per_system.alert_frequencies import AlertFrequencies, raised_in
 from gnn.ranker import Evidence
@@ -76,7 +76,7 @@ class _EvidenceReader:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
         self._clock = Clock(incident)
         self._changes = Changes(features.block, features.deviations, channel_map, self._clock.since)
-        self._calls = CallSentences(incident, channel_map, self._clock, weights)
+        self._calls = CallSentences(incident, features.calls, channel_map, self._clock, weights)
         self._frequencies, self._raised = frequencies, raised_in(incident) if frequencies else {}
 
     def evidence(self, service: str) -> tuple[Evidence, ...]:
@@ -234,13 +234,13 @@ class _EvidenceReader:
         return [Evidence(text, service, sign.name)]
 
     def _beside(self, service: str) -> list[str]:
-        """How many alerts the twins have, on a list of alerts: the three with the most."""
+        """How many alerts the replicas have, on a list of alerts: the three with the most."""
         services = self._incident.services
-        if self._incident.telemetry:  # twins say nothing to the ranker there
+        if self._incident.telemetry:  # replicas say nothing to the ranker there
             return []
         counts = [
-            (self._alert_counts[services[twin]], services[twin])
-            for twin in self._twins.of(services.index(service))
+            (self._alert_counts[services[replica]], services[replica])
+            for replica in self._replicas.of(services.index(service))
         ]
         most = heapq.nsmallest(3, counts, key=lambda pair: (-pair[0], pair[1]))
         return [f"{count} at {name}" for count, name in most]
@@ -250,8 +250,10 @@ class _EvidenceReader:
         return Counter(alert.service for alert in self._incident.alerts)
 
     @cached_property
-    def _twins(self) -> Twins:
-        return twins(calls_of(self._incident, {name: i for i, name in enumerate(self._incident.services)}))
+    def _replicas(self) -> Replicas:
+        incident = self._incident
+        calls = calls_of(incident, {name: i for i, name in enumerate(incident.services)})
+        return replicas(calls, incident.services, incident.owners, ask_calls=True)
 
 
 def _a(what: str) -> str:

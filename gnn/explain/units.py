@@ -1,7 +1,7 @@
 """Figures with their units, as people say them: 1.02 GB, 250 ms, 12 %."""
 
 from data.channels import Meaning, words_of
-from gnn.features.deviation import SHARES
+from gnn.features.stack import SHARES
 
 _SECONDS = {
     "us": 1e-6, "microseconds": 1e-6, "ms": 1e-3, "milliseconds": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0

@@ -1,4 +1,4 @@
-"""Whether anybody is named: who is in trouble, who cannot be accused, and when nothing speaks against anyone.
+"""Whether anybody is named: who cannot be accused, and when nothing speaks against anyone.
 
 Shapes: S services, E calls, C channels, K statistics.
 """
@@ -11,34 +11,19 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
-from gnn.features.deviation import ABNORMAL, AGES, CHANNELS
+from gnn.features.deviation import ABNORMAL
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
+from gnn.features.trouble import GONE, MEASURES, alerted, columns_of, in_trouble
 from gnn.ranker import Verdict
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
 
-# More or less of these is neither good nor bad by itself.
-_FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
-_TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
-
-
-def _columns(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int]:
-    return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in channels]
-
-
-# What each kind of evidence is compared by, and from where it tells of trouble.
-_MEASURES = {
-    "baselined": (_columns("beyond"), ABNORMAL),
-    "snapshot": (_columns("peer"), 0.8),
-    "alerts": (_columns("up"), 0.1),
-}
-_GONE = _columns("gone")
-_FELT = _columns("beyond", (Channel.ERROR, *LATENCY))
-_OWN = _columns("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERROR, Channel.CLIENT_ERROR))
+_FELT = columns_of("beyond", (Channel.ERROR, *LATENCY))
+_OWN = columns_of("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERROR, Channel.CLIENT_ERROR))
 _OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
-_FAILS = _columns("beyond", (Channel.ERROR, Channel.RESTARTS))
+_FAILS = columns_of("beyond", (Channel.ERROR, Channel.RESTARTS))
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
 _DOWN = 2.0  # added to the score of who is down: no alert says more
@@ -47,20 +32,6 @@ _EVEN = 0.5  # chance of an incident below which it is unlikely
 _UNLIKELY = 0.2  # from here down little counts for nothing
 _LITTLE = float(np.arcsinh(8.0))  # robust sigmas, as asinh
 _TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
-
-
-def in_trouble(graph: Graph) -> Mask:
-    """Which services show something bad: (S,)."""
-    columns, least = _MEASURES[MODES[graph.mode]]
-    loud = graph.x[:, columns].max(axis=1) > least
-    missed = (graph.x[:, _GONE] > 0).any(axis=1)
-    return np.asarray(loud | missed | _alerted(graph) | (graph.x[:, IS_PAGE] > 0))
-
-
-def _alerted(graph: Graph) -> Mask:
-    """Which services raise alerts, where most do not: (S,)."""
-    alerted = graph.x[:, N_ALERTS] > 0
-    return np.asarray(alerted & (2 * alerted.sum() <= len(alerted)))
 
 
 def is_measured(graph: Graph) -> Mask:
@@ -149,11 +120,11 @@ def _is_calm(graph: Graph) -> bool:
     asked = np.ones(len(graph.x), dtype=bool)
     asked[graph.edge_index[1]] = False
     felt = graph.x[asked][:, _FELT] > ABNORMAL
-    little = graph.x[:, _MEASURES["baselined"][0]] < _LITTLE
+    little = graph.x[:, MEASURES["baselined"][0]] < _LITTLE
     fails = graph.x[:, _FAILS] > ABNORMAL
-    gone, paged = graph.x[:, _GONE] > 0, graph.x[:, IS_PAGE] > 0
+    gone, paged = graph.x[:, GONE] > 0, graph.x[:, IS_PAGE] > 0
     return bool(little.all()) and not (
-        felt.any() or fails.any() or gone.any() or paged.any() or _alerted(graph).any()
+        felt.any() or fails.any() or gone.any() or paged.any() or alerted(graph).any()
     )
 
 

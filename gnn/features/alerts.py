@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
-from gnn.features.deviation import CHANNEL_INDEX, CHANNELS, STATISTICS
+from gnn.features.deviation import STATISTICS
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,6 +22,7 @@ _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
 # service's share of them.
 _RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
 
+_UNFELT = 0.1  # weight of log lines at a service that shows nothing else, beside others that do
 _MOST_REPEATS = 3  # as often as worlds to learn from raise the same
 
 
@@ -52,27 +54,31 @@ def alert_columns(
     kinds: dict[str, set[str]] = {}
     for alert in incident.alerts:
         holders.setdefault(_sort_of(alert), set()).add(alert.service)
-    weight = {
+    rarity = {
         sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
         for sort, who in holders.items()
     }
+    felt = {alert.service for alert in incident.alerts if alert.kind != "log"}
     weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
     for alert in _without_flapping(incident.alerts):
         row = index.get(alert.service)
         if row is None:
             continue
         sort = _sort_of(alert)
-        columns[row, 0] += 1
-        columns[row, 2] += len(holders[sort]) == 1
+        unusual = 1.0 - incident.routine.get(alert, 0.0)
+        if alert.kind == "log" and alert.service not in felt:
+            unusual *= _UNFELT
+        columns[row, 0] += unusual
+        columns[row, 2] += unusual * (len(holders[sort]) == 1)
         kinds.setdefault(alert.service, set()).add(alert.kind)
         first = (alert.service, sort) not in weighed
         weighed.add((alert.service, sort))
         for channel, where, good in _alert_meaning(alert, row, index, channel_map):
             at = int(good), where, CHANNEL_INDEX[channel]
-            counts[at] += 1
+            counts[at] += unusual
             if first and where == row:
-                rare[at] += weight[sort]
-                rarest[at] = max(rarest[at], weight[sort])
+                rare[at] += unusual * rarity[sort]
+                rarest[at] = max(rarest[at], unusual * rarity[sort])
     columns[:, 1] = columns[:, 0] / max(columns[:, 0].sum(), 1.0)
     columns[:, 3] = [len(kinds.get(name, ())) / 3 for name in index]
     columns[:, (0, 2)] = np.log1p(columns[:, (0, 2)])
@@ -105,7 +111,7 @@ def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
         return alert.kind, alert.name, alert.direction
     if alert.kind == "trace":
         where = "self" if alert.caller == alert.service else "callee"
-        return alert.kind, where, "slow" if alert.direction == "PD" else "failed"
+        return alert.kind, where, alert.direction and ("slow" if alert.direction == "PD" else "failed")
     return alert.kind, "", None
 
 
@@ -116,6 +122,8 @@ def _alert_meaning(
     if alert.kind == "log":
         yield Channel.LOGS, row, False
     elif alert.kind == "trace":
+        if alert.direction is None:
+            return  # whether it was slow or failed is not known
         slow = alert.direction == "PD"
         if alert.caller == alert.service:
             yield (Channel.OWN_LATENCY if slow else Channel.ERROR), row, False

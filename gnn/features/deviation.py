@@ -4,17 +4,13 @@ Shapes: M metrics, S services, T incident points, T0 baseline points, C channels
 """
 
 import warnings
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
-from data.incident import Incident, Series
-from gnn.features.caller_telemetry import heard
+from data.incident import Incident
 from gnn.features.nan_statistics import (
     MAD_TO_SIGMA,
     among_peers,
@@ -25,18 +21,27 @@ from gnn.features.nan_statistics import (
     nanmedian,
     or_zero,
 )
+from gnn.features.stack import CHANNELS, SHARES, Stack, stack_rows
 
 Floats = npt.NDArray[np.float64]
 
-CHANNELS: tuple[Channel, ...] = tuple(Channel)
-CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
-
-# Channels measured as a share of a whole: their level means something without any comparison.
-SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.MEMORY})
 # Channels measured in seconds since an event: small is interesting.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
 _AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
 
+# Counts of what should not happen: in health they are zero throughout, and one is news.
+_FAULTS = frozenset(
+    {
+        Channel.ERROR,
+        Channel.CLIENT_ERROR,
+        Channel.NETWORK_FAULT,
+        Channel.RESTARTS,
+        Channel.LOGS,
+        Channel.LOG_SHIFT,
+    }
+)
+_IS_FAULTS = np.array([channel in _FAULTS for channel in CHANNELS])  # (C,)
+_IS_CHANGE = np.array([channel in (Channel.DEPLOY_AGE, Channel.CONFIG_AGE) for channel in CHANNELS])
 _IS_SHARE = np.array([channel in SHARES for channel in CHANNELS])  # (C,)
 _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHANNELS])  # (C,)
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
@@ -65,92 +70,6 @@ _LOUDEST = [_UP, _DOWN, _ONSET, _LEVEL, _BEYOND]
 ABNORMAL = float(np.arcsinh(5.0))  # from which a metric has left its past
 
 
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """All metrics that have a channel, padded to one block, sorted by channel."""
-
-    incident: Floats  # (M, S, T), NaN where missing
-    baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
-    channel: npt.NDArray[np.int64]  # (M,)
-    floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
-    names: tuple[str, ...]  # (M,)
-    scale: Floats  # (M,) the factor that brought each to our unit
-
-
-def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
-    """Collects the telemetry under its channels, in our units, higher is worse; callers are heard too."""
-    telemetry = heard(incident, channel_map)
-    return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map)
-
-
-def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
-    """As `stack`, for any rows of metrics (services or calls)."""
-    by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
-    for index, row in enumerate(rows):
-        for name, series in row.items():
-            places, found = by_metric[name]
-            places.append(index)
-            found.append(series)
-    now_of = {name: [one.incident for one in found] for name, (_, found) in by_metric.items()}
-    past_of = {name: [one.baseline for one in found] for name, (_, found) in by_metric.items()}
-    length = max((max(map(len, group)) for group in now_of.values()), default=0)
-    length0 = max((max(map(len, group)) for group in past_of.values()), default=0)
-    known = [(meaning, name) for name in by_metric if (meaning := channel_map(name)) is not None]
-    known.sort(key=lambda pair: (CHANNEL_INDEX[pair[0].channel], pair[1]))
-    now = np.full((len(known), len(rows), length), np.nan)
-    past = np.full((len(known), len(rows), length0), np.nan)
-    scales = np.ones(len(known))
-    for m, (meaning, name) in enumerate(known):
-        places = by_metric[name][0]
-        # An incident is counted from its start, its past back from there.
-        _align(now[m], places, now_of[name], from_start=True)
-        _align(past[m], places, past_of[name], from_start=False)
-        # The whole incident says in which unit a metric is, so that an idle service is read like the others.
-        scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
-        scales[m] = scale
-        if scale != 1.0:
-            now[m] *= scale
-            past[m] *= scale
-        if meaning.inverted:
-            top = 1.0 if meaning.channel in SHARES else 0.0
-            now[m], past[m] = top - now[m], top - past[m]
-        if meaning.per:
-            for s, series in zip(*by_metric[name], strict=True):
-                if (whole := rows[s].get(meaning.per)) is not None:
-                    now[m, s] = _share(series.incident, whole.incident)
-                    past[m, s] = _share(series.baseline, whole.baseline)
-    channel = np.array([CHANNEL_INDEX[meaning.channel] for meaning, _ in known], dtype=np.int64)
-    floor = np.array([meaning.floor for meaning, _ in known])
-    return Stack(now, past, channel, floor, tuple(name for _, name in known), scales)
-
-
-def _largest(points: Floats) -> float:
-    """The largest of the points that are not missing; -inf without any."""
-    return float(np.fmax.reduce(points, axis=None, initial=-np.inf))
-
-
-def _share(count: Floats, whole: Floats) -> float:
-    """What share of `whole` the counts are over all points; three more of the whole calm what is rare."""
-    if not np.isfinite(count).any():
-        return np.nan
-    return float(np.nansum(count) / (np.nansum(whole) + 3.0))
-
-
-def _align(block: Floats, places: Sequence[int], series: Sequence[Floats], from_start: bool) -> None:
-    """Writes series into the rows `places` of `block` (S, T), in place; all start, or all end, together."""
-    length = block.shape[1]
-    if not length:
-        return
-    lengths = np.fromiter(map(len, series), dtype=np.int64, count=len(series))
-    points = np.concatenate(series)
-    if (lengths == length).all():
-        block[places] = points.reshape(-1, length)
-        return
-    ends = np.cumsum(lengths)
-    first = np.repeat(lengths - ends if from_start else length - ends, lengths)
-    block[np.repeat(places, lengths), first + np.arange(len(points))] = points
-
-
 class Deviations(NamedTuple):
     """What `stack` says once compared: zero where nothing is measured."""
 
@@ -174,9 +93,14 @@ def deviations(block: Stack) -> Deviations:
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
         usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
-        each = _metric_statistics(block, z)  # (M, S, K)
-        if usual is not None:
+        each = _metric_statistics(block, z, 0.0 if usual is None else usual.lent[..., 0])  # (M, S, K)
+        if usual is not None and z is not None:
             each[..., _BEYOND] = _beyond(block, usual)
+            # Of a change only how fresh it is may count.
+            change = np.flatnonzero(_IS_CHANGE[block.channel])
+            z[change] = 0.0
+            each[change, :, _UP:_LEVEL] = 0.0
+            each[change, :, _LEVEL + 1 :] = 0.0
     if z is not None:
         known = np.isfinite(z)
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
@@ -191,11 +115,26 @@ def deviations(block: Stack) -> Deviations:
     return Deviations(out, over_time, each, usual, z)
 
 
+class MeasuredCalls(NamedTuple):
+    """The calls that are measured, compared with their own past; rows as in `pairs`."""
+
+    pairs: tuple[tuple[str, str], ...]  # caller, callee
+    block: Stack
+    deviations: Deviations
+
+
+def measured_calls(incident: Incident, channel_map: ChannelMap) -> MeasuredCalls:
+    """All calls of an incident that have telemetry of their own."""
+    block = stack_rows(list(incident.call_telemetry.values()), channel_map)
+    return MeasuredCalls(tuple(incident.call_telemetry), block, deviations(block))
+
+
 class Usual(NamedTuple):
     """What each metric of each service usually is."""
 
     center: Floats  # (M, S, 1)
     spread: Floats  # (M, S, 1)
+    lent: Floats  # (M, S, 1) what peers lend a metric that never moved, else 0
 
     def deviation_of(self, points: Floats) -> Floats:
         """asinh of the robust z of every point: (M, S, T)."""
@@ -203,13 +142,18 @@ class Usual(NamedTuple):
 
 
 def usual_of(block: Stack) -> Usual:
-    """From each metric's own baseline, of at least one point."""
+    """From each metric's own baseline; one that never moved takes its spread from its peers."""
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
-    spread = np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True))
+    spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
     least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
-    return Usual(center, np.maximum(or_zero(spread), least))
+    lent = np.zeros_like(spread)
+    constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
+    if past.shape[2] > 1 and constant.any():
+        moving = np.where(constant, np.nan, np.where(np.isfinite(center), spread, np.nan))
+        lent = np.where(constant, or_zero(nanmedian(moving, axis=1, keepdims=True)), 0.0)
+    return Usual(center, np.maximum(np.maximum(spread, lent), least), lent)
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
@@ -234,11 +178,12 @@ def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
+def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> Floats:
     """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)
     floor = floor_of(block, share)
+    size = np.maximum(floor, lent)  # what a constant past lacks in scale, sizes lack too
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -248,7 +193,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
 
     filled = carry_forward(now, there)
     first, last = filled[..., 0], filled[..., -1]
-    out[..., _GROWTH] = np.arcsinh(or_zero((last - first) / (np.abs(first) + 5 * floor)))
+    out[..., _GROWTH] = np.arcsinh(or_zero((last - first) / (np.abs(first) + 5 * size)))
     recency = 1.0 / (1.0 + np.maximum(last, 0.0) / _AGE_HALF_S)
     is_age = _IS_AGE[block.channel][:, None]
     filling = np.minimum(np.maximum(last, 0.0), 2.0)
@@ -273,7 +218,7 @@ def _metric_statistics(block: Stack, z: Floats | None) -> Floats:
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
     level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
     center = nanmedian(past, axis=2)  # (M, S)
-    ratio = np.log((np.abs(level) + floor) / (np.abs(center) + floor))
+    ratio = np.log((np.abs(level) + size) / (np.abs(center) + size))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from data.channels import Channel
 from data.incident import Page
-from gnn.features.deviation import CHANNEL_INDEX, Stack, floor_of, usual_of
+from gnn.features.deviation import floor_of, usual_of
 from gnn.features.nan_statistics import kth_highest, nanmedian
+from gnn.features.stack import CHANNEL_INDEX, Stack
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

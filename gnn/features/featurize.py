@@ -11,20 +11,10 @@ import numpy.typing as npt
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
-from gnn.features.deviation import (
-    CHANNEL_INDEX,
-    CHANNELS,
-    STATISTICS,
-    Deviations,
-    K,
-    Stack,
-    deviations,
-    stack,
-    stack_rows,
-)
+from gnn.features.deviation import STATISTICS, Deviations, K, MeasuredCalls, deviations, measured_calls
 from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
-from gnn.features.replicas import twins
-from gnn.features.time_profile import course_of
+from gnn.features.replicas import replicas
+from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
@@ -94,7 +84,6 @@ class Graph(NamedTuple):
     mode: int  # index into MODES
     edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
-    course: npt.NDArray[np.float32] | None = None  # (S, R, P), see `time_profile`; None: not asked for
 
 
 class Features(NamedTuple):
@@ -103,21 +92,23 @@ class Features(NamedTuple):
     graph: Graph
     block: Stack  # baselines as renewed by a page that comes and goes
     deviations: Deviations
+    calls: MeasuredCalls
 
 
-def featurize(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Graph:
+def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
     """Turns an incident into arrays; labels are not read.
 
     Args:
         incident: at least the services; everything else may be missing.
         channel_map: how metric names are read; the default rules when None.
-        course: whether the network follows the channels over time.
     """
-    return features_of(incident, channel_map, course).graph
+    return features_of(incident, channel_map).graph
 
 
-def features_of(incident: Incident, channel_map: ChannelMap | None = None, course: bool = False) -> Features:
-    """As `featurize`, with what the arrays were made of."""
+def features_of(
+    incident: Incident, channel_map: ChannelMap | None = None, of_calls: MeasuredCalls | None = None
+) -> Features:
+    """As `featurize`, with what the arrays were made of; calls that are compared already are not again."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
@@ -137,7 +128,8 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
 
     calls = calls_of(incident, index)
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
-    edge_attr = _call_columns(incident, calls, index, channel_map)
+    of_calls = of_calls or measured_calls(incident, channel_map)
+    edge_attr = _call_columns(incident, calls, index, of_calls)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
     rhythm = None
@@ -154,7 +146,7 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
     twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
     if mode == 2:
         aligned = surprise
-        twin = twins(calls)
+        twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
         change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
         statistics[..., _TWIN] = twin.lead(change) * statistics[..., _HAS]
         twin_columns = np.column_stack([twin.alike, twin.lead(anomaly[:, None])])
@@ -184,9 +176,8 @@ def features_of(incident: Incident, channel_map: ChannelMap | None = None, cours
         axis=1,
         dtype=np.float32,
     )
-    followed = course_of(block, over_time, rhythm) if course else None
-    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32), followed)
-    return Features(graph, block, found)
+    graph = Graph(x, mode, calls.edge_index, edge_attr.astype(np.float32))
+    return Features(graph, block, found, of_calls)
 
 
 def _fold_addresses(
@@ -225,7 +216,7 @@ def _rhythm(felt: Floats) -> Floats:
     return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
 
 
-def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], channel_map: ChannelMap) -> Floats:
+def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], measured: MeasuredCalls) -> Floats:
     """(E, A): what is known of each call itself, from its own telemetry or from trace alerts."""
     out = np.zeros((calls.edge_index.shape[1], len(CALL_FEATURES)))
     if not incident.call_telemetry and not incident.alerts:
@@ -238,17 +229,16 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], chann
                 out[edge, 0] = 1.0
                 out[edge, 1 if alert.direction == "PD" else 2] += 1.0
     out[:, 1:3] = np.log1p(out[:, 1:3])
-    if incident.call_telemetry:
-        pairs = [pair for pair in incident.call_telemetry if pair[0] in index and pair[1] in index]
-        measured = deviations(stack_rows([incident.call_telemetry[p] for p in pairs], channel_map)).statistics
+    if measured.pairs:
+        statistics = measured.deviations.statistics
         latency = [CHANNEL_INDEX[channel] for channel in LATENCY]
-        slow = measured[:, latency, _UP].max(axis=1)
-        for row, (caller, callee) in enumerate(pairs):
-            edge = position.get((index[caller], index[callee]))
+        slow = statistics[:, latency, _UP].max(axis=1)
+        failing = statistics[:, CHANNEL_INDEX[Channel.ERROR], _UP]
+        quiet = statistics[:, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
+        for row, (caller, callee) in enumerate(measured.pairs):
+            edge = position.get((index.get(caller, -1), index.get(callee, -1)))
             if edge is not None:
-                failing = measured[row, CHANNEL_INDEX[Channel.ERROR], _UP]
-                quiet = measured[row, CHANNEL_INDEX[Channel.TRAFFIC], _DOWN]
-                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing, quiet))
+                out[edge] = np.maximum(out[edge], (1.0, slow[row], failing[row], quiet[row]))
     return out
 
 

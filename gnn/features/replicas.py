@@ -1,10 +1,13 @@
-"""Services that stand in the same place of the call graph: replicas of one another, most often.
+"""Services that do the same work beside one another: replicas of one workload, most often.
 
-A fault strikes one replica, while what its victims suffer all replicas suffer. No name is read: twins are
-found by who calls them and whom they call. Shapes: S services, E calls, N anything.
+A fault strikes one replica, while what its victims suffer all replicas suffer. Which services are replicas of
+one another, the owner says where it is known, else the pattern of their names, else who calls them. Of a name
+only its pattern counts, never what it says. Shapes: S services, E calls, N anything.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,41 +18,103 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
-_LEAST = 0.4  # share of their neighbours that twins have in common
-_HUB = 64  # a neighbour of more services than this makes no two of them twins
+_LEAST = 0.4  # share of their neighbours that replicas have in common, where only calls tell
+_HUB = 64  # a neighbour of more services than this makes no two of them replicas
 _TIED = 1e-9
+_MOST = 0.5  # names of which more than this share differ in nothing but a number are just numbered
+# What sets replicas of one workload apart: a pod's hashes, a zone, a number.
+_INSTANCE = re.compile(
+    r"-(?=[a-z]*\d)[0-9a-z]{5,10}-[0-9a-z]{5}$"
+    r"|[-_.](?:az|zone)[-_.]?[0-9a-z]$"
+    r"|[-_.][a-z]{2}-[a-z]+-\d[a-z]?$"
+    r"|[-_.]?\d+$"
+)
 
 
-class Twins(NamedTuple):
-    """Who is whose twin."""
+class Replicas:
+    """Who is a replica of whom.
 
-    weight: "sparse.csr_matrix | None"  # (S, S) rows of sum 1, or 0 without a twin; None: nobody has one
-    alike: Floats  # (S,) share of neighbours in common, 0..1; 0 without a twin
+    Args:
+        group: (S,) services with the same number are replicas of one another; -1: the calls tell.
+        weight: (S, S) rows of sum 1 over the replicas that calls tell of, or of 0; None: nobody has any.
+        alike: (S,) how far each resembles its replicas, 0..1; 0 without any.
+    """
+
+    def __init__(self, group: Ints, weight: "sparse.csr_matrix | None", alike: Floats) -> None:
+        self._group, self._weight = group, weight
+        self.alike = alike
+        self._grouped = np.flatnonzero(group >= 0)
 
     def of(self, service: int) -> list[int]:
-        """The twins of a service, by row."""
-        if self.weight is None:
+        """The replicas of a service, by row."""
+        if self._group[service] >= 0:
+            others: list[int] = np.flatnonzero(self._group == self._group[service]).tolist()
+            return [row for row in others if row != service]
+        if self._weight is None:
             return []
-        start, end = self.weight.indptr[service : service + 2]
-        return sorted(self.weight.indices[start:end].tolist())
+        start, end = self._weight.indptr[service : service + 2]
+        return sorted(self._weight.indices[start:end].tolist())
 
     def lead(self, values: Floats) -> Floats:
-        """How much more each service has than its twins on average, as far as they are alike: (S, N)."""
-        if self.weight is None:
-            return np.zeros_like(values)
-        return np.asarray((values - self.weight @ values) * self.alike[:, None])
+        """How much more each service has than its replicas on average, as far as they are alike: (S, N)."""
+        lead = np.zeros_like(values)
+        if self._weight is not None:
+            lead = np.asarray((values - self._weight @ values) * self.alike[:, None])
+        if len(self._grouped):
+            group, own = self._group[self._grouped], values[self._grouped]
+            total = np.zeros((int(group.max()) + 1, values.shape[1]))
+            np.add.at(total, group, own)
+            others = np.bincount(group)[group, None] - 1.0
+            lead[self._grouped] = own - (total[group] - own) / others
+        return lead
 
 
-def twins(calls: Calls) -> Twins:
-    """The services whose neighbours are most like each service's own, by Jaccard's index.
+def replicas(calls: Calls, names: Sequence[str], owners: Mapping[str, str], ask_calls: bool) -> Replicas:
+    """The replicas among services.
+
+    Args:
+        calls: among them.
+        names: (S,)
+        owners: the workload of each service, as far as it is known.
+        ask_calls: whether services without an owner and a name that tell are compared by their calls.
+    """
+    group = _groups(names, owners)
+    alike = (group >= 0).astype(float)
+    if not ask_calls or not calls.edge_index.size or (group >= 0).all():
+        return Replicas(group, None, alike)
+    weight, by_calls = _by_calls(calls, group < 0)
+    return Replicas(group, weight, np.where(group >= 0, alike, by_calls))
+
+
+def workload_of(name: str) -> str:
+    """The name without what sets replicas apart."""
+    return _INSTANCE.sub("", name) or name
+
+
+def _groups(names: Sequence[str], owners: Mapping[str, str]) -> Ints:
+    """(S,) a number for all replicas of one workload; -1 for who has none."""
+    stems = [workload_of(name) for name in names]
+    count: dict[str, int] = {}
+    for stem in stems:
+        count[stem] = count.get(stem, 0) + 1
+    told = max(count.values(), default=0) <= max(_MOST * len(names), 2)
+    keys = [
+        ("owner", owners[name]) if name in owners else ("name", stem if told else name)
+        for name, stem in zip(names, stems, strict=True)
+    ]
+    numbers: dict[tuple[str, str], int] = {}
+    group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    return np.where(np.bincount(group, minlength=1)[group] > 1, group, -1) if len(group) else group
+
+
+def _by_calls(calls: Calls, asked: npt.NDArray[np.bool_]) -> tuple["sparse.csr_matrix | None", Floats]:
+    """The services whose neighbours are most like each one's own, by Jaccard's index, and how alike.
 
     Callers and callees count apart, and calls between the two not at all. A neighbour that is a hub counts as
-    one that the two do not share. Of several that are equally alike each is a twin.
+    one that the two do not share. Of several that are equally alike each is a replica.
     """
-    nobody = Twins(None, np.zeros(calls.services))
-    if not calls.edge_index.size:
-        return nobody
     from scipy import sparse  # only lists of alerts ask, and it takes longer to load than others to rank
 
     out = calls.to_matrix()
@@ -58,7 +123,7 @@ def twins(calls: Calls) -> Twins:
     few = np.asarray(near.sum(axis=0)).ravel() <= _HUB
     common = near[:, few]  # (S, ·)
     shared = (common @ common.T).tocoo()  # (S, S)
-    apart = shared.row != shared.col
+    apart = (shared.row != shared.col) & asked[shared.row] & asked[shared.col]
     row, column, both = shared.row[apart], shared.col[apart], shared.data[apart]
     between = np.asarray((out + out.T).tocsr()[row, column]).ravel() if len(row) else both
     alike = both / (of[row] + of[column] - 2.0 * between - both)
@@ -66,8 +131,8 @@ def twins(calls: Calls) -> Twins:
     np.maximum.at(best, row, alike)
     chosen = (alike >= best[row] - _TIED) & (alike >= _LEAST)
     if not chosen.any():
-        return nobody
+        return None, np.zeros(calls.services)
     row, column = row[chosen], column[chosen]
     count = np.bincount(row, minlength=calls.services)
     weight = sparse.csr_matrix((1.0 / count[row], (row, column)), shape=out.shape)
-    return Twins(weight, np.where(count > 0, best, 0.0))
+    return weight, np.where(count > 0, best, 0.0)

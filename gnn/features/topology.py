@@ -21,6 +21,7 @@ _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous se
 _PAGERANK_STEPS = 15
 _TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services this abnormal carry a path on
 _TRAVERSAL_DEPTH = 12
+_LOUDER = 2.0  # times, as asinh of robust z
 _ECHO_LEAST = float(np.arcsinh(2.0))  # who moved less than this echoes nobody
 
 
@@ -114,6 +115,8 @@ def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> l
         siblings = siblings[moved[siblings] & ~lonely[siblings]]
         if len(siblings):
             alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
+            # Who moves much more than the service behind shows no echo of it.
+            alike[norm[address] > _LOUDER * norm[siblings]] *= 0.5
             best = int(alike.argmax())
             found.append((address, int(siblings[best]), float(alike[best])))
     return found

@@ -12,7 +12,6 @@ from data.channels import ChannelMap
 from data.incident import Incident
 from data.simulator.batch.generate import topology_key
 from gnn.features.featurize import CHANNEL_BLOCK, Graph, featurize
-from gnn.features.time_profile import COURSE_CHANNELS
 
 
 class Example(NamedTuple):
@@ -50,7 +49,6 @@ class Batch(NamedTuple):
     is_root: Tensor  # (S,)
     target: Tensor  # (S,) of sum 1 in each graph, 0 in a healthy one
     family: Tensor  # (B,) index of the fault family, -1 when unknown
-    course: Tensor | None = None  # (S, R, P); None: the examples were made without
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
@@ -60,9 +58,7 @@ class Batch(NamedTuple):
         return self._replace(**moved)
 
 
-def examples_of(
-    incidents: Iterable[Incident], channel_map: ChannelMap | None = None, course: bool = False
-) -> Iterator[Example]:
+def examples_of(incidents: Iterable[Incident], channel_map: ChannelMap | None = None) -> Iterator[Example]:
     """Turns labelled incidents into examples.
 
     An incident whose roots are not among its services cannot be learnt from and is left out; one without any
@@ -71,12 +67,11 @@ def examples_of(
     Args:
         incidents: with their labels.
         channel_map: how metric names are read; the default rules when None.
-        course: whether a network is to follow the channels over time.
     """
     for incident in filter(has_example, incidents):
         roots = set(incident.root_causes)
         is_root = np.array([name in roots for name in incident.services], dtype=np.float32)
-        graph = featurize(incident, channel_map, course)
+        graph = featurize(incident, channel_map)
         yield Example(graph, is_root, incident.fault, incident.system, group_of(incident.incident_id))
 
 
@@ -98,7 +93,6 @@ def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
     graphs = [example.graph for example in examples]
     sizes = np.array([len(graph.x) for graph in graphs])
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    courses = [graph.course for graph in graphs if graph.course is not None]
     shifted = [graph.edge_index + offset for graph, offset in zip(graphs, offsets, strict=True)]
     return Batch(
         x=torch.from_numpy(np.concatenate([graph.x for graph in graphs])),
@@ -110,7 +104,6 @@ def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
         is_root=torch.from_numpy(np.concatenate([example.is_root for example in examples])),
         target=torch.from_numpy(np.concatenate([example.target for example in examples])),
         family=torch.tensor([family_index.get(example.fault, -1) for example in examples]),
-        course=torch.from_numpy(np.concatenate(courses)) if courses else None,
     )
 
 
@@ -127,9 +120,4 @@ def drop_channels(batch: Batch, rate: float, generator: torch.Generator) -> Batc
     keeps = (graph_keeps.to(batch.x.device)[batch.graph_of] & service_keeps.to(batch.x.device)).float()
     width = channels * statistics
     masked = batch.x[:, :width] * keeps.repeat_interleave(statistics, dim=1)
-    batch = batch._replace(x=torch.cat([masked, batch.x[:, width:]], dim=1))
-    if batch.course is None:
-        return batch
-    followed = len(COURSE_CHANNELS)
-    shown = batch.course[:, :followed] * keeps[:, list(COURSE_CHANNELS), None]
-    return batch._replace(course=torch.cat([shown, batch.course[:, followed:]], dim=1))
+    return batch._replace(x=torch.cat([masked, batch.x[:, width:]], dim=1))

@@ -12,13 +12,11 @@ from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
-from gnn.features.time_profile import COURSE_ROWS, POINTS
+from gnn.network.heads import Scores
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
-COURSE = "course"  # a further input of a network with a temporal encoder
-OUTPUTS = ("root", "family", "incident")
 
 
 class _OneGraph(nn.Module):
@@ -28,11 +26,8 @@ class _OneGraph(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(
-        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor, course: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        scores = self.net(x, mode, edge_index, edge_attr, None, 1, course)
-        return scores.root, scores.family, scores.incident
+    def forward(self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net(x, mode, edge_index, edge_attr, None, 1))
 
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
@@ -51,7 +46,6 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
     with torch.random.fork_rng(devices=[]):
         net = RootCauseNet(config)
     services, calls = torch.export.Dim("services", min=1), torch.export.Dim("calls", min=1)
-    names = list(INPUTS)
     sample: tuple[Tensor, ...] = (
         torch.zeros(5, len(SERVICE_FEATURES)),
         torch.zeros(1, dtype=torch.long),
@@ -59,10 +53,6 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
         torch.zeros(3, len(CALL_FEATURES)),
     )
     shapes = {"x": {0: services}, "mode": None, "edge_index": {1: calls}, "edge_attr": {0: calls}}
-    if config.course:
-        names.append(COURSE)
-        sample = (*sample, torch.zeros(5, len(COURSE_ROWS), POINTS))
-        shapes[COURSE] = {0: services}
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -72,8 +62,8 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
             program = torch.onnx.export(
                 _OneGraph(net.eval()),
                 sample,
-                input_names=names,
-                output_names=list(OUTPUTS),
+                input_names=list(INPUTS),
+                output_names=list(Scores._fields),
                 dynamic_shapes=shapes,
                 dynamo=True,
                 optimize=False,

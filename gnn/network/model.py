@@ -1,61 +1,35 @@
-"""The networks: one inductive encoder over services and calls, three ways to pass messages, and two controls.
+"""The networks: one inductive encoder over services and calls, two ways to pass messages, and two controls.
 
 Shapes: B graphs, S services, E calls, F service features, A call features, H hidden width.
 """
 
-from typing import Literal, NamedTuple, Self
+from collections.abc import Callable
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch_geometric.nn import GATv2Conv, MessagePassing, SAGEConv, global_max_pool, global_mean_pool
+from torch_geometric.nn import MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
 from gnn.features.featurize import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
-from gnn.features.time_profile import COURSE_ROWS, RHYTHM, THERE
+from gnn.network.heads import Scores
 
-Convolution = Literal["sage", "gatv2", "edge", "none", "degree"]
-Temporal = Literal["none", "conv"]
-
-HEADS = 4  # of GATv2's attention; they share the hidden width
+Convolution = Literal["sage", "edge", "none", "degree"]
 
 
 class ModelConfig(BaseModel):
-    """Everything that decides the network's shape."""
+    """Everything that decides the network's shape; of a card's other words, old ones, nothing is read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     convolution: Convolution = Field(
-        "edge",
+        "sage",
         description="message passing; 'none' is the graph-free control, 'degree' adds only degrees to it",
     )
     hidden: int = Field(64, gt=0, description="hidden width")
     layers: int = Field(3, ge=0, description="rounds of message passing")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
-    temporal: Temporal = Field(
-        "none", description="what follows the channels over time; 'none': statistics alone tell of it"
-    )
     families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        if self.convolution == "gatv2" and self.hidden % HEADS:
-            raise ValueError(
-                f"gatv2 shares its hidden width, {self.hidden}, among {HEADS} heads: choose a multiple"
-            )
-        return self
-
-    @property
-    def course(self) -> bool:
-        """Whether graphs need a course."""
-        return self.temporal != "none"
-
-
-class Scores(NamedTuple):
-    """What the network says about a batch."""
-
-    root: Tensor  # (S,) higher is more suspect
-    family: Tensor  # (S, families) logits, as if the service were the root
-    incident: Tensor  # (B,) logit that something is wrong at all
 
 
 class RootCauseNet(nn.Module):
@@ -83,14 +57,11 @@ class RootCauseNet(nn.Module):
         self.root = _head(2 * hidden, 1)
         self.family = _head(hidden, max(len(config.families), 1))
         self.incident = _head(2 * hidden, 1)
-        # Last: the other weights start as they do without.
-        self.follow = _Follow(hidden) if config.course else None
 
-    def adjust_to(self, x: Tensor, course: Tensor | None = None) -> None:
-        """Sets the scale of every column from the services to learn from, (S, F) and (S, R, P)."""
-        self.scale.copy_(_scale_of(x))
-        if self.follow is not None and course is not None:
-            self.follow.scale.copy_(_scale_of(course.transpose(1, 2).flatten(0, 1)))
+    def adjust_to(self, x: Tensor) -> None:
+        """Brings each column of (S, F), the services to learn from, to a root mean square of 1."""
+        spread = torch.sqrt((x**2).sum(0) / (x != 0).sum(0).clamp(min=1))  # (F,)
+        self.scale.copy_(1.0 / spread.clamp(min=0.05))
 
     def forward(
         self,
@@ -100,20 +71,14 @@ class RootCauseNet(nn.Module):
         edge_attr: Tensor,
         batch: Tensor | None,
         graphs: int,
-        course: Tensor | None = None,
-    ) -> Scores:
+    ) -> Scores[Tensor]:
         """Scores a batch.
 
         Args:
             x: (S, F). mode: (B,) index into MODES. edge_index: (2, E) caller, callee. edge_attr: (E, A).
             batch: (S,) the graph of each service; None: all are of the only one. graphs: B.
-            course: (S, R, P), read by a network with a temporal encoder only, which needs it.
         """
         h = self._encoded(x, mode, batch)
-        if self.follow is not None:
-            if course is None:
-                raise ValueError("this network follows channels over time: make the graphs with course=True")
-            h = h + self.follow(course)
         for layer in self.layers:
             h = layer(h, edge_index, edge_attr, batch, graphs)
         h = self.norm(h)
@@ -135,32 +100,6 @@ class RootCauseNet(nn.Module):
         slots = [x * (own_mode == m).unsqueeze(1) for m in range(len(MODES))]
         encoded: Tensor = self.encode(torch.cat(slots, dim=1)) + self.mode(own_mode)
         return encoded
-
-
-class _Follow(nn.Module):
-    """The temporal encoder: what the channels of a service do together over neighbouring points.
-
-    What the convolution finds is told as its mean, how much more of it there is while the page deviates, and
-    its maximum; no point in time has weights of its own.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.scale: Tensor
-        self.register_buffer("scale", torch.ones(len(COURSE_ROWS)))
-        width = max(hidden // 2, 1)  # W
-        self.conv = nn.Conv1d(len(COURSE_ROWS), width, kernel_size=3, padding=1)
-        self.out = nn.Linear(3 * width, hidden)
-
-    def forward(self, course: Tensor) -> Tensor:
-        """(S, R, P) → (S, H)."""
-        there = course[:, list(THERE)].sum(dim=1, keepdim=True)  # (S, 1, P) 1 at each point of the incident
-        points = there.sum(dim=2).clamp(min=1)  # (S, 1)
-        found = nn.functional.gelu(self.conv(course * self.scale[:, None])) * there  # (S, W, P)
-        mean = found.sum(dim=2) / points
-        paged = (found * course[:, RHYTHM, None]).sum(dim=2) / points
-        told: Tensor = self.out(torch.cat([mean, paged - mean, found.amax(dim=2)], dim=1))
-        return told
 
 
 class _Layer(nn.Module):
@@ -208,43 +147,26 @@ class _EdgeConv(MessagePassing):  # type: ignore[misc]
         return message
 
 
-class _PlainConv(nn.Module):
-    """A PyG layer under the signature used here."""
+class _SageConv(nn.Module):
+    """PyG's GraphSAGE layer under the signature used here; it reads nothing of the calls themselves."""
 
-    def __init__(self, conv: nn.Module, takes_calls: bool) -> None:
+    def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.conv, self.takes_calls = conv, takes_calls
+        self.conv = SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False)
 
     def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        arguments = (h, edge_index, edge_attr) if self.takes_calls else (h, edge_index)
-        out: Tensor = self.conv(*arguments)
-        return out
+        arrived: Tensor = self.conv(h, edge_index)
+        return arrived
 
 
 def _convolution(config: ModelConfig) -> nn.Module | None:
-    hidden = config.hidden
-    if config.convolution == "sage":
-        return _PlainConv(
-            SAGEConv(hidden, hidden, aggr=["mean", "max"], root_weight=False), takes_calls=False
-        )
-    if config.convolution == "gatv2":
-        conv = GATv2Conv(
-            hidden, hidden // HEADS, heads=HEADS, edge_dim=len(CALL_FEATURES), add_self_loops=False
-        )
-        return _PlainConv(conv, takes_calls=True)
-    return _EdgeConv(hidden) if config.convolution == "edge" else None
+    kinds: dict[str, Callable[[int], nn.Module]] = {"sage": _SageConv, "edge": _EdgeConv}
+    return kinds[config.convolution](config.hidden) if config.convolution in kinds else None
 
 
 def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:
     """What is known of each graph, (B, H), told to each of its services, (S, H)."""
     return pooled.expand_as(like) if batch is None else pooled[batch]
-
-
-def _scale_of(columns: Tensor) -> Tensor:
-    """What brings each column of (N, F) to a root mean square of 1 where it is measured: (F,)."""
-    known = columns != 0
-    spread = torch.sqrt((columns**2).sum(0) / known.sum(0).clamp(min=1))
-    return 1.0 / spread.clamp(min=0.05)
 
 
 def _head(width: int, out: int) -> nn.Sequential:

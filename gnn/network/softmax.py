@@ -4,11 +4,13 @@ Shapes: S services.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from gnn.features.featurize import MODES, N_ALERTS, Graph
+from gnn.features.trouble import in_trouble
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,18 +26,22 @@ def surprise(logits: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -
     return -float(np.log(np.exp(log_softmax(logits)[is_root]).sum()))
 
 
-def tempered(
-    scores: npt.NDArray[np.floating], graph: Graph, temperature: Mapping[str, float], alert_doubt: float
-) -> npt.NDArray[np.floating]:
-    """Scores (S,) as logits that mean what they say.
+class Doubt(NamedTuple):
+    """How sure to be: temperatures, and what raises them."""
 
-    Args:
-        scores: the network's.
-        graph: what they are of.
-        temperature: of each mode of evidence.
-        alert_doubt: on a list of alerts, the power by which the temperature rises with those of the first.
-    """
-    own = temperature.get(MODES[graph.mode], 1.0)
-    if alert_doubt and MODES[graph.mode] == "alerts":
-        own *= float(np.exp(alert_doubt * graph.x[int(np.argmax(scores)), N_ALERTS]))
-    return np.asarray(scores / own)
+    temperature: Mapping[str, float]  # of each mode of evidence
+    alert_doubt: float = 0.0  # on a list of alerts: by how many the first service raises, as log1p
+    trouble_doubt: float = 0.0  # by the share of services that are in trouble
+
+    def on(self, first: int, graph: Graph) -> float:
+        """The temperature where `first` is the row of the first service."""
+        mode = MODES[graph.mode]
+        doubt = self.trouble_doubt * float(in_trouble(graph).mean()) if self.trouble_doubt else 0.0
+        if mode == "alerts":
+            doubt += self.alert_doubt * float(graph.x[first, N_ALERTS])
+        return self.temperature.get(mode, 1.0) * float(np.exp(doubt))
+
+
+def tempered(scores: npt.NDArray[np.floating], graph: Graph, doubt: Doubt) -> npt.NDArray[np.floating]:
+    """The network's scores (S,) as logits that mean what they say."""
+    return np.asarray(scores / doubt.on(int(np.argmax(scores)), graph))

@@ -10,68 +10,61 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
 from gnn.features.featurize import MODES, N_ALERTS
+from gnn.features.trouble import in_trouble
 from gnn.network.batch import Example
-from gnn.network.softmax import surprise
+from gnn.network.softmax import Doubt, surprise
 
-LEAST = 10  # examples of a mode below which it shares the temperature of all
-_BOUNDS = (np.log(0.25), np.log(10.0))
-_RIDGE = 0.001
-
-
-def calibrate(
-    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]
-) -> tuple[dict[str, float], float]:
-    """The temperature of each mode, and how it rises with alerts: see the two functions below."""
-    temperature = fit_temperatures(scores, examples)
-    on_alerts, doubt = fit_alert_doubt(scores, examples) or (temperature["alerts"], 0.0)
-    return {**temperature, "alerts": on_alerts}, doubt
+LEAST = 10  # examples of a mode below which all share one temperature
+_LOG_TEMPERATURE = (float(np.log(0.1)), float(np.log(10.0)))
+_DOUBT = (0.0, 3.0)
+_RIDGE = 0.01
+_SIMULATED = "simulated"  # all worlds are one source
 
 
-def fit_temperatures(
-    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]
-) -> dict[str, float]:
-    """The temperature of each mode that makes the root causes of `examples` likeliest.
+def calibrate(scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]) -> Doubt:
+    """How sure to be: what makes the root causes of `examples` likeliest.
 
     Every source of examples counts the same, however many it has: simulation shall not outvote real systems.
+    Where many services are in trouble, and where the first raises many alerts, a ranker is right less often.
 
     Args:
         scores: the network's root scores (S,) of each example.
         examples: held out; those without a root are ignored.
     """
-    rooted = _cases(scores, examples)
-    if not rooted:
-        return dict.fromkeys(MODES, 1.0)
-    shared = _fit(rooted)
-    temperatures = {}
-    for mode in MODES:
-        own = [case for case in rooted if case.mode == mode]
-        temperatures[mode] = _fit(own) if len(own) >= LEAST else shared
-    return temperatures
-
-
-def fit_alert_doubt(
-    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]
-) -> tuple[float, float] | None:
-    """The temperature of a list of alerts, and the power by which it rises with the alerts of the first.
-
-    Who raises many alerts shouts, and is not the more often at fault. None with too few such examples.
-    """
-    cases = [case for case in _cases(scores, examples) if case.mode == "alerts"]
-    if len(cases) < LEAST:
-        return None
-    weights = _weights(cases)
+    cases = [
+        _case(score.astype(float), example)
+        for score, example in zip(scores, examples, strict=True)
+        if example.has_root
+    ]
+    if not cases:
+        return Doubt(dict.fromkeys(MODES, 1.0))
+    count = Counter(case.mode for case in cases)
+    # With few examples of one mode, all share one temperature.
+    modes = sorted(count) if min(count.values()) >= LEAST else ["any"]
+    place = np.array([modes.index(case.mode) if len(modes) > 1 else 0 for case in cases])
+    of_source = Counter(case.source for case in cases)
+    weight = np.array([1.0 / of_source[case.source] for case in cases]) / len(of_source)
+    alerts, trouble = (
+        np.array(values) for values in zip(*((c.alerts, c.trouble) for c in cases), strict=True)
+    )
 
     def loss(parameters: npt.NDArray[np.float64]) -> float:
-        log_temperature, doubt = parameters
-        heat = [np.exp(log_temperature + doubt * case.alerts) for case in cases]
-        surprises = [surprise(case.score / own, case.root) for case, own in zip(cases, heat, strict=True)]
-        return float(weights @ surprises + _RIDGE * doubt**2)
+        *log_temperature, by_alerts, by_trouble = parameters
+        heat = np.exp(np.array(log_temperature)[place] + by_alerts * alerts + by_trouble * trouble)
+        surprises = [
+            surprise(case.score / t, case.root) for case, t in zip(cases, heat.tolist(), strict=True)
+        ]
+        return float(weight @ surprises + _RIDGE * (by_alerts**2 + by_trouble**2))
 
-    found = minimize(loss, np.zeros(2), bounds=[_BOUNDS, (0.0, 1.0)], method="Nelder-Mead").x
-    return round(float(np.exp(found[0])), 4), round(float(found[1]), 4)
+    bounds = [_LOG_TEMPERATURE] * len(modes) + [_DOUBT] * 2
+    *found, by_alerts, by_trouble = minimize(loss, np.zeros(len(bounds)), bounds=bounds).x.tolist()
+    of_mode = dict(zip(modes, found, strict=True))
+    other = sum(found) / len(found)  # for modes that were not seen
+    temperature = {mode: round(float(np.exp(of_mode.get(mode, other))), 4) for mode in MODES}
+    return Doubt(temperature, round(by_alerts, 4), round(by_trouble, 4))
 
 
 class _Case(NamedTuple):
@@ -81,33 +74,13 @@ class _Case(NamedTuple):
     root: npt.NDArray[np.bool_]  # (S,)
     mode: str
     source: str
-    alerts: float  # log1p of how many the first service raises
+    alerts: float  # log1p of how many the first service raises, on a list of alerts
+    trouble: float  # share of services in trouble
 
 
-def _cases(scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]) -> list[_Case]:
-    return [
-        _Case(
-            score.astype(float),
-            example.is_root > 0,
-            MODES[example.graph.mode],
-            example.source,
-            float(example.graph.x[int(np.argmax(score)), N_ALERTS]),
-        )
-        for score, example in zip(scores, examples, strict=True)
-        if example.is_root.any()
-    ]
-
-
-def _weights(cases: Sequence[_Case]) -> npt.NDArray[np.float64]:
-    counts = Counter(case.source for case in cases)
-    return np.array([1.0 / counts[case.source] for case in cases]) / len(counts)
-
-
-def _fit(cases: Sequence[_Case]) -> float:
-    weights = _weights(cases)
-
-    def loss(log_temperature: float) -> float:
-        temperature = np.exp(log_temperature)
-        return float(weights @ [surprise(case.score / temperature, case.root) for case in cases])
-
-    return round(float(np.exp(minimize_scalar(loss, bounds=_BOUNDS, method="bounded").x)), 4)
+def _case(score: npt.NDArray[np.float64], example: Example) -> _Case:
+    graph, mode = example.graph, MODES[example.graph.mode]
+    alerts = float(graph.x[int(np.argmax(score)), N_ALERTS]) if mode == "alerts" else 0.0
+    trouble = float(in_trouble(graph).mean())
+    source = _SIMULATED if example.source.startswith(_SIMULATED) else example.source
+    return _Case(score, example.is_root > 0, mode, source, alerts, trouble)

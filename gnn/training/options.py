@@ -12,13 +12,12 @@ from gnn.options import Checkpoint
 if TYPE_CHECKING:
     from gnn.training.train import TrainConfig
 
-_HEADS = 4  # of GATv2's attention; they share the hidden width
 # What says how to train, and is of no use where only alerts are counted.
 _TRAINS = (
     "dev_incidents", "labels", "epochs", "patience", "batch_graphs", "learning_rate", "channel_dropout",
     "precision", "tensorboard",
 )  # fmt: skip
-_SHAPE = ("convolution", "temporal", "hidden", "layers", "dropout")
+_SHAPE = ("convolution", "hidden", "layers", "dropout")
 
 
 class TrainOptions(Common, Resumable, Cases):
@@ -64,11 +63,8 @@ class TrainOptions(Common, Resumable, Cases):
         "Peak of the one-cycle schedule. Default: 0.002, with --init 0.0005, with --healthy 0.0003.",
         ge=1e-6,
     )
-    convolution: Literal["sage", "gatv2", "edge", "none", "degree"] = option(
-        "edge", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
-    )
-    temporal: Literal["none", "conv"] = option(
-        "none", "Follow channels over time; 'none': statistics alone tell of it."
+    convolution: Literal["sage", "edge", "none", "degree"] = option(
+        "sage", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
     )
     hidden: int = option(64, "Hidden width.", ge=1)
     layers: int = option(3, "Rounds of message passing.", ge=0)
@@ -102,11 +98,11 @@ class TrainOptions(Common, Resumable, Cases):
     def config(self) -> "TrainConfig":
         """The training that is asked for."""
         from gnn.network.model import ModelConfig
-        from gnn.training.finetuning import ADAPTING
+        from gnn.training.finetuning import FINETUNING
         from gnn.training.simulated_finetuning import SIMULATED_FINETUNING
         from gnn.training.train import TrainConfig
 
-        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else ADAPTING if self.init else {}
+        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else FINETUNING if self.init else {}
         open_ones = ("epochs", "batch_graphs", "learning_rate")
         chosen = {name: value for name in open_ones if (value := getattr(self, name)) is not None}
         told = {name: getattr(self, name) for name in TrainConfig.model_fields if hasattr(self, name)}
@@ -123,13 +119,11 @@ class TrainOptions(Common, Resumable, Cases):
         """
         if self.init:
             self._refuse(_SHAPE, "the checkpoint of --init decides it; leave it out")
-        if self.convolution == "gatv2" and self.hidden % _HEADS:
-            raise SettingsError(f"--hidden {self.hidden}: gatv2 needs a multiple of its {_HEADS} heads")
         if self.teacher:  # pupils start from fresh weights and learn from episodes and worlds only
             self._refuse_beside("teacher", "incidents", "init", "healthy")
         if self.healthy:  # one thing is learnt at a time: a system in health, or what its labels say
             if self.init is None:
-                raise SettingsError("--healthy adapts a checkpoint: name one with --init")
+                raise SettingsError("--healthy fine-tunes a checkpoint: name one with --init")
             others = ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
             self._refuse_beside("healthy", *others)
         if self.history:  # of one system: that of the labels, or the one that a checkpoint is to serve

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from data.incident import Incident
 from gnn.card import Card, Start
 from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
-from gnn.network.softmax import tempered
+from gnn.network.softmax import Doubt, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import SystemEnsemble
 from gnn.seen import marks_of
@@ -26,12 +26,12 @@ from gnn.training.cross_fitting import (
     unseen_scores,
 )
 from gnn.training.distil import with_teacher_scores
-from gnn.training.finetuning import FEW, adapt
+from gnn.training.finetuning import FEW, finetune
 from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
-from gnn.training.simulated_finetuning import finetune_on_simulation
-from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, is_dev, refuse_foreign_history, windows_of
+from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
+from gnn.training.train import TrainConfig, Trained, rate, rate_scores, score_examples, train
+from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,13 +41,12 @@ if TYPE_CHECKING:
 
     Scores = Sequence[npt.NDArray[np.float32]]
 
-_OVERLAID = ", simulated faults"  # added to the name of a system with faults laid over its healthy past
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # With less than an even chance for its first candidate the ranker says that it is unsure.
 UNSURE_BELOW = 0.5
 
 
-def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
+def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     """Runs the job and writes `job.out`; returns the card and the network.
 
     Raises:
@@ -59,8 +58,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     if job.teachers and (job.init or job.incidents or job.overlaid):
         raise TrainingError("--teacher works with episodes and simulated worlds only, and without --init")
     if job.channel_map is None:
-        starts = (job.init, *job.teachers) if job.init else job.teachers
-        job = replace(job, channel_map=channel_map_for(None, starts))
+        job = replace(job, channel_map=channel_map_for(None, job.starts))
     meter = Meter(job.on_epoch, job.on_stage)
     job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
@@ -76,9 +74,8 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
         config = config.model_copy(update={"model": init.config})
 
     # What to learn from, and what to hold out.
-    course = any(net.course for net in (config.model, *(teacher.config for teacher in teachers)))
-    examples = _read(job, course)
-    dev = list(examples_of(job.dev_incidents, job.channel_map, course))
+    examples = _read(job)
+    dev = list(examples_of(job.dev_incidents, job.channel_map))
     one_system = is_one_system(examples)
     rooted = {example.group for example in examples if example.has_root}
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
@@ -97,18 +94,18 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
 
     # The network.
     if init is not None and job.overlaid:
-        made = _finetuned_on_simulation(job, config, init, learnt, held_out)
+        made = finetune_on_simulation(job, config, init, learnt, held_out)
     elif init is not None and few:
-        made = _finetuned(job, config, init, learnt)
+        made = finetune(config, learnt, init, job.on_epoch, job.on_stage)
     elif in_turn:
         made = _trained_in_turn(job, config, learnt)
     else:
         made = _trained(job, config, init, learnt, held_out, dev)
 
     # How sure to be, and what only this system teaches: both from examples that the network had not seen.
-    temperature, alert_doubt = _temperatures(made.scores, made.unseen, init_card)
+    doubt = _doubt(made.scores, made.unseen, init_card)
     unseen = [
-        HeldOutScore(example, tempered(scores, example.graph, temperature, alert_doubt))
+        HeldOutScore(example, tempered(scores, example.graph, doubt))
         for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
     fitted = None
@@ -136,8 +133,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1_before": _rounded(made.before.ac1),
             **({} if made.step is None else {"adapted": made.step}),
         },
-        temperature=temperature,
-        alert_doubt=alert_doubt,
+        **doubt._asdict(),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         pool=ensemble.pool if ensemble else None,
         history=_counted(job.history) if ensemble else {},
@@ -153,89 +149,47 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     return card, made.net
 
 
-def _seen(job: FitJob) -> tuple[str, ...]:
+def _seen(job: TrainingJob) -> tuple[str, ...]:
     """Marks of the incidents that were read, and of those that the starts had seen."""
-    starts = (job.init, *job.teachers) if job.init else job.teachers
-    earlier = itertools.chain.from_iterable(read_card(start).seen for start in starts)
+    earlier = itertools.chain.from_iterable(read_card(start).seen for start in job.starts)
     return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
 
-def _read(job: FitJob, course: bool) -> list[Example]:
-    # The card shall not say that real incidents of the system were learnt from.
-    overlaid = (
-        replace(incident, system=(incident.system or "own system") + _OVERLAID) for incident in job.overlaid
-    )
+def _read(job: TrainingJob) -> list[Example]:
     examples: list[Example] = []
     for incidents, own in (
         (windows_of(job.episodes), False),
         (job.incidents, True),
-        (itertools.chain(overlaid, job.simulated), False),
+        (itertools.chain(named_as_simulated(job.overlaid), job.simulated), False),
     ):
         for incident in incidents:
-            for example in examples_of([incident], job.channel_map, course):
+            for example in examples_of([incident], job.channel_map):
                 examples.append(example._replace(incident=incident if own else None))
                 job.on_stage(Stage("examples read", len(examples)))
     return examples
 
 
-class _Made(NamedTuple):
-    """A trained network and its evaluation."""
-
-    net: "RootCauseNet"
-    unseen: Sequence[Example]  # examples that it, or one made in the same way, was not shown
-    scores: "Scores"  # what was said of each
-    judged: Sequence[Example]  # what the ratings are of
-    after: Rating
-    before: Rating = Rating(math.nan, math.nan)  # of the start
-    step: float | None = None  # how far it went from the start, where that was decided
-
-
-def _finetuned_on_simulation(
-    job: FitJob,
-    config: TrainConfig,
-    init: "RootCauseNet",
-    learnt: Sequence[Example],
-    held_out: Sequence[Example],
-) -> _Made:
-    own, others = _by_origin(learnt)
-    if not any(example.has_root for example in own):
-        raise TrainingError(
-            "no service in the healthy windows receives requests: a fault would not show anywhere"
-        )
-    aside, others_aside = _by_origin(held_out)
-    done = finetune_on_simulation(
-        config, own, others, aside, others_aside, init, job.on_epoch, job.workers, job.state, job.on_stage
-    )
-    # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
-    return _Made(done.net, [], [], aside, done.after, done.before, done.step)
-
-
-def _finetuned(job: FitJob, config: TrainConfig, init: "RootCauseNet", learnt: Sequence[Example]) -> _Made:
-    done = adapt(config, learnt, init, job.on_epoch, job.on_stage)
-    return _Made(done.net, done.held_out, done.scores, done.held_out, done.after, done.before, done.step)
-
-
-def _trained_in_turn(job: FitJob, config: TrainConfig, learnt: Sequence[Example]) -> _Made:
+def _trained_in_turn(job: TrainingJob, config: TrainConfig, learnt: Sequence[Example]) -> Trained:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
     unseen, scores = unseen_scores(config, learnt, job.workers, job.on_stage)
-    return _Made(net, unseen, scores, unseen, rate_scores(scores, unseen))
+    return Trained(net, unseen, scores, unseen, rate_scores(scores, unseen))
 
 
 def _trained(
-    job: FitJob,
+    job: TrainingJob,
     config: TrainConfig,
     init: "RootCauseNet | None",
     learnt: Sequence[Example],
     held_out: Sequence[Example],
     dev: Sequence[Example],
-) -> _Made:
+) -> Trained:
     unseen, judged = [*held_out, *dev], dev or held_out
     net = train(config, learnt, judged, init, job.on_epoch, job.workers, job.state)
-    made = _Made(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
+    made = Trained(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
     return made if init is None else made._replace(before=rate(init, judged))
 
 
-def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
+def _with_frequencies(job: TrainingJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     """The starting network unchanged, with the alert frequencies of the system."""
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
@@ -256,21 +210,10 @@ def _counted(history: Sequence[Incident]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _by_origin(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The system's own, with simulated faults laid over it, and those of other worlds."""
-    own: list[Example] = []
-    others: list[Example] = []
-    for example in examples:
-        (own if example.source.endswith(_OVERLAID) else others).append(example)
-    return own, others
-
-
-def _temperatures(
-    scores: "Scores", unseen: Sequence[Example], init: Card | None
-) -> tuple[dict[str, float], float]:
+def _doubt(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> Doubt:
     """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
-        return init.temperature, init.alert_doubt
+        return Doubt(init.temperature, init.alert_doubt, init.trouble_doubt)
     return calibrate(scores, unseen)
 
 

@@ -44,7 +44,7 @@ def training_fingerprint(
         for example in part:
             graph = example.graph
             digest.update(f"{graph.mode} {example.fault} {graph.x.shape}\0".encode())
-            labels = (example.is_root, graph.course, example.taught)
+            labels = (example.is_root, example.taught)
             for array in (graph.x, graph.edge_index, graph.edge_attr, *labels):
                 digest.update(array.tobytes() if array is not None else b"")
     for tensor in init.state_dict().values() if init is not None else ():

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gnn.network.batch import Batch, Example, collate, drop_channels
-from gnn.network.model import ModelConfig, RootCauseNet, Scores
+from gnn.network.heads import Scores
+from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.softmax import surprise
 from gnn.training.losses import counts_of, total_loss
 from gnn.training.resume import Best, StateFile, training_fingerprint
@@ -36,8 +37,6 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate of the one-cycle schedule")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW weight decay")
     channel_dropout: float = Field(0.15, ge=0, lt=1, description="chance to hide a channel while training")
-    family_weight: float = Field(0.1, ge=0, description="weight of the fault-family loss")
-    incident_weight: float = Field(0.1, ge=0, description="weight of the is-it-an-incident loss")
     seed: int = Field(0, description="seed of weights, order and dropout")
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: Precision = Field("auto", description="of the forward pass: auto, fp32, bf16 or fp16")
@@ -91,7 +90,7 @@ def train(
     if init is not None:
         net.load_state_dict(init.state_dict())
     else:
-        net.adjust_to(*_columns(examples))
+        net.adjust_to(torch.from_numpy(np.concatenate([example.graph.x for example in examples])))
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = config.epochs * -(-len(examples) // config.batch_graphs)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps)
@@ -126,10 +125,10 @@ def train(
             batch = collate(mine or chosen[:1], config.model.families)
             batch = drop_channels(batch, config.channel_dropout, dropout).to(device)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                scores: Scores = shared_net(*_inputs(batch))
-            scores = Scores(*(score.float() for score in scores))
+                said = shared_net(*_inputs(batch))
+            scores = Scores[Tensor](*(score.float() for score in said))
             counts = counts_of(chosen, config.model.families)
-            loss = total_loss(scores, batch, counts, config.family_weight, config.incident_weight)
+            loss = total_loss(scores, batch, counts)
             optimizer.zero_grad()
             scaler.scale(weight * loss).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)
@@ -163,6 +162,18 @@ class Rating(NamedTuple):
 
     ac1: float
     loss: float  # mean surprise at the root causes, in nats
+
+
+class Trained(NamedTuple):
+    """A trained network, and how it ranks examples that it had not seen."""
+
+    net: RootCauseNet
+    unseen: Sequence[Example]  # that it, or one made in the same way, was not shown
+    scores: Sequence[Floats]  # (S,) of each
+    judged: Sequence[Example]  # what the ratings are of
+    after: Rating
+    before: Rating = Rating(math.nan, math.nan)  # of the start
+    step: float | None = None  # 0: the start was kept; 1: all the way; None: nothing was chosen
 
 
 def rate(net: RootCauseNet, examples: Sequence[Example], workers: Workers = ALONE) -> Rating:
@@ -206,15 +217,8 @@ def score_examples(net: RootCauseNet, examples: Sequence[Example], batch_graphs:
     return scores
 
 
-def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int, Tensor | None]:
-    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs, batch.course
-
-
-def _columns(examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-    """All services side by side: (S, F) and, where the examples have it, (S, R, P)."""
-    courses = [example.graph.course for example in examples if example.graph.course is not None]
-    x = torch.from_numpy(np.concatenate([example.graph.x for example in examples]))
-    return x, torch.from_numpy(np.concatenate(courses)) if courses else None
+def _inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+    return batch.x, batch.mode, batch.edge_index, batch.edge_attr, batch.graph_of, batch.graphs
 
 
 def _snapshot(net: RootCauseNet) -> dict[str, torch.Tensor]:

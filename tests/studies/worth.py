@@ -24,7 +24,7 @@ from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import CaseScore, score_ranking
 from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of
-from gnn.network.model import Convolution, ModelConfig, Temporal
+from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranking
 from gnn.training.train import TrainConfig, score_examples, train
 
@@ -46,7 +46,6 @@ class Arm:
     convolution: Convolution = "sage"
     without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
     simulator: dict[str, float] = field(default_factory=dict)
-    temporal: Temporal = "none"
     messages: Literal["along calls", "both ways", "none"] = "along calls"
 
 
@@ -61,10 +60,7 @@ PARTS = (
     Arm("all"),
     Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
-    Arm("attention (GATv2)", "gatv2"),
     Arm("call features", "edge"),
-    Arm("temporal encoder", temporal="conv"),
-    Arm("temporal encoder, no timing", without=TIMING, temporal="conv"),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
     Arm("no timing", without=TIMING),
     Arm("no range of past or peers", without=("beyond", "gone")),
@@ -113,7 +109,7 @@ def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one net on each test set."""
-    model = ModelConfig(convolution=arm.convolution, temporal=arm.temporal)
+    model = ModelConfig(convolution=arm.convolution)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
     net = train(config, rewire(hide(examples, arm.without), arm.messages))
     found = {}
@@ -145,10 +141,10 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
     for file in sorted(Path(folder).glob("*.jsonl.gz")) if folder else ():
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
-    plain = list(examples_of(simulate(WORLDS, seed), course=True))
+    plain = list(examples_of(simulate(WORLDS, seed)))
     for arm in TABLES[table]:
         config = replace(SimulationConfig(), **arm.simulator)
-        examples = list(examples_of(simulate(WORLDS, seed, config), course=True)) if arm.simulator else plain
+        examples = list(examples_of(simulate(WORLDS, seed, config))) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
             rows.append({"arm": arm.name, "seed": seed, "source": source, "n": len(tests[source]), **found})
         print(f"seed {seed}: {arm.name}", file=sys.stderr, flush=True)
@@ -156,7 +152,7 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
 
 
 def _rooted(incidents: Any) -> list[Example]:
-    return [example for example in examples_of(incidents, course=True) if example.is_root.any()]
+    return [example for example in examples_of(incidents) if example.is_root.any()]
 
 
 def main(table: str, folder: str | None) -> None:

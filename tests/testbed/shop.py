@@ -68,12 +68,29 @@ groups:
 """
 
 
-class Shop:
-    """A running shop. Ports are picked by the operating system."""
+QUICK_RULES = RULES.replace("interval: 2s", "interval: 1s").replace("for: 4s", "for: 1s")
+ALERTMANAGER = """
+route: {receiver: firewatch, group_by: [alertname], group_wait: 1s, group_interval: 1s}
+receivers:
+- name: firewatch
+  webhook_configs:
+  - url: %s
+    http_config: {authorization: {credentials: %s}}
+"""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.seed = folder, seed
-        names = [*PODS, *(f"{pod}-proxy" for pod in PODS), "proxies", "load", "prometheus"]
+
+class Shop:
+    """A running shop. Ports are picked by the operating system.
+
+    Args:
+        folder: where processes write to.
+        seed: of the load and the faults.
+        is_watched: whether Prometheus judges each second and tells the Alertmanager, once it is started.
+    """
+
+    def __init__(self, folder: Path, seed: int, is_watched: bool = False) -> None:
+        self.folder, self.seed, self.is_watched = folder, seed, is_watched
+        names = [*PODS, *(f"{pod}-proxy" for pod in PODS), "proxies", "load", "prometheus", "alertmanager"]
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.versions = dict.fromkeys(PODS, "1.0.0")
@@ -145,7 +162,7 @@ class Shop:
 
     def _start_prometheus(self) -> None:
         rules, config = self.folder / "rules.yml", self.folder / "prometheus.yml"
-        rules.write_text(RULES)
+        rules.write_text(QUICK_RULES if self.is_watched else RULES)
         jobs = "\n".join(
             f"- job_name: {service}\n  static_configs:\n" + "\n".join(
                 f"  - targets: ['127.0.0.1:{self.ports[pod]}']\n"
@@ -154,13 +171,30 @@ class Shop:
             )
             for service in dict.fromkeys(service for pod, (service, *_) in PODS.items() if pod not in UNSEEN)
         )  # fmt: skip
+        told = f"127.0.0.1:{self.ports['alertmanager']}"
+        alerting = f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{told}']}}]}}]}}\n"
         config.write_text(
             "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 2s}\n"
-            f"rule_files: [{rules}]\nscrape_configs:\n{jobs}\n"
+            f"{alerting if self.is_watched else ''}rule_files: [{rules}]\nscrape_configs:\n{jobs}\n"
         )
         self.processes["prometheus"] = start_prometheus(
             self.folder / "data", self.ports["prometheus"], config, self.folder / "prometheus.log"
         )
+
+    def start_alertmanager(self, webhook: str, token: str) -> None:
+        """The real Alertmanager, which posts to `webhook`."""
+        config = self.folder / "alertmanager.yml"
+        config.write_text(ALERTMANAGER % (webhook, token))
+        with (self.folder / "alertmanager.log").open("ab") as log:
+            self.processes["alertmanager"] = subprocess.Popen(
+                [
+                    program("prometheus-alertmanager", "prometheus-alertmanager"), f"--config.file={config}",
+                    f"--storage.path={self.folder}", "--cluster.listen-address=",
+                    f"--web.listen-address=127.0.0.1:{self.ports['alertmanager']}",
+                ],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        self._wait_for("alertmanager")
 
     def fault(self, pod: str, **what: object) -> None:
         """Sets a fault off inside a service."""
@@ -210,10 +244,10 @@ def start_prometheus(data: Path, port: int, config: Path, log: Path) -> subproce
 
 
 @contextmanager
-def running(folder: Path, seed: int) -> Iterator[Shop]:
+def running(folder: Path, seed: int, is_watched: bool = False) -> Iterator[Shop]:
     """A shop that is stopped, whatever happens."""
     for last in (False, False, True):
-        shop = Shop(folder, seed)
+        shop = Shop(folder, seed, is_watched)
         try:
             shop.start()
             break

@@ -26,7 +26,7 @@ from data.simulator.requests import (
     flat_refusal,
     invalid_request,
 )
-from data.simulator.server.guard import OwnCallersOnly
+from data.simulator.server.guard import OwnCallersOnly, bounded_body
 from data.simulator.server.sessions import ServedWorld, Session, Sessions
 from data.wire import ServerState, decode_body, one_line
 
@@ -134,20 +134,11 @@ class SimulatorApp:
 
     async def _body(self, request: Request) -> object:
         """The JSON of a request's body; what is not JSON is answered like what is no request."""
-        chunks, size = [], 0
+        body = await bounded_body(request, self._limits.body_bytes, self._limits.receive_s)
         try:
-            async with asyncio.timeout(self._limits.receive_s):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > self._limits.body_bytes:
-                        raise HTTPException(413, f"The body exceeds {self._limits.body_bytes} bytes")
-                    chunks.append(chunk)
-        except TimeoutError:
-            raise HTTPException(408, f"The body did not arrive within {self._limits.receive_s:g} s") from None
-        try:
-            return decode_body(b"".join(chunks), "body", finite=True)
+            return decode_body(body, "body", finite=True)
         except FirewatchError:
-            return b"".join(chunks).decode(errors="replace")
+            return body.decode(errors="replace")
 
     # WebSocket: a world for every connection.
 

@@ -7,6 +7,8 @@ import time
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -64,6 +66,25 @@ def http_protocol(header_s: float, connections: int) -> type[H11Protocol]:
                 self._waiting = None
 
     return BoundedProtocol
+
+
+async def bounded_body(request: Request, largest_bytes: int, receive_s: float) -> bytes:
+    """The body of a request.
+
+    Raises:
+        HTTPException: it is too large, or does not arrive in time.
+    """
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(receive_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > largest_bytes:
+                    raise HTTPException(413, f"The body exceeds {largest_bytes} bytes")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {receive_s:g} s") from None
+    return b"".join(chunks)
 
 
 class OneLineASecond(logging.Filter):

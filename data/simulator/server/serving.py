@@ -41,7 +41,7 @@ def _server(app: Starlette, limits: Limits) -> _Server:
             log_config=None,
             log_level="warning",
             access_log=False,
-            lifespan="off",
+            lifespan="on",
             ws_max_size=limits.body_bytes,
             ws_per_message_deflate=False,
             timeout_keep_alive=math.ceil(limits.idle_s),
@@ -80,6 +80,7 @@ def serve(
     port: int = 8000,
     limits: Limits | None = None,
     on_ready: Callable[[str], None] | None = None,
+    app: Starlette | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then answers what has arrived and closes.
 
@@ -88,6 +89,7 @@ def serve(
         port: the port to listen on, 0 for any free one.
         limits: what the server grants its clients.
         on_ready: called with the server's URL as soon as connections are accepted.
+        app: what to serve; the embedded environment unless given.
 
     Raises:
         SettingsError: the port is taken or the address not ours.
@@ -97,21 +99,32 @@ def serve(
         quiet_logs()
         if on_ready is not None:
             on_ready(_url(listening))
-        _server(create_app(limits), limits).run(sockets=[listening])
+        _server(app or create_app(limits), limits).run(sockets=[listening])
 
 
 class RunningServer:
-    """A server in a thread of this process, on a free port, for as long as a `with` block runs.
+    """A server in a thread of this process for as long as a `with` block runs.
 
     Args:
         app: what to serve; the embedded environment unless given.
         limits: what it grants its clients.
+        host: the address to listen on.
+        port: the port to listen on, 0 for any free one.
+
+    Raises:
+        SettingsError: the port is taken or the address not ours.
     """
 
-    def __init__(self, app: Starlette | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        limits: Limits | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         limits = limits or Limits()
         self._server = _server(app or create_app(limits), limits)
-        self._listening = _listen("127.0.0.1", 0)
+        self._listening = _listen(host, port)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, name="firewatch-server"
         )

@@ -54,18 +54,25 @@ def access(name: str, url: str, variables: Mapping[str, str]) -> Access:
     if given.scheme not in ("http", "https") or not given.host:
         raise SettingsError(f"{name}: no usable address – give one like http://prometheus:9090")
 
-    def secret(what: str) -> str | None:
-        if file := variables.get(f"{prefix}_{what}_FILE"):
-            return _content(file, f"{prefix}_{what}_FILE")
-        return variables.get(f"{prefix}_{what}") or None
-
     headers = _headers(variables.get(f"{prefix}_HEADERS", ""), f"{prefix}_HEADERS")
-    token, user, password = secret("TOKEN"), variables.get(f"{prefix}_USER"), secret("PASSWORD")
+    token, user = secret(f"{prefix}_TOKEN", variables), variables.get(f"{prefix}_USER")
+    password = secret(f"{prefix}_PASSWORD", variables)
     if token:
         headers["Authorization"] = f"Bearer {token}"
     auth = (given.username, given.password) if given.username else (user, password or "") if user else None
     shown = str(given.copy_with(username=None, password=None, query=None, fragment=None)).rstrip("/")
     return Access(name, shown, headers, auth, _verify(prefix, variables))
+
+
+def secret(variable: str, variables: Mapping[str, str]) -> str | None:
+    """A secret: what is in the file that `variable`_FILE names, else the variable itself.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    if file := variables.get(f"{variable}_FILE"):
+        return _content(file, f"{variable}_FILE")
+    return variables.get(variable) or None
 
 
 def _content(file: str, variable: str) -> str:

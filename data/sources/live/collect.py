@@ -1,21 +1,27 @@
-"""Answers of Prometheus → a recording: parts put together, names brought to one, each with its question."""
+"""Answers of Prometheus → a recording: parts put together, names brought to one, each with its question.
+
+Shapes: N services or calls, T points of the grid.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from data.incident import Floats
 from data.sources.live import derive
 from data.sources.live.names import Names, infrastructure
-from data.sources.live.prometheus import Grid, Row
+from data.sources.live.prometheus import Grid, Rows
 from data.sources.live.queries import Query
 from data.sources.recording import Recording
 
 Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
+One = TypeVar("One", bound=Hashable)  # a service, or a call
 
-_Parts = dict[str, dict[int, Floats]]  # {metric: {rank of what told it: (T,)}}
+_UNKNOWN = 1_000  # the rank of what no convention counts
+# Requests are believed all from the same convention, as far as it has them.
+_COUNTED = frozenset({"request_rate", "_failed", "_seconds", "_timed"})
 # What a metric was made of, and what it is a share of.
 _BEHIND: Mapping[str, tuple[str, ...]] = {
     "error_rate": ("_failed", "request_rate"),
@@ -27,8 +33,14 @@ _BEHIND: Mapping[str, tuple[str, ...]] = {
     "unmatched_share": ("request_rate",),
     "restarts": ("uptime_s",),
     "deploy_age_s": ("_version",),
-    "client_error_rate": ("",),
 }
+
+
+class Answer(NamedTuple):
+    """A question and what Prometheus says to it."""
+
+    query: Query
+    rows: Rows
 
 
 class Told(NamedTuple):
@@ -49,23 +61,57 @@ class Told(NamedTuple):
         return f"{text} / {self.over.promql(only)}" if self.over else text
 
 
-Questions = dict[tuple[Whose, str], Told]  # {(whose, metric): what told it}
-
-
-class Answer(NamedTuple):
-    """A question and what Prometheus says to it."""
+class _Part(NamedTuple):
+    """One answer by whose each row is; rows of nobody are left out."""
 
     query: Query
-    rows: Sequence[Row]
+    whose: Sequence[Whose]
+    labels: Sequence[Mapping[str, str]]
+    values: Floats  # (N, T)
+
+
+class Questions:
+    """The question behind each metric of a service or a call."""
+
+    def __init__(
+        self, parts: Iterable[_Part] = (), worst: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        self._worst = worst or {}  # {caller: its call that fails most}
+        self._told: dict[str, list[tuple[Query, dict[Whose, Mapping[str, str]]]]] = {}
+        for part in sorted(parts, key=lambda part: part.query.rank):
+            labels = dict(zip(reversed(part.whose), reversed(part.labels), strict=True))  # the first counts
+            self._told.setdefault(part.query.metric, []).append((part.query, labels))
+
+    def promql(self, whose: Whose, metric: str) -> str:
+        """The query that shows a metric of one service or call alone; "" where no question told it."""
+        told = self.get(whose, metric)
+        return told.promql if told else ""
+
+    def get(self, whose: Whose, metric: str) -> Told | None:
+        """What told a metric, or the first of its parts; None where no question did."""
+        if metric == "client_error_rate":
+            call = self._worst.get(whose) if isinstance(whose, str) else None
+            return self.get(call, "error_rate") if call else None
+        part, *wholes = _BEHIND.get(metric, (metric,))
+        over = next((told for name in wholes if (told := self._first(whose, name))), None)
+        for name in (metric, part, "_generation"):
+            if told := self._first(whose, name):
+                same = over is not None and name == part and over.query.labels == told.query.labels
+                return told._replace(over=over.query if over and same else None)
+        return None
+
+    def _first(self, whose: Whose, metric: str) -> Told | None:
+        told = self._told.get(metric, ())
+        return next((Told(query, labels[whose]) for query, labels in told if whose in labels), None)
 
 
 def learn(names: Names, answers: Iterable[Answer]) -> None:
     """Tells who is who from all answers, before any is put down."""
     for query, rows in answers:
-        if query.metric.startswith("_") or query.metric != "request_rate":
+        if query.metric != "request_rate":
             continue
-        for row in rows:
-            own = [row.labels.get(label, "") for label in query.labels]
+        for labels in rows.labels:
+            own = [labels.get(label, "") for label in query.labels]
             names.service(own[0])
             if len(own) > 1:
                 names.pod(own[1], own[0])
@@ -73,109 +119,138 @@ def learn(names: Names, answers: Iterable[Answer]) -> None:
 
 def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid: Grid) -> Questions:
     """Tells a recording what the answers come to; the question behind each metric."""
-    sorted_ = _Sorted()
-    for query, rows in answers:
-        sorted_.take(query, rows, names)
-    served, called = sorted_.values(grid)
-    for callee, pairs in _by_end(called, 1).items():
-        derive.compare([called[pair] for pair in pairs], served.get(callee, {}), grid.rate_s)
-    worst: dict[str, tuple[str, str]] = {}  # {caller: its call that fails most}
-    for caller, pairs in _by_end(called, 0).items():
-        if caller not in served:
-            continue
-        calls = [called[pair] for pair in pairs]
-        if (own := derive.own_latency(served[caller], calls)) is not None:
-            served[caller]["own_latency_s"] = own
-        if (failing := derive.failing_calls(calls)) is not None:
-            served[caller]["client_error_rate"] = failing
-            worst[caller] = max(pairs, key=lambda pair: np.fmax.reduce(called[pair]["error_rate"]))
-    questions: Questions = {}
-    times = grid.times_s
-    for pair, values in called.items():
-        recording.call(*pair)
-        for metric, one in values.items():
-            if np.isfinite(one).any():
-                recording.call_series(*pair, metric, times, one)
-                sorted_.note_question(questions, pair, metric)
-    for service, values in served.items():
-        if "latency_p50_s" in values and "latency_p99_s" in values:
-            values.pop("latency_mean_s", None)  # tells the same
-        for metric, one in values.items():
-            if np.fmax.reduce(one) >= sorted_.least.get(metric, -np.inf):  # false where nothing is known
-                recording.series(service, metric, times, one)
-                sorted_.note_question(questions, service, metric)
-        if service in worst and (told := questions.get((worst[service], "error_rate"))):
-            questions[service, "client_error_rate"] = told
+    parts = [_brought_together(query, rows, names) for query, rows in answers]
+    versions = _versions(part for part in parts if part.query.metric == "_version")
+    others = [part for part in parts if part.query.metric != "_version"]
+    called = _Collected[tuple[str, str]]([part for part in others if part.query.callee], grid)
+    ends = [pair[end] for pair in called.place for end in (0, 1)]
+    served = _Collected[str]([part for part in others if not part.query.callee], grid, (*ends, *versions))
+    services, calls = served.table, called.table
+    _tell_changes(served, versions, grid)
+    worst = _compared(served, called, grid)
+    told_at = [np.isfinite(rows).any(axis=0) for rows in (*services.values(), *calls.values())]
+    if told_at and len(when := np.flatnonzero(np.any(told_at, axis=0))):
+        least = {part.query.metric: part.query.least for part in others if part.query.least}
+        span = slice(when[0], when[-1] + 1)
+        for of in (called, served):
+            for metric, rows in of.table.items():
+                # False where nothing is known.
+                kept = np.flatnonzero(np.fmax.reduce(rows, axis=1) >= least.get(metric, -np.inf))
+                whose = [of.names[row] for row in kept.tolist()]
+                recording.table(metric, whose, grid.times_s[span], rows[kept, span])
     for name in recording.names:
         for pod in names.replicas(name):
             recording.call(name, pod)
     for pod, owner in names.owners(recording.names).items():
         recording.owner(pod, owner)
-    return questions
+    return Questions(parts, worst)
 
 
-class _Sorted:
-    """The rows of all answers by whose they are, each still as its convention has it."""
+class _Collected(Generic[One]):
+    """What the answers tell of all services, or of all calls.
 
-    def __init__(self) -> None:
-        self.least: dict[str, float] = {}  # of a metric: what stays below says nothing
-        self._parts: dict[Whose, _Parts] = defaultdict(lambda: defaultdict(dict))
-        self._behind: Questions = {}
-        self._versions: dict[str, dict[str, derive.Bools]] = defaultdict(dict)
-        # Conventions that count failures, whether or not there were any: of calls or not, and their rank.
-        self._failures: set[tuple[bool, int]] = set()
+    Args:
+        parts: the answers about them.
+        grid: of their values.
+        more: names that these do not have.
+    """
 
-    def take(self, query: Query, rows: Iterable[Row], names: Names) -> None:
-        """One answer."""
-        if query.least:
-            self.least[query.metric] = query.least
-        if query.metric == "_failed":
-            self._failures.add((bool(query.callee), query.rank))
-        for row in rows:
-            whose = _whose(query, row.labels, names)
-            if whose is None:
-                continue
-            first = self._behind.get((whose, query.metric))
-            if first is None or query.rank < first.query.rank:
-                self._behind[whose, query.metric] = Told(query, row.labels)
-            if query.metric == "_version" and isinstance(whose, str):
-                versions, version = self._versions[whose], row.labels.get(query.callee, "")
-                versions[version] = versions.get(version, False) | np.isfinite(row.values)
-                continue
-            ranks = self._parts[whose][query.metric]
-            known = ranks.get(query.rank)
-            ranks[query.rank] = row.values if known is None else _merged(known, row.values, query.merged)
+    def __init__(self, parts: Sequence[_Part], grid: Grid, more: Iterable[One] = ()) -> None:
+        measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)
+        self.names = tuple(dict.fromkeys((*measured, *more)))
+        self.place = {name: row for row, name in enumerate(self.names)}
+        self.is_measured = np.arange(len(self.names)) < len(measured)
+        found: dict[str, Floats] = {}
+        believed = np.full(len(self.names), _UNKNOWN)  # the convention that counts the requests of each
+        by_rank: defaultdict[tuple[int, str], list[_Part]] = defaultdict(list)
+        for part in parts:
+            by_rank[part.query.rank, part.query.metric].append(part)
+            if part.query.metric == "request_rate":
+                np.minimum.at(believed, self._rows(part), part.query.rank)
+        for rank, metric in sorted(by_rank, reverse=True):  # the lowest last: it is believed
+            same = by_rank[rank, metric]
+            rows, values = _merged(
+                np.concatenate([self._rows(part) for part in same]),
+                np.concatenate([part.values for part in same]),
+                same[0].query.merged,
+            )
+            if metric in _COUNTED:
+                usable = (believed[rows] == rank) | (believed[rows] == _UNKNOWN)
+                rows, values = rows[usable], values[usable]
+            if len(rows):
+                empty = np.full((len(self.names), values.shape[1]), np.nan)
+                found.setdefault(metric, empty)[rows] = values
+        counted = [rank for rank, metric in by_rank if metric == "_failed"]
+        self.parts = found
+        self.table = derive.requests(found, np.isin(believed, counted), grid.rate_s)
 
-    def values(self, grid: Grid) -> tuple[dict[str, derive.Values], dict[tuple[str, str], derive.Values]]:
-        """What they come to: of services, and of calls."""
-        served: dict[str, derive.Values] = {}
-        called: dict[tuple[str, str], derive.Values] = {}
-        for whose, metrics in self._parts.items():
-            is_call = isinstance(whose, tuple)
-            asked = any((is_call, rank) in self._failures for rank in _ranks(metrics))
-            values = derive.requests(_believed(metrics), asked, grid.rate_s)
-            if isinstance(whose, tuple):
-                if "latency_mean_s" in values:
-                    values["latency_caller_s"] = values.pop("latency_mean_s")
-                called[whose] = values
-                continue
-            if "uptime_s" in values:
-                values.setdefault("restarts", derive.restarts(values["uptime_s"]))
-            changed = _changed(metrics, self._versions.get(whose))
-            if changed is not None and changed.any():
-                values["deploy_age_s"] = derive.age(changed, grid.step_s)
-            served[whose] = values
-        return served, called
+    def _rows(self, part: _Part) -> derive.Places:
+        return np.array([self.place[cast(One, one)] for one in part.whose], dtype=np.int64)
 
-    def note_question(self, questions: Questions, whose: Whose, metric: str) -> None:
-        """What told a metric, or the first of its parts."""
-        part, *wholes = _BEHIND.get(metric, (metric,))
-        over = next((told for name in wholes if (told := self._behind.get((whose, name)))), None)
-        for name in (metric, part, "_generation") if part else ():
-            if told := self._behind.get((whose, name)):
-                same = over is not None and name == part and over.query.labels == told.query.labels
-                questions[whose, metric] = told._replace(over=over.query if over and same else None)
-                return
+
+def _compared(
+    served: _Collected[str], called: _Collected[tuple[str, str]], grid: Grid
+) -> dict[str, tuple[str, str]]:
+    """Adds what services and calls tell together; of each caller its call that fails most."""
+    services, calls, n = served.table, called.table, len(served.names)
+    ends = np.array([[served.place[one] for one in pair] for pair in called.names], dtype=np.int64)
+    caller, callee = ends.reshape(-1, 2).T
+    if "latency_mean_s" in calls:
+        calls["latency_caller_s"] = calls.pop("latency_mean_s")
+    derive.compare(calls, callee, services, grid.rate_s)
+    if (own := derive.own_latency(services, calls, caller)) is not None:
+        services["own_latency_s"] = own
+    if {"latency_mean_s", "latency_p50_s", "latency_p99_s"} <= services.keys():
+        tails = [derive.any_known(services[metric]) for metric in ("latency_p50_s", "latency_p99_s")]
+        services["latency_mean_s"][np.all(tails, axis=0)] = np.nan  # tells the same
+    failing = derive.failing_calls(calls, caller, n)
+    if failing is None:
+        return {}
+    services["client_error_rate"] = np.where(served.is_measured[:, None], failing, np.nan)
+    most = np.fmax.reduce(calls["error_rate"], axis=1, initial=-1.0)
+    return {called.names[row][0]: called.names[row] for row in np.argsort(most, kind="stable").tolist()}
+
+
+def _tell_changes(
+    served: _Collected[str], versions: Mapping[str, Mapping[str, derive.Bools]], grid: Grid
+) -> None:
+    """When each service was changed, and how often it began anew; scaling changes nothing."""
+    services, generation, scale = (
+        served.table,
+        *(served.parts.get(name) for name in ("_generation", "_scale")),
+    )
+    if "uptime_s" in services:
+        anew = derive.restarts(services["uptime_s"])
+        counted = services.setdefault("restarts", anew)
+        services["restarts"] = np.where(derive.any_known(counted)[:, None], counted, anew)
+    for name, row in served.place.items():
+        changed = derive.replaced(versions[name]) if name in versions else None
+        if generation is not None:
+            grown = derive.moved(generation[row])
+            if scale is not None:
+                grown &= ~derive.moved(scale[row])
+            changed = grown if changed is None else changed | grown
+        if changed is not None and changed.any():
+            empty = np.full((len(served.names), len(changed)), np.nan)
+            services.setdefault("deploy_age_s", empty)[row] = derive.age(changed, grid.step_s)
+
+
+def _versions(parts: Iterable[_Part]) -> dict[str, dict[str, derive.Bools]]:
+    """When each version of each service ran: {service: {version: (T,)}}."""
+    found: defaultdict[str, dict[str, derive.Bools]] = defaultdict(dict)
+    for part in parts:
+        for whose, labels, values in zip(part.whose, part.labels, part.values, strict=True):
+            versions, version = found[str(whose)], labels.get(part.query.callee, "")
+            versions[version] = versions.get(version, False) | np.isfinite(values)
+    return found
+
+
+def _brought_together(query: Query, rows: Rows, names: Names) -> _Part:
+    whose = [_whose(query, labels, names) for labels in rows.labels]
+    kept = [row for row, one in enumerate(whose) if one is not None]
+    labels = [rows.labels[row] for row in kept]
+    values = rows.values if len(kept) == len(whose) else rows.values[kept]
+    return _Part(query, [one for one in whose if one is not None], labels, values)
 
 
 def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | None:
@@ -189,45 +264,14 @@ def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | Non
     return (name, callee) if callee and callee != name else None
 
 
-def _merged(one: Floats, other: Floats, how: str) -> Floats:
+def _merged(rows: derive.Places, values: Floats, how: str) -> tuple[derive.Places, Floats]:
+    """Series that turned out to be of one are one; their rows, each once, and their values."""
+    order = np.argsort(rows, kind="stable")
+    different, starts = np.unique(rows[order], return_index=True)
+    if len(different) == len(rows):
+        return rows, values
     if how == "max":
-        return np.fmax(one, other)
-    return np.where(np.isfinite(one) & np.isfinite(other), one + other, np.fmax(one, other))
-
-
-def _ranks(metrics: _Parts) -> list[int]:
-    """The convention that is believed about requests: the first that counts them."""
-    return sorted(metrics.get("request_rate", {}))[:1]
-
-
-def _believed(metrics: _Parts) -> dict[str, Floats]:
-    """Of each metric one: requests all from the same convention, as far as it has them."""
-    preferred = _ranks(metrics)
-    counted = ("request_rate", "_failed", "_seconds", "_timed")
-    found = {}
-    for metric, ranks in metrics.items():
-        if preferred and metric in counted:
-            if preferred[0] in ranks:
-                found[metric] = ranks[preferred[0]]
-        else:
-            found[metric] = ranks[min(ranks)]
-    return found
-
-
-def _changed(metrics: _Parts, versions: Mapping[str, derive.Bools] | None) -> derive.Bools | None:
-    """Where what runs was changed; scaling changes nothing."""
-    changed = derive.replaced(versions) if versions else None
-    for generation in metrics.get("_generation", {}).values():
-        grown = derive.moved(generation)
-        for scale in metrics.get("_scale", {}).values():
-            grown &= ~derive.moved(scale)
-        changed = grown if changed is None else changed | grown
-    return changed
-
-
-def _by_end(pairs: Iterable[tuple[str, str]], end: int) -> dict[str, list[tuple[str, str]]]:
-    """Calls by their caller (0) or their callee (1)."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for pair in pairs:
-        found[pair[end]].append(pair)
-    return found
+        return different, np.fmax.reduceat(values[order], starts, axis=0)
+    known = np.isfinite(values[order])
+    total = np.add.reduceat(np.where(known, values[order], 0.0), starts, axis=0)
+    return different, np.where(np.logical_or.reduceat(known, starts, axis=0), total, np.nan)

@@ -1,125 +1,177 @@
 """What parts of answers come to: rates of failure, mean durations, gaps between caller and callee, ages.
 
-Shapes: T points of the grid. What cannot be told is NaN, never 0.
+Shapes: N services or calls, S services, E calls, T points of the grid. What cannot be told is NaN, never 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from data.incident import Floats
 
 Bools = npt.NDArray[np.bool_]
-Values = dict[str, Floats]  # {metric: (T,)}
+Places = npt.NDArray[np.int64]  # (E,) which service each call is from, or for
+Table = dict[str, Floats]  # {metric: (N, T)}; rows without it are NaN
 _LEAST_CALLS = 0.05  # a second: of fewer nothing is said to be missing
 _LEAST_MISSING = 0.05  # a smaller share is taken for noise
 _NEAR = 9  # points over which the calls that go with one request are counted
 _FEWEST_FOR_P99 = 100  # observations in a window; of fewer the slowest alone would tell
 
 
-def ratio(part: Floats | None, whole: Floats) -> Floats:
-    """A share of the whole; a part that was never counted is none of it: (T,)."""
-    counted = np.zeros_like(whole) if part is None else np.nan_to_num(part)
-    return np.divide(counted, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """A share of the whole; a part that was never counted is none of it: (N, T)."""
+    return np.divide(np.nan_to_num(part), whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
-def requests(parts: Mapping[str, Floats], failures_asked: bool, window_s: float) -> Values:
-    """Of one service or call: rate, share of failures, and durations."""
-    values = {metric: one for metric, one in parts.items() if not metric.startswith("_")}
+def any_known(rows: Floats) -> Bools:
+    """Which rows have a value: (N,)."""
+    return np.asarray(np.isfinite(rows).any(axis=1))
+
+
+def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float) -> Table:
+    """Rate, share of failures, and durations, from their parts.
+
+    Args:
+        parts: as the conventions have them.
+        failures_asked: (N,) whose failures are counted, whether or not there were any.
+        window_s: that rates are taken over.
+    """
+    values = {metric: rows for metric, rows in parts.items() if not metric.startswith("_")}
     rate = parts.get("request_rate")
     if rate is not None and "latency_p99_s" in values:
-        told = np.where(rate * window_s >= _FEWEST_FOR_P99, values.pop("latency_p99_s"), np.nan)
-        if np.isfinite(told).sum() > len(told) / 2:
-            values["latency_p99_s"] = told
-    if rate is not None and (failures_asked or "_failed" in parts):
-        values["error_rate"] = np.minimum(ratio(parts.get("_failed"), rate), 1.0)
-    for part, timed, metric in (
+        p99 = np.where(
+            (rate * window_s >= _FEWEST_FOR_P99) | ~any_known(rate)[:, None], values["latency_p99_s"], np.nan
+        )
+        often = np.isfinite(p99).sum(axis=1) > p99.shape[1] / 2
+        values["latency_p99_s"] = np.where(often[:, None], p99, np.nan)
+    if rate is not None:
+        failed = parts.get("_failed", np.full_like(rate, np.nan))
+        share = np.minimum(ratio(failed, rate), 1.0)
+        values["error_rate"] = np.where((failures_asked | any_known(failed))[:, None], share, np.nan)
+    for part, counted, metric in (
         ("_seconds", "_timed", "latency_mean_s"),
         ("_callee_seconds", "_callee_timed", "latency_callee_s"),
     ):
-        whole = parts.get(timed, rate)
-        if part in parts and whole is not None:
-            values[metric] = ratio(parts[part], whole)
+        if part not in parts or (rate is None and counted not in parts):
+            continue
+        whole = parts.get(counted, rate)
+        assert whole is not None
+        if rate is not None:
+            whole = np.where(any_known(whole)[:, None], whole, rate)
+        values[metric] = np.where(any_known(parts[part])[:, None], ratio(parts[part], whole), np.nan)
     return values
 
 
-def compare(calls: Sequence[Values], callee: Values, window_s: float) -> None:
-    """Adds to all calls of one callee what neither side sees alone: the gap, and what never arrived.
+def compare(calls: Table, callee: Places, services: Table, window_s: float) -> None:
+    """Adds to calls what neither side sees alone: the gap, and what never arrived.
 
     Where the callee's view of each call is not known, its mean over all callers stands for it: then no call
     is given a larger gap than all callers together have.
     """
-    mean, served = callee.get("latency_mean_s"), callee.get("request_rate")
-    timed = [one for one in calls if "latency_caller_s" in one and "request_rate" in one]
-    if mean is not None and len(timed) == len(calls):
-        beyond = [one["latency_caller_s"] - mean for one in timed]
-        together = np.nansum(
-            [one["request_rate"] * more for one, more in zip(timed, beyond, strict=True)], axis=0
-        )
-        for one, more in zip(timed, beyond, strict=True):
-            if "latency_callee_s" not in one:
-                rate = np.where(one["request_rate"] > 0, one["request_rate"], np.nan)
-                one["latency_callee_s"] = np.where(np.isfinite(one["latency_caller_s"]), mean, np.nan)
-                one["latency_gap_s"] = np.minimum(np.maximum(more, 0.0), np.maximum(together / rate, 0.0))
-    for one in timed:
-        if "latency_callee_s" in one and "latency_gap_s" not in one:
-            one["latency_gap_s"] = np.maximum(one["latency_caller_s"] - one["latency_callee_s"], 0.0)
-    rates = [one["request_rate"] for one in calls if "request_rate" in one]
-    if served is not None and rates and len(rates) == len(calls):
-        called = np.nansum(rates, axis=0)
+    rate, caller_s = calls.get("request_rate"), calls.get("latency_caller_s")
+    if rate is None:
+        return
+    counted = any_known(rate)
+    mean, served = services.get("latency_mean_s"), services.get("request_rate")
+    if caller_s is not None:
+        timed = counted & any_known(caller_s)
+        callee_s = calls.get("latency_callee_s", np.full_like(rate, np.nan))
+        gap = calls.get("latency_gap_s", np.full_like(rate, np.nan))
+        known, no_gap = any_known(callee_s), ~any_known(gap)
+        if mean is not None:
+            beyond = caller_s - mean[callee]
+            together = summed(np.nan_to_num(rate * beyond), callee, len(mean))[callee]
+            over_all = (_all(timed, callee, len(mean)) & any_known(mean))[callee] & ~known
+            least = np.maximum(together / np.where(rate > 0, rate, np.nan), 0.0)
+            gap = np.where(over_all[:, None], np.minimum(np.maximum(beyond, 0.0), least), gap)
+            as_all = np.where(np.isfinite(caller_s), mean[callee], np.nan)
+            callee_s = np.where(over_all[:, None], as_all, callee_s)
+        seen = timed & known & no_gap
+        gap = np.where(seen[:, None], np.maximum(caller_s - callee_s, 0.0), gap)
+        calls["latency_callee_s"], calls["latency_gap_s"] = callee_s, gap
+    if served is not None:
+        called = summed(np.nan_to_num(rate), callee, len(served))
         enough = np.maximum(called, _LEAST_CALLS)
         noise = 2.0 / np.sqrt(enough * window_s)  # of counts that are scraped at different moments
         missing = np.clip(1.0 - np.nan_to_num(served) / enough - noise, 0.0, 1.0)
         missing[missing < _LEAST_MISSING] = 0.0
-        for one in calls:
-            one["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)
+        known = _all(counted, callee, len(served)) & any_known(served)
+        missing[~known] = np.nan
+        calls["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)[callee]
 
 
-def failing_calls(calls: Sequence[Values]) -> Floats | None:
-    """The share of all calls of one caller that fail; None where that is not known of every call: (T,)."""
-    if not all("request_rate" in one and "error_rate" in one for one in calls):
+def failing_calls(calls: Table, caller: Places, n: int) -> Floats | None:
+    """The share of all calls of each caller that fail; NaN where that is not known of every call: (S, T)."""
+    rate, failing = calls.get("request_rate"), calls.get("error_rate")
+    if rate is None or failing is None:
         return None
-    rates = [one["request_rate"] for one in calls]
-    failed = [rate * one["error_rate"] for rate, one in zip(rates, calls, strict=True)]
-    return ratio(np.nansum(failed, axis=0), np.nansum(rates, axis=0))
+    known = _all(any_known(rate) & any_known(failing), caller, n)
+    share = ratio(summed(np.nan_to_num(rate * failing), caller, n), summed(np.nan_to_num(rate), caller, n))
+    return np.where(known[:, None], share, np.nan)
 
 
-def own_latency(service: Values, calls: Sequence[Values]) -> Floats | None:
-    """What a service takes itself, were its calls made in turn; None where not all are timed: (T,).
+def own_latency(services: Table, calls: Table, caller: Places) -> Floats | None:
+    """What each service takes itself, were its calls made in turn; NaN where not all are timed: (S, T).
 
     The calls of one window are not quite those of its requests. How many go with a request is counted in the
     window or over some around it, whichever gives the calmer series.
     """
-    timed = all({"request_rate", "latency_caller_s"} <= one.keys() for one in calls)
-    if not timed or not {"request_rate", "latency_mean_s"} <= service.keys():
+    rate, caller_s = calls.get("request_rate"), calls.get("latency_caller_s")
+    served, mean = services.get("request_rate"), services.get("latency_mean_s")
+    if rate is None or caller_s is None or served is None or mean is None:
         return None
+    known = _all(any_known(rate) & any_known(caller_s), caller, len(mean))
     found = []
-    for counted in (np.nan_to_num, _around):
-        requested = counted(service["request_rate"])
-        waited = [ratio(counted(one["request_rate"]), requested) * one["latency_caller_s"] for one in calls]
-        found.append(service["latency_mean_s"] - np.nansum(waited, axis=0))
-    jumps = [np.abs(np.diff(own[np.isfinite(own)])) for own in found]
-    own = min(
-        zip(found, jumps, strict=True), key=lambda one: float(np.median(one[1])) if len(one[1]) else 0.0
-    )[0]
-    known = own[np.isfinite(own)]
-    overlap = not known.size or np.median(known) <= 0
-    return None if overlap else np.maximum(own, 0.0)
+    for count in (np.nan_to_num, _around):
+        waited = ratio(count(rate), count(served)[caller]) * caller_s
+        found.append(mean - summed(np.nan_to_num(waited), caller, len(mean)))
+    jumps = [_middle(np.abs(np.diff(own, axis=1))) for own in found]
+    own = np.where((jumps[0] <= jumps[1])[:, None], *found)
+    overlaps = _middle(own) <= 0
+    return np.where((known & ~overlaps)[:, None], np.maximum(own, 0.0), np.nan)
+
+
+def summed(rows: Floats, places: Places, n: int) -> Floats:
+    """The rows of each place added up: (n, T)."""
+    total = np.zeros((n, rows.shape[1]))
+    order = np.argsort(places, kind="stable")
+    there, starts = np.unique(places[order], return_index=True)
+    if len(there):
+        total[there] = np.add.reduceat(rows[order], starts, axis=0)
+    return total
+
+
+def _all(wanted: Bools, places: Places, n: int) -> Bools:
+    """Which places have calls, and all of them wanted ones: (n,)."""
+    there, lacking = np.bincount(places, minlength=n), np.bincount(places[~wanted], minlength=n)
+    return np.asarray((there > 0) & (lacking == 0))
+
+
+def _middle(rows: Floats) -> Floats:
+    """The median of what is known of each row, the lower one of two; 0 where nothing is: (N,)."""
+    count = np.isfinite(rows).sum(axis=1, keepdims=True)
+    if not rows.shape[1]:
+        return np.zeros(len(rows))
+    return np.nan_to_num(
+        np.take_along_axis(np.sort(rows, axis=1), np.maximum(count - 1, 0) // 2, axis=1)[:, 0]
+    )
 
 
 def _around(rate: Floats) -> Floats:
-    """Summed over each point and those near it: (T,)."""
-    near = np.convolve(np.nan_to_num(rate), np.ones(_NEAR))  # (T + _NEAR - 1,)
-    return near[_NEAR // 2 : _NEAR // 2 + len(rate)]
+    """Summed over each point and those near it: (N, T)."""
+    padded = np.pad(np.nan_to_num(rate), ((0, 0), (_NEAR // 2, _NEAR // 2)))
+    return np.asarray(sliding_window_view(padded, _NEAR, axis=1).sum(axis=2))
 
 
 def restarts(uptime_s: Floats) -> Floats:
-    """How often something has started anew, counted from the first point: (T,)."""
+    """How often each has started anew, counted from the first point: (N, T)."""
     known = np.isfinite(uptime_s)
-    index = np.maximum.accumulate(np.where(known, np.arange(len(uptime_s)), 0))
-    fell = np.diff(uptime_s[index], prepend=uptime_s[index[0]]) < 0
-    return np.where(known, np.cumsum(fell), np.nan)
+    index = np.maximum.accumulate(np.where(known, np.arange(uptime_s.shape[1]), 0), axis=1)
+    last = np.take_along_axis(uptime_s, index, axis=1)
+    fell = np.diff(last, axis=1, prepend=last[:, :1]) < 0
+    return np.where(known, np.cumsum(fell, axis=1), np.nan)
 
 
 def moved(values: Floats) -> Bools:

@@ -91,7 +91,7 @@ async def ask_prometheus(
             f"Prometheus has {len(there.names)} metrics of that time, but none that Firewatch knows: "
             "are the time and the --namespace right?"
         )
-        return {}
+        return Questions()
     scrape = await _scrape_interval(prometheus, there, recording)
     grid = Grid.between(question.start_s, question.at_s, scrape, _POINTS)
     asked = queries(there, grid, question.by, question.namespace, more)
@@ -216,16 +216,17 @@ async def _alerts(
         asked["length of the past"] = prometheus.range(f"max(max_over_time(up{span}))", past)
     found = await _all(asked, recording)
     times = grid.times_s
-    for labels, values in found.get("alerts", ()):
+    for labels, values in zip(*found.get("alerts", ()), strict=True):
         event = _event(labels, names)
         raised = np.flatnonzero(np.isfinite(values) & (times >= before))
         if event and raised.size:
             recording.alert(event, float(times[raised[0]]))
-    windows = int(sum(np.isfinite(values).sum() for _, values in found.get("length of the past", ())))
+    length = found.get("length of the past")
+    windows = int(np.isfinite(length.values).sum()) if length else 0
     if windows < _FEWEST_WINDOWS:
         return
     raised_in: dict[AlertEvent, Any] = {}
-    for labels, values in found.get("past alerts", ()):
+    for labels, values in zip(*found.get("past alerts", ()), strict=True):
         event = _event(labels, names)
         if event:
             raised_in[event] = np.fmax(raised_in.get(event, np.nan), values)

@@ -1,0 +1,161 @@
+r"""Firewatch from Python: `read`, `rank` and `explain`; what they give shows itself in a notebook.
+
+>>> from agent import explain, rank, read
+>>> [incident] = read("incident.json")
+>>> found = rank(incident)
+>>> print(found)
+4 services, 3 calls.
+Incident likely (... %).
+Suspects by 'gnn':
+  1. db  ... %
+       - latency_p99_s rose from 50 ms to 1.2 s, since point 1 of 2
+...
+>>> print(explain(found, "cache"))
+cache: called by api; calls nobody.
+  - its only caller is degraded too: api
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from agent.report.diagnosis import diagnosis
+from agent.report.document import Report, Section, Table, count, number, text
+from agent.report.ranking_report import diagnosis_record, ranking_report
+from agent.terminal_text import printable
+from data.channels import ChannelMap
+from data.errors import SettingsError
+from data.incident import Incident
+from data.sources.files.reading import read_evidence
+from gnn.checkpoint import channel_map_for
+from gnn.explain.sentences import explain as evidence_of
+from gnn.options import Weights
+from gnn.ranker import Evidence, Ranking
+from gnn.registry import make_ranker
+
+_SUSPECTS = 5  # shown
+_log = logging.getLogger(__name__)
+
+
+class _Shown:
+    """Shows itself as a report in a notebook."""
+
+    def report(self) -> Report:
+        """What is shown."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        from agent.report.html import render_fragment
+
+        return render_fragment(self.report())
+
+
+class Incidents(tuple[Incident, ...], _Shown):
+    """What `read` found."""
+
+    def __repr__(self) -> str:
+        return f"Incidents({', '.join(one.incident_id for one in self)})"
+
+    def report(self) -> Report:
+        """One line an incident."""
+        headings = ("incident", "services", "calls", "alerts")
+        rows = []
+        for one in self:
+            counts = len(one.services), sum(map(len, one.call_graph.values())), len(one.alerts)
+            rows.append((text(one.incident_id), *(number(figure, 0) for figure in counts)))
+        table = Table(tuple((heading, "") for heading in headings), tuple(rows))
+        lead = count(len(self), "incident")
+        return Report("Incidents", "Incidents", lead, sections=(Section("Read", table=table),))
+
+
+@dataclass(frozen=True, repr=False)
+class Ranked(_Shown):
+    """What `rank` says of an incident: suspects, best first, with evidence."""
+
+    incident: Incident
+    ranking: Ranking
+    channels: ChannelMap
+
+    def __str__(self) -> str:
+        return diagnosis(self.incident, self.ranking, _SUSPECTS).rstrip()
+
+    def record(self) -> dict[str, Any]:
+        """As `firewatch rank --json` writes it."""
+        return diagnosis_record(self.incident, self.ranking)
+
+    def report(self) -> Report:
+        """As `firewatch report` shows it."""
+        return ranking_report(self.record())
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation(_Shown):
+    """What deviates at one service, and who is around it."""
+
+    service: str
+    callers: Sequence[str]
+    callees: Sequence[str]
+    evidence: Sequence[Evidence]
+
+    def __str__(self) -> str:
+        lead, *lines = map(printable, (self.report().lead, *self.report().sections[0].text))
+        return "\n".join((lead, *(f"  - {line}" for line in lines)))
+
+    def report(self) -> Report:
+        """Its neighbours, then its evidence."""
+        callers, callees = (", ".join(names) or "nobody" for names in (self.callers, self.callees))
+        lines = tuple(one.text for one in self.evidence) or ("Nothing deviates here.",)
+        lead = f"{self.service}: called by {callers}; calls {callees}."
+        return Report(self.service, "Service", lead, sections=(Section("Evidence", lines),))
+
+
+def read(*paths: str | PathLike[str], at: float | None = None) -> Incidents:
+    """The incidents in files of any form that `firewatch import` reads; evidence in several is one incident.
+
+    Args:
+        paths: files and folders.
+        at: when that incident began, Unix seconds. None: found.
+
+    Raises:
+        SchemaError: a file is damaged, or of no known form.
+    """
+    found = read_evidence([Path(path) for path in paths], at)
+    for told in found.notes:
+        _log.warning("%s", told)
+    return Incidents(found.incidents)
+
+
+def rank(
+    incident: Incident,
+    ranker: str = "gnn",
+    *,
+    checkpoint: str | PathLike[str] | None = None,
+    rules: str | PathLike[str] | None = None,
+    seed: int = 0,
+) -> Ranked:
+    """Ranks the services by how likely each is the root cause; `firewatch rank --help` explains the options.
+
+    Raises:
+        FirewatchError: an option that cannot be used.
+    """
+    weights = Weights.model_validate({"checkpoint": checkpoint, "rules": rules})
+    channels = channel_map_for(weights.rules, [weights.checkpoint] if weights.checkpoint else ())
+    return Ranked(incident, make_ranker(ranker, weights.checkpoint, seed, channels).rank(incident), channels)
+
+
+def explain(found: Ranked, service: str | None = None) -> Explanation:
+    """What deviates at one service, the first suspect unless named, and who calls whom around it.
+
+    Raises:
+        SettingsError: there is no such service.
+    """
+    incident = found.incident
+    name = service or next(iter((*found.ranking.services, *incident.services)), "")
+    if name not in incident.services:
+        raise SettingsError(f"there is no service '{name}' – there are {', '.join(incident.services[:10])}")
+    callers = [caller for caller, callees in incident.call_graph.items() if name in callees]
+    evidence = evidence_of(incident, [name], found.channels)[name]
+    return Explanation(name, callers, incident.call_graph.get(name, ()), evidence)

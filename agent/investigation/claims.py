@@ -1,0 +1,75 @@
+"""Checks what a model says: a number that was not observed of the services it speaks of is not repeated."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.investigation.telemetry_looks import Shown
+
+LEFT_OUT = "[left out: a number in this sentence was not observed]"
+_UNITS = {
+    "%": ("share", 0.01), "percent": ("share", 0.01),
+    "µs": ("s", 1e-6), "us": ("s", 1e-6), "ms": ("s", 1e-3), "milliseconds": ("s", 1e-3), "s": ("s", 1.0),
+    "sec": ("s", 1.0), "second": ("s", 1.0), "seconds": ("s", 1.0), "min": ("s", 60.0), "minute": ("s", 60.0),
+    "minutes": ("s", 60.0), "h": ("s", 3600.0), "hour": ("s", 3600.0), "hours": ("s", 3600.0),
+    "days": ("s", 86_400.0), "bytes": ("B", 1.0), "kb": ("B", 1e3), "mb": ("B", 1e6), "gb": ("B", 1e9),
+    "mib": ("B", 2.0**20), "gib": ("B", 2.0**30),
+}  # fmt: skip
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+−]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s?([%µa-zA-Z]+)?"
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?Z?)?|\b\d{1,2}:\d\d(?::\d\d)?\b")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_NEAR = 0.06  # of a number: how people round
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a model, checked; one that states what was not observed is not repeated."""
+
+    text: str
+    is_supported: bool
+
+
+def checked(said: str, shown: Sequence[Shown], services: Iterable[str]) -> tuple[Claim, ...]:
+    """The sentences of `said`, each as it may be repeated.
+
+    A number is supported if it was observed, in its unit and as people round it, of one of the services that
+    the sentence names; of any service if it names none.
+    """
+    known = sorted(services, key=len, reverse=True)
+    sentences = filter(None, (part.strip() for part in _SENTENCE.split(said)))
+    return tuple(_checked(sentence, shown, known) for sentence in sentences)
+
+
+def _checked(sentence: str, shown: Sequence[Shown], services: Sequence[str]) -> Claim:
+    named, rest = set[str](), sentence
+    for service in services:
+        pattern = re.compile(rf"(?<![\w-]){re.escape(service)}(?![\w-])", re.IGNORECASE)
+        if pattern.search(rest):
+            named.add(service)
+            rest = pattern.sub(" ", rest)
+    about = [one.text for one in shown if not named or named.intersection(one.about)]
+    times = {time for text in about for time in _TIME.findall(text)}
+    stated = _TIME.findall(rest)
+    seen = [quantity for text in about for quantity in _quantities(text)]
+    supported = times.issuperset(stated) and all(
+        any(_is_same(quantity, other) for other in seen) for quantity in _quantities(rest)
+    )
+    return Claim(sentence, True) if supported else Claim(LEFT_OUT, False)
+
+
+def _quantities(text: str) -> list[tuple[float, str]]:
+    """Numbers in their plain unit: shares of 1, seconds, bytes; "" for a bare number."""
+    found = []
+    for number, word in _NUMBER.findall(_TIME.sub(" ", text)):
+        kind, size = _UNITS.get(word.lower(), ("", 1.0))
+        found.append((float(number.replace(",", "")) * size, kind))
+    return found
+
+
+def _is_same(stated: tuple[float, str], observed: tuple[float, str]) -> bool:
+    (one, kind), (other, of) = stated, observed
+    if kind and of and kind != of:
+        return False
+    return abs(one - other) <= _NEAR * max(abs(one), abs(other))

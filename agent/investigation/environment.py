@@ -1,0 +1,126 @@
+"""A running system as an environment: its actions are looks, its remedies recommendations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from agent.investigation.evidence import LookAt
+from agent.investigation.observation import observed
+from agent.investigation.remedies import REMEDY_WORDS, Execute, RemedyCommand
+from agent.investigation.telemetry_looks import Shown
+from agent.policies.remedy_scores import addresses_the_reader
+from data.actions import CONCLUSIONS
+from data.channels import ChannelMap
+from data.errors import ActionRefused, TelemetryFault
+from data.incident import Incident
+from data.observation import Action, Observation, Step, Task
+from gnn.features.featurize import features_of
+from gnn.features.trouble import in_trouble
+
+ADDRESSING = "(left out: it gives orders to its reader, which is no evidence)"
+LOOK_WORDS = {
+    "get_metrics_detail": "read its metrics, before and now",
+    "fetch_logs": "read its recent log lines",
+    "inspect_commit_diff": "read what was changed of late at it",
+    "trace_dependencies": "read its calls: callers, callees, and what is measured between them",
+}
+_ENDS = {
+    "declare_resolved": "end: nothing is wrong",
+    "escalate": "end without naming a culprit",
+}
+_RECOMMENDS = {
+    "restart_service": "end: it is the culprit; recommend to restart it",
+    "rollback_deploy": "end: it is the culprit; recommend the version before the last deployment",
+    "scale_replicas": "end: it is the culprit; recommend more memory and replicas",
+}
+
+
+class LiveEnvironment:
+    """Implements `data.environment.LiveSystem` and `Environment`.
+
+    Args:
+        incident: what is known at the beginning.
+        channels: how metric names are read.
+        looks: what each look at a service shows, by action type.
+        remedy: what a remedy of a service would be.
+        execute: carries a remedy out; None: it is only recommended.
+    """
+
+    def __init__(
+        self,
+        incident: Incident,
+        channels: ChannelMap,
+        looks: Mapping[str, LookAt],
+        remedy: Callable[[str, str], RemedyCommand],
+        execute: Execute | None = None,
+    ) -> None:
+        self._incident, self._looks, self._remedy, self._execute = incident, looks, remedy, execute
+        self._channels = channels
+        self._made = self._most = 0
+        self.troubled: frozenset[str] = frozenset()
+        self.logs: dict[str, tuple[str, ...]] = {}
+        self.shown: list[Shown] = []  # everything that was seen, in its order
+        self.unanswered: list[str] = []  # looks that told nothing, and why
+        self.recommended: RemedyCommand | None = None
+        self.executed = ""  # what a remedy that was carried out said
+
+    @property
+    def name(self) -> str:
+        """As recorded."""
+        return "live"
+
+    @property
+    def offered(self) -> Mapping[str, str]:
+        """The looks that there are sources for, the ends, and the remedies."""
+        left = self._looks if self._made < self._most else {}
+        looks = {kind: words for kind, words in LOOK_WORDS.items() if kind in left}
+        return {**looks, **_ENDS, **_RECOMMENDS}
+
+    async def reset(self, task: Task) -> Step:
+        """Begins; of the task's steps one is the end, the others may be looks."""
+        self._made, self._most = 0, task.max_ticks - 1
+        if self._incident.services:
+            trouble = in_trouble(features_of(self._incident, self._channels).graph).tolist()
+            names = zip(self._incident.services, trouble, strict=True)
+            self.troubled = frozenset(name for name, is_troubled in names if is_troubled)
+        return Step(self._observation(), done=False)
+
+    async def step(self, action: Action) -> Step:
+        """Looks, recommends or ends."""
+        kind, service = action.action_type, action.target_service or ""
+        if kind not in self.offered:
+            raise ActionRefused(f"'{kind}' is not to be had here")
+        if kind in CONCLUSIONS:
+            return Step(self._observation(), done=True, feedback=self.offered[kind])
+        if kind in REMEDY_WORDS:
+            return await self._end_with(self._remedy(kind, service))
+        self._made += 1
+        try:
+            shown = await self._looks[kind](service)
+        except TelemetryFault as fault:
+            self.unanswered.append(f"{LOOK_WORDS[kind].replace('its', service + chr(39) + 's', 1)}: {fault}")
+            return Step(self._observation(), done=False, feedback=f"no answer: {fault}", error=str(fault))
+        shown = [replace(one, text=ADDRESSING) if addresses_the_reader(one.text) else one for one in shown]
+        self.shown += shown
+        if kind == "fetch_logs" and shown:
+            self.logs[service] = tuple(one.text for one in shown)
+        told = "; ".join(one.text for one in shown) or "nothing to see there"
+        return Step(self._observation(), done=False, feedback=told)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    async def _end_with(self, remedy: RemedyCommand) -> Step:
+        self.recommended = remedy
+        if self._execute is None:
+            return Step(
+                self._observation(), done=True, feedback=f"recommended, not carried out: {remedy.shell}"
+            )
+        try:
+            said = await self._execute(remedy.arguments)
+            self.executed = f"{remedy.shell}: {said.decode('utf-8', 'replace').strip()}"
+        except TelemetryFault as fault:
+            self.executed = f"failed: {fault}"
+        return Step(self._observation(), done=True, feedback=self.executed)
+
+    def _observation(self) -> Observation:
+        return observed(self._incident, self._channels, self.troubled, self.logs, self._made)

@@ -1,0 +1,78 @@
+"""Investigates without a model: looks at each suspect in turn, then recommends, or says that it cannot."""
+
+from collections.abc import Sequence
+
+from agent.investigation.remedies import REMEDY_WORDS
+from agent.policies.remedy_scores import remedy_weights
+from agent.policies.rules import RulesPolicy
+from agent.situation.decision import LOG_LINES, Proposal, Situation
+from agent.situation.service_trends import trend_of
+from data.actions import ESCALATE, RESOLVE
+from data.observation import Action, Observation
+from gnn.ranker import Candidate, Ranking
+
+_MOST = 3  # suspects that are looked at
+_RIVAL = 0.1  # of the first suspect's probability: from here on another is looked at, too
+# The looks, the most telling first; a rival gets the first two.
+_LOOKS = ("get_metrics_detail", "fetch_logs", "inspect_commit_diff", "trace_dependencies")
+_OF_RIVALS = 2
+
+
+class InvestigationRules(RulesPolicy):
+    """Looks first, concludes last: a pure function of the situation."""
+
+    def proposals(self, situation: Situation) -> list[Proposal]:
+        """The looks that are left, then how it ends."""
+        ranking = situation.ranking
+        if ranking is None or not ranking.candidates:
+            return [Proposal(ESCALATE, "nothing is known of any service")]
+        suspects = _suspects(ranking)
+        made = [step.action for step in situation.steps]
+        looks = [
+            Proposal(look, _why(look, place, ranking))
+            for place, suspect in enumerate(suspects)
+            for kind in (_LOOKS if place == 0 else _LOOKS[:_OF_RIVALS])
+            if kind in situation.menu
+            and (look := Action(action_type=kind, target_service=suspect.service)) not in made
+        ]
+        return [*looks, *_ends(situation, ranking)]
+
+    def idle_proposals(self, situation: Situation) -> list[Proposal]:
+        """None: there is nothing to wait for."""
+        return []
+
+
+def _suspects(ranking: Ranking) -> Sequence[Candidate]:
+    if ranking.verdict == "nobody":
+        return ranking.candidates[:1]
+    least = _RIVAL * (ranking.candidates[0].probability or 0.0)
+    return [one for one in ranking.top(_MOST) if (one.probability or 0.0) >= least]
+
+
+def _why(look: Action, place: int, ranking: Ranking) -> str:
+    if ranking.verdict == "nobody":
+        return "to make sure that nothing is wrong"
+    return "suspected first" if place == 0 else f"suspect number {place + 1}, to be ruled out"
+
+
+def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
+    """A remedy for who is named; else the words that nobody is."""
+    if ranking.verdict == "nobody":
+        return [Proposal(RESOLVE, ranking.reason), Proposal(ESCALATE, ranking.reason)]
+    first = ranking.candidates[0].service
+    if ranking.verdict == "unsure" or first not in situation.now.services:
+        return [Proposal(ESCALATE, "the suspects cannot be told apart")]
+    logs = situation.logs.get(first, ())
+    remedies = [
+        Proposal(Action(action_type=kind, target_service=first), f"fits what {first} shows", weight)
+        for kind, weight in fitting_remedies(first, situation.window, logs)
+    ]
+    return [*remedies, Proposal(ESCALATE, "no remedy is permitted")]
+
+
+def fitting_remedies(
+    service: str, window: Sequence[Observation], logs: Sequence[str]
+) -> list[tuple[str, float]]:
+    """The remedies that can be recommended, best fit first, each with how well it fits."""
+    weights = remedy_weights(trend_of(service, window), logs[-LOG_LINES:])
+    return sorted(((kind, weights[kind]) for kind in REMEDY_WORDS), key=lambda pair: -pair[1])

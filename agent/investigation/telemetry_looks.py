@@ -1,0 +1,136 @@
+"""Looks at telemetry that is there already: a service's figures, its neighbours, and what was changed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.investigation.observation import latest
+from data.channels import Channel, ChannelMap
+from data.incident import Incident, Series
+from gnn.explain.units import amount, duration
+
+_METRICS = 8  # of a service, those that moved most first
+_CALLS = 8  # of a service
+_CALL_METRICS = 3
+_CHANGES = {
+    Channel.DEPLOY_AGE: "deployed",
+    Channel.CONFIG_AGE: "configuration changed",
+    Channel.UPTIME: "process started",
+}
+_RECENT_S = 6 * 3600.0
+
+Whose = str | tuple[str, str]
+Queries = Callable[[Whose, str], str]  # of a service or call, and a metric: what shows it in its source
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Something that was observed, and where anybody can see it."""
+
+    text: str
+    about: tuple[str, ...]  # services
+    query: str = ""
+
+
+class TelemetryLooks:
+    """Reads one incident.
+
+    Args:
+        incident: the evidence.
+        channels: how metric names are read.
+        queries: behind each metric, where the source has queries.
+    """
+
+    def __init__(self, incident: Incident, channels: ChannelMap, queries: Queries) -> None:
+        self._incident, self._channels, self._queries = incident, channels, queries
+
+    async def metrics(self, service: str) -> list[Shown]:
+        """What moved most at a service: before, now and at its worst."""
+        return list(
+            self._figures(service, self._incident.telemetry.get(service, {}), "", (service,), _METRICS)
+        )
+
+    async def calls(self, service: str) -> list[Shown]:
+        """Its callers and whom it calls, and what is measured of these calls."""
+        graph = self._incident.call_graph
+        pairs = [(caller, service) for caller, callees in graph.items() if service in callees]
+        pairs += [(service, callee) for callee in graph.get(service, ())]
+        pairs = [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
+        callers = [caller for caller, callee in pairs if callee == service]
+        callees = [callee for caller, callee in pairs if caller == service]
+        shown = [
+            Shown(
+                f"{service} is called by {_named(callers)} and calls {_named(callees)}",
+                (service, *callers, *callees),
+            )
+        ]
+        measured = sorted(pairs, key=lambda pair: -self._moved_most(pair))
+        for pair in measured[:_CALLS]:
+            told = self._incident.call_telemetry.get(pair, {})
+            shown += self._figures(pair, told, f"calls from {pair[0]} to {pair[1]}: ", pair, _CALL_METRICS)
+        return shown
+
+    async def changes(self, service: str) -> list[Shown]:
+        """What was deployed, configured or started of late."""
+        shown = []
+        for name, series in self._incident.telemetry.get(service, {}).items():
+            meaning, age = self._channels(name), latest(series)
+            if meaning is None or age is None or meaning.channel not in _CHANGES:
+                continue
+            age_s = age * meaning.scale
+            if 0.0 <= age_s < _RECENT_S:
+                text = (
+                    f"{service}: {_CHANGES[meaning.channel]} {duration(age_s)} before the end of the window"
+                )
+                shown.append(Shown(text, (service,), self._queries(service, name)))
+        return shown
+
+    def _figures(
+        self, whose: Whose, metrics: Mapping[str, Series], start: str, about: tuple[str, ...], most: int
+    ) -> Iterator[Shown]:
+        moved = sorted(metrics, key=lambda name: -_moved(metrics[name]))
+        known = [name for name in moved if latest(metrics[name]) is not None and not self._is_age(name)]
+        for name in known[:most]:
+            told = self._figure(name, metrics[name])
+            yield Shown(f"{start}{name} {told}", about, self._queries(whose, name))
+
+    def _figure(self, name: str, series: Series) -> str:
+        meaning = self._channels(name)
+        largest = float(np.nanmax(series.incident))
+
+        def words(value: float) -> str:
+            return (
+                f"{value:.3g}" if meaning is None else amount(value, name, meaning, meaning.scale_of(largest))
+            )
+
+        known = series.incident[np.isfinite(series.incident)]
+        past = series.baseline[np.isfinite(series.baseline)]
+        usual = float(np.median(past)) if len(past) else float(known[0])
+        worst = float(known[np.argmax(np.abs(known - usual))])
+        then = "before" if len(past) else "at first"
+        return f"{words(usual)} {then}, {words(float(known[-1]))} now, {words(worst)} at most"
+
+    def _is_age(self, name: str) -> bool:
+        meaning = self._channels(name)
+        return meaning is not None and meaning.channel in _CHANGES
+
+    def _moved_most(self, pair: tuple[str, str]) -> float:
+        return max(map(_moved, self._incident.call_telemetry.get(pair, {}).values()), default=0.0)
+
+
+def _moved(series: Series) -> float:
+    """How far a metric went from its past, in robust sigmas and shares of itself."""
+    known = series.incident[np.isfinite(series.incident)]
+    past = series.baseline[np.isfinite(series.baseline)]
+    if not len(known):
+        return 0.0
+    usual = float(np.median(past)) if len(past) else float(known[0])
+    spread = 1.5 * float(np.median(np.abs(past - usual))) if len(past) else 0.0
+    return float(np.median(np.abs(known - usual)) / (spread + 0.05 * abs(usual) + 1e-9))
+
+
+def _named(services: Iterable[str]) -> str:
+    names = list(services)
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return shown or "nobody"

@@ -1,0 +1,48 @@
+"""Which services are in trouble, whoever is at fault.
+
+Shapes: S services, C channels, K statistics.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from data.channels import Channel
+from gnn.features.deviation import ABNORMAL, AGES
+from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
+from gnn.features.stack import CHANNELS
+
+Mask = npt.NDArray[np.bool_]
+
+# More or less of these is neither good nor bad by itself.
+_FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
+_TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
+
+
+def columns_of(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int]:
+    """The columns of one statistic, of the channels that tell of trouble if not said otherwise."""
+    return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in channels]
+
+
+# What each kind of evidence is compared by, and from where it tells of trouble.
+MEASURES = {
+    "baselined": (columns_of("beyond"), ABNORMAL),
+    "snapshot": (columns_of("peer"), 0.8),
+    "alerts": (columns_of("up"), 0.1),
+}
+GONE = columns_of("gone")
+
+
+def in_trouble(graph: Graph) -> Mask:
+    """Which services show something bad: (S,)."""
+    columns, least = MEASURES[MODES[graph.mode]]
+    loud = graph.x[:, columns].max(axis=1) > least
+    missed = (graph.x[:, GONE] > 0).any(axis=1)
+    return np.asarray(loud | missed | alerted(graph) | (graph.x[:, IS_PAGE] > 0))
+
+
+def alerted(graph: Graph) -> Mask:
+    """Which services raise alerts, where most do not: (S,)."""
+    alerted = graph.x[:, N_ALERTS] > 0
+    return np.asarray(alerted & (2 * alerted.sum() <= len(alerted)))
