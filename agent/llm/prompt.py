@@ -65,9 +65,8 @@ def build_prompt(
     """
     labels = labels_of(situation.now.services)
     is_live = situation.offered is not None
-    shown = _order(
-        situation, trends(situation.window[-1:] if is_live else situation.window)
-    )  # a look moves nothing
+    window = situation.window[-1:] if is_live else situation.window  # a look moves nothing
+    shown = _order(situation, trends(window))
     sections = {
         "services": _services(shown, labels, situation),
         "calls": _calls(situation, shown, labels),

@@ -113,10 +113,10 @@ class Asking(Options):
         Where "llm" is asked for and no endpoint is set up, the shipped small model plays, if it can.
         """
         model, adapter = self.model, self.adapter
-        shipped_adapter = shipped("policy")
-        if model is None and policy == "llm" and settings.key is None:
-            if can_run_smol() and shipped_adapter.is_dir():
-                model, adapter = Path(SMOL), adapter or shipped_adapter
+        ours = shipped("policy")
+        nothing_is_set_up = model is None and policy == "llm" and settings.key is None
+        if nothing_is_set_up and ours.is_dir() and can_run_smol():
+            model, adapter = Path(SMOL), adapter or ours
         if model is None or policy not in ("auto", "llm"):
             return {
                 "models": settings.models_for(policy),
