@@ -1,4 +1,4 @@
-"""The exported network, opened with ONNX Runtime; one that is damaged or not the card's is refused."""
+"""Opens the exported network with ONNX Runtime; a damaged network, or one of another card, is refused."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Network = Callable[[Graph], Heads]
 
 _OUTPUTS = ("root", "family", "incident")
 _AGAIN = "run 'firewatch train' again"
-# A node whose operator may run for ever, as protobuf writes it; no exported network has one.
+# Operators that may run for ever, in protobuf's encoding; no exported network has them.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
 
@@ -28,7 +28,7 @@ def exported_network(folder: Path, card: Card) -> Network:
     """The network of a checkpoint folder.
 
     Raises:
-        CheckpointError: it is missing, damaged, or that of another card.
+        CheckpointError: it is missing, damaged, or belongs to another card.
     """
     path = folder / EXPORT
     content = kept_file(folder, card, EXPORT)
@@ -57,14 +57,14 @@ def exported_network(folder: Path, card: Card) -> Network:
 
 
 def _session(content: bytes, path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The network, and what it may raise."""
+    """The ONNX session, and the errors that it may raise."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # A plan of memory for every size of graph ever seen is worth little and held for good.
+    # Memory plans for every graph size would be kept for ever, for little gain.
     options.enable_mem_pattern = False
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
                 state.NotImplemented, state.RuntimeException, ValueError)  # fmt: skip

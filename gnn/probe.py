@@ -1,4 +1,4 @@
-"""A made-up graph whose scores a checkpoint keeps, to tell whether its network is the one that was saved."""
+"""A made-up graph whose scores are kept with a checkpoint, to check that its network is the one saved."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
-# Processors and versions of a library add numbers in other orders.
+# Rounding differs between processors and library versions.
 _TOLERANCE = 2e-3
 _DECIMALS = 5
 
 
 class Probe(BaseModel):
-    """What the network says of `probe_graph`."""
+    """The network's scores of `probe_graph`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,10 +26,10 @@ class Probe(BaseModel):
 
     @staticmethod
     def of(heads: Sequence[Any]) -> "Probe":
-        """The probe of a network that says this.
+        """The probe with these scores.
 
         Raises:
-            ValueError: not scores of the shape that networks give, or not finite.
+            ValueError: scores of the wrong shape, or not finite.
         """
         root, family, incident = (np.asarray(part, dtype=np.float64).round(_DECIMALS) for part in heads)
         try:
@@ -40,7 +40,7 @@ class Probe(BaseModel):
             raise ValueError("scores that are not finite numbers") from None
 
     def agrees(self, other: "Probe") -> bool:
-        """Whether both are of one network."""
+        """Whether both come from the same network."""
         rows = zip(
             (self.root, *self.family, self.incident),
             (other.root, *other.family, other.incident),
@@ -53,7 +53,7 @@ class Probe(BaseModel):
 
 
 def probe_graph() -> Graph:
-    """Five services and six calls, every column different from every other, the same on every machine."""
+    """Five services and six calls; all columns differ, and it is the same on every machine."""
 
     def waves(*shape: int) -> Any:
         return np.sin(1.0 + np.arange(np.prod(shape))).reshape(shape).astype(np.float32)

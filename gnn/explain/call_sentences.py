@@ -1,4 +1,4 @@
-"""What callers measure of a service, in words: which calls got worse, and where the time is lost."""
+"""Says in words which calls got worse, and where their time is lost."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,21 +15,21 @@ from gnn.features.deviation import MeasuredCalls
 
 Call = tuple[str, str]  # caller, callee
 
-# What sources that know both ends of a call measure of it.
+# Metrics from sources that see both ends of a call.
 _CALLER_S, _CALLEE_S, _LOST = "latency_caller_s", "latency_callee_s", "unmatched_share"
 _MUCH_LOST = 0.02  # share of the calls
-_MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # share of what a call takes, and seconds
+_MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # time between the two ends: share of the call's, and seconds
 
 
 class CallSentences:
-    """Reads the calls of one incident that are measured.
+    """Describes the measured calls of one incident.
 
     Args:
         incident: the evidence.
-        calls: its calls, compared with their past.
+        calls: its calls, compared with their baselines.
         channel_map: how metric names are read.
-        clock: tells points of time.
-        weights: what the ranker goes by.
+        clock: puts points in time into words.
+        weights: contributions to the ranker's score.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class CallSentences:
         self._clock, self._weights = clock, weights
 
     def worst(self, service: str) -> tuple[Change, Call] | None:
-        """The call that got worst, if any: of those into the service, or lost on the way from or to it."""
+        """The call that got worst, if any: to the service, or with a network fault to or from it."""
         into = [(caller, service) for caller in self.measured_callers(service)]
         mine = [call for call in self._worst if service in call]
         worse = [(self._worst[call], call) for call in mine if self._worst[call].decisive or call in into]
@@ -54,11 +54,11 @@ class CallSentences:
         return change._replace(text=self._text(change, call, service)), call
 
     def is_worse(self, caller: str, callee: str) -> bool:
-        """Whether the calls from one to the other got worse."""
+        """Whether calls from `caller` to `callee` got worse."""
         return (caller, callee) in self._worst
 
     def measured_callers(self, service: str) -> Sequence[str]:
-        """Who measures its calls to a service."""
+        """The callers that measure their calls to a service."""
         return self._callers.get(service, ())
 
     def _text(self, change: Change, call: Call, service: str) -> str:
@@ -90,7 +90,7 @@ class CallSentences:
 
     @cached_property
     def _worst(self) -> Mapping[Call, Change]:
-        """Of each call that got worse what got worst; who is lost on the way says most."""
+        """The worst change of each call that got worse; network faults come first."""
         if not self._telemetry:
             return {}
         changes = Changes(self._calls.block, self._calls.deviations, self._channel_map, self._clock.since)
@@ -107,7 +107,7 @@ class CallSentences:
         return found
 
     def _counts(self, change: Change, call: Call) -> bool:
-        """Whether so much is lost on the way that it matters, where that is what got worse."""
+        """Whether a change matters: losses between the two ends must be large enough."""
         if change.channel is not Channel.NETWORK_FAULT:
             return True
         if change.metric == _LOST:
