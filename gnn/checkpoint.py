@@ -18,7 +18,7 @@ from gnn.card import FORMAT_VERSION, Card, Shape
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
 from gnn.per_system.system_ensemble import FILES as ENSEMBLE
 from gnn.per_system.system_ensemble import SystemEnsemble, save_ensemble
-from gnn.probe import Probe, probe_graph
+from gnn.probe import Probe, agree, probe_graph, probe_of
 
 if TYPE_CHECKING:
     from gnn.network.model import ModelConfig, RootCauseNet
@@ -97,7 +97,7 @@ def _probe(net: "RootCauseNet", where: Path) -> Probe:
     )
     try:
         with torch.no_grad():
-            return Probe.of([part.numpy() for part in net.cpu().eval()(*arrays, None, 1)])
+            return probe_of(part.numpy() for part in net.cpu().eval()(*arrays, None, 1))
     except ValueError as error:
         raise CheckpointError(f"{where}: {error} – {_AGAIN}") from None
 
@@ -232,7 +232,7 @@ def check_probe(found: Probe, card: Card, path: Path) -> None:
     Raises:
         CheckpointError: it scores the made-up graph differently.
     """
-    if card.probe is None or not card.probe.agrees(found):
+    if card.probe is None or not agree(card.probe, found):
         raise CheckpointError(f"{path}: its scores differ from those in {CARD} – {_COPY}")
 
 

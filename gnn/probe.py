@@ -1,12 +1,13 @@
 """A made-up graph whose scores are kept with a checkpoint, to check that its network is the one saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import FiniteFloat
 
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES, Graph
+from gnn.network.heads import Scores
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
@@ -15,41 +16,29 @@ _TOLERANCE = 2e-3
 _DECIMALS = 5
 
 
-class Probe(BaseModel):
-    """The network's scores of `probe_graph`."""
+# The scores of `probe_graph` from each head.
+Probe = dict[str, list[FiniteFloat] | list[list[FiniteFloat]]]
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    root: tuple[FiniteFloat, ...]  # (S,)
-    family: tuple[tuple[FiniteFloat, ...], ...]  # (S, families)
-    incident: tuple[FiniteFloat, ...]  # (1,)
+def probe_of(said: Iterable[Any]) -> Probe:
+    """The probe of a network with these scores, one array per head.
 
-    @staticmethod
-    def of(heads: Sequence[Any]) -> "Probe":
-        """The probe with these scores.
+    Raises:
+        ValueError: scores that are not finite.
+    """
+    rounded = Scores(*(np.asarray(part, dtype=np.float64).round(_DECIMALS) for part in said))
+    if not all(np.isfinite(part).all() for part in rounded):
+        raise ValueError("scores that are not finite numbers")
+    return {name: part.tolist() for name, part in rounded._asdict().items()}
 
-        Raises:
-            ValueError: scores of the wrong shape, or not finite.
-        """
-        root, family, incident = (np.asarray(part, dtype=np.float64).round(_DECIMALS) for part in heads)
-        try:
-            return Probe.model_validate(
-                {"root": root.tolist(), "family": family.tolist(), "incident": incident.tolist()}
-            )
-        except ValidationError:
-            raise ValueError("scores that are not finite numbers") from None
 
-    def agrees(self, other: "Probe") -> bool:
-        """Whether both come from the same network."""
-        rows = zip(
-            (self.root, *self.family, self.incident),
-            (other.root, *other.family, other.incident),
-            strict=False,
-        )
-        return len(self.family) == len(other.family) and all(
-            len(one) == len(two) and np.allclose(one, two, rtol=_TOLERANCE, atol=_TOLERANCE)
-            for one, two in rows
-        )
+def agree(one: Probe, other: Probe) -> bool:
+    """Whether both come from the same network."""
+    try:
+        pairs = [(np.array(one[name]), np.array(other[name])) for name in Scores._fields]
+    except (KeyError, ValueError):  # a head is missing, or its rows are not equally long
+        return False
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE) for a, b in pairs)
 
 
 def probe_graph() -> Graph:

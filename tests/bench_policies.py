@@ -19,22 +19,30 @@ from data.observation import DIFFICULTIES, Action, Task, parse_step
 from data.simulator.catalogue import catalogue, random_tasks
 from data.simulator.world import expert
 from data.simulator.world.environment import EmbeddedEnvironment
+from data.simulator.world.logs import Wording
 from data.simulator.world.world import World
 from gnn.evaluation.metrics import interval
 from gnn.registry import make_ranker, weights_folder
 
 RANDOM_EPISODES, SEED = 300, 0
-# Each policy with the rankers that it is played with; the original runner's ranker is the heuristic.
-ARMS = (("rules", "gnn"), ("rules", "heuristic"), ("legacy-rules", "gnn"), ("legacy-rules", "heuristic"))
+# Each policy with the rankers that it is played with, and the words that services log in; the ranker of the
+# original runner is the heuristic.
+ARMS: tuple[tuple[str, str, Wording], ...] = (
+    ("rules", "gnn", "known"),
+    ("rules", "gnn", "held_out"),
+    ("rules", "heuristic", "known"),
+    ("legacy-rules", "gnn", "known"),
+    ("legacy-rules", "heuristic", "known"),
+)
 EXPERT = "expert"
 
 
-def by_policy(policy: str, ranker: str, tasks: Sequence[Task]) -> list[float]:
+def by_policy(policy: str, ranker: str, tasks: Sequence[Task], wording: Wording = "known") -> list[float]:
     """The grades of a policy; an episode that ends without one counts as 0."""
     results = asyncio.run(
         play_tasks(
             tasks,
-            EmbeddedEnvironment,
+            lambda: EmbeddedEnvironment(wording),
             make_ranker(ranker),
             lambda task: make_policy(policy, seed=task.seed),
             (),
@@ -62,12 +70,11 @@ def by_expert(tasks: Sequence[Task]) -> list[float]:
     return grades
 
 
-def entry(policy: str, ranker: str | None, grades: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
+def entry(arm: Sequence[str | None], grades: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
     """One row: what a policy reached, also as a share of what the expert did."""
     mean = statistics.mean(grades)
     return {
-        "policy": policy,
-        "ranker": ranker,
+        **dict(zip(("policy", "ranker", "wording"), arm, strict=True)),
         "n": len(grades),
         "mean_score": round(mean, 4),
         "ci95": [round(bound, 4) for bound in interval(grades)],
@@ -79,12 +86,14 @@ def entry(policy: str, ranker: str | None, grades: Sequence[float], best: Sequen
 def results(name: str, tasks: Sequence[Task]) -> list[dict[str, Any]]:
     """The rows of all policies on the same tasks, all together and by difficulty."""
     best = by_expert(tasks)
-    played = [(EXPERT, None, best), *((p, r, by_policy(p, r, tasks)) for p, r in ARMS)]
+    played: list[tuple[Sequence[str | None], list[float]]] = [((EXPERT, None, None), best)]
+    for policy, ranker, wording in ARMS:
+        played.append(((policy, ranker, wording), by_policy(policy, ranker, tasks, wording)))
     rows = []
     for level in ("all", *DIFFICULTIES):
         chosen = [k for k, task in enumerate(tasks) if level in ("all", task.difficulty)]
-        for policy, ranker, grades in played:
-            row = entry(policy, ranker, [grades[k] for k in chosen], [best[k] for k in chosen])
+        for arm, grades in played:
+            row = entry(arm, [grades[k] for k in chosen], [best[k] for k in chosen])
             rows.append({"tasks": name, "difficulty": level, **row})
     return rows
 

@@ -26,12 +26,13 @@ from agent.cli import answer
 from agent.listening.alertmanager import PostedAlert
 from agent.listening.app import LIMITS, listening_app
 from agent.listening.counters import Counters
-from agent.listening.notify import message_body
+from agent.listening.notify import Notifier, message_body
 from agent.listening.options import ListenOptions
 from agent.listening.spool import QueueRefusal, Spool
 from agent.listening.worker import Worker
 from agent.live_diagnosis import Diagnosis, LiveOptions, diagnose
 from data.channels import default_channel_map
+from data.errors import TelemetryFault
 from data.files.jsonl import read
 from data.simulator.server.serving import RunningServer
 from data.sources.files.reading import read_incidents
@@ -182,11 +183,12 @@ def test_who_may_post_and_what(tmp_path: Path) -> None:
             refused = http.post("/alerts", content=body, headers=JSON)
             assert refused.status_code == 400 and "body" in refused.text
         assert http.post("/alerts", content=b" " * (LIMITS.body_bytes + 1), headers=JSON).status_code == 413
-        full = http.post("/alerts", json=webhook(*(alert(pod=str(n)) for n in range(3))))
-        assert full.status_code == 503 and full.headers["Retry-After"]
         assert http.get("/healthz", headers={"Authorization": ""}).json() == {"status": "ok", "waiting": 0}
-        basic = httpx.BasicAuth("am", "sésame")
-        assert http.post("/alerts", json=webhook(alert()), auth=basic).json()["accepted"] == 1
+        three, basic = webhook(*(alert(pod=str(n)) for n in range(3))), httpx.BasicAuth("am", "sésame")
+        assert http.post("/alerts", json=three, auth=basic).json()["accepted"] == 3
+        full = http.post("/alerts", json=webhook(alert()))
+        assert full.status_code == 503 and full.headers["Retry-After"]
+        assert http.post("/alerts", json=three).json() == {"accepted": 0, "repeated": 3, "resolved": 0}
     spool.close()
 
 
@@ -256,6 +258,24 @@ def test_the_queue_keeps_each_firing_once_and_forgets_in_the_end(tmp_path: Path)
     assert spool.receive([], 8 * 86400.0) == (0, 0, 0)
     assert spool.waiting() == [waiting] and spool.receive([posted("b")], 8 * 86400.0) == (1, 0, 0)
     spool.close()
+
+
+def test_a_message_that_is_refused_is_given_up_without_telling_the_address() -> None:
+    async def send(url: str) -> None:
+        notifier = Notifier({"NOTIFY_URL": url}, wait_s=0.01)
+        try:
+            await notifier.send("{}")
+        finally:
+            await notifier.close()
+
+    bodies: list[Any] = []
+    with hook([429, 500, 503, 404], bodies) as url:
+        with pytest.raises(TelemetryFault, match="answered 404") as refused:
+            asyncio.run(send(url))
+        assert len(bodies) == 4
+        with pytest.raises(TelemetryFault) as unreachable:
+            asyncio.run(send(f"http://127.0.0.1:1/services/{HOOK}"))
+    assert HOOK not in str(refused.value) + str(unreachable.value)
 
 
 def test_a_message_mentions_nobody_and_stays_in_its_code_block() -> None:

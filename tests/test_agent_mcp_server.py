@@ -89,7 +89,8 @@ def test_every_tool_answers_over_stdio(saved: Path) -> None:
             advised = (await answer(client, "suggest_remedy", incident="demo.json")).structured_content
             assert advised["culprits"] == ["db"] and "deployment/db" in advised["command"]
             assert advised["evidence"] and all(rival["why_not"] for rival in advised["rivals"])
-            text = (await client.read_resource("incident://demo.json")).contents[0].text
+            [listed] = (await client.list_resources()).resources
+            text = (await client.read_resource(listed.uri)).contents[0].text
             assert json.loads(text)["incident_id"] == "demo"
 
     asyncio.run(talk())
@@ -103,6 +104,7 @@ def asked_in_memory(tmp_path_factory: pytest.TempPathFactory) -> MCPServer:
     (folder / "two.jsonl").write_text(2 * (json.dumps(INCIDENT) + "\n"), encoding="utf-8")
     (folder / "noise.bin").write_bytes(bytes(range(256)))
     (folder / "folder").mkdir()
+    (folder / "an öd%20d name#1.json").write_text("{}", encoding="utf-8")
 
     async def recommend(path: Path | None) -> Conclusion:
         asked = InvestigateOptions(incident=(path,) if path else (), policy="rules")
@@ -252,3 +254,15 @@ def test_without_anything_to_look_at_it_says_so(
 ) -> None:
     assert answer_of(["mcp", *options]) == 2
     assert "--incidents" in capsys.readouterr().err
+
+
+def test_every_listed_resource_can_be_read(asked_in_memory: MCPServer) -> None:
+    async def talk() -> None:
+        async with Client(asked_in_memory) as client:
+            listed = {one.name: one.uri for one in (await client.list_resources()).resources}
+            assert set(listed) == {"demo.json", "two.jsonl", "noise.bin", "an öd%20d name#1.json"}
+            for uri in listed.values():
+                assert (await client.read_resource(uri)).contents
+            assert (await client.read_resource(listed["an öd%20d name#1.json"])).contents[0].text == "{}"
+
+    asyncio.run(talk())

@@ -13,8 +13,8 @@ from data.simulator.catalogue import SMOKE_TASKS
 FILE = Path(__file__).resolve().parents[1] / "checkpoints" / "results" / "policies.json"
 
 
-def rows(tasks: str, policy: str, ranker: str | None) -> list[dict[str, Any]]:
-    wanted = {"tasks": tasks, "policy": policy, "ranker": ranker}
+def rows(tasks: str, policy: str, ranker: str, wording: str = "known") -> list[dict[str, Any]]:
+    wanted = {"tasks": tasks, "policy": policy, "ranker": ranker, "wording": wording}
     found = json.loads(FILE.read_text(encoding="utf-8"))["results"]
     return [row for row in found if wanted.items() <= row.items()]
 
@@ -26,6 +26,12 @@ def test_the_rules_come_close_to_an_expert_at_every_difficulty(tasks: str, n: in
     assert all(row["share_of_expert"] >= 0.97 and row["solved"] >= 0.98 for row in ours)
     original = rows(tasks, "legacy-rules", "heuristic")
     assert all(a["mean_score"] > b["ci95"][1] for a, b in zip(ours, original, strict=True))
+
+
+@pytest.mark.parametrize("tasks", ["catalogue", "random"])
+def test_the_rules_read_logs_in_words_that_they_were_not_made_for(tasks: str) -> None:
+    known, held_out = rows(tasks, "rules", "gnn"), rows(tasks, "rules", "gnn", "held_out")
+    assert held_out[0]["mean_score"] >= 0.98 * known[0]["mean_score"] and held_out[0]["solved"] >= 0.98
 
 
 def test_the_expert_solves_what_it_plays_and_the_rules_follow() -> None:

@@ -64,6 +64,14 @@ def test_of_two_runs_into_one_folder_one_plays(tmp_path: Path) -> None:
     assert max(Counter(episodes).values()) == 1
 
 
+def test_no_collection_goes_where_another_process_writes(tmp_path: Path) -> None:
+    lock = hold(tmp_path / "c")
+    second = firewatch("collect", "--env", "embedded", "--episodes", "1", "--out", str(tmp_path / "c"))
+    _, refused = second.communicate(timeout=120)
+    assert second.returncode == 2 and f"process {os.getpid()} writes there" in refused
+    assert lock.is_locked and [file.name for file in (tmp_path / "c").iterdir()] == [LOCK]
+
+
 def test_doubled_tasks_are_played_again_on_resume(tmp_path: Path) -> None:
     """What two processes left that an earlier version let write into one folder."""
     out = tmp_path / "r"

@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from full_disk import room_for
+from memory import at_most
 from spoilt_checkpoints import edit_card, hash_again
 
 from data.incident import Incident
@@ -169,6 +170,35 @@ def test_a_network_that_the_card_vouches_for_is_tried_before_it_is_trusted(
         load_ranker(checkpoint)
 
 
+def _bomb(graph: Any, operator: str, inputs: dict[str, Any], live: bool) -> None:
+    """A few bytes that ask for gigabytes; where `live`, the scores depend on them."""
+    made = (onnx.numpy_helper.from_array(np.array(value), name) for name, value in inputs.items())
+    graph.initializer.extend(made)
+    graph.node.append(onnx.helper.make_node(operator, list(inputs), ["boom"]))
+    if live:
+        for node in graph.node:
+            node.output[:] = ["quiet" if name == "root" else name for name in node.output]
+        graph.node.append(onnx.helper.make_node("ReduceMax", ["boom"], ["top"], keepdims=0))
+        graph.node.append(onnx.helper.make_node("Add", ["quiet", "top"], ["root"]))
+
+
+NONE, MANY = np.zeros((), np.float32), np.array([10**9])
+BOMBS: dict[str, dict[str, Any]] = {
+    "ConstantOfShape": {"many": MANY},
+    "Expand": {"none": NONE, "many": MANY},
+    "Tile": {"none": NONE.reshape(1), "many": MANY},
+    "Range": {"none": NONE, "end": np.float32(1e9), "step": np.float32(1)},
+}
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("operator", BOMBS)
+def test_no_network_takes_gigabytes_while_it_is_tried(checkpoint: Path, operator: str, live: bool) -> None:
+    _edited(checkpoint, lambda graph: _bomb(graph, operator, BOMBS[operator], live))
+    with at_most(200), pytest.raises(CheckpointError, match="train"):
+        load_ranker(checkpoint)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -252,7 +282,7 @@ FUZZ = """
 import resource, sys
 from pathlib import Path
 import spoilt_checkpoints
-resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # of addresses; what is used is looked at below
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))  # of addresses; what is used is looked at below
 spoilt_checkpoints.fuzz(Path(sys.argv[1]), int(sys.argv[2]))
 """
 

@@ -8,6 +8,7 @@ from gnn.features.featurize import featurize
 from gnn.network.batch import Example
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, log_softmax, pooled
 from gnn.training.cross_fitting import choose_pool
+from gnn.training.folds import kinds_of, splits
 
 
 def cases(count: int) -> list[Example]:
@@ -77,3 +78,27 @@ def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
     nothing = [log_softmax(np.zeros(6)) for _ in examples]
     pool, _ = choose_pool(judged(nothing, nothing, right), examples)
     assert 0.5 < pool.boosted < 2.0
+
+
+def test_trees_that_mislead_on_kinds_of_faults_without_a_label_are_not_heard() -> None:
+    examples, new = cases(60), cases(60)
+    rng = np.random.default_rng(0)
+    right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
+    guess = [log_softmax(rng.normal(size=6)) for _ in examples]
+    wrong = [log_softmax(-5.0 * example.is_root) for example in new]
+    misled, helped = judged(right, wrong, guess), judged(guess, right, guess)
+    assert choose_pool(helped, examples)[0].forest > 0.0
+    assert choose_pool(helped, examples, misled, new)[0] == Pool()
+    assert choose_pool(helped, examples, helped, new)[0].forest > 0.0
+
+
+def test_a_kind_of_fault_is_held_out_as_a_whole() -> None:
+    (plain, *_), faults = cases(1), ["cpu", "delay", "cpu", "", "delay", "loss"]
+    examples = [
+        plain._replace(group=str(number), fault=fault, is_root=np.eye(6, dtype=np.float32)[number])
+        for number, fault in enumerate(faults)
+    ]
+    kinds = kinds_of(examples)
+    assert kinds["0"] == kinds["2"] != kinds["1"] == kinds["4"] and kinds["3"] == -1
+    assert sorted(len(aside) for aside, _ in splits(examples, kinds)) == [1, 2, 2]
+    assert kinds_of(examples[:1]) == {}

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gnn.features.featurize import CALL_FEATURES, MODES, SERVICE_FEATURES
-from gnn.network.export import OUTPUTS, export_onnx
+from gnn.network.export import export_onnx
+from gnn.network.heads import Scores
 from gnn.network.model import Convolution, ModelConfig, RootCauseNet
 
 SHAPES: tuple[Convolution, ...] = ("edge", "sage", "none", "degree")
@@ -45,7 +46,7 @@ def test_the_export_scores_every_graph_as_the_network(exported: tuple[RootCauseN
         x, edge_index, edge_attr = graph(services, calls, seed=services)
         for mode in range(len(MODES)):
             inputs = {"x": x, "mode": np.array([mode]), "edge_index": edge_index, "edge_attr": edge_attr}
-            got = session.run(list(OUTPUTS), inputs)
+            got = session.run(list(Scores._fields), inputs)
             with torch.no_grad():
                 batch = torch.zeros(services, dtype=torch.long)
                 expected = net(*(torch.from_numpy(part) for part in inputs.values()), batch, 1)

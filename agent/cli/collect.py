@@ -16,6 +16,7 @@ from agent.play.run import play_tasks
 from agent.settings import Settings
 from data.episodes import EpisodeStore
 from data.errors import SettingsError
+from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.labels import read_labels
@@ -39,11 +40,12 @@ def collect(asked: CollectOptions) -> int:
         config = started.resumed(started.environment, settings)
     else:
         config = asked.completed(settings)
-        if (folder / STORE).exists():
+    with hold(folder):
+        if not asked.resume and (folder / STORE).exists():
             raise SettingsError(
                 f"{folder} holds episodes already: use --resume {folder}, or choose another --out"
             )
-    return run_interruptible(_collect(asked, config, folder, settings))
+        return run_interruptible(_collect(asked, config, folder, settings))
 
 
 def _request_in(folder: Path) -> CollectOptions:
@@ -65,7 +67,6 @@ async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, 
     announce(parts, config, asked.quiet)
     if not asked.resume:
         begun = config.model_copy(update={"environment": str(parts.endpoint)})
-        folder.mkdir(parents=True, exist_ok=True)
         # A task without an id has no such field: what goes on stores the same lines.
         write_whole(folder / REQUEST, begun.model_dump_json(indent=2, exclude_none=True) + "\n")
     collector = Collector(store, str(parts.endpoint), config.policy, known)

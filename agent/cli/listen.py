@@ -1,10 +1,24 @@
 """`firewatch listen`: Alertmanager's webhooks in, diagnoses out."""
 
+from agent.auth import authorizations
 from agent.cli.command import command
 from agent.cli.console import note, write_json
 from agent.cli.environ import variables_from_environment
 from agent.cli.interrupt import run_interruptible
+from agent.listening.app import LIMITS, listening_app
+from agent.listening.counters import Counters
+from agent.listening.notify import Notifier
 from agent.listening.options import ListenOptions
+from agent.listening.spool import Spool
+from agent.listening.worker import Worker
+from agent.live_diagnosis import Diagnosis, LiveOptions, diagnose
+from agent.terminal_text import printable
+from data.errors import SettingsError
+from data.files.folder_lock import hold
+from data.simulator.server.guard import quiet_logs
+from data.simulator.server.serving import RunningServer
+from gnn.checkpoint import channel_map_for
+from gnn.registry import make_ranker
 
 SECRET = "FIREWATCH_LISTEN"
 
@@ -20,21 +34,6 @@ def listen(asked: ListenOptions) -> int:
 
     [dim]Example:[/dim] firewatch listen --prometheus http://prometheus:9090 --out diagnoses --notify slack
     """
-    from agent.auth import authorizations
-    from agent.listening.app import LIMITS, listening_app
-    from agent.listening.counters import Counters
-    from agent.listening.notify import Notifier
-    from agent.listening.spool import Spool
-    from agent.listening.worker import Worker
-    from agent.live_diagnosis import Diagnosis, LiveOptions, diagnose
-    from agent.terminal_text import printable
-    from data.errors import SettingsError
-    from data.files.folder_lock import hold
-    from data.simulator.server.guard import quiet_logs
-    from data.simulator.server.serving import RunningServer
-    from gnn.checkpoint import channel_map_for
-    from gnn.registry import make_ranker
-
     variables = variables_from_environment()
     sources = asked.sources(variables)
     accepted = authorizations(SECRET, variables)

@@ -49,7 +49,7 @@ class Spool:
 
     Args:
         path: the file, made where there is none.
-        most: alerts that may wait.
+        most: with so many alerts waiting, no more are taken.
 
     Raises:
         SettingsError: it cannot be opened, or is something else.
@@ -73,23 +73,21 @@ class Spool:
         Raises:
             QueueRefusal: too many wait, or they cannot be written.
         """
+        firing = [one for one in alerts if one.status == "firing"]
         with self._changing() as database:
-            known = {key for (key,) in database.execute("SELECT key FROM alerts")}
-            firing = {one.key: one for one in alerts if one.status == "firing"}
-            new = [one for key, one in firing.items() if key not in known]
-            if new and self._count(database) + len(new) > self._most:
-                raise QueueRefusal(f"{self._most} alerts wait already")
-            database.executemany(
-                "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, 1, 1)",
-                [(one.key, json.dumps(one.labels), one.started_s, now_s, now_s) for one in new],
-            )
+            waited = self._count(database)
+            new = database.executemany(
+                "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, 1, 1)",
+                [(one.key, json.dumps(one.labels), one.started_s, now_s, now_s) for one in firing],
+            ).rowcount
+            if new > 0 and waited >= self._most:  # one request may exceed it: else a large one never got in
+                raise QueueRefusal(f"{waited} alerts wait already")
             database.executemany(
                 "UPDATE alerts SET seen_s = ?, firing = ? WHERE key = ?",
                 [(now_s, one.status == "firing", one.key) for one in alerts],
             )
             database.execute("DELETE FROM alerts WHERE NOT waiting AND seen_s < ?", [now_s - _REMEMBERED_S])
-        repeated = sum(one.status == "firing" for one in alerts) - len(new)
-        return Received(len(new), repeated, sum(one.status == "resolved" for one in alerts))
+        return Received(new, len(firing) - new, len(alerts) - len(firing))
 
     def waiting(self) -> list[WaitingAlert]:
         """All alerts that wait, the first to arrive first."""

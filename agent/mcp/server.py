@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
+from mcp.types import Resource, ToolAnnotations
 
 from agent.api import Ranked
 from agent.api import explain as explanation_of
@@ -53,6 +54,19 @@ LookLive = Callable[[], Awaitable[Look]]
 Investigate = Callable[[Path | None], Awaitable[Conclusion]]  # a saved incident; None: live telemetry
 
 
+class _Server(MCPServer):
+    """Lists the saved incidents as they are at the time."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__("firewatch", instructions=_INSTRUCTIONS)
+        self._folder = folder
+
+    async def list_resources(self) -> list[Resource]:
+        """Those that can be read whole."""
+        names = [path.name for path in _incidents_in(self._folder) if _is_readable(path)][:_MOST]
+        return [Resource(uri=f"incident://{quote(name, safe='')}", name=name) for name in names]
+
+
 def create_server(
     ranker: Ranker,
     channels: ChannelMap,
@@ -69,7 +83,7 @@ def create_server(
         look_live: asks live telemetry and ranks. None: there is none.
         investigate: looks closer, and recommends.
     """
-    server = MCPServer("firewatch", instructions=_INSTRUCTIONS)
+    server = _Server(folder)
 
     def saved_at(name: str) -> Path | None:
         if name != LIVE:
@@ -131,7 +145,7 @@ def create_server(
     def saved_incident(name: str) -> str:
         """The text of a saved incident."""
         path = _path_of(folder, name)
-        if not path.is_file() or path.stat().st_size > _LARGEST:
+        if not _is_readable(path):
             raise ToolError(f"'{name}' is a folder, or too large to be read whole: ask the tools about it")
         return path.read_text(encoding="utf-8", errors="replace")
 
@@ -144,6 +158,10 @@ def _told(look: Look, top: int) -> tuple[Incident, Ranking, int, Sequence[str], 
 
 def _incidents_in(folder: Path | None) -> list[Path]:
     return [] if folder is None else sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
+def _is_readable(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= _LARGEST
 
 
 def _path_of(folder: Path | None, name: str) -> Path:

@@ -1,7 +1,7 @@
 """How well each remedy fits a service: recent changes, memory, failures and its own log lines."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.situation.service_trends import Trend
 
@@ -22,41 +22,101 @@ _NOTHING_KNOWN = {
     "extend_timeout": 0.1,
 }
 
-# Words of a culprit's own log lines, and the remedy that undoes what they speak of.
-_WORDS: tuple[tuple[str, str], ...] = (
-    (
-        "scale_replicas",
-        r"oomkilled|out ?of ?memory|exit code 137|heap (?:memory|usage|space)|gc (?:overhead|freed)",
+# What a culprit's own log lines speak of, in the words of kernels, runtimes, databases, proxies and
+# clusters, and the remedy that undoes it.
+_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "scale_replicas": (
+        # too little memory
+        r"\boom|out ?of ?memory|memory_?error|bad_alloc|cannot allocate|allocation fail|exit code 137",
+        r"\bkilled\b|sigkill|signal 9|heap (?:memory|usage|use|space|is)|\brss\b|resident set",
+        r"memory_utilization|gc (?:overhead|freed)|(?:full|major) (?:gc|collection)|stop-the-world",
+        r"memory (?:leak|budget|limit|cap\b|cgroup)",
+        # too little of the processor
+        r"throttl|cpu (?:queue|quota|limit)|cgroup|cpu\.max|\bcfs\b|scheduler delay|run ?queue|starv",
+        r"event loop",
+        # more asked than is granted
+        r"\b429\b|too many requests|quota|rate.?limit|\blimiter|rate exceeded|resource_exhausted",
+        r"token bucket|requests refused|next window|high latency",
     ),
-    (
-        "scale_replicas",
-        r"memory (?:leak|budget)|memory_utilization|cgroup|throttled|cpu queue|scheduler delay",
+    "rollback_deploy": (
+        # a release
+        r"rolling out|rollout|roll ?back|canary|since (?:the )?(?:deploy|release|upgrade)|on new pods",
+        r"new replicas|\b(?:deployment|version|build|release|image tag)[ =:]+[0-9a-f]{6,}",
+        # a defect of the program
+        r"null ?(?:pointer|reference)|nonetype|undefined|cannot read|illegalstate|exception (?:at|in)\b",
+        r"(?:type|attribute|key|index|runtime|name|import)error|unhandled|uncaught|traceback|panic",
+        r"out of (?:range|bounds)|assertion|segfault|segmentation fault|core dumped",
+        r"crash ?loop|respawn|(?:code|status)[ =][12]\b",
+        # an answer that is wrong
+        r"early return|empty result|contract|schema validation|mismatch|required field|malformed",
+        r"could not (?:decode|parse)|(?:de|un)(?:serial|marshal)|rejected the answer",
     ),
-    ("scale_replicas", r"run queue|429|too many requests|quota|requests refused|next window|high latency"),
-    ("rollback_deploy", r"nullpointer|rolling out|rollback|since deploy|on new pods|version [0-9a-f]{6,}"),
-    ("rollback_deploy", r"deployment [0-9a-f]|panic:|exited with code [12]\b|early return"),
-    ("rollback_deploy", r"empty result|contract test|rejected the answer"),
-    ("revert_config", r"hikaripool|pool at capacity|maximumpoolsize|config(?:uration)? re(?:vision|verted)"),
-    ("revert_config", r"certificate|x509|handshake|notafter|seq scan|statement timeout|for a lock"),
-    ("revert_config", r"connection available|account_id|approaching (?:the )?system limit"),
-    ("restart_service", r"connection refused by|retries exhausted|unreachable|circuit breaker open|deadlock"),
-    ("restart_service", r"blocked for|pool exhausted|for a thread|thread pool|token|signature timestamp"),
-    ("restart_service", r"time source|entry age is negative|no space left|enospc|volume \S+ \d+% used"),
-    ("restart_service", r"readiness|no ready instance|back-off|code 143|request abandoned"),
-    ("restart_service", r"retransmission|waiting for a segment|upstream answered at once"),
-    ("traffic_shift", r"steal time|co-tenants|fsync took|in the handler|deadline exceeded|passed \(slow\)"),
-    ("traffic_shift", r"callers waiting|request served in 4ms"),
-    ("circuit_break", r"another leader|is leader|write conflict|two versions|replication lag"),
-    (
-        "circuit_break",
-        r"attempt \d of the same|abandoned by its caller|overloaded|inbound rate|healthy again",
+    "revert_config": (
+        # limits that somebody set
+        r"hikaripool|pool at capacity|max(?:imum)?_?pool_?size|pool(?:\.max| limit| ?timeout)",
+        r"max_?client|max_connections|too many (?:connections|clients|open files)|connection available",
+        r"get a connection|descriptors|\bnofile\b|emfile|system limit",
+        r"config(?:uration)? re(?:vision|verted|load)|settings? (?:changed|rev)|applied settings",
+        # certificates and credentials
+        r"certificate|x509|handshake|notafter|\bssl|\btls\b|pkix|cert-manager|\bacme\b",
+        r"login failed|access denied|bad credentials|unknown credentials|password|\b401\b|unauthori[sz]ed",
+        # how a database goes about a query
+        r"(?:seq|table|full) scan|index \S+ not used|account_id|rows examined|statement timeout",
+        r"for a lock|lock wait|blocked by pid|max_execution_time|query cancel",
     ),
-    ("rebalance_load", r"hit ratio|same key|eviction|load timed out|key expired|registry snapshot"),
-    ("rebalance_load", r"no route to instance|still registered|instance terminated|unknown endpoints"),
-)
-_REMEDY_WORDS = tuple((remedy, re.compile(words)) for remedy, words in _WORDS)
+    "restart_service": (
+        # cut off from others
+        r"connection refused|econnrefused|etimedout|no route to host|unreachable|retries exhausted|isolated",
+        r"circuit breaker|breaker (?:open|trip)|(?:all|no|every|any) (?:peers?|neighbours?|members?)\b",
+        r"econnreset|connection reset|broken pipe|retrans|\bresent\b|waiting for a segment",
+        r"upstream answered at once",
+        # stuck
+        r"deadlock|blocked for|mutex|monitor|stuck|\bhung\b|asleep|request abandoned",
+        r"for a thread|thread pool|pool exhausted|no free worker",
+        # a wrong clock
+        r"clock|time source|timetooskewed|\bskew|\bntpd?\b|chrony|unsynchroni[sz]ed|future|negative",
+        r"\btoken used|tokens rejected|credentials refused|signature",
+        # a full disk
+        r"no space left|enospc|errno.{0,2}28",
+        r"(?:disk|device|volume|filesystem)\b.{0,20} (?:full|exhausted|used)",
+        # instances that are gone
+        r"readiness|not ready|no (?:ready|healthy)|back-off|code 143|sigterm|draining|replicas up",
+        r"phase pending",
+        # another process at work
+        r"resident memory|compaction",
+    ),
+    "traffic_shift": (
+        # a bad place: neighbours or network
+        r"steal|%st\b|hypervisor|co-?tenant|another (?:pod|tenant)|different tenant|noisy|fsync|io ?wait",
+        r"disk await|in the handler|server time|deadline|round ?trip|\brtt\b|on the wire|passed \(slow\)",
+        r"callers waiting|served in 4ms",
+    ),
+    "circuit_break": (
+        # two that both lead
+        r"(?:another|is|as|be|second|to|new) (?:leader|primary|master)\b|\bepoch\b|quorum|split.?brain",
+        r"diverg|conflict|disagree|two (?:versions|nodes)|siblings|replication lag|standby|wal sender",
+        r"election",
+        # more calls than it can serve, again and again
+        r"attempt \d of the same|duplicate|idempotency|retry storm|repeats?\b|abandoned by its caller",
+        r"overload|\bshed\b|shedding|back-?pressure|too busy|inbound rate|healthy again",
+    ),
+    "rebalance_load": (
+        # a cache that does not help
+        r"hit (?:ratio|rate)|\bmiss(?:es)?\b|same key|\bhot (?:key|entry|shard|partition)|key expired",
+        r"eviction|maxmemory|load timed out|\bttl\b|thundering|stampede|rebuil[dt]",
+        # calls to who is no more
+        r"registry|registered|no route to instance|instance terminated|unknown endpoints|endpoint list",
+        r"discovery|dead (?:address|endpoint|host|peer)|stale|\bgone\b",
+    ),
+}
+_REMEDY_SIGNS = tuple((remedy, re.compile("|".join(signs))) for remedy, signs in _SIGNS.items())
 # Lines of somebody who suffers from another service, and lines that speak to the reader.
-_SUFFERING = re.compile(r"call to \S+ failed|wait for an answer of|upstream dependenc|investigating upstream")
+_SUFFERING = re.compile(
+    r"(?:call|request)s? to \S+ (?:failed|timed|came late|still pending)"
+    r"|wait(?:s|ing)? for an? (?:answer|reply)|no (?:answer|reply|response) from"
+    r"|upstream \S+ (?:did|does|has) not|blocked on \S+:"
+    r"|upstream dependenc|investigating upstream"
+)
 _TROUBLE = re.compile(r"\b(?:warn(?:ing)?|error|fatal|critical|panic)\b")
 _NAMES = re.compile(r"[\w./:@-]*\w")
 _ADDRESSING = re.compile(
@@ -109,7 +169,7 @@ def _log_matches(logs: Sequence[str]) -> dict[str, int]:
     """How many trusted lines speak for each remedy."""
     found: dict[str, int] = {}
     for line in _trusted(logs):
-        for remedy in {remedy for remedy, words in _REMEDY_WORDS if words.search(line)}:
+        for remedy in {remedy for remedy, signs in _REMEDY_SIGNS if signs.search(line)}:
             found[remedy] = found.get(remedy, 0) + 1
     return found
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from data.files.whole_file import write_whole
 from gnn.features.featurize import CALL_FEATURES, SERVICE_FEATURES
+from gnn.network.heads import Scores
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.onnx_rows import scatter_rows
 
 INPUTS = ("x", "mode", "edge_index", "edge_attr")
-OUTPUTS = ("root", "family", "incident")
 
 
 class _OneGraph(nn.Module):
@@ -26,11 +26,8 @@ class _OneGraph(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(
-        self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        scores = self.net(x, mode, edge_index, edge_attr, None, 1)
-        return scores.root, scores.family, scores.incident
+    def forward(self, x: Tensor, mode: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net(x, mode, edge_index, edge_attr, None, 1))
 
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
@@ -66,7 +63,7 @@ def _traced(config: ModelConfig) -> torch.onnx.ONNXProgram:
                 _OneGraph(net.eval()),
                 sample,
                 input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
+                output_names=list(Scores._fields),
                 dynamic_shapes=shapes,
                 dynamo=True,
                 optimize=False,

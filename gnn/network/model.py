@@ -4,7 +4,7 @@ Shapes: B graphs, S services, E calls, F service features, A call features, H hi
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing, SAGEConv, global_max_pool, global_mean_pool
 
 from gnn.features.featurize import CALL_FEATURES, DEGREE_FEATURES, GRAPH_FEATURES, MODES, SERVICE_FEATURES
+from gnn.network.heads import Scores
 
 Convolution = Literal["sage", "edge", "none", "degree"]
 
@@ -29,14 +30,6 @@ class ModelConfig(BaseModel):
     layers: int = Field(3, ge=0, description="rounds of message passing")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout while training")
     families: tuple[str, ...] = Field((), description="fault families that the family head tells apart")
-
-
-class Scores(NamedTuple):
-    """What the network says about a batch."""
-
-    root: Tensor  # (S,) higher is more suspect
-    family: Tensor  # (S, families) logits, as if the service were the root
-    incident: Tensor  # (B,) logit that something is wrong at all
 
 
 class RootCauseNet(nn.Module):
@@ -78,7 +71,7 @@ class RootCauseNet(nn.Module):
         edge_attr: Tensor,
         batch: Tensor | None,
         graphs: int,
-    ) -> Scores:
+    ) -> Scores[Tensor]:
         """Scores a batch.
 
         Args:

@@ -13,7 +13,7 @@ from gnn.network.batch import Example
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
-from gnn.training.folds import folds_of, splits
+from gnn.training.folds import folds_of, kinds_of, splits
 from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
@@ -78,6 +78,9 @@ class HeldOutScore(NamedTuple):
         return ensemble.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
 
+Parts = Sequence[tuple[Sequence[HeldOutScore], Sequence[Example]]]  # held aside, and learnt from
+
+
 class FittedEnsemble(NamedTuple):
     """An ensemble and how well it ranks incidents that it had not seen."""
 
@@ -103,23 +106,31 @@ def fit_ensemble(
         history: other past incidents of the system, labelled or not.
         on_stage: told how many parts of the trees are grown.
     """
-    opinions: list[Opinions] = []
-    judged: list[Example] = []
     own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
-    parts = []
-    for fold in sorted(set(folds.values())):
-        held_out = [one for one in own if folds[one.example.group] == fold]
-        learnt = [example for example in examples if folds[example.group] != fold]
-        if held_out and any(example.has_root for example in learnt):
-            parts.append((held_out, learnt))
-    growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
-    for held_out, learnt in parts:
-        grown = _grown(learnt, seed, history, growing)
-        judged += [one.example for one in held_out]
-        opinions += [one.opinions(grown) for one in held_out]
-    if len(judged) < _LEAST:
+    parts, of_kinds = (
+        [
+            ([one for one in own if one.example.group in groups], learnt)
+            for aside, learnt in splits(examples, by)
+            if (groups := {example.group for example in aside})
+        ]
+        for by in (folds, kinds_of(examples))
+    )
+    growing = Steps("trees of cross-validation, in parts", (len(parts) + len(of_kinds)) * PARTS, on_stage)
+
+    def judged(parts: Parts) -> tuple[list[Opinions], list[Example]]:
+        opinions: list[Opinions] = []
+        asked: list[Example] = []
+        for held_out, learnt in parts:
+            grown = _grown(learnt, seed, history, growing)
+            asked += [one.example for one in held_out]
+            opinions += [one.opinions(grown) for one in held_out]
+        return opinions, asked
+
+    opinions, asked = judged(parts)
+    if len(asked) < _LEAST:
         return None
-    pool, rating = choose_pool(opinions, judged)
+    # The next incident may be of a kind that no label is of.
+    pool, rating = choose_pool(opinions, asked, *judged(of_kinds))
     if not pool.uses_others:
         return None
     growing = Steps("trees, in parts", PARTS, on_stage)
@@ -156,7 +167,12 @@ def _grown(
     return SystemEnsemble(frequencies, grow_trees(incidents, graphs, frequencies, seed, growing.step))
 
 
-def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
+def choose_pool(
+    opinions: Sequence[Opinions],
+    examples: Sequence[Example],
+    elsewhere: Sequence[Opinions] = (),
+    of_unknown: Sequence[Example] = (),
+) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
     If these rank or predict the examples worse than the network alone, it is the largest of `_PARTS` of the
@@ -165,11 +181,14 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
     Args:
         opinions: on each example.
         examples: each with a root.
+        elsewhere: on examples of kinds of faults that were not learnt from; there AC@1 shall not fall either.
+        of_unknown: these examples.
     """
 
-    def rated(weights: Floats) -> Rating:
+    def rated(weights: Floats, new: bool = False) -> Rating:
         pool = _pool(weights)
-        return rate_scores([pooled(each, pool) for each in opinions], examples)
+        said, asked = (elsewhere, of_unknown) if new else (opinions, examples)
+        return rate_scores([pooled(each, pool) for each in said], asked)
 
     def loss(weights: Floats) -> float:
         return rated(weights).loss + _PULL * float(((weights - usual) ** 2).sum()) / len(examples)
@@ -177,11 +196,13 @@ def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tu
     usual = np.array(_USUAL)
     found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * len(usual)).x
     start = np.array(Pool().weights)
-    alone = rated(start)
+    alone, alone_elsewhere = rated(start), rated(start, new=True)
     for part in _PARTS:
         pool = _pool((start + part * (found - start)).round(4))
         together = rated(np.array(pool.weights))
-        if pool.uses_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+        if not pool.uses_others or together.ac1 < alone.ac1 or together.loss >= alone.loss:
+            continue
+        if not of_unknown or rated(np.array(pool.weights), new=True).ac1 >= alone_elsewhere.ac1:
             return pool, together
     return Pool(), alone
 

@@ -10,9 +10,11 @@ import torch
 
 from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
-from gnn.training.folds import folds_of, splits
+from gnn.training.folds import folds_of, kinds_of, splits
 from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Epoch, Rating, TrainConfig, rate_scores, score_examples, train
+
+Scores = npt.NDArray[np.float32]
 
 FEW = 100  # labelled groups up to which every one is held aside in turn; above, a fixed share of them is
 # How far to go from the start to the network that fits the labels. What lies between two fine-tuned networks
@@ -47,9 +49,10 @@ def adapt(
 ) -> Adapted:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
-    Every group with a root is held aside once, if there is one among the others too. A step that ranks these
-    worse than the start is not taken; with fewer than two groups there is nothing to check a step on, and the
-    start is kept.
+    Every group with a root is held aside once, if there is one among the others too. Where kinds of faults
+    have names every kind is, too: the next incident may be of one that no label is of. A step that ranks
+    either worse than the start is not taken; with fewer than two groups there is nothing to check a step on,
+    and the start is kept.
 
     Args:
         config: of each training.
@@ -58,27 +61,43 @@ def adapt(
         on_epoch: called after each pass of the final training.
         on_stage: called after each pass of the trainings before it.
     """
-    held_out: list[Example] = []
-    scores: list[list[npt.NDArray[np.float32]]] = [[] for _ in STEPS]
     parts = list(splits(examples, folds_of(examples)))
-    passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
-    for aside, others in parts:
-        fitted = train(config, others, init=init, on_epoch=passes.step)
-        held_out += aside
-        for step, found in zip(STEPS, scores, strict=True):
-            found += score_examples(between(init, fitted, step), aside)
+    kinds = list(splits(examples, kinds_of(examples)))
+    passes = Steps(CROSS_VALIDATED, (len(parts) + len(kinds)) * config.epochs, on_stage)
+    held_out, scores = _each_step(config, init, parts, passes)
     if not held_out:
         nothing = rate_scores([], [])
         return Adapted(init, 0.0, [], [], nothing, nothing)
     ratings = [rate_scores(found, held_out) for found in scores]
-    best = _choose([rating.ac1 for rating in ratings], len(held_out))
+    unknown, of_unknown = _each_step(config, init, kinds, passes)
+    elsewhere = [rate_scores(found, unknown).ac1 for found in of_unknown] if unknown else None
+    best = _choose([rating.ac1 for rating in ratings], len(held_out), elsewhere)
     fitted = train(config, examples, init=init, on_epoch=on_epoch) if best else init
     net = between(init, fitted, STEPS[best])
     return Adapted(net, STEPS[best], held_out, scores[best], ratings[0], ratings[best])
 
 
-def _choose(ac1: Sequence[float], cases: int) -> int:
+def _each_step(
+    config: TrainConfig,
+    init: RootCauseNet,
+    parts: Sequence[tuple[list[Example], list[Example]]],
+    passes: Steps,
+) -> tuple[list[Example], list[list[Scores]]]:
+    """What is held aside in turn, and what each step towards the others' labels says of it."""
+    held_out: list[Example] = []
+    scores: list[list[Scores]] = [[] for _ in STEPS]
+    for aside, others in parts:
+        fitted = train(config, others, init=init, on_epoch=passes.step)
+        held_out += aside
+        for step, found in zip(STEPS, scores, strict=True):
+            found += score_examples(between(init, fitted, step), aside)
+    return held_out, scores
+
+
+def _choose(ac1: Sequence[float], cases: int, elsewhere: Sequence[float] | None = None) -> int:
     """The step to take, by its AC@1 on `cases` examples held aside: none that is worse than the start.
+
+    `elsewhere` is the AC@1 of each step on kinds of faults held aside: there, too.
 
     So few cases tell steps apart only roughly. Among those within one standard error of the best (Breiman et
     al., "Classification and Regression Trees", 1984) it is the one nearest to what helps on average.
@@ -87,6 +106,8 @@ def _choose(ac1: Sequence[float], cases: int) -> int:
     best = max(ac1)
     enough = max(ac1[0], best - math.sqrt(best * (1 - best) / cases))
     fit = [number for number, found in enumerate(ac1) if found >= enough]
+    if elsewhere is not None:
+        fit = [number for number in fit if elsewhere[number] >= elsewhere[0]] or [0]
     return min(fit, key=lambda number: abs(STEPS[number] - wanted))
 
 

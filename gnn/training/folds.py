@@ -13,11 +13,23 @@ def folds_of(examples: Sequence[Example]) -> dict[str, int]:
     return {group: number % _FOLDS for number, group in enumerate(groups)}
 
 
+def kinds_of(examples: Sequence[Example]) -> dict[str, int]:
+    """The fold of each group by its kind of fault, 0..4: what is held out is of kinds that nobody learnt.
+
+    Empty where fewer than two kinds are known by name; a group without a name is never held out.
+    """
+    faults = {example.group: example.fault for example in examples if example.fault and example.has_root}
+    number = {fault: place % _FOLDS for place, fault in enumerate(dict.fromkeys(faults.values()))}
+    if len(number) < 2:
+        return {}
+    return {example.group: number.get(faults.get(example.group, ""), -1) for example in examples}
+
+
 def splits(
     examples: Sequence[Example], folds: Mapping[str, int]
 ) -> Iterator[tuple[list[Example], list[Example]]]:
     """For each fold the examples with a root in it and all examples outside, where both have a root."""
-    for fold in sorted(set(folds.values())):
+    for fold in sorted(set(folds.values()) - {-1}):
         held_out = [example for example in examples if folds[example.group] == fold and example.has_root]
         learnt = [example for example in examples if folds[example.group] != fold]
         if held_out and any(example.has_root for example in learnt):

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gnn.network.batch import Batch, Example
-from gnn.network.model import Scores
+from gnn.network.heads import Scores
+
+_WEIGHT = Scores(root=1.0, family=0.1, incident=0.1)  # of each head's loss
 
 
 class Counts(NamedTuple):
@@ -61,17 +63,13 @@ def _has_root(batch: Batch) -> Tensor:
     return torch.zeros(batch.graphs, device=batch.x.device).index_add(0, batch.graph_of, batch.is_root) > 0
 
 
-def total_loss(
-    scores: Scores, batch: Batch, counts: Counts, family_weight: float, incident_weight: float
-) -> Tensor:
+def total_loss(scores: Scores[Tensor], batch: Batch, counts: Counts) -> Tensor:
     """The weighted sum of the three heads' losses.
 
     Args:
         scores: of `batch`, in full precision.
         batch: this process's part of the whole batch.
         counts: of the whole batch.
-        family_weight: of the fault family's loss.
-        incident_weight: of the is-it-an-incident loss.
     """
     incident = F.binary_cross_entropy_with_logits(scores.incident, _has_root(batch).float(), reduction="sum")
     # Also without any named root: every process must take part in every weight's gradient.
@@ -79,6 +77,6 @@ def total_loss(
     family = F.cross_entropy(scores.family[at_root], batch.family[batch.graph_of][at_root], reduction="sum")
     return (
         listwise_loss(scores.root, batch, counts.rooted)
-        + incident_weight * incident / max(counts.graphs, 1)
-        + family_weight * family / max(counts.named, 1)
+        + _WEIGHT.incident * incident / max(counts.graphs, 1)
+        + _WEIGHT.family * family / max(counts.named, 1)
     )

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gnn.network.batch import Batch, Example, collate, drop_channels
-from gnn.network.model import ModelConfig, RootCauseNet, Scores
+from gnn.network.heads import Scores
+from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.network.softmax import surprise
 from gnn.training.losses import counts_of, total_loss
 from gnn.training.resume import Best, StateFile, training_fingerprint
@@ -36,8 +37,6 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate of the one-cycle schedule")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW weight decay")
     channel_dropout: float = Field(0.15, ge=0, lt=1, description="chance to hide a channel while training")
-    family_weight: float = Field(0.1, ge=0, description="weight of the fault-family loss")
-    incident_weight: float = Field(0.1, ge=0, description="weight of the is-it-an-incident loss")
     seed: int = Field(0, description="seed of weights, order and dropout")
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: Precision = Field("auto", description="of the forward pass: auto, fp32, bf16 or fp16")
@@ -126,10 +125,10 @@ def train(
             batch = collate(mine or chosen[:1], config.model.families)
             batch = drop_channels(batch, config.channel_dropout, dropout).to(device)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                scores: Scores = shared_net(*_inputs(batch))
-            scores = Scores(*(score.float() for score in scores))
+                said = shared_net(*_inputs(batch))
+            scores = Scores[Tensor](*(score.float() for score in said))
             counts = counts_of(chosen, config.model.families)
-            loss = total_loss(scores, batch, counts, config.family_weight, config.incident_weight)
+            loss = total_loss(scores, batch, counts)
             optimizer.zero_grad()
             scaler.scale(weight * loss).backward()  # type: ignore[no-untyped-call]
             scaler.unscale_(optimizer)

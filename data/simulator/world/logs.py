@@ -13,7 +13,7 @@ import numpy as np
 
 from data.simulator.faults import FAMILIES
 
-# Whether services speak in the usual words or in those kept for measuring, from which nobody may learn.
+# Whether services speak in words that may be learnt, or in those kept for measuring.
 Wording = Literal["known", "held_out"]
 
 _CHOICE = re.compile(r"<([^<>]*\|[^<>]*)>")
@@ -32,14 +32,13 @@ def _written() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads(text)
 
 
-def _spoken(reading: str, wording: Wording, choose: Callable[[Sequence[str]], str]) -> list[str]:
-    lines = _written()[reading][wording]
+def _chosen(lines: Sequence[str], choose: Callable[[Sequence[str]], str]) -> list[str]:
     return [_CHOICE.sub(lambda found: choose(found[1].split("|")), line) for line in lines]
 
 
 def first_log_lines(reading: str) -> list[str]:
     """The lines of a reading, such as a fault family's name, in the wording that all others vary."""
-    return _spoken(reading, "known", lambda choices: choices[0])
+    return _chosen(_written()[reading]["known"], lambda choices: choices[0])
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,9 @@ class Voice:
 
     def _lines(self, service: str, reading: str) -> list[str]:
         chance = random.Random(f"{self.seed}/{service}/{reading}")
-        return _spoken(reading, self.wording, chance.choice)
+        written = _written()[reading]
+        known = chance.choice((written["known"], written["also"]))
+        return _chosen(known if self.wording == "known" else written["held_out"], chance.choice)
 
 
 def _stamp(tick: int, line: int) -> str:
