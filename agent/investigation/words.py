@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agent.investigation.conclusion import Conclusion
+from agent.report.diagnosis import percent_words
 from agent.terminal_text import markdown_code, markdown_text, printable
 
 
@@ -56,4 +57,4 @@ def _sections(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, str
 
 
 def _chance(chance: float | None) -> str:
-    return "no chance told" if chance is None else f"{chance:.0%}"
+    return "no chance told" if chance is None else percent_words(chance)
