@@ -39,10 +39,10 @@ async def _investigate(asked: InvestigateOptions) -> int:
     if not asked.quiet and not is_stdout(asked.json_to):
         print((as_markdown if asked.markdown else as_text)(conclusion), end="", flush=True)
     if asked.report:
-        from agent.investigation.page import page_of
+        from agent.investigation.page import investigation_report
         from agent.report.html import render_html
 
         asked.report.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(asked.report, render_html(page_of(found)))
+        write_whole(asked.report, render_html(investigation_report(found)))
     write_json(asked.json_to, conclusion.record())
     return 0

@@ -5,7 +5,7 @@ from agent.investigation.words import answer_line, sections_of
 from agent.report.document import Report, Section, Table, text
 
 
-def page_of(found: Investigation) -> Report:
+def investigation_report(found: Investigation) -> Report:
     """The report."""
     conclusion = found.conclusion
     told = dict(sections_of(conclusion))
