@@ -40,14 +40,15 @@ class CallSentences:
         clock: Clock,
         weights: Mapping[EvidenceItem, float],
     ) -> None:
-        self._telemetry, self._calls, self._channel_map = incident.call_telemetry, calls, channel_map
-        self._clock, self._weights = clock, weights
+        self._telemetry, self._weights = incident.call_telemetry, weights
+        self._row = {call: row for row, call in enumerate(calls.pairs)}
+        self._changes = Changes(calls.block, calls.deviations, channel_map, clock.since)
 
     def worst(self, service: str) -> tuple[Change, Call] | None:
         """The call that got worst, if any: of those into the service, or lost on the way from or to it."""
         into = [(caller, service) for caller in self.measured_callers(service)]
-        mine = [call for call in self._worst if service in call]
-        worse = [(self._worst[call], call) for call in mine if self._worst[call].decisive or call in into]
+        changes = ((self._worst(call), call) for call in self._calls_of.get(service, ()))
+        worse = [(change, call) for change, call in changes if change and (change.decisive or call in into)]
         if not worse:
             return None
         change, call = max(worse)
@@ -55,7 +56,7 @@ class CallSentences:
 
     def is_worse(self, caller: str, callee: str) -> bool:
         """Whether the calls from one to the other got worse."""
-        return (caller, callee) in self._worst
+        return self._worst((caller, callee)) is not None
 
     def measured_callers(self, service: str) -> Sequence[str]:
         """Who measures its calls to a service."""
@@ -89,22 +90,26 @@ class CallSentences:
         return callers
 
     @cached_property
-    def _worst(self) -> Mapping[Call, Change]:
-        """Of each call that got worse what got worst; who is lost on the way says most."""
-        if not self._telemetry:
-            return {}
-        changes = Changes(self._calls.block, self._calls.deviations, self._channel_map, self._clock.since)
-        found = {}
-        for row, (call, metrics) in enumerate(self._telemetry.items()):
-            weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
-            worse = [
+    def _calls_of(self) -> Mapping[str, Sequence[Call]]:
+        calls: dict[str, list[Call]] = {}
+        for call in self._telemetry:
+            for end in dict.fromkeys(call):
+                calls.setdefault(end, []).append(call)
+        return calls
+
+    def _worst(self, call: Call) -> Change | None:
+        """What got worst in a call, if anything did; who is lost on the way says most."""
+        if call not in self._row or call[0] == call[1]:
+            return None
+        weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
+        return max(
+            (
                 change._replace(weight=weight, decisive=change.channel is Channel.NETWORK_FAULT)
-                for change in changes.of(row, metrics, lambda _: 0.0)
+                for change in self._changes.of(self._row[call], self._telemetry[call], lambda _: 0.0)
                 if change.turn is Turn.WORSE and self._counts(change, call)
-            ]
-            if worse and call[0] != call[1]:
-                found[call] = max(worse)
-        return found
+            ),
+            default=None,
+        )
 
     def _counts(self, change: Change, call: Call) -> bool:
         """Whether so much is lost on the way that it matters, where that is what got worse."""
