@@ -40,14 +40,15 @@ class CallSentences:
         clock: Clock,
         weights: Mapping[EvidenceItem, float],
     ) -> None:
-        self._telemetry, self._calls, self._channel_map = incident.call_telemetry, calls, channel_map
-        self._clock, self._weights = clock, weights
+        self._telemetry, self._weights = incident.call_telemetry, weights
+        self._row = {call: row for row, call in enumerate(calls.pairs)}
+        self._changes = Changes(calls.block, calls.deviations, channel_map, clock.since)
 
     def worst(self, service: str) -> tuple[Change, Call] | None:
         """The call that got worst, if any: to the service, or with a network fault to or from it."""
         into = [(caller, service) for caller in self.measured_callers(service)]
-        mine = [call for call in self._worst if service in call]
-        worse = [(self._worst[call], call) for call in mine if self._worst[call].decisive or call in into]
+        changes = ((self._worst(call), call) for call in self._calls_of.get(service, ()))
+        worse = [(change, call) for change, call in changes if change and (change.decisive or call in into)]
         if not worse:
             return None
         change, call = max(worse)
@@ -55,7 +56,7 @@ class CallSentences:
 
     def is_worse(self, caller: str, callee: str) -> bool:
         """Whether calls from `caller` to `callee` got worse."""
-        return (caller, callee) in self._worst
+        return self._worst((caller, callee)) is not None
 
     def measured_callers(self, service: str) -> Sequence[str]:
         """The callers that measure their calls to a service."""
@@ -89,22 +90,26 @@ class CallSentences:
         return callers
 
     @cached_property
-    def _worst(self) -> Mapping[Call, Change]:
-        """The worst change of each call that got worse; network faults come first."""
-        if not self._telemetry:
-            return {}
-        changes = Changes(self._calls.block, self._calls.deviations, self._channel_map, self._clock.since)
-        found = {}
-        for row, (call, metrics) in enumerate(self._telemetry.items()):
-            weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
-            worse = [
+    def _calls_of(self) -> Mapping[str, Sequence[Call]]:
+        calls: dict[str, list[Call]] = {}
+        for call in self._telemetry:
+            for end in dict.fromkeys(call):
+                calls.setdefault(end, []).append(call)
+        return calls
+
+    def _worst(self, call: Call) -> Change | None:
+        """The worst change of a call that got worse; network faults come first."""
+        if call not in self._row or call[0] == call[1]:
+            return None
+        weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
+        return max(
+            (
                 change._replace(weight=weight, decisive=change.channel is Channel.NETWORK_FAULT)
-                for change in changes.of(row, metrics, lambda _: 0.0)
+                for change in self._changes.of(self._row[call], self._telemetry[call], lambda _: 0.0)
                 if change.turn is Turn.WORSE and self._counts(change, call)
-            ]
-            if worse and call[0] != call[1]:
-                found[call] = max(worse)
-        return found
+            ),
+            default=None,
+        )
 
     def _counts(self, change: Change, call: Call) -> bool:
         """Whether a change matters: losses between the two ends must be large enough."""

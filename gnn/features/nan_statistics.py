@@ -13,12 +13,12 @@ MAD_TO_SIGMA = 1.4826
 _LEAST_SPREAD = 0.3
 
 
-def longest_gap(points: Floats) -> npt.NDArray[np.int64]:
+def longest_gap(points: Floats) -> npt.NDArray[np.int32]:
     """The longest run of missing points after the first known one: (M, S)."""
     there = np.isfinite(points)
     if there.all():
-        return np.zeros(points.shape[:2], dtype=np.int64)
-    position = np.arange(points.shape[2])
+        return np.zeros(points.shape[:2], dtype=np.int32)
+    position = np.arange(points.shape[2], dtype=np.int32)  # there may be millions of series
     seen = np.maximum.accumulate(np.where(there, position, -1), axis=2)
     gap = np.where(seen >= 0, position - seen, 0)
     return np.asarray(gap.max(axis=2, initial=0))
