@@ -1,6 +1,7 @@
 """Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,13 +64,17 @@ class Prometheus:
 
     async def metric_names(self) -> list[str]:
         """What was measured in this time."""
-        return [str(name) for name in await self._data("/api/v1/label/__name__/values", self._times())]
+        found = await self._data("/api/v1/label/__name__/values", self._times())
+        with self._understanding():
+            return [str(name) for name in found]
 
     async def label_names(self, *selectors: str) -> frozenset[str]:
         """The labels that series of any of these selectors had in this time."""
         asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
         # VictoriaMetrics says "__name__" even where there are no series.
-        return frozenset(map(str, await self._data("/api/v1/labels", asked))) - {"__name__"}
+        found = await self._data("/api/v1/labels", asked)
+        with self._understanding():
+            return frozenset(map(str, found)) - {"__name__"}
 
     async def scrape_interval_s(self, selector: str) -> float | None:
         """The time between two samples of one series of a selector; None where it has too few."""
@@ -79,7 +84,8 @@ class Prometheus:
         labels = [f"{name}={quoted(value)}" for name, value in found[0][0].items() if name != "__name__"]
         series = f"{selector[:-1]}{''.join(',' + label for label in labels)}}}[5m]"
         answer = await self._data("/api/v1/query", {"query": series, "time": f"{self.end_s:.3f}"})
-        times = [float(point[0]) for series in answer.get("result", ())[:1] for point in series["values"]]
+        with self._understanding():
+            times = [float(point[0]) for series in answer.get("result", ())[:1] for point in series["values"]]
         return float(np.median(np.diff(times))) if len(times) > 1 else None
 
     async def instant(self, query: str) -> list[tuple[dict[str, str], float]]:
@@ -88,7 +94,8 @@ class Prometheus:
             "/api/v1/query",
             {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"},
         )
-        return [(row["metric"], float(row["value"][1])) for row in answer["result"]]
+        with self._understanding():
+            return [(_labels(row), float(row["value"][1])) for row in answer["result"]]
 
     async def range(self, query: str, grid: Grid) -> Rows:
         """What a query gives at each point of a grid; what is not finite is missing."""
@@ -97,7 +104,9 @@ class Prometheus:
             "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
         }  # fmt: skip
         body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
-        return _rows(self._checked(self.http.decoded(body))["result"], numbers, grid)
+        answer = self._checked(self.http.decoded(body))
+        with self._understanding():
+            return _rows(answer["result"], numbers, grid)
 
     def _times(self) -> dict[str, str]:
         return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
@@ -109,11 +118,27 @@ class Prometheus:
 
     def _checked(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
-            name = self.http.access.name
-            raise TelemetryFault(f"{name} gave an answer that is not Prometheus': is this its address?")
-        for warning in answer.get("warnings", ()):
-            self.warnings.setdefault(str(warning))
+            raise self._not_understood()
+        with self._understanding():
+            for warning in answer.get("warnings", ()):
+                self.warnings.setdefault(str(warning))
         return answer["data"]
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Within it, what an answer lacks is a fault of its source."""
+        try:
+            yield
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+            raise self._not_understood() from None
+
+    def _not_understood(self) -> TelemetryFault:
+        name = self.http.access.name
+        return TelemetryFault(f"{name} gave an answer that is not Prometheus': is this its address?")
+
+
+def _labels(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in row["metric"].items()}
 
 
 def quoted(text: str) -> str:
@@ -156,7 +181,7 @@ def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: G
         row = np.repeat(np.arange(first, first + len(batch)), counts)
         inside = (column >= 0) & (column < points) & np.isfinite(flat[1::2])
         values[row[inside], column[inside]] = flat[1::2][inside]
-    return Rows([series["metric"] for series in result], values)
+    return Rows([_labels(series) for series in result], values)
 
 
 def _numbers(text: bytes) -> Floats:
