@@ -20,6 +20,7 @@ from data.options import Common, option
 from data.sources.live.access import Access, access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question
+from data.sources.live.kubectl import Kubectl
 from data.sources.live.observe import observe
 from data.sources.recording import incident_of
 from gnn.options import Weights
@@ -155,6 +156,7 @@ async def diagnose(
     ranker: Ranker,
     channels: ChannelMap,
     progress: Progress,
+    kubectl: Kubectl | None = None,
 ) -> Diagnosis:
     """Asks, aligns and ranks once.
 
@@ -162,7 +164,7 @@ async def diagnose(
         TelemetryFault: no source tells anything.
     """
     question = asked.question()
-    observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress)
+    observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress, kubectl)
     progress("ranking")
     recording = observed.recording
     name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,8 @@
 """Sources that are down, slow, wrong or want credentials: one plain line each, and no secret in any."""
 
 import asyncio
+import json
+import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -9,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from telemetry_server import Answer, Slow, telemetry_server
 
 from data.channels import default_channel_map
@@ -147,16 +151,54 @@ def test_what_is_no_number_is_missing_not_zero(value: str) -> None:
     assert not any(np.isfinite(v).any() for pieces in recording.all_pieces() for _, v in pieces)
 
 
-def test_values_that_are_no_numbers_are_refused() -> None:
-    grid = Grid(0.0, 60.0, 60.0, 60.0)
-    with telemetry_server(lambda _, path, p, __: prometheus_answer(path, p, "five")) as url:
+def ranged(values: object, grid: Grid) -> Rows:
+    """What comes of an answer with these series."""
+    result = (
+        [{"metric": {"service_name": "a"}, "values": one} for one in values]
+        if isinstance(values, list)
+        else values
+    )
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": result}}
 
-        async def ask() -> Rows:
-            async with Http(access("Prometheus", url, {}), 5) as http:
-                return await Prometheus(http, 0, 60).range("x", grid)
+    async def ask(url: str) -> Rows:
+        async with Http(access("Prometheus", url, {}), 5) as http:
+            return await Prometheus(http, 0, 60).range("x", grid)
 
-        with pytest.raises(TelemetryFault, match="not numbers"):
-            asyncio.run(ask())
+    with telemetry_server(lambda *_: json.dumps(answer, separators=(",", ":")).encode()) as url:
+        return asyncio.run(ask(url))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[[0, "five"]]], [[[0, "5"], [60]]], [[[0]]], ["text"], [[[[0, "5"]]]], [[["x", "5"]]],
+        [[[0, "9" * 400]]], [[[0, "5"], [1, {"a": 1}]]], [5], [None], "text", None,
+    ],
+)  # fmt: skip
+def test_values_that_are_no_numbers_are_refused(values: object) -> None:
+    with pytest.raises(TelemetryFault, match=r"not numbers|not Prometheus'|not answer with JSON"):
+        ranged(values, Grid(0.0, 60.0, 60.0, 60.0))
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.integers(-2, 7), st.floats() | st.integers(-(10**20), 10**20), max_size=6),
+        max_size=4,
+    )
+)
+@settings(deadline=None, max_examples=12)
+def test_each_value_is_at_its_series_and_time(series: list[dict[int, float]]) -> None:
+    text = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
+    values = [
+        [[t * 15, text.get(repr(one), repr(one))] for t, one in sorted(each.items())] for each in series
+    ]
+    rows = ranged(values, Grid(0.0, 75.0, 15.0, 60.0))
+    wanted = np.full((len(series), 6), np.nan)
+    for row, each in enumerate(series):
+        for t, one in each.items():
+            if 0 <= t < 6 and math.isfinite(one):
+                wanted[row, t] = one
+    np.testing.assert_array_equal(rows.values, wanted)
 
 
 def test_a_proxy_that_allows_no_post_is_asked_with_get() -> None:

@@ -24,9 +24,9 @@ from gnn.per_system.alert_frequencies import (
     save_alert_frequencies,
 )
 from gnn.per_system.system_ensemble import UNLABELLED, SystemEnsemble, log_softmax
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob, TrainingError
+from gnn.training.training_job import TrainingError, TrainingJob
 
 SERVICES = ("front", "cart", "stock", "mail")
 CALLS = {"front": ("cart", "mail"), "cart": ("stock",)}
@@ -157,7 +157,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, past: list[Incident]) -> Pat
     """A checkpoint that knows no system."""
     folder = tmp_path_factory.mktemp("start")
     few = [one.labelled([SERVICES[number % 4]], system="elsewhere") for number, one in enumerate(past[:6])]
-    fit(FitJob(CONFIG, folder, incidents=few))
+    train_checkpoint(TrainingJob(CONFIG, folder, incidents=few))
     return folder
 
 
@@ -167,7 +167,7 @@ CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cp
 def test_past_incidents_alone_leave_the_network_as_it_is(
     tmp_path: Path, start: Path, past: list[Incident]
 ) -> None:
-    card, _ = fit(FitJob(CONFIG, tmp_path, history=past, init=start))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, history=past, init=start))
     before, after = read_card(start), read_card(tmp_path)
     assert after == card
     assert (after.pool, after.history) == (UNLABELLED, {"shop": 20})
@@ -183,13 +183,13 @@ def test_past_incidents_alone_leave_the_network_as_it_is(
     assert "unusual here: log disk full up, in 0 of 20 past incidents" in map(str, told["stock"].evidence)
     assert not any("unusual" in sentence.text for sentence in told["mail"].evidence)
     assert load_ranker(tmp_path).scores(Incident("empty", (), {})).shape == (0,)
-    again, _ = fit(FitJob(CONFIG, tmp_path, history=past[:5], init=tmp_path))
+    again, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, history=past[:5], init=tmp_path))
     assert again.history == {"shop": 5} and load_alert_frequencies(tmp_path).past["mail"] == 5
 
 
 def test_past_incidents_that_say_nothing_are_refused(tmp_path: Path, start: Path) -> None:
     with pytest.raises(TrainingError, match="no alerts"):
-        fit(FitJob(CONFIG, tmp_path, history=[incident(1)], init=start))
+        train_checkpoint(TrainingJob(CONFIG, tmp_path, history=[incident(1)], init=start))
 
 
 def labelled(count: int) -> list[Incident]:
@@ -203,10 +203,10 @@ def labelled(count: int) -> list[Incident]:
 def test_few_labels_leave_the_say_of_frequencies_as_without_any(
     tmp_path: Path, start: Path, past: list[Incident]
 ) -> None:
-    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), history=past, init=start))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=labelled(4), history=past, init=start))
     assert card.pool == UNLABELLED and card.trained_on == {"shop": 4} and card.history == {"shop": 20}
     assert load_alert_frequencies(tmp_path).past["mail"] == 24
-    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), init=start))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=labelled(4), init=start))
     assert card.pool is None and not (tmp_path / FILE).exists()
 
 
@@ -214,21 +214,23 @@ def test_frequencies_that_mislead_on_the_few_labels_are_not_heard(
     tmp_path: Path, start: Path, past: list[Incident]
 ) -> None:
     misled = [noisy(2000 + n, log("stock", f"new {n}")).labelled(["mail"]) for n in range(4)]
-    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=misled, history=past, init=start))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=misled, history=past, init=start))
     assert card.pool is None and card.history == {} and not (tmp_path / FILE).exists()
 
 
 def test_past_incidents_go_with_one_system_only(tmp_path: Path, past: list[Incident]) -> None:
     with pytest.raises(TrainingError, match="one system"):
-        fit(FitJob(CONFIG, tmp_path, incidents=labelled(4), simulated=labelled(1), history=past))
+        train_checkpoint(
+            TrainingJob(CONFIG, tmp_path, incidents=labelled(4), simulated=labelled(1), history=past)
+        )
 
 
 def test_labels_say_how_much_frequencies_count(tmp_path: Path, start: Path, past: list[Incident]) -> None:
-    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=labelled(24), history=past))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=labelled(24), history=past))
     assert card.pool is not None and card.pool.frequencies > 0.0
     assert load_alert_frequencies(tmp_path).past["mail"] == 44
     asked = labelled(40)[30:]
     ranker = load_ranker(tmp_path)
     assert all(ranker.rank(one).services[0] in one.root_causes for one in asked)
     with pytest.raises(TrainingError, match="--incidents, beside --history"):
-        fit(FitJob(CONFIG, tmp_path / "again", history=past, init=tmp_path))
+        train_checkpoint(TrainingJob(CONFIG, tmp_path / "again", history=past, init=tmp_path))

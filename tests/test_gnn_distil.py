@@ -12,9 +12,9 @@ from gnn.network.batch import Example, collate, examples_of
 from gnn.network.model import ModelConfig, RootCauseNet
 from gnn.training.distil import with_teacher_scores
 from gnn.training.losses import listwise_loss
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError
+from gnn.training.training_job import TrainingError, TrainingJob
 
 SMALL = SimulationConfig(most_services=8)
 TINY = ModelConfig(hidden=16, layers=1)
@@ -79,9 +79,9 @@ def test_who_suspects_everybody_a_little_teaches_that_and_no_nonsense() -> None:
 
 def test_teachers_teach_from_fresh_weights_and_no_labels_of_a_system(tmp_path: Path) -> None:
     incidents = list(simulate(12, seed=1, config=SMALL))
-    job = FitJob(TrainConfig(model=TINY), tmp_path, incidents=incidents, teachers=(tmp_path,))
+    job = TrainingJob(TrainConfig(model=TINY), tmp_path, incidents=incidents, teachers=(tmp_path,))
     with pytest.raises(TrainingError, match="episodes and simulated worlds"):
-        fit(job)
+        train_checkpoint(job)
 
 
 def test_a_pupil_says_what_its_teachers_say(examples: list[Example], teachers: list[RootCauseNet]) -> None:

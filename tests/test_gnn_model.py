@@ -22,9 +22,9 @@ from gnn.network.model import Convolution, ModelConfig, RootCauseNet
 from gnn.network.softmax import tempered
 from gnn.training.calibration import calibrate
 from gnn.training.losses import listwise_loss, log_softmax_per_graph
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig, rate, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, windows_of
+from gnn.training.training_job import TrainingError, TrainingJob, windows_of
 
 CONVOLUTIONS: tuple[Convolution, ...] = ("edge", "sage", "none", "degree")
 SMALL = SimulationConfig(most_services=8)
@@ -183,8 +183,8 @@ def test_who_raises_many_alerts_is_doubted_where_that_was_wrong(
     assert (loudest.max() < 0.9 * calm.max()) == doubted
 
 
-def job(folder: Path, worlds: list[Incident], **fields: object) -> FitJob:
-    return FitJob(tiny("sage"), folder, incidents=worlds, **fields)  # type: ignore[arg-type]
+def job(folder: Path, worlds: list[Incident], **fields: object) -> TrainingJob:
+    return TrainingJob(tiny("sage"), folder, incidents=worlds, **fields)  # type: ignore[arg-type]
 
 
 class Fitted(NamedTuple):
@@ -197,7 +197,7 @@ class Fitted(NamedTuple):
 def fitted(tmp_path_factory: pytest.TempPathFactory, worlds: list[Incident]) -> Fitted:
     """A checkpoint; tests that spoil it work on a copy."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    return Fitted(folder, *fit(job(folder, worlds[:60])))
+    return Fitted(folder, *train_checkpoint(job(folder, worlds[:60])))
 
 
 def test_a_checkpoint_ranks_as_the_network_it_was_made_from(fitted: Fitted, worlds: list[Incident]) -> None:
@@ -221,7 +221,7 @@ def test_a_checkpoint_ranks_as_the_network_it_was_made_from(fitted: Fitted, worl
 def test_the_same_job_gives_the_same_files_without_a_path_in_them(
     tmp_path: Path, fitted: Fitted, worlds: list[Incident]
 ) -> None:
-    fit(job(tmp_path, worlds[:60]))
+    train_checkpoint(job(tmp_path, worlds[:60]))
     for file in (WEIGHTS, EXPORT):
         assert (tmp_path / file).read_bytes() == (fitted.folder / file).read_bytes(), file
     one, other = (json.loads((folder / CARD).read_text()) for folder in (tmp_path, fitted.folder))
@@ -232,7 +232,7 @@ def test_the_same_job_gives_the_same_files_without_a_path_in_them(
 def test_a_handful_of_labels_does_not_undo_the_calibration(
     tmp_path: Path, fitted: Fitted, worlds: list[Incident]
 ) -> None:
-    card, _ = fit(job(tmp_path, worlds[:5], init=fitted.folder))
+    card, _ = train_checkpoint(job(tmp_path, worlds[:5], init=fitted.folder))
     assert card.temperature == fitted.card.temperature
     assert card.unsure_below == fitted.card.unsure_below
 
@@ -242,8 +242,8 @@ def test_a_card_says_what_its_weights_learnt_from_before(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert fitted.card.start is None
-    fit(job(first, worlds[:3], init=fitted.folder, git="b"))
-    fit(job(second, worlds[3:7], init=first))
+    train_checkpoint(job(first, worlds[:3], init=fitted.folder, git="b"))
+    train_checkpoint(job(second, worlds[3:7], init=first))
     card = read_card(second)
     assert sum(card.trained_on.values()) == 4
     assert card.start is not None and card.start.git == "b"
@@ -282,7 +282,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_the_mend(tmp_path: Path,
 
 def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="root cause"):
-        fit(job(tmp_path, [Incident("x", ("a",), {"a": []}, {"a": {"cpu": Series(np.ones(1))}})]))
+        train_checkpoint(
+            job(tmp_path, [Incident("x", ("a",), {"a": []}, {"a": {"cpu": Series(np.ones(1))}})])
+        )
 
 
 def test_the_windows_of_an_episode_end_at_the_first_remedy() -> None:

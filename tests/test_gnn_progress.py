@@ -10,10 +10,10 @@ from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.own_form import parse_incident
 from gnn.network.model import ModelConfig
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.progress import Meter, Stage, Steps, ignore_stage
 from gnn.training.train import Epoch, TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 from gnn.training.workers import ALONE, Workers
 
 CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
@@ -29,11 +29,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that learnt from simulated worlds."""
     folder = tmp_path_factory.mktemp("start")
     worlds = list(simulate(40, seed=2, config=SimulationConfig(most_services=8)))
-    fit(FitJob(CONFIG, folder, simulated=worlds))
+    train_checkpoint(TrainingJob(CONFIG, folder, simulated=worlds))
     return folder
 
 
-def told(job: FitJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
+def told(job: TrainingJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
     """What a training says, by stage."""
     stages: dict[str, list[Stage]] = {}
     epochs: list[Epoch] = []
@@ -42,7 +42,7 @@ def told(job: FitJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
         on_epoch=epochs.append,
         on_stage=lambda stage: stages.setdefault(stage.name, []).append(stage),
     )
-    fit(heard)
+    train_checkpoint(heard)
     return stages, epochs
 
 
@@ -59,7 +59,7 @@ def totals(stages: dict[str, list[Stage]]) -> dict[str, int]:
 def test_training_on_one_system_is_followed_through_folds_and_trees(
     tmp_path: Path, labelled: list[Incident]
 ) -> None:
-    stages, epochs = told(FitJob(CONFIG, tmp_path, incidents=labelled))
+    stages, epochs = told(TrainingJob(CONFIG, tmp_path, incidents=labelled))
     assert totals(stages) == {
         "epochs of cross-validation": 5 * CONFIG.epochs,
         "trees of cross-validation, in parts": 5 * 6,
@@ -84,7 +84,7 @@ def test_the_passes_of_folds_count_where_effort_is_told() -> None:
 def test_adapting_is_followed_through_folds(tmp_path: Path, start: Path, labelled: list[Incident]) -> None:
     # One in health is held aside by itself: there is nothing to judge, and no training for that.
     few = [*labelled[:3], labelled[3].labelled(())]
-    stages, _ = told(FitJob(CONFIG, tmp_path, incidents=few, init=start))
+    stages, _ = told(TrainingJob(CONFIG, tmp_path, incidents=few, init=start))
     assert totals(stages) == {"epochs of cross-validation": 3 * CONFIG.epochs, "checkpoint written": 1}
 
 
@@ -92,8 +92,8 @@ def test_a_rehearsal_and_teachers_are_followed(tmp_path: Path, start: Path) -> N
     small = SimulationConfig(most_services=8)
     own = [replace(one, incident_id=f"own-{n}") for n, one in enumerate(simulate(10, seed=1, config=small))]
     others = list(simulate(20, seed=3, config=small))
-    stages, _ = told(FitJob(CONFIG, tmp_path, overlaid=own, simulated=others, init=start))
+    stages, _ = told(TrainingJob(CONFIG, tmp_path, overlaid=own, simulated=others, init=start))
     assert totals(stages) == {"steps judged": 5, "checkpoint written": 1}
     worlds = list(simulate(20, seed=1, config=small))
-    stages, _ = told(FitJob(CONFIG, tmp_path, simulated=worlds, teachers=(start, start)))
+    stages, _ = told(TrainingJob(CONFIG, tmp_path, simulated=worlds, teachers=(start, start)))
     assert totals(stages) == {"teachers heard": 2, "checkpoint written": 1}

@@ -30,9 +30,9 @@ from gnn.per_system.trees import FILE, Trees, TreesError, grow_trees, load_trees
 from gnn.per_system.vocabulary import Vocabulary
 from gnn.training.cross_fitting import is_one_system
 from gnn.training.folds import folds_of, splits
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 SERVICES = tuple("abcdef")
 CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cpu")
@@ -75,7 +75,7 @@ def ensemble(history: list[Incident], trees: Trees) -> SystemEnsemble:
 def trained(tmp_path_factory: pytest.TempPathFactory, history: list[Incident]) -> Path:
     """A checkpoint that learnt `history`; tests that spoil it work on a copy."""
     folder = tmp_path_factory.mktemp("trained")
-    fit(FitJob(CONFIG, folder, incidents=history))
+    train_checkpoint(TrainingJob(CONFIG, folder, incidents=history))
     return folder
 
 
@@ -108,7 +108,7 @@ def test_a_training_without_a_ensemble_leaves_none_behind(trained: Path, tmp_pat
         (copy / FILE).rename(tmp_path / "elsewhere")
         load_ranker(copy)
     (tmp_path / "elsewhere").rename(copy / FILE)
-    card, _ = fit(FitJob(CONFIG, copy, incidents=[incident(number) for number in range(5)]))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, copy, incidents=[incident(number) for number in range(5)]))
     assert card.pool is None and not (copy / FILE).exists()
     assert load_ranker(copy).rank(incident(1)).candidates
 
@@ -117,7 +117,7 @@ def test_without_anything_to_learn_there_is_no_ensemble(tmp_path: Path, history:
     rng = np.random.default_rng(0)
     guessed = [one.labelled([str(rng.choice(SERVICES))], str(rng.integers(3))) for one in history]
     silent = [replace(one, alerts=()) for one in guessed]
-    card, _ = fit(FitJob(CONFIG, tmp_path, incidents=silent))
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=silent))
     assert card.pool is None
 
 

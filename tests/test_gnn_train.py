@@ -12,7 +12,7 @@ from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.network.batch import Batch, Example, collate, examples_of, group_of
 from gnn.network.model import ModelConfig, RootCauseNet
-from gnn.training.finetuning import adapt
+from gnn.training.finetuning import finetune
 from gnn.training.losses import Counts, counts_of, total_loss
 from gnn.training.resume import ResumeError
 from gnn.training.train import Epoch, TrainConfig, rate, train
@@ -171,8 +171,8 @@ def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: l
     rooted = [example for example in examples[60:] if example.has_root][:7]
     few = [example._replace(group=str(number)) for number, example in enumerate(rooted)]
     for labels in (few, misled(few), few[:2]):
-        adapted = adapt(CONFIG, labels, start)
-        assert {id(example) for example in adapted.held_out} == {id(example) for example in labels}
+        adapted = finetune(CONFIG, labels, start)
+        assert {id(example) for example in adapted.unseen} == {id(example) for example in labels}
         assert adapted.before.ac1 == pytest.approx(rate(start, labels).ac1)
         assert adapted.after.ac1 >= adapted.before.ac1
         assert same(adapted.net, start) == (adapted.step == 0.0)
@@ -180,6 +180,6 @@ def test_adapting_holds_every_label_aside_and_never_ranks_them_worse(examples: l
 
 def test_one_label_is_too_few_to_move(examples: list[Example]) -> None:
     start = train(CONFIG, examples[:20])
-    adapted = adapt(CONFIG, examples[20:21], start)
+    adapted = finetune(CONFIG, examples[20:21], start)
     assert same(adapted.net, start)
-    assert adapted.step == 0.0 and adapted.held_out == []
+    assert adapted.step == 0.0 and adapted.unseen == []

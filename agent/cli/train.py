@@ -76,7 +76,7 @@ def train(asked: TrainOptions) -> int:
 def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, begun: bool) -> Card:
     """Reads the sources and trains; meanwhile the request is kept in `folder`, to resume from."""
     from agent.cli.training_progress import TensorBoard, TrainingProgress
-    from gnn.training.pipeline import fit
+    from gnn.training.pipeline import train_checkpoint
     from gnn.training.read_sources import read_sources
     from gnn.training.workers import pick_device, pick_precision
 
@@ -98,7 +98,7 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / REQUEST, job.model_dump_json(indent=1) + "\n")
         try:
-            card, _ = fit(
+            card, _ = train_checkpoint(
                 replace(
                     read.job,
                     git=git_revision(),

@@ -15,8 +15,9 @@ from gnn.ranker import Candidate, Evidence, Ranking, Verdict
 _RIVALS = 3
 _TIED = 0.5  # of the first suspect's probability: from here on another is as good
 _MOST_TIED = 3
+_DOUBT = 0.1  # from here on a model that names another is heard
 _SURE = 0.8  # probability from which nothing needs to be settled
-_OF_LOOKS = 4  # observations of looks that are told as evidence
+_OF_LOOKS = 6  # observations of looks that are told as evidence
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,10 @@ class Known:
 def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
     """Who is named, and why: a model may settle a tie and cast doubt, but not overrule the measurements."""
     ranking = known.ranking
-    if not ranking.candidates or (ranking.verdict == "nobody" and known.named is None):
+    if not ranking.candidates or ranking.verdict == "nobody":
         return "nobody", (), ranking.reason or "no service is suspected"
     first = ranking.candidates[0].service
-    if ranking.verdict == "nobody":
-        return "unsure", (str(known.named),), f"the model names it, but {ranking.reason}"
-    tied = _tied(ranking)
+    tied = _likely(ranking, _TIED)[:_MOST_TIED]
     if ranking.verdict == "unsure":
         if known.named in tied:
             return "culprit", (str(known.named),), "the model's looks settled what the ranker left open"
@@ -97,9 +96,9 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
         if settled:
             return "culprit", (settled,), "its log lines tell of a failure of its own"
         return "unsure", tied, "the evidence fits each of them"
-    if known.named not in (None, first):
+    if known.named not in (None, first) and known.named in _likely(ranking, _DOUBT):
         return "unsure", (first, str(known.named)), "the ranker and the model name different services"
-    return "culprit", (first,), "it stands out, and the others' trouble follows from it"
+    return "culprit", (first,), _stands_out(first, known)
 
 
 def rivals_of(known: Known, culprits: Sequence[str]) -> tuple[Rival, ...]:
@@ -154,9 +153,21 @@ def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextA
     return NextAction(f"Change nothing yet: look at {' and '.join(culprits)} first.", shown)
 
 
-def _tied(ranking: Ranking) -> tuple[str, ...]:
-    least = _TIED * (ranking.candidates[0].probability or 0.0)
-    return tuple(one.service for one in ranking.top(_MOST_TIED) if (one.probability or 0.0) >= least)
+def _stands_out(culprit: str, known: Known) -> str:
+    """What is so of the other services in trouble, and no more than that."""
+    others = known.troubled - {culprit}
+    callers = {one for one in others if culprit in callees_of(one, known.incident.call_graph)}
+    if not others:
+        return "nothing else is worse than its own past"
+    if callers == others:
+        return "whatever else is in trouble calls it"
+    return f"it stands out most of {len(others) + 1} services in trouble, {len(callers)} of which call it"
+
+
+def _likely(ranking: Ranking, share: float) -> tuple[str, ...]:
+    """Who is at least so likely, as a share of the first."""
+    least = share * (ranking.candidates[0].probability or 0.0)
+    return tuple(one.service for one in ranking.candidates if (one.probability or 0.0) >= least)
 
 
 def _settled_by_logs(tied: Sequence[str], logs: Mapping[str, Sequence[str]]) -> str | None:

@@ -1,10 +1,13 @@
 """A running system as an environment: its actions are looks, its remedies recommendations."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from agent.investigation.evidence import LookAt
 from agent.investigation.observation import observed
 from agent.investigation.remedies import REMEDY_WORDS, Execute, RemedyCommand
 from agent.investigation.telemetry_looks import Shown
+from agent.policies.remedy_scores import addresses_the_reader
 from data.actions import CONCLUSIONS
 from data.channels import ChannelMap
 from data.errors import ActionRefused, TelemetryFault
@@ -13,6 +16,7 @@ from data.observation import Action, Observation, Step, Task
 from gnn.features.featurize import features_of
 from gnn.features.trouble import in_trouble
 
+ADDRESSING = "(left out: it gives orders to its reader, which is no evidence)"
 LOOK_WORDS = {
     "get_metrics_detail": "read its metrics, before and now",
     "fetch_logs": "read its recent log lines",
@@ -28,8 +32,6 @@ _RECOMMENDS = {
     "rollback_deploy": "end: it is the culprit; recommend the version before the last deployment",
     "scale_replicas": "end: it is the culprit; recommend more memory and replicas",
 }
-
-LookAt = Callable[[str], Awaitable[list[Shown]]]
 
 
 class LiveEnvironment:
@@ -97,6 +99,7 @@ class LiveEnvironment:
         except TelemetryFault as fault:
             self.unanswered.append(f"{LOOK_WORDS[kind].replace('its', service + chr(39) + 's', 1)}: {fault}")
             return Step(self._observation(), done=False, feedback=f"no answer: {fault}", error=str(fault))
+        shown = [replace(one, text=ADDRESSING) if addresses_the_reader(one.text) else one for one in shown]
         self.shown += shown
         if kind == "fetch_logs" and shown:
             self.logs[service] = tuple(one.text for one in shown)
@@ -113,7 +116,8 @@ class LiveEnvironment:
                 self._observation(), done=True, feedback=f"recommended, not carried out: {remedy.shell}"
             )
         try:
-            self.executed = await self._execute(remedy.command)
+            said = await self._execute(remedy.arguments)
+            self.executed = f"{remedy.shell}: {said.decode('utf-8', 'replace').strip()}"
         except TelemetryFault as fault:
             self.executed = f"failed: {fault}"
         return Step(self._observation(), done=True, feedback=self.executed)

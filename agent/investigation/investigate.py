@@ -2,24 +2,22 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
-from agent.investigation.claims import checked
-from agent.investigation.conclusion import (
-    Conclusion,
-    Known,
-    action_for,
-    conclude,
-    evidence_for,
-    rivals_of,
-    what_would_settle,
-)
+from agent.investigation.answer import answer_of, explained, facts_of
+from agent.investigation.conclusion import Conclusion
 from agent.investigation.environment import LiveEnvironment
+from agent.investigation.evidence import (
+    FirstLook,
+    first_look,
+    kubectl_of,
+    looks_for,
+    missing_from,
+    place_of,
+)
 from agent.investigation.options import InvestigateOptions
-from agent.investigation.remedies import remedy_of
-from agent.investigation.rules import InvestigationRules, fitting_remedies
-from agent.investigation.telemetry_looks import Queries, TelemetryLooks
-from agent.live_diagnosis import diagnose
+from agent.investigation.rules import InvestigationRules
 from agent.llm.client import ChatModel
 from agent.play.assembly import make_model
 from agent.play.config import ModelOptions, RunConfig
@@ -30,22 +28,20 @@ from agent.records.provenance import run_facts
 from agent.records.trajectory import RunFolder
 from agent.settings import read_settings
 from agent.situation.decision import Policy
-from data.actions import is_remedy
-from data.channels import ChannelMap
 from data.clients.discovery import Endpoint
 from data.errors import SettingsError
 from data.files.whole_file import write_whole
 from data.incident import Incident
 from data.observation import Task
-from data.sources.files.reading import read_evidence
 from data.sources.live.gather import Progress
 from data.sources.own_form import to_json
 from gnn.checkpoint import channel_map_for
-from gnn.ranker import Ranker, Ranking
+from gnn.ranker import Ranking
 from gnn.registry import make_ranker
 
+INCIDENT, ANSWER = "incident.jsonl", "answer.json"  # in the folder
 _DEADLINE_S = 900.0
-INCIDENT = "incident.jsonl"  # in the folder
+
 OnStep = Callable[[StepRecord], None]
 
 
@@ -57,16 +53,6 @@ class Investigation:
     incident: Incident
     ranking: Ranking
     result: EpisodeResult
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What is known before the first look."""
-
-    incident: Incident
-    ranking: Ranking
-    notes: tuple[str, ...]
-    queries: Queries
 
 
 class _KnownRanking:
@@ -97,7 +83,7 @@ async def investigate(
         variables: the environment's, for the model and for the secrets of the sources.
         progress: told what is being asked.
         on_step: told of each step.
-        approve: asks a person before a remedy; used with `asked.allow_remedies` only.
+        approve: asks a person before a remedy; without it none is carried out.
 
     Raises:
         TelemetryFault: no source tells anything.
@@ -107,66 +93,44 @@ async def investigate(
     asked = asked.completed(settings)
     channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
     ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
-    known = await _evidence(asked, variables, ranker, channels, progress)
-    name = known.incident.incident_id or "incident"
-    task = Task(
-        task_id=f"investigation-{name}", difficulty="hard", seed=asked.seed, max_ticks=asked.looks + 1
-    )
-    environment = _environment(asked, known, channels)
-    model = make_model(asked, settings)
-    policy = _policy(asked, model, approve)
-    folder = _folder(asked, known, task) if asked.out else None
-
-    def heard(step: StepRecord) -> None:
-        on_step(step)
-        if folder is not None:
-            folder.step_played(step)
-
-    try:
-        progress("looking")
-        result = await play_task(environment, _KnownRanking(known.ranking), policy, task, _DEADLINE_S, heard)
-    finally:
+    async with AsyncExitStack() as stack:
+        model = make_model(asked, settings)
         if model is not None:
-            await model.aclose()
-    if folder is not None:
-        folder.task_ended(result)
-    conclusion = _conclusion(asked, known, environment, result)
-    return Investigation(conclusion, known.incident, known.ranking, result)
-
-
-async def _evidence(
-    asked: InvestigateOptions,
-    variables: Mapping[str, str],
-    ranker: Ranker,
-    channels: ChannelMap,
-    progress: Progress,
-) -> _Evidence:
-    if not asked.incident:
-        found = await diagnose(asked, asked.sources(variables), ranker, channels, progress)
-        return _Evidence(found.incident, found.ranking, tuple(found.notes), found.questions.promql)
-    for path in asked.incident:
-        if not path.exists():
-            raise SettingsError(f"{path}: no such file or folder")
-    at_s = asked.question().at_s if "at" in asked.model_fields_set else None
-    read = read_evidence(asked.incident, at_s)
-    if len(read.incidents) != 1:
-        raise SettingsError(
-            f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
+            stack.push_async_callback(model.aclose)
+        policy = _policy(asked, model, approve)
+        kubectl = kubectl_of(asked)
+        first = await first_look(asked, variables, ranker, channels, progress, kubectl)
+        looks = await looks_for(asked, variables, first, channels, kubectl, stack)
+        place = place_of(asked, kubectl)
+        may_act = asked.allow_remedies and approve is not None and kubectl is not None
+        execute = kubectl.run if may_act and kubectl else None
+        environment = LiveEnvironment(first.incident, channels, looks, place.remedy, execute)
+        task = Task(
+            task_id=f"investigation-{first.incident.incident_id or 'unnamed'}",
+            difficulty="hard",
+            seed=asked.seed,
+            max_ticks=asked.looks + 1,
         )
-    incident = read.incidents[0]
-    return _Evidence(incident, ranker.rank(incident), read.notes, lambda _, __: "")
+        folder = _folder(asked, first, task) if asked.out else None
 
+        def heard(step: StepRecord) -> None:
+            on_step(step)
+            if folder is not None:
+                folder.step_played(step)
 
-def _environment(asked: InvestigateOptions, known: _Evidence, channels: ChannelMap) -> LiveEnvironment:
-    telemetry = TelemetryLooks(known.incident, channels, known.queries)
-    looks = {
-        "get_metrics_detail": telemetry.metrics,
-        "inspect_commit_diff": telemetry.changes,
-        "trace_dependencies": telemetry.calls,
-    }
-    return LiveEnvironment(
-        known.incident, channels, looks, lambda kind, service: remedy_of(kind, service, asked.namespace)
-    )
+        progress("looking")
+        result = await play_task(environment, _KnownRanking(first.ranking), policy, task, _DEADLINE_S, heard)
+        if folder is not None:
+            folder.task_ended(result)
+        conclusion = answer_of(first, environment, result, place, missing_from(looks, first, kubectl))
+        if model is not None and conclusion.decided_by.keys() - {"rules"}:
+            progress("asking the model to explain")
+            facts = facts_of(first, environment, result)
+            conclusion = await explained(conclusion, model, asked.seed, facts, first.incident.services)
+    if folder is not None:
+        answer = json.dumps(conclusion.record(), indent=1, ensure_ascii=False)
+        write_whole(folder.path / ANSWER, answer + "\n")
+    return Investigation(conclusion, first.incident, first.ranking, result)
 
 
 def _policy(asked: InvestigateOptions, model: ChatModel | None, approve: Approve | None) -> Policy:
@@ -179,7 +143,7 @@ def _policy(asked: InvestigateOptions, model: ChatModel | None, approve: Approve
     return rules
 
 
-def _folder(asked: InvestigateOptions, known: _Evidence, task: Task) -> RunFolder:
+def _folder(asked: InvestigateOptions, first: FirstLook, task: Task) -> RunFolder:
     """The run folder, with the incident beside the steps."""
     assert asked.out is not None
     shared = {name: getattr(asked, name) for name in ModelOptions.model_fields}
@@ -189,49 +153,5 @@ def _folder(asked: InvestigateOptions, known: _Evidence, task: Task) -> RunFolde
     )  # fmt: skip
     facts = {**run_facts(config, Endpoint("embedded")), "environment": "live", "transport": "live"}
     folder = RunFolder.open(asked.out, config, {**facts, "investigation": asked.model_dump(mode="json")})
-    write_whole(asked.out / INCIDENT, json.dumps(to_json(known.incident), ensure_ascii=False) + "\n")
+    write_whole(asked.out / INCIDENT, json.dumps(to_json(first.incident), ensure_ascii=False) + "\n")
     return folder
-
-
-def _conclusion(
-    asked: InvestigateOptions, known: _Evidence, environment: LiveEnvironment, result: EpisodeResult
-) -> Conclusion:
-    by_model = [step.decision for step in result.steps if step.decision.source != "rules"]
-    wanted = [decision.recommended or decision.action for decision in by_model]
-    seen = Known(
-        known.incident,
-        known.ranking,
-        environment.troubled,
-        lambda evidence: known.queries(evidence.call or evidence.service, evidence.metric or ""),
-        environment.shown,
-        environment.logs,
-        next((action.target_service for action in reversed(wanted) if is_remedy(action)), None),
-        environment.recommended,
-        {},
-        environment.unanswered,
-    )
-    verdict, culprits, reason = conclude(seen)
-    if verdict == "culprit" and (seen.remedy is None or seen.remedy.service != culprits[0]):
-        window = [step.observation for step in result.steps[-1:]]
-        [(kind, _), *_] = fitting_remedies(culprits[0], window, environment.logs.get(culprits[0], ()))
-        seen = replace(seen, remedy=remedy_of(kind, culprits[0], asked.namespace))
-    chances = {one.service: one.probability for one in known.ranking.candidates}
-    chance = known.ranking.incident_probability
-    sure = chances.get(culprits[0]) if culprits else None if chance is None else 1.0 - chance
-    evidence = evidence_for(seen, culprits)
-    said = " ".join(decision.reason for decision in by_model)
-    facts = [*environment.shown, *evidence]
-    notes = [*known.notes, *([result.error] if result.error else [])]
-    notes += [f"The model gave no answer: {why}." for why in _why_not_model(result)]
-    if environment.executed:
-        notes.append(f"Carried out: {environment.executed}")
-    return Conclusion(
-        known.incident.incident_id, verdict, culprits, sure, reason, evidence, rivals_of(seen, culprits),
-        what_would_settle(seen, verdict, culprits), action_for(seen, verdict, culprits),
-        checked(said, facts, known.incident.services), tuple(notes), result.decisions,
-    )  # fmt: skip
-
-
-def _why_not_model(result: EpisodeResult) -> list[str]:
-    causes = [step.decision.fallback for step in result.steps if step.decision.fallback]
-    return list(dict.fromkeys(causes))

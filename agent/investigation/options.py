@@ -22,6 +22,16 @@ class InvestigateOptions(LiveOptions, ModelOptions):
     incident: tuple[Path, ...] = option(
         (), "Investigate this instead: whatever rank reads; repeatable.", metavar="FILE"
     )
+    loki: str | None = option(None, "Loki, for log lines.", metavar="URL")
+    logs: tuple[Path, ...] = option(
+        (), "A file or folder of log lines; named after a service, or with its name in each line.",
+        metavar="PATH",
+    )  # fmt: skip
+    kubernetes: str | None = option(
+        None,
+        "Ask kubectl for owners, changes, warnings and logs in this context; 'current' for the one in use.",
+        metavar="CONTEXT",
+    )
     policy: Literal["auto", "llm", "rules"] = option(
         "auto", "auto: the model, with the rules as fallback; only the rules if no model is set up."
     )
@@ -42,6 +52,8 @@ class InvestigateOptions(LiveOptions, ModelOptions):
     def _both_switches(self) -> Self:
         if self.allow_remedies != self.approve:
             raise ValueError("a remedy is carried out with --allow-remedies and --approve together only")
+        if self.allow_remedies and self.kubernetes is None:
+            raise ValueError("remedies are carried out by kubectl: name a context with --kubernetes")
         return self
 
     def completed(self, settings: Settings) -> Self:

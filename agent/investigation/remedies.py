@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-Execute = Callable[[Sequence[str]], Awaitable[str]]  # runs a command; what it says
+Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these arguments; what it says
 
 # Only what one command of Kubernetes does, and undoes.
 REMEDY_WORDS = {
@@ -20,41 +20,40 @@ class RemedyCommand:
 
     service: str
     words: str
-    command: tuple[str, ...]
+    arguments: tuple[str, ...]  # of kubectl
+    context: str = ""
 
     @property
     def shell(self) -> str:
         """The command as it is typed."""
-        return shlex.join(self.command)
+        context = ("--context", self.context) if self.context else ()
+        return shlex.join(("kubectl", *context, *self.arguments))
 
 
-def remedy_of(
-    kind: str,
-    service: str,
-    namespace: str,
-    context: str = "",
-    workload: str = "",
-    replicas: int | None = None,
-) -> RemedyCommand:
-    """What `kind` means for a service on Kubernetes.
+@dataclass(frozen=True)
+class RemedyPlace:
+    """Where services run.
 
     Args:
-        kind: an action's type.
-        service: whom it is for.
-        namespace: where it runs; "" for kubectl's own.
+        namespace: "" for kubectl's own.
         context: which of kubectl's clusters; "" for the one in use.
-        workload: what runs it, such as "statefulset/db"; "" for a deployment of its name.
-        replicas: how many run now; None where that is not known.
+        target: how kubectl is told of a service, such as "statefulset/db".
+        replicas: of a service; None where that is not known.
     """
-    target = workload or f"deployment/{service}"
-    start = (
-        "kubectl",
-        *(("--context", context) if context else ()),
-        *(("-n", namespace) if namespace else ()),
-    )
-    ends = {
-        "restart_service": ("rollout", "restart", target),
-        "rollback_deploy": ("rollout", "undo", target),
-        "scale_replicas": ("scale", f"--replicas={2 if replicas is None else replicas + 1}", target),
-    }
-    return RemedyCommand(service, REMEDY_WORDS[kind].format(service=service), (*start, *ends[kind]))
+
+    namespace: str
+    context: str
+    target: Callable[[str], str]
+    replicas: Callable[[str], int | None]
+
+    def remedy(self, kind: str, service: str) -> RemedyCommand:
+        """What an action's type means for a service there."""
+        target, replicas = self.target(service), self.replicas(service)
+        where = ("-n", self.namespace) if self.namespace else ()
+        ends = {
+            "restart_service": ("rollout", "restart", target),
+            "rollback_deploy": ("rollout", "undo", target),
+            "scale_replicas": ("scale", f"--replicas={2 if replicas is None else replicas + 1}", target),
+        }
+        words = REMEDY_WORDS[kind].format(service=service)
+        return RemedyCommand(service, words, (*where, *ends[kind]), self.context)

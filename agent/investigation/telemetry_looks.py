@@ -72,7 +72,7 @@ class TelemetryLooks:
         return shown
 
     async def changes(self, service: str) -> list[Shown]:
-        """What was deployed, configured or started of late, and which alerts it raises."""
+        """What was deployed, configured or started of late."""
         shown = []
         for name, series in self._incident.telemetry.get(service, {}).items():
             meaning, age = self._channels(name), latest(series)
@@ -84,8 +84,6 @@ class TelemetryLooks:
                     f"{service}: {_CHANGES[meaning.channel]} {duration(age_s)} before the end of the window"
                 )
                 shown.append(Shown(text, (service,), self._queries(service, name)))
-        alerts = dict.fromkeys(alert.name for alert in self._incident.alerts if alert.service == service)
-        shown += [Shown(f"{service} raises the alert {name}", (service,)) for name in list(alerts)[:5]]
         return shown
 
     def _figures(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.llm.live_prompt import LIVE_SYSTEM, live_header
 from agent.llm.prompt_history import action_section, lines_within, log_section, remedy_section
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
@@ -53,9 +54,10 @@ def build_prompt(
         proposals: what the rules would do, best first.
     """
     labels = labels_of(situation.now.services)
-    shown = _order(situation, trends(situation.window))
+    window = situation.window if situation.offered is None else situation.window[-1:]  # a look moves nothing
+    shown = _order(situation, trends(window))
     parts = [
-        _header(situation),
+        _header(situation) if situation.offered is None else live_header(situation),
         _services(shown, labels, situation),
         _calls(situation, shown, labels),
         _hints(situation, labels) if hints else [],
@@ -67,7 +69,8 @@ def build_prompt(
         _menu(situation),
     ]
     text = "\n\n".join("\n".join(part) for part in parts if part)
-    return (Message(role="system", content=_SYSTEM), Message(role="user", content=text))
+    system = _SYSTEM if situation.offered is None else LIVE_SYSTEM
+    return (Message(role="system", content=system), Message(role="user", content=text))
 
 
 def repair_question(reply: str, problem: str) -> tuple[Message, Message]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.situation.decision import Situation
 from agent.situation.impact import is_exhausted, users_are_hurt
 from agent.situation.service_trends import badness, service_is_measured
-from data.actions import is_remedy, takes_target
+from data.actions import LOOKS, is_remedy, takes_target
 from data.observation import Action, Observation
 
 MAX_REPEATS = 2
@@ -50,6 +50,12 @@ class Guard:
                 is_exhausted(situation) or self._spent(situation)
             )
             return "users are still affected" if hurt else None
+        if (
+            situation.offered is not None
+            and kind in LOOKS
+            and any(step.action == action for step in situation.steps)
+        ):
+            return "that was looked at already, and is the same now"
         return self._remedy_refusal(action, situation) if is_remedy(action) else None
 
     def _remedy_refusal(self, action: Action, situation: Situation) -> str | None:
@@ -57,7 +63,10 @@ class Guard:
         service = now.services[name]
         sent = [step.action for step in situation.steps if is_remedy(step.action)]
         if service.is_healthy and service_is_measured(service):
-            return f"'{name}' is healthy (error rate below 0.05, p99 below 0.50 s)"
+            how = (
+                "error rate below 0.05, p99 below 0.50 s" if situation.offered is None else "as it always is"
+            )
+            return f"'{name}' is healthy ({how})"
         if service.is_healthy and not _has_other_signs(now, name):
             if service.numbers.keys() & {"http_server_error_rate", "http_server_request_duration_p99"}:
                 return f"'{name}' looks healthy, as far as it is measured"

@@ -165,6 +165,11 @@ def _trusted(logs: Sequence[str]) -> list[str]:
     return [] if any(_ADDRESSING.search(line) for line in lines) else lines
 
 
+def addresses_the_reader(line: str) -> bool:
+    """Whether a line speaks to who reads it, as no program does."""
+    return _ADDRESSING.search(line.lower()) is not None
+
+
 def _log_matches(logs: Sequence[str]) -> dict[str, int]:
     """How many trusted lines speak for each remedy."""
     found: dict[str, int] = {}

@@ -35,7 +35,7 @@ def diagnosis(
     services, calls = len(incident.services), sum(map(len, incident.call_graph.values()))
     lines = [f"{services} service{'s' * (services != 1)}, {calls} call{'s' * (calls != 1)}."]
     if (chance := ranking.incident_probability) is not None:
-        lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({_percent(chance)}).")
+        lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({percent_words(chance)}).")
     if ranking.verdict == "nobody" or not ranking.candidates:
         why = ranking.reason or f"the ranker '{ranking.ranker}' suspects none of the services"
         return "\n".join([*lines, f"Nobody: {why}."]) + "\n"
@@ -57,7 +57,7 @@ def in_one_sentence(ranking: Ranking) -> str:
     if ranking.verdict == "nobody" or not ranking.candidates:
         return f"Nobody: {ranking.reason or 'no service is suspected'}."
     first, *others = ranking.top(3)
-    chance = "" if first.probability is None else f" ({_percent(first.probability)})"
+    chance = "" if first.probability is None else f" ({percent_words(first.probability)})"
     if ranking.verdict == "culprit":
         return f"{first.service} is the most likely root cause{chance}."
     also = f"; then {' and '.join(one.service for one in others)}" if others else ""
@@ -67,7 +67,9 @@ def in_one_sentence(ranking: Ranking) -> str:
 def _family(families: Mapping[str, float]) -> list[str]:
     """What kind of fault it most likely is, once that is more likely than not."""
     name, chance = max(families.items(), key=lambda family: family[1], default=("", 0.0))
-    return [f"       looks like {name.replace('_', ' ')} ({_percent(chance)})"] if chance > _LIKELY else []
+    return (
+        [f"       looks like {name.replace('_', ' ')} ({percent_words(chance)})"] if chance > _LIKELY else []
+    )
 
 
 def _unsure(ranking: Ranking) -> str:
@@ -83,10 +85,10 @@ def _unsure(ranking: Ranking) -> str:
 def _strength(candidate: Candidate) -> str:
     if candidate.probability is None:
         return f"score {candidate.score:.3f}"
-    return _percent(candidate.probability)
+    return percent_words(candidate.probability)
 
 
-def _percent(chance: float) -> str:
+def percent_words(chance: float) -> str:
     """As a person reads it: nothing is certain, and nothing is impossible."""
     if 0.0 < chance < 0.005:
         return "under 1 %"
@@ -99,7 +101,8 @@ def _goes_by(parts: "tuple[Part, ...]") -> list[str]:
     against = [part for part in parts if part.contribution < 0 and part.share >= _WORTH_TELLING][::-1][:2]
     lines = [("weighs for it", speaking), ("weighs against it", against)]
     return [
-        f"       {side}: " + ", ".join(f"{printable(part.words)} {_percent(part.share)}" for part in told)
+        f"       {side}: "
+        + ", ".join(f"{printable(part.words)} {percent_words(part.share)}" for part in told)
         for side, told in lines
         if told
     ]

@@ -15,7 +15,7 @@ from gnn.network.softmax import log_softmax
 from gnn.training.progress import OnStage, Steps, ignore_stage
 from gnn.training.train import score_examples
 
-_FAINT = 0.005  # a suspicion below this is none, unless it is the strongest
+_FAINT = 0.005  # a suspicion below this is none, unless it is half as strong as the strongest
 
 
 def with_teacher_scores(
@@ -40,5 +40,5 @@ def with_teacher_scores(
 
 
 def _with(example: Example, share: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Example:
-    share = np.where(share < min(_FAINT, float(share.max())), 0.0, share)
+    share = np.where(share < min(_FAINT, 0.5 * float(share.max())), 0.0, share)
     return example._replace(taught=(share / share.sum()).astype(np.float32))

@@ -1,8 +1,8 @@
-"""Adapting a network to a handful of labels: how far to go is chosen on labels that no trial saw."""
+"""Fine-tunes a network on a few labels; how far to go is chosen on labels that were held out."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
 from gnn.training.folds import folds_of, kinds_of, splits
 from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
-from gnn.training.train import Epoch, Rating, TrainConfig, rate_scores, score_examples, train
+from gnn.training.train import Epoch, TrainConfig, Trained, rate_scores, score_examples, train
 
 Scores = npt.NDArray[np.float32]
 
@@ -26,27 +26,16 @@ _CAUTIOUS = (
 
 
 # What suits a handful of labels better than the defaults of a training from nothing.
-ADAPTING: dict[str, Any] = {"epochs": 30, "batch_graphs": 8, "learning_rate": 5e-4}
+FINETUNING: dict[str, Any] = {"epochs": 30, "batch_graphs": 8, "learning_rate": 5e-4}
 
 
-class Adapted(NamedTuple):
-    """An adapted network and what spoke for it."""
-
-    net: RootCauseNet
-    step: float  # 0: the start was kept; 1: all the way to what fits the labels
-    held_out: list[Example]  # those with a root, each scored by a network that had not seen it
-    scores: list[npt.NDArray[np.float32]]  # of `held_out`, as far from the start as `step`
-    before: Rating  # of the start on `held_out`
-    after: Rating  # of `scores`; its AC@1 is never below that of the start
-
-
-def adapt(
+def finetune(
     config: TrainConfig,
     examples: Sequence[Example],
     init: RootCauseNet,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_stage: OnStage = ignore_stage,
-) -> Adapted:
+) -> Trained:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
     Every group with a root is held aside once, if there is one among the others too. Where kinds of faults
@@ -67,14 +56,14 @@ def adapt(
     held_out, scores = _each_step(config, init, parts, passes)
     if not held_out:
         nothing = rate_scores([], [])
-        return Adapted(init, 0.0, [], [], nothing, nothing)
+        return Trained(init, [], [], [], nothing, nothing, 0.0)
     ratings = [rate_scores(found, held_out) for found in scores]
     unknown, of_unknown = _each_step(config, init, kinds, passes)
     elsewhere = [rate_scores(found, unknown).ac1 for found in of_unknown] if unknown else None
     best = _choose([rating.ac1 for rating in ratings], len(held_out), elsewhere)
     fitted = train(config, examples, init=init, on_epoch=on_epoch) if best else init
     net = between(init, fitted, STEPS[best])
-    return Adapted(net, STEPS[best], held_out, scores[best], ratings[0], ratings[best])
+    return Trained(net, held_out, scores[best], held_out, ratings[best], ratings[0], STEPS[best])
 
 
 def _each_step(

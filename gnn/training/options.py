@@ -98,11 +98,11 @@ class TrainOptions(Common, Resumable, Cases):
     def config(self) -> "TrainConfig":
         """The training that is asked for."""
         from gnn.network.model import ModelConfig
-        from gnn.training.finetuning import ADAPTING
+        from gnn.training.finetuning import FINETUNING
         from gnn.training.simulated_finetuning import SIMULATED_FINETUNING
         from gnn.training.train import TrainConfig
 
-        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else ADAPTING if self.init else {}
+        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else FINETUNING if self.init else {}
         open_ones = ("epochs", "batch_graphs", "learning_rate")
         chosen = {name: value for name in open_ones if (value := getattr(self, name)) is not None}
         told = {name: getattr(self, name) for name in TrainConfig.model_fields if hasattr(self, name)}
@@ -123,7 +123,7 @@ class TrainOptions(Common, Resumable, Cases):
             self._refuse_beside("teacher", "incidents", "init", "healthy")
         if self.healthy:  # one thing is learnt at a time: a system in health, or what its labels say
             if self.init is None:
-                raise SettingsError("--healthy adapts a checkpoint: name one with --init")
+                raise SettingsError("--healthy fine-tunes a checkpoint: name one with --init")
             others = ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
             self._refuse_beside("healthy", *others)
         if self.history:  # of one system: that of the labels, or the one that a checkpoint is to serve

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from data.incident import Incident
 from gnn.card import Card, Start
@@ -26,12 +26,12 @@ from gnn.training.cross_fitting import (
     unseen_scores,
 )
 from gnn.training.distil import with_teacher_scores
-from gnn.training.finetuning import FEW, adapt
+from gnn.training.finetuning import FEW, finetune
 from gnn.training.folds import folds_of
 from gnn.training.progress import Meter, Stage, Steps
-from gnn.training.simulated_finetuning import finetune_on_simulation
-from gnn.training.train import Rating, TrainConfig, rate, rate_scores, score_examples, train
-from gnn.training.training_job import FitJob, TrainingError, is_dev, refuse_foreign_history, windows_of
+from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
+from gnn.training.train import TrainConfig, Trained, rate, rate_scores, score_examples, train
+from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,13 +41,12 @@ if TYPE_CHECKING:
 
     Scores = Sequence[npt.NDArray[np.float32]]
 
-_OVERLAID = ", simulated faults"  # added to the name of a system with faults laid over its healthy past
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # With less than an even chance for its first candidate the ranker says that it is unsure.
 UNSURE_BELOW = 0.5
 
 
-def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
+def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     """Runs the job and writes `job.out`; returns the card and the network.
 
     Raises:
@@ -59,8 +58,7 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     if job.teachers and (job.init or job.incidents or job.overlaid):
         raise TrainingError("--teacher works with episodes and simulated worlds only, and without --init")
     if job.channel_map is None:
-        starts = (job.init, *job.teachers) if job.init else job.teachers
-        job = replace(job, channel_map=channel_map_for(None, starts))
+        job = replace(job, channel_map=channel_map_for(None, job.starts))
     meter = Meter(job.on_epoch, job.on_stage)
     job = replace(job, on_epoch=meter.epoch_done, on_stage=meter.stage_moved)
     if job.history:
@@ -96,9 +94,9 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
 
     # The network.
     if init is not None and job.overlaid:
-        made = _finetuned_on_simulation(job, config, init, learnt, held_out)
+        made = finetune_on_simulation(job, config, init, learnt, held_out)
     elif init is not None and few:
-        made = _finetuned(job, config, init, learnt)
+        made = finetune(config, learnt, init, job.on_epoch, job.on_stage)
     elif in_turn:
         made = _trained_in_turn(job, config, learnt)
     else:
@@ -151,23 +149,18 @@ def fit(job: FitJob) -> tuple[Card, "RootCauseNet"]:
     return card, made.net
 
 
-def _seen(job: FitJob) -> tuple[str, ...]:
+def _seen(job: TrainingJob) -> tuple[str, ...]:
     """Marks of the incidents that were read, and of those that the starts had seen."""
-    starts = (job.init, *job.teachers) if job.init else job.teachers
-    earlier = itertools.chain.from_iterable(read_card(start).seen for start in starts)
+    earlier = itertools.chain.from_iterable(read_card(start).seen for start in job.starts)
     return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
 
-def _read(job: FitJob) -> list[Example]:
-    # The card shall not say that real incidents of the system were learnt from.
-    overlaid = (
-        replace(incident, system=(incident.system or "own system") + _OVERLAID) for incident in job.overlaid
-    )
+def _read(job: TrainingJob) -> list[Example]:
     examples: list[Example] = []
     for incidents, own in (
         (windows_of(job.episodes), False),
         (job.incidents, True),
-        (itertools.chain(overlaid, job.simulated), False),
+        (itertools.chain(named_as_simulated(job.overlaid), job.simulated), False),
     ):
         for incident in incidents:
             for example in examples_of([incident], job.channel_map):
@@ -176,64 +169,27 @@ def _read(job: FitJob) -> list[Example]:
     return examples
 
 
-class _Made(NamedTuple):
-    """A trained network and its evaluation."""
-
-    net: "RootCauseNet"
-    unseen: Sequence[Example]  # examples that it, or one made in the same way, was not shown
-    scores: "Scores"  # what was said of each
-    judged: Sequence[Example]  # what the ratings are of
-    after: Rating
-    before: Rating = Rating(math.nan, math.nan)  # of the start
-    step: float | None = None  # how far it went from the start, where that was decided
-
-
-def _finetuned_on_simulation(
-    job: FitJob,
-    config: TrainConfig,
-    init: "RootCauseNet",
-    learnt: Sequence[Example],
-    held_out: Sequence[Example],
-) -> _Made:
-    own, others = _by_origin(learnt)
-    if not any(example.has_root for example in own):
-        raise TrainingError(
-            "no service in the healthy windows receives requests: a fault would not show anywhere"
-        )
-    aside, others_aside = _by_origin(held_out)
-    done = finetune_on_simulation(
-        config, own, others, aside, others_aside, init, job.on_epoch, job.workers, job.state, job.on_stage
-    )
-    # Simulated faults say little of how sure to be of real ones: the temperatures of the start are kept.
-    return _Made(done.net, [], [], aside, done.after, done.before, done.step)
-
-
-def _finetuned(job: FitJob, config: TrainConfig, init: "RootCauseNet", learnt: Sequence[Example]) -> _Made:
-    done = adapt(config, learnt, init, job.on_epoch, job.on_stage)
-    return _Made(done.net, done.held_out, done.scores, done.held_out, done.after, done.before, done.step)
-
-
-def _trained_in_turn(job: FitJob, config: TrainConfig, learnt: Sequence[Example]) -> _Made:
+def _trained_in_turn(job: TrainingJob, config: TrainConfig, learnt: Sequence[Example]) -> Trained:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
     unseen, scores = unseen_scores(config, learnt, job.workers, job.on_stage)
-    return _Made(net, unseen, scores, unseen, rate_scores(scores, unseen))
+    return Trained(net, unseen, scores, unseen, rate_scores(scores, unseen))
 
 
 def _trained(
-    job: FitJob,
+    job: TrainingJob,
     config: TrainConfig,
     init: "RootCauseNet | None",
     learnt: Sequence[Example],
     held_out: Sequence[Example],
     dev: Sequence[Example],
-) -> _Made:
+) -> Trained:
     unseen, judged = [*held_out, *dev], dev or held_out
     net = train(config, learnt, judged, init, job.on_epoch, job.workers, job.state)
-    made = _Made(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
+    made = Trained(net, unseen, score_examples(net, unseen), judged, rate(net, judged))
     return made if init is None else made._replace(before=rate(init, judged))
 
 
-def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
+def _with_frequencies(job: TrainingJob, init: Path) -> tuple[Card, "RootCauseNet"]:
     """The starting network unchanged, with the alert frequencies of the system."""
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
@@ -252,15 +208,6 @@ def _with_frequencies(job: FitJob, init: Path) -> tuple[Card, "RootCauseNet"]:
 def _counted(history: Sequence[Incident]) -> dict[str, int]:
     counts = Counter(incident.system or "own system" for incident in history if incident.alerts)
     return dict(sorted(counts.items()))
-
-
-def _by_origin(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """The system's own, with simulated faults laid over it, and those of other worlds."""
-    own: list[Example] = []
-    others: list[Example] = []
-    for example in examples:
-        (own if example.source.endswith(_OVERLAID) else others).append(example)
-    return own, others
 
 
 def _doubt(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> Doubt:

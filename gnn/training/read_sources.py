@@ -18,13 +18,13 @@ from gnn.checkpoint import channel_map_for
 from gnn.training.options import TrainOptions
 from gnn.training.simulated_finetuning import WORLDS, worlds_of
 from gnn.training.split_history import split_history
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 
 class Read(NamedTuple):
     """A job, and what was read for it."""
 
-    job: FitJob
+    job: TrainingJob
     rules: ChannelMap
     incidents: tuple[Incident, ...]
     known: KnownRoots  # root causes from elsewhere
@@ -62,7 +62,7 @@ def read_sources(asked: TrainOptions, out: Path) -> Read:
     if asked.history and asked.incidents and not labelled:
         raise SettingsError(f"--incidents {_listed(asked.incidents)}: no incident with a label; leave it out")
     dev = _incidents(asked.dev_incidents, known)
-    job = FitJob(
+    job = TrainingJob(
         config=asked.config,
         out=out,
         episodes=_episodes(asked.episodes_from, known),

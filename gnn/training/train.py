@@ -164,6 +164,18 @@ class Rating(NamedTuple):
     loss: float  # mean surprise at the root causes, in nats
 
 
+class Trained(NamedTuple):
+    """A trained network, and how it ranks examples that it had not seen."""
+
+    net: RootCauseNet
+    unseen: Sequence[Example]  # that it, or one made in the same way, was not shown
+    scores: Sequence[Floats]  # (S,) of each
+    judged: Sequence[Example]  # what the ratings are of
+    after: Rating
+    before: Rating = Rating(math.nan, math.nan)  # of the start
+    step: float | None = None  # 0: the start was kept; 1: all the way; None: nothing was chosen
+
+
 def rate(net: RootCauseNet, examples: Sequence[Example], workers: Workers = ALONE) -> Rating:
     """AC@1 and loss of the network on examples; each process scores its share, all get one answer."""
     rooted = [example for example in examples if example.is_root.any()]

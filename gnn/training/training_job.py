@@ -23,7 +23,7 @@ class TrainingError(FirewatchError):
 
 
 @dataclass(frozen=True)
-class FitJob:
+class TrainingJob:
     """One training job; sources may be mixed.
 
     The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
@@ -38,7 +38,7 @@ class FitJob:
     incidents: Sequence[Incident] = ()
     history: Sequence[Incident] = ()  # past incidents of the system of `incidents`; no labels needed
     simulated: Iterable[Incident] = ()
-    overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system to adapt to
+    overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
     teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
@@ -48,6 +48,11 @@ class FitJob:
     on_stage: OnStage = ignore_stage  # told of all else that takes long
     workers: Workers = ALONE  # the processes that run this job together
     state: Path | None = None  # where each epoch is kept, to go on from after an interruption
+
+    @property
+    def starts(self) -> tuple[Path, ...]:
+        """The checkpoints that it begins with or learns from."""
+        return (self.init, *self.teachers) if self.init else tuple(self.teachers)
 
     @property
     def own_rules(self) -> OwnRules | None:
@@ -77,7 +82,7 @@ def is_dev(group: str) -> bool:
     return zlib.crc32(group.encode()) % 1000 < 1000 * _DEV_SHARE
 
 
-def refuse_foreign_history(job: FitJob) -> None:
+def refuse_foreign_history(job: TrainingJob) -> None:
     """Refuses past incidents that are not of the one system that is trained on.
 
     Raises:

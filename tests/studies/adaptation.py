@@ -24,10 +24,10 @@ from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
 from gnn.ranker import Ranker
 from gnn.registry import make_ranker, shipped
-from gnn.training.finetuning import ADAPTING
-from gnn.training.pipeline import fit
+from gnn.training.finetuning import FINETUNING
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 LEAST = 24  # incidents in a file worth halving
 FOLDS = 5
@@ -49,10 +49,12 @@ def learnt(
         init: a checkpoint folder.
         history: incidents whose labels are taken away.
     """
-    config = TrainConfig(seed=1, **(ADAPTING if init else {}))
+    config = TrainConfig(seed=1, **(FINETUNING if init else {}))
     blind = [incident.labelled(()) for incident in history]
     with tempfile.TemporaryDirectory() as folder:
-        fit(FitJob(config=config, out=Path(folder), incidents=labels, history=blind, init=init))
+        train_checkpoint(
+            TrainingJob(config=config, out=Path(folder), incidents=labels, history=blind, init=init)
+        )
         return load_ranker(Path(folder), name)
 
 
@@ -145,7 +147,7 @@ def main(folder: Path, mode: str) -> None:
         few += few_labels(name, half, rest)
     config = {
         "split": SPLITS[mode],
-        "adapting": ADAPTING,
+        "adapting": FINETUNING,
         "draws_of_few_labels": DRAWS,
         "command": f"tests/studies/adaptation.py FOLDER {mode}".rstrip(),
         "machine": machine(),

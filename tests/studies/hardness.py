@@ -23,9 +23,9 @@ from gnn.graph_ranker import load_ranker
 from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranker, Ranking
 from gnn.registry import make_ranker
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 OBSERVATIONS = 3
 TRAIN_SEEDS, TEST_SEEDS = range(900), range(100_000, 100_400)
@@ -82,7 +82,7 @@ def case_of(window: Incident) -> RankingCase:
 def trained(name: str, learnt: Sequence[Incident], folder: Path) -> Ranker:
     """A net that learnt from these incidents only."""
     config = TrainConfig(model=ModelConfig(convolution=NETS[name], hidden=HIDDEN_WIDTH), **TRAINING)
-    fit(FitJob(config=config, out=folder / name, incidents=learnt))
+    train_checkpoint(TrainingJob(config=config, out=folder / name, incidents=learnt))
     return load_ranker(folder / name, name)
 
 

@@ -23,10 +23,10 @@ from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
 from gnn.ranker import Ranker
 from gnn.registry import make_ranker, shipped
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.simulated_finetuning import SIMULATED_FINETUNING, WORLDS, worlds_of
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 SEEDS = (1, 2)
 KEPT = ("ac@1", "ac@3", "ac@5", "mrr", "ece")
@@ -36,8 +36,8 @@ def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]
     """The shipped ranker after `firewatch train --healthy`, and how far it went."""
     own, others = worlds_of(windows, WORLDS, seed)
     with tempfile.TemporaryDirectory() as folder:
-        card, _ = fit(
-            FitJob(
+        card, _ = train_checkpoint(
+            TrainingJob(
                 config=TrainConfig(seed=seed, **SIMULATED_FINETUNING),
                 out=Path(folder),
                 overlaid=own,

@@ -20,9 +20,9 @@ from data.sources.files.reading import read_incidents
 from gnn.evaluation.evaluate import evaluate, incident_source
 from gnn.graph_ranker import load_ranker
 from gnn.network.model import ModelConfig
-from gnn.training.pipeline import fit
+from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
-from gnn.training.training_job import FitJob
+from gnn.training.training_job import TrainingJob
 
 SEEDS = (1, 2, 3)
 SHOWN = ("ac@1", "ac@3")
@@ -41,7 +41,7 @@ def of_set(job: tuple[str, str]) -> list[dict[str, Any]]:
     for seed in SEEDS:
         config = TrainConfig(model=ModelConfig(convolution="sage"), seed=seed, device="cpu")
         with tempfile.TemporaryDirectory() as out:
-            fit(FitJob(config=config, out=Path(out), incidents=others))
+            train_checkpoint(TrainingJob(config=config, out=Path(out), incidents=others))
             ranker = load_ranker(Path(out), "others")
         (found,) = evaluate([(ranker, None)], [incident_source(left_out, asked)])
         rows.append({key: found[key] for key in (*SHOWN, "n")})

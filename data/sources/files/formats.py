@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data.sources.files.exposition import Scrape
-from data.sources.files.kubernetes import KialiGraph, KubernetesEvents
+from data.sources.files.kubernetes import KialiGraph, KubernetesObjects
 from data.sources.files.openrca import OpenRca
 from data.sources.files.otlp import OtlpLogs, OtlpMetrics
 from data.sources.files.otlp_traces import OtlpTraces, TempoSearch
@@ -38,7 +38,7 @@ FORMATS: tuple[Reader, ...] = (
     TempoSearch(),
     OtlpMetrics(),
     OtlpLogs(),
-    KubernetesEvents(),
+    KubernetesObjects(),
     KialiGraph(),
     OwnFiles(),
     Parquet(),

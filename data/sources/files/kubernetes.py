@@ -1,77 +1,42 @@
-"""What Kubernetes and its meshes tell: events of the cluster, and Kiali's graph of who calls whom."""
+"""What Kubernetes and its meshes tell: objects of the cluster, and Kiali's graph of who calls whom."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel, Field
 
 from data.files.json_stream import items
-from data.incident import AlertEvent
 from data.observation import parse
+from data.sources.cluster import Cluster
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
-from data.sources.times import seconds
-
-_CHANGE = "ScalingReplicaSet"  # of a Deployment: that it rolls out
-_GROWS_FROM_ZERO = "from 0"  # another ReplicaSet begins: a rollout, not a change of scale
 
 
-class _Object(BaseModel):
-    kind: str = ""
-    name: str = ""
+class KubernetesObjects:
+    """`kubectl get deployments,replicasets,pods,events -o json`: owners, alerts and changes."""
 
-
-class _Event(BaseModel):
-    involvedObject: _Object | None = None
-    regarding: _Object | None = None  # events.k8s.io/v1
-    reason: str = ""
-    message: str | None = None
-    note: str | None = None
-    type: str = "Normal"
-    firstTimestamp: str | None = None
-    lastTimestamp: str | None = None
-    eventTime: str | None = None
-    metadata: dict[str, Any] = {}
-
-
-class KubernetesEvents:
-    """`kubectl get events -o json`: warnings are alerts, a rollout is a change."""
-
-    name = "events of Kubernetes"
+    name = "objects of Kubernetes"
 
     def recognises(self, head: Head) -> bool:
         return any(
             head.has(f"{place}{name}")
             for place in ("items[].", "")
-            for name in ("involvedObject", "regarding")
+            for name in ("involvedObject", "regarding", "metadata.ownerReferences", "spec.template")
         )
 
     def read(self, file: File, into: Gathered) -> None:
         is_list = file.head.has("items")
+        cluster = Cluster(into.samples.workload)
         with file.open() as stream:
-            for raw in items(stream, file.where, "items[]" if is_list else ""):
-                event = parse(_Event, raw, file.where)
-                about = event.involvedObject or event.regarding or _Object()
-                if about.kind == "Node":
-                    continue
-                service = into.samples.workload(about.name)
-                if about.kind == "ReplicaSet":  # its name ends with a hash
-                    service = (
-                        service.rpartition("-")[0] if service == about.name and "-" in service else service
-                    )
-                when = seconds(
-                    event.firstTimestamp or event.eventTime or event.metadata.get("creationTimestamp")
-                )
-                text = event.message or event.note or ""
-                if event.type == "Warning" and service:
-                    into.recording.alert(AlertEvent(service, "metric", event.reason or "Warning"), when)
-                elif (
-                    event.reason == _CHANGE
-                    and when is not None
-                    and (_GROWS_FROM_ZERO in text or "from" not in text)
-                ):
-                    into.changes.setdefault(service, []).append(when)
+            cluster.take(items(stream, file.where, "items[]" if is_list else ""), file.where)
+        into.samples.workloads.update(cluster.owners)
+        for event, when in cluster.alerts():
+            into.recording.alert(event, when)
+        for pod in cluster.owners:
+            into.recording.owner(pod, cluster.workload(pod))
+        for one in cluster.happened:
+            if one.is_rollout and one.time_s is not None:
+                into.changes.setdefault(one.workload, []).append(one.time_s)
 
 
 class _NodeData(BaseModel):

@@ -37,11 +37,11 @@ class Gathered:
         fill(self.samples, self.recording)
         self.spans.fill(self.recording)
         for service, times in self.changes.items():
-            _tell_changes(self.recording, service, sorted(times))
+            tell_changes(self.recording, service, sorted(times))
         return self.recording
 
 
-def _tell_changes(recording: Recording, service: str, times: Sequence[float]) -> None:
+def tell_changes(recording: Recording, service: str, times: Sequence[float]) -> None:
     """The age of the last change, where other values tell how long was looked."""
     _, last = recording.span()
     if last is None:

@@ -10,6 +10,7 @@ from data.sources.live.access import Access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question, ask_prometheus
 from data.sources.live.http import Http
+from data.sources.live.kubectl import Kubectl, supplement_cluster
 from data.sources.live.names import Names
 from data.sources.live.others import ask_alertmanager, ask_jaeger, ask_tempo, supplement
 from data.sources.recording import Recording
@@ -28,7 +29,12 @@ class Observed:
 
 
 async def observe(
-    sources: Sequence[Access], question: Question, channels: ChannelMap, timeout_s: float, progress: Progress
+    sources: Sequence[Access],
+    question: Question,
+    channels: ChannelMap,
+    timeout_s: float,
+    progress: Progress,
+    kubectl: Kubectl | None = None,
 ) -> Observed:
     """Asks all sources; what one cannot tell is noted in the recording.
 
@@ -38,6 +44,7 @@ async def observe(
         channels: how metric names are read.
         timeout_s: for each answer.
         progress: told what is being asked.
+        kubectl: asks a cluster, too.
 
     Raises:
         TelemetryFault: none of them tells anything; the first reason.
@@ -56,7 +63,13 @@ async def observe(
             except TelemetryFault as error:
                 faults.append(error)
             waited_s += http.waited_s
-    if len(faults) == len(sources):
+    if kubectl is not None:
+        progress("Kubernetes: what runs, what was changed, what warns")
+        try:
+            supplement_cluster(recording, await kubectl.read(), names, question.since_s)
+        except TelemetryFault as error:
+            faults.append(error)
+    if len(faults) == len(sources) + (kubectl is not None):
         raise faults[0]
     for fault in faults:
         recording.note(f"{fault}; it is left out.")

@@ -1,21 +1,27 @@
 """Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
+from typing_extensions import TypedDict
 
 from data.errors import TelemetryFault
-from data.files.json_text import NotJson, read_json
 from data.incident import Floats
 from data.sources.live.http import Http
+
+T = TypeVar("T")
 
 _VALUES = b'"values":[['
 _MOST_POINTS = 11_000  # of one series: Prometheus refuses more
 _SCRAPES = 4  # that a rate is taken over, at least
-_BATCH = 1000  # series whose values are read at once
+_BATCH = 500  # series whose values are read at once
+_NO_NUMBERS = "Prometheus sent values that are not numbers"
+_LARGEST_BATCH = 64_000_000  # bytes of their values
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,14 @@ class Prometheus:
 
     async def metric_names(self) -> list[str]:
         """What was measured in this time."""
-        found = await self._data("/api/v1/label/__name__/values", self._times())
-        with self._understanding():
-            return [str(name) for name in found]
+        return await self._data(_NAMES, "/api/v1/label/__name__/values", self._times())
 
     async def label_names(self, *selectors: str) -> frozenset[str]:
         """The labels that series of any of these selectors had in this time."""
         asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
         # VictoriaMetrics says "__name__" even where there are no series.
-        found = await self._data("/api/v1/labels", asked)
-        with self._understanding():
-            return frozenset(map(str, found)) - {"__name__"}
+        names = await self._data(_NAMES, "/api/v1/labels", asked)
+        return frozenset(names) - {"__name__"}
 
     async def scrape_interval_s(self, selector: str) -> float | None:
         """The time between two samples of one series of a selector; None where it has too few."""
@@ -83,19 +86,16 @@ class Prometheus:
             return None
         labels = [f"{name}={quoted(value)}" for name, value in found[0][0].items() if name != "__name__"]
         series = f"{selector[:-1]}{''.join(',' + label for label in labels)}}}[5m]"
-        answer = await self._data("/api/v1/query", {"query": series, "time": f"{self.end_s:.3f}"})
-        with self._understanding():
-            times = [float(point[0]) for series in answer.get("result", ())[:1] for point in series["values"]]
+        form = {"query": series, "time": f"{self.end_s:.3f}"}
+        answer = await self._data(_SAMPLES, "/api/v1/query", form)
+        times = [time_s for one in answer["result"][:1] for time_s, _ in one["values"]]
         return float(np.median(np.diff(times))) if len(times) > 1 else None
 
     async def instant(self, query: str) -> list[tuple[dict[str, str], float]]:
         """What a query gives at the end of this time."""
-        answer = await self._data(
-            "/api/v1/query",
-            {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"},
-        )
-        with self._understanding():
-            return [(_labels(row), float(row["value"][1])) for row in answer["result"]]
+        form = {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"}
+        answer = await self._data(_VECTOR, "/api/v1/query", form)
+        return [(row["metric"], row["value"][1]) for row in answer["result"]]
 
     async def range(self, query: str, grid: Grid) -> Rows:
         """What a query gives at each point of a grid; what is not finite is missing."""
@@ -104,41 +104,65 @@ class Prometheus:
             "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
         }  # fmt: skip
         body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
-        answer = self._checked(self.http.decoded(body))
-        with self._understanding():
-            return _rows(answer["result"], numbers, grid)
+        return _rows(self._checked(_MATRIX, self.http.decoded(body))["result"], numbers, grid)
 
     def _times(self) -> dict[str, str]:
         return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
 
-    async def _data(self, path: str, form: Mapping[str, str | list[str]]) -> Any:
+    async def _data(self, form: TypeAdapter[T], path: str, asked: Mapping[str, str | list[str]]) -> T:
         label = path.startswith("/api/v1/label/")  # may not be posted
-        body = await (self.http.get(path, form) if label else self.http.post(path, form))
-        return self._checked(self.http.decoded(body))
+        body = await (self.http.get(path, asked) if label else self.http.post(path, asked))
+        return self._checked(form, self.http.decoded(body))
 
-    def _checked(self, answer: Any) -> Any:
-        if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:
-            raise self._not_understood()
-        with self._understanding():
-            for warning in answer.get("warnings", ()):
-                self.warnings.setdefault(str(warning))
-        return answer["data"]
-
-    @contextmanager
-    def _understanding(self) -> Iterator[None]:
-        """Within it, what an answer lacks is a fault of its source."""
+    def _checked(self, form: TypeAdapter[T], answer: Any) -> T:
         try:
-            yield
-        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
-            raise self._not_understood() from None
+            checked = _Answer.model_validate(answer)
+            data = form.validate_python(checked.data)
+        except ValidationError:
+            name = self.http.access.name
+            raise TelemetryFault(
+                f"{name} gave an answer that is not Prometheus': is this its address?"
+            ) from None
+        self.warnings.update(dict.fromkeys(checked.warnings))
+        return data
 
-    def _not_understood(self) -> TelemetryFault:
-        name = self.http.access.name
-        return TelemetryFault(f"{name} gave an answer that is not Prometheus': is this its address?")
+
+class _Answer(BaseModel):
+    status: Literal["success"]
+    data: Any
+    warnings: tuple[str, ...] = ()
 
 
-def _labels(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in row["metric"].items()}
+class _Instant(TypedDict):
+    metric: dict[str, str]
+    value: tuple[float, float]
+
+
+class _Samples(TypedDict):
+    metric: dict[str, str]
+    values: list[tuple[float, float]]
+
+
+class _Series(TypedDict):
+    metric: dict[str, str]
+    values: int | list[tuple[float, str]]  # the place where they are kept, see `_numbers_apart`
+
+
+class _Vector(TypedDict):
+    result: list[_Instant]
+
+
+class _SampleMatrix(TypedDict):
+    result: list[_Samples]
+
+
+class _Matrix(TypedDict):
+    result: list[_Series]
+
+
+_NAMES, _VECTOR, _SAMPLES, _MATRIX = (
+    TypeAdapter(list[str]), TypeAdapter(_Vector), TypeAdapter(_SampleMatrix), TypeAdapter(_Matrix),
+)  # fmt: skip
 
 
 def quoted(text: str) -> str:
@@ -166,28 +190,51 @@ def _joined(values: Sequence[tuple[float, str]]) -> bytes:
     return ",".join(f"{time_s},{value}" for time_s, value in values).encode()
 
 
-def _rows(result: Sequence[Mapping[str, Any]], numbers: Sequence[bytes], grid: Grid) -> Rows:
+def _rows(result: Sequence[_Series], numbers: Sequence[bytes], grid: Grid) -> Rows:
     """Many series at once: each is short, and all of them are many."""
-    texts = [
-        numbers[found] if isinstance(found := series["values"], int) else _joined(found) for series in result
-    ]
+    kept = [series["values"] for series in result]
+    if not all(isinstance(one, list) or 0 <= one < len(numbers) for one in kept):
+        raise TelemetryFault(_NO_NUMBERS)
+    texts = [numbers[one] if isinstance(one, int) else _joined(one) for one in kept]
     points = len(grid.times_s)
     values = np.full((len(texts), points), np.nan)
     for first in range(0, len(texts), _BATCH):
         batch = texts[first : first + _BATCH]
         flat = _numbers(b",".join(filter(None, batch)))
-        counts = np.array([(text.count(b",") + 1) // 2 if text else 0 for text in batch], dtype=np.int64)
         column = np.rint((flat[::2] - grid.start_s) / grid.step_s).astype(np.int64)
+        each = len(column) // len(batch)
+        if len(column) == each * len(batch) and _are_alike(column, each):
+            usable = (column[:each] >= 0) & (column[:each] < points)
+            alike = flat[1::2].reshape(len(batch), each)
+            values[first : first + len(batch), column[:each][usable]] = alike[:, usable]
+            continue
+        counts = [(text.count(b",") + 1) // 2 if text else 0 for text in batch]
+        if sum(counts) != len(column):
+            raise TelemetryFault(_NO_NUMBERS)
         row = np.repeat(np.arange(first, first + len(batch)), counts)
-        inside = (column >= 0) & (column < points) & np.isfinite(flat[1::2])
-        values[row[inside], column[inside]] = flat[1::2][inside]
-    return Rows([_labels(series) for series in result], values)
+        usable = (column >= 0) & (column < points)
+        values[row[usable], column[usable]] = flat[1::2][usable]
+    values[np.isinf(values)] = np.nan
+    return Rows([series["metric"] for series in result], values)
+
+
+def _are_alike(column: npt.NDArray[np.int64], each: int) -> bool:
+    """Whether series of so many values all have the same times."""
+    rows = column.reshape(-1, each or 1)
+    return bool((np.diff(rows[:1]) > 0).all() and (rows == rows[:1]).all())
 
 
 def _numbers(text: bytes) -> Floats:
     """Times and values in turn, from the inside of a list of pairs."""
-    plain = text.translate(None, b'[]" ').replace(b"+Inf", b"Infinity").replace(b"-Inf", b"-Infinity")
+    plain = text.translate(None, b'[]" ')
+    if b"I" in plain:
+        plain = plain.replace(b"+Inf", b"Infinity").replace(b"-Inf", b"-Infinity")
+    if len(plain) > _LARGEST_BATCH:
+        raise TelemetryFault("Prometheus sent more values than were asked for")
     try:
-        return np.fromiter(read_json(b"[%b]" % plain), dtype=float)
-    except (NotJson, TypeError, ValueError, OverflowError):
-        raise TelemetryFault("Prometheus sent values that are not numbers") from None
+        numbers = np.fromiter(from_json(b"[%b]" % plain), dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise TelemetryFault(_NO_NUMBERS) from None
+    if len(numbers) % 2:
+        raise TelemetryFault(_NO_NUMBERS)
+    return numbers

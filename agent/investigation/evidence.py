@@ -1,0 +1,153 @@
+"""What is known before the first look, and the sources that the looks ask."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from agent.investigation.options import InvestigateOptions
+from agent.investigation.remedies import RemedyPlace
+from agent.investigation.telemetry_looks import Queries, Shown, TelemetryLooks
+from agent.live_diagnosis import diagnose, seconds_of
+from data.channels import ChannelMap
+from data.errors import SettingsError, TelemetryFault
+from data.incident import Incident
+from data.sources.files.reading import read_evidence
+from data.sources.live.access import access
+from data.sources.live.gather import Progress
+from data.sources.live.http import Http
+from data.sources.live.kubectl import Kubectl
+from data.sources.live.loki import Loki
+from data.sources.log_lines import LogFiles, LogSource
+from gnn.ranker import Ranker, Ranking
+
+_HAPPENED = 6  # of what Kubernetes tells of a service
+
+LookAt = Callable[[str], Awaitable[list[Shown]]]
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Telemetry, ranked."""
+
+    incident: Incident
+    ranking: Ranking
+    notes: tuple[str, ...]
+    queries: Queries
+
+
+async def first_look(
+    asked: InvestigateOptions,
+    variables: Mapping[str, str],
+    ranker: Ranker,
+    channels: ChannelMap,
+    progress: Progress,
+    kubectl: Kubectl | None,
+) -> FirstLook:
+    """Asks live telemetry, or reads the files that are named.
+
+    Raises:
+        TelemetryFault: no source tells anything.
+        SettingsError: no source is named, or not exactly one incident is in the files.
+    """
+    if asked.incident:
+        return _read(asked, ranker)
+    is_named = any((asked.prometheus, asked.jaeger, asked.tempo, asked.alertmanager))
+    sources = asked.sources(variables) if is_named or kubectl is None else ()
+    found = await diagnose(asked, sources, ranker, channels, progress, kubectl)
+    return FirstLook(found.incident, found.ranking, tuple(found.notes), found.questions.promql)
+
+
+def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
+    for path in asked.incident:
+        if not path.exists():
+            raise SettingsError(f"{path}: no such file or folder")
+    at_s = asked.question().at_s if "at" in asked.model_fields_set else None
+    read = read_evidence(asked.incident, at_s)
+    if len(read.incidents) != 1:
+        raise SettingsError(
+            f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
+        )
+    incident = read.incidents[0]
+    return FirstLook(incident, ranker.rank(incident), read.notes, lambda _, __: "")
+
+
+def kubectl_of(asked: InvestigateOptions) -> Kubectl | None:
+    """Who asks the cluster, if there is one."""
+    if asked.kubernetes is None:
+        return None
+    return Kubectl(asked.kubernetes, asked.namespace, seconds_of(asked.timeout), seconds_of(asked.window))
+
+
+def place_of(asked: InvestigateOptions, kubectl: Kubectl | None) -> RemedyPlace:
+    """Where services run, as far as it is known."""
+    if kubectl is None:
+        return RemedyPlace(asked.namespace, "", lambda service: f"deployment/{service}", lambda _: None)
+    known = kubectl.cluster.replicas if kubectl.cluster else {}
+    return RemedyPlace(asked.namespace, kubectl.context, kubectl.target, known.get)
+
+
+async def looks_for(
+    asked: InvestigateOptions,
+    variables: Mapping[str, str],
+    first: FirstLook,
+    channels: ChannelMap,
+    kubectl: Kubectl | None,
+    stack: AsyncExitStack,
+) -> dict[str, LookAt]:
+    """What each look shows, by action type; those that there is no source for are left out."""
+    telemetry = TelemetryLooks(first.incident, channels, first.queries)
+    looks: dict[str, LookAt] = {
+        "get_metrics_detail": telemetry.metrics,
+        "trace_dependencies": telemetry.calls,
+    }
+
+    async def changes(service: str) -> list[Shown]:
+        return [*(_happened(kubectl, service) if kubectl else ()), *await telemetry.changes(service)]
+
+    logs: list[LogSource] = []
+    if asked.loki:
+        reach = access("Loki", asked.loki, variables)
+        http = await stack.enter_async_context(Http(reach, seconds_of(asked.timeout)))
+        logs.append(Loki(http, asked.question()))
+    if asked.logs:
+        logs.append(LogFiles(asked.logs, first.incident.services))
+    if kubectl is not None:
+        logs.append(kubectl)
+    if logs:
+        looks["fetch_logs"] = lambda service: _lines(logs, service)
+    return {**looks, "inspect_commit_diff": changes}
+
+
+async def _lines(sources: Sequence[LogSource], service: str) -> list[Shown]:
+    """The lines of all sources that answer; the first fault where none does."""
+    shown: list[Shown] = []
+    faults: list[TelemetryFault] = []
+    for source in sources:
+        try:
+            found = await source.lines(service)
+        except TelemetryFault as fault:
+            faults.append(fault)
+            continue
+        shown += [Shown(line, (service,), found.query) for line in found.lines]
+    if faults and not shown:
+        raise faults[0]
+    return shown
+
+
+def _happened(kubectl: Kubectl, service: str) -> list[Shown]:
+    if kubectl.cluster is None:
+        return []
+    query = kubectl.shell("describe", kubectl.target(service))
+    return [Shown(one.text, (service,), query) for one in kubectl.cluster.of(service)[:_HAPPENED]]
+
+
+def missing_from(looks: Mapping[str, LookAt], first: FirstLook, kubectl: Kubectl | None) -> dict[str, str]:
+    """What there was no source for, and the option that would bring each."""
+    missing = {}
+    if "fetch_logs" not in looks:
+        missing["log lines"] = "--loki URL, --logs PATH or --kubernetes CONTEXT"
+    if not first.incident.call_telemetry:
+        missing["traces of the calls"] = "--jaeger URL or --tempo URL"
+    if kubectl is None:
+        missing["recent changes"] = "--kubernetes CONTEXT"
+    return missing

@@ -1,0 +1,231 @@
+"""What Kubernetes knows of a system: who owns a pod, what was rolled out when, and what it warns of.
+
+Objects as `kubectl get … -o json` writes them: apps/v1, v1 and events of both kinds (kubernetes.io/docs).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from data.incident import AlertEvent
+from data.observation import parse
+from data.sources.recording import told
+from data.sources.times import seconds
+
+_ROLLOUT = "ScalingReplicaSet"  # an event of a Deployment: that it rolls out
+_GROWS_FROM_ZERO = "from 0"  # another ReplicaSet begins: a rollout, not a change of scale
+_REVISION = "deployment.kubernetes.io/revision"
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+_LONGEST = 200  # characters of a message
+
+
+class _Owner(BaseModel):
+    name: str = ""
+
+
+class _Metadata(BaseModel):
+    name: str = ""
+    namespace: str = ""
+    creationTimestamp: str | None = None
+    ownerReferences: tuple[_Owner, ...] = ()
+    annotations: dict[str, Any] = {}
+
+
+class _About(BaseModel):
+    kind: str = ""
+    name: str = ""
+
+
+class _Terminated(BaseModel):
+    reason: str = ""
+    exitCode: int | None = None
+    finishedAt: str | None = None
+
+
+class _Waiting(BaseModel):
+    reason: str = ""
+
+
+class _State(BaseModel):
+    terminated: _Terminated | None = None
+    waiting: _Waiting | None = None
+
+
+class _Container(BaseModel):
+    restartCount: int = 0
+    state: _State = _State()
+    lastState: _State = _State()
+
+
+class _Status(BaseModel):
+    containerStatuses: tuple[_Container, ...] = ()
+
+
+class _Image(BaseModel):
+    image: str = ""
+
+
+class _PodSpec(BaseModel):
+    containers: tuple[_Image, ...] = ()
+
+
+class _Template(BaseModel):
+    spec: _PodSpec = _PodSpec()
+
+
+class _Spec(BaseModel):
+    replicas: int | None = None
+    template: _Template = _Template()
+
+
+class _Object(BaseModel):
+    """Any of the objects; each has some of the fields."""
+
+    kind: str = ""
+    metadata: _Metadata = _Metadata()
+    spec: _Spec = Field(default_factory=_Spec)
+    status: _Status = Field(default_factory=_Status)
+    involvedObject: _About | None = None
+    regarding: _About | None = None  # events.k8s.io/v1
+    reason: str = ""
+    message: str | None = None
+    note: str | None = None
+    type: str = "Normal"
+    firstTimestamp: str | None = None
+    lastTimestamp: str | None = None
+    eventTime: str | None = None
+
+
+class Happening(NamedTuple):
+    """Something that happened to a workload."""
+
+    workload: str
+    time_s: float | None  # Unix, of the last time; None where that is not known
+    text: str
+    alert: str = ""  # what it is raised as, if it is a warning
+    began_s: float | None = None
+    is_rollout: bool = False
+
+
+class _Revision(NamedTuple):
+    number: int
+    time_s: float | None
+    images: tuple[str, ...]
+
+
+class Cluster:
+    """Collects objects.
+
+    Args:
+        workload_of: what a pod belongs to, as far as its name or a metric tells.
+    """
+
+    def __init__(self, workload_of: Callable[[str], str]) -> None:
+        self._workload_of = workload_of
+        self.owners: dict[str, str] = {}  # {pod or replica set: what owns it}
+        self.kinds: dict[str, str] = {}  # {workload: "deployment", …}
+        self.replicas: dict[str, int] = {}  # {workload: how many are wanted}
+        self.happened: list[Happening] = []
+        self._revisions: dict[str, list[_Revision]] = {}
+
+    def take(self, objects: Iterable[object], where: str) -> None:
+        """Reads objects; owners are to come before what they own, as kubectl lists them when asked so.
+
+        Raises:
+            SchemaError: one is of another form.
+        """
+        for raw in objects:
+            one = parse(_Object, raw, where)
+            name = one.metadata.name
+            owner = one.metadata.ownerReferences[0].name if one.metadata.ownerReferences else ""
+            if one.involvedObject or one.regarding:
+                self._event(one, one.involvedObject or one.regarding or _About())
+            elif one.kind in _WORKLOADS:
+                self.kinds[name] = one.kind.lower()
+                if one.spec.replicas is not None:
+                    self.replicas[name] = one.spec.replicas
+            elif one.kind in ("ReplicaSet", "Pod") and owner:
+                self.owners[name] = owner
+                if one.kind == "ReplicaSet":
+                    self._replica_set(one, owner)
+            if one.kind == "Pod":
+                self._pod(one)
+        self._rollouts()
+
+    def workload(self, name: str) -> str:
+        """What a pod or a replica set belongs to; any other name as it is."""
+        owner = self.owners.get(name)
+        return self._workload_of(name) if owner is None else self.owners.get(owner, owner)
+
+    def of(self, service: str) -> list[Happening]:
+        """What happened to a workload or a pod, the latest first."""
+        names = {service, self.workload(service)}
+        mine = [one for one in self.happened if one.workload in names]
+        return sorted(mine, key=lambda one: -(one.time_s or 0.0))
+
+    def _replica_set(self, one: _Object, owner: str) -> None:
+        number = str(one.metadata.annotations.get(_REVISION, ""))
+        images = tuple(container.image for container in one.spec.template.spec.containers)
+        when = seconds(one.metadata.creationTimestamp)
+        self._revisions.setdefault(owner, []).append(
+            _Revision(int(number) if number.isdecimal() else 0, when, images)
+        )
+
+    def _rollouts(self) -> None:
+        """The latest revision of each deployment that has an earlier one."""
+        for workload, revisions in self._revisions.items():
+            if len(revisions) < 2:
+                continue
+            before, latest = sorted(revisions, key=lambda one: (one.number, one.time_s or 0.0))[-2:]
+            changed = (
+                f"image {', '.join(latest.images)} where it was {', '.join(before.images)}"
+                if latest.images != before.images
+                else "with the same image"
+            )
+            text = f"{workload} was rolled out{_at(latest.time_s)}: revision {latest.number}, {changed}"
+            self.happened.append(Happening(workload, latest.time_s, text, is_rollout=True))
+        self._revisions.clear()
+
+    def _pod(self, pod: _Object) -> None:
+        name = pod.metadata.name
+        for container in pod.status.containerStatuses:
+            ended, waiting = container.lastState.terminated, container.state.waiting
+            if waiting and waiting.reason.endswith(("BackOff", "Error", "ImagePull")):
+                text = f"pod {name} is waiting: {waiting.reason}"
+                self.happened.append(Happening(self.workload(name), None, text, waiting.reason))
+            if ended and container.restartCount:
+                when = seconds(ended.finishedAt)
+                code = "" if ended.exitCode is None else f" (exit code {ended.exitCode})"
+                text = f"pod {name} restarted {container.restartCount} times, last after {ended.reason}"
+                text += f"{code}{_at(when)}"
+                alert = ended.reason if ended.reason != "Completed" else ""
+                self.happened.append(Happening(self.workload(name), when, text, alert, when))
+
+    def _event(self, event: _Object, about: _About) -> None:
+        if about.kind == "Node":
+            return
+        workload = self.workload(about.name)
+        if about.kind == "ReplicaSet" and workload == about.name and "-" in workload:
+            workload = workload.rpartition("-")[0]  # its name ends with a hash
+        when = seconds(event.firstTimestamp or event.eventTime or event.metadata.creationTimestamp)
+        latest = seconds(event.lastTimestamp) or when
+        text = " ".join((event.message or event.note or "").split())[:_LONGEST]
+        if event.type == "Warning" and workload:
+            reason = event.reason or "Warning"
+            said = f"warning {reason} of {about.kind.lower()} {about.name}{_at(latest)}: {text}"
+            self.happened.append(Happening(workload, latest, said, reason, when))
+            return
+        is_new = _GROWS_FROM_ZERO in text or "from" not in text
+        if event.reason == _ROLLOUT and when is not None and is_new:
+            self.happened.append(Happening(workload, when, f"{workload}: {text}{_at(when)}", is_rollout=True))
+
+    def alerts(self, since_s: float = float("-inf")) -> Iterable[tuple[AlertEvent, float | None]]:
+        """What it warns of, from a time on; what has no time is so now."""
+        for one in self.happened:
+            if one.alert and (one.time_s is None or one.time_s >= since_s):
+                yield AlertEvent(one.workload, "metric", one.alert), one.began_s
+
+
+def _at(time_s: float | None) -> str:
+    return "" if time_s is None else f" at {told(time_s)}"
