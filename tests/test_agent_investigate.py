@@ -1,17 +1,28 @@
 """`firewatch investigate` from the outside: who it names, what it keeps, and what it never does."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_kubectl import FakeKubectl, kubectl
+from llm_server import LLMServer
 from sick_shop import sick_shop
+from stand_in import follows_the_rules
 from telemetry_server import telemetry_server
 from test_agent_cli_diagnose import sick
 
 from agent.cli import answer
+from agent.investigation.investigate import investigate
+from agent.investigation.options import InvestigateOptions
+from agent.situation.decision import Situation
 from data.incident import Incident
+from data.observation import Action
+from data.sources.files.reading import read_incidents
 from data.sources.own_form import to_json
+
+__all__ = ["kubectl"]
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +92,64 @@ def test_the_folder_holds_the_incident_and_every_step(tmp_path: Path) -> None:
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     [episode] = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
     assert episode["steps"] == len(steps) > 3 and episode["error"] is None and steps[-1]["done"]
-    assert answer(["label", str(folder / "incident.jsonl"), "stock"]) == 0
+    assert answer(["label", str(folder), "stock", "--fault", "disk"]) == 0
+    [graded] = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    assert (graded["score"], graded["root_causes"], graded["steps"]) == (1.0, ["stock"], len(steps))
+    assert read_incidents(folder / "incident.jsonl")[0].root_causes == ("stock",)
+
+
+def test_the_steps_of_a_good_investigation_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, chat = tmp_path / "kept", tmp_path / "chat.jsonl"
+    with LLMServer(follows_the_rules) as model:
+        monkeypatch.setenv("API_BASE_URL", model.url)
+        investigated(tmp_path, "--out", str(folder))
+    for root, least in (("users", 0), ("stock", 4)):
+        assert answer(["label", str(folder), root]) == 0
+        assert answer(["export", str(folder), "--out", str(chat)]) == 0
+        assert len(chat.read_text().splitlines()) >= least
+    assert "stock" in chat.read_text()
+
+
+def test_a_folder_without_an_investigation_is_not_labelled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(["label", str(tmp_path), "stock"]) == 2
+    assert "holds no investigation" in capsys.readouterr().err
+
+
+def test_the_page_tells_the_same(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    told = investigated(tmp_path, "--report", str(page))
+    shown = page.read_text()
+    assert told["evidence"][0]["text"] in shown and told["next_action"]["command"] in shown
+    assert "get_metrics_detail:stock" in shown
+
+
+async def acted(folder: Path, allowed: bool, says: bool | None, kubectl: FakeKubectl) -> list[str]:
+    """What kubectl was told to do by an investigation in which a person, if there is one, `says` so."""
+
+    async def person(action: Action, situation: Situation) -> bool:
+        return bool(says)
+
+    switches = {"allow_remedies": True, "approve": True} if allowed else {}
+    asked = InvestigateOptions(incident=(saved(folder),), kubernetes="current", namespace="shop", **switches)
+    found = await investigate(asked, {}, approve=None if says is None else person)
+    assert found.conclusion.culprits == ("stock",)
+    carried_out = any("Carried out" in note for note in found.conclusion.notes)
+    assert carried_out == bool(kubectl.acted)
+    return kubectl.acted
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("says", [True, False, None])
+def test_a_remedy_runs_with_both_switches_and_a_yes_only(
+    allowed: bool, says: bool | None, tmp_path: Path, kubectl: FakeKubectl
+) -> None:
+    done = asyncio.run(acted(tmp_path, allowed, says, kubectl))
+    assert len(done) == (1 if allowed and says else 0)
+    assert all(line.startswith("-n shop ") and line.endswith("deployment/stock") for line in done)
 
 
 @pytest.mark.parametrize("one", ["--allow-remedies", "--approve"])

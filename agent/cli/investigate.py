@@ -9,6 +9,7 @@ from agent.investigation.investigate import investigate as investigate_once
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.words import as_markdown, as_text
 from agent.terminal_text import printable
+from data.files.whole_file import write_whole
 
 
 @command(InvestigateOptions)
@@ -37,5 +38,11 @@ async def _investigate(asked: InvestigateOptions) -> int:
     conclusion = found.conclusion
     if not asked.quiet and not is_stdout(asked.json_to):
         print((as_markdown if asked.markdown else as_text)(conclusion), end="", flush=True)
+    if asked.report:
+        from agent.investigation.page import investigation_report
+        from agent.report.html import render_html
+
+        asked.report.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(asked.report, render_html(investigation_report(found)))
     write_json(asked.json_to, conclusion.record())
     return 0

@@ -10,7 +10,12 @@ from data.options import Common, option
 class LabelOptions(Common):
     """Which incident, and what caused it."""
 
-    file: Path = option(..., "A saved incident, such as of diagnose --save.", positional=True, metavar="FILE")
+    file: Path = option(
+        ...,
+        "A saved incident, such as of diagnose --save, or a folder of investigate --out.",
+        positional=True,
+        metavar="FILE",
+    )
     services: tuple[str, ...] = option(
         ..., "The root cause; several if there were several.", positional=True, metavar="SERVICE…"
     )
@@ -22,11 +27,18 @@ class LabelOptions(Common):
 def label(asked: LabelOptions) -> int:
     """Writes the root cause into a saved incident, for train --incidents and evaluate.
 
+    A folder of [bold]investigate --out[/bold] is graded, too: export takes the steps of good investigations.
+
     [dim]Example:[/dim] firewatch label incidents/2026-11-30.json payment
     """
     from data.sources.files.labelling import label_file
 
-    name = label_file(asked.file, asked.services, asked.incident, asked.fault)
+    if asked.file.is_dir():
+        from agent.investigation.labelling import label_investigation
+
+        name = label_investigation(asked.file, asked.services, asked.fault)
+    else:
+        name = label_file(asked.file, asked.services, asked.incident, asked.fault)
     note(f"{asked.file}: {name} was caused by {', '.join(asked.services)}", asked.quiet)
     write_json(
         asked.json_to, {"incident": name, "root_causes": list(asked.services), "file": str(asked.file)}

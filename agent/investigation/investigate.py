@@ -39,7 +39,7 @@ from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranking
 from gnn.registry import make_ranker
 
-INCIDENT = "incident.jsonl"  # in the folder
+INCIDENT, ANSWER = "incident.jsonl", "answer.json"  # in the folder
 _DEADLINE_S = 900.0
 
 OnStep = Callable[[StepRecord], None]
@@ -127,6 +127,9 @@ async def investigate(
             progress("asking the model to explain")
             facts = facts_of(first, environment, result)
             conclusion = await explained(conclusion, model, asked.seed, facts, first.incident.services)
+    if folder is not None:
+        answer = json.dumps(conclusion.record(), indent=1, ensure_ascii=False)
+        write_whole(folder.path / ANSWER, answer + "\n")
     return Investigation(conclusion, first.incident, first.ranking, result)
 
 

@@ -21,7 +21,7 @@ def answer_line(conclusion: Conclusion) -> str:
 def as_text(conclusion: Conclusion) -> str:
     """For a person who was just woken up."""
     lines = [printable(answer_line(conclusion))]
-    for title, items in _sections(conclusion):
+    for title, items in sections_of(conclusion):
         lines += [f"{title}:"]
         for text, query in items:
             lines += [f"  - {printable(text)}", *([f"    {printable(query)}"] if query else [])]
@@ -31,7 +31,7 @@ def as_text(conclusion: Conclusion) -> str:
 def as_markdown(conclusion: Conclusion) -> str:
     """The same, to be pasted; nothing in it is a link or a mention."""
     lines = [f"**{markdown_text(answer_line(conclusion))}**"]
-    for title, items in _sections(conclusion):
+    for title, items in sections_of(conclusion):
         lines += ["", f"### {title}", ""]
         lines += [
             f"- {markdown_text(text)}" + (f"  \n  {markdown_code(query)}" if query else "")
@@ -40,7 +40,7 @@ def as_markdown(conclusion: Conclusion) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sections(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, str]]]]:
+def sections_of(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, str]]]]:
     """Titles with (text, query or command), those that hold something."""
     told = [
         ("Evidence", [(one.text, one.query) for one in conclusion.evidence]),

@@ -1,4 +1,4 @@
-"""Runs scenarios on the shop and asks `firewatch diagnose` about each: the table of `make testbed`.
+"""Runs scenarios on the shop and asks `diagnose` and `investigate` about each: the table of `make testbed`.
 
 python -m testbed [--seeds 1,2,3] [--scenarios NAME,NAME] [--keep FOLDER] [--out FILE]
 python -m testbed --again FOLDER [--out FILE]     ranks what such a run has kept once more
@@ -7,6 +7,7 @@ python -m testbed --again FOLDER [--out FILE]     ranks what such a run has kept
 import argparse
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from llm_server import LLMServer
+from stand_in import follows_the_rules
 
 from testbed.debian import NotToBeHad, program
 from testbed.faults import SCENARIOS, struck
@@ -95,12 +99,44 @@ def asked_about(shop: Shop, row: Row, at: float) -> Row:
     ]  # fmt: skip
     began = time.monotonic()
     judged = _judged(command, row)
-    return {**judged, "seconds": round(time.monotonic() - began, 2)}
+    seconds = round(time.monotonic() - began, 2)
+    live = [*command[1 : command.index("--save")], "--logs", str(shop.folder)]
+    return {**judged, "seconds": seconds, "investigated": investigated(live, row)}
 
 
 def again(folder: Path, row: Row) -> Row:
-    """What the ranker says now of a kept incident."""
-    return _judged(["rank", str(kept_at(folder / f"seed-{row['seed']}", row)), "--json", "-"], row)
+    """What is said now of a kept incident."""
+    file = str(kept_at(folder / f"seed-{row['seed']}", row))
+    judged = _judged(["rank", file, "--json", "-"], row)
+    return {**judged, "investigated": investigated(["--incident", file], row)}
+
+
+def investigated(source: Sequence[str], row: Row) -> dict[str, Any]:
+    """What `firewatch investigate` says, by the rules alone and with a model that follows their proposals."""
+    found = {}
+    with LLMServer(follows_the_rules) as model:
+        for who, url in (("rules", ""), ("model", model.url)):
+            command = [sys.executable, "-m", "agent", "investigate", *source, "--json", "-"]
+            done = subprocess.run(
+                command, cwd=REPO, capture_output=True, text=True, timeout=120,
+                env={**os.environ, "API_BASE_URL": url, "HF_TOKEN": "", "OPENAI_API_KEY": ""},
+            )  # fmt: skip
+            if done.returncode:
+                found[who] = {"error": done.stderr.strip()[-300:]}
+                continue
+            answer = json.loads(done.stdout)
+            is_first = bool(answer["culprits"]) and answer["culprits"][0] in _right(row)
+            found[who] = {
+                "verdict": answer["verdict"], "culprits": answer["culprits"], "is_first": is_first,
+                "decided_by": answer["decided_by"],
+            }  # fmt: skip
+    return found
+
+
+def _right(row: Row) -> set[str | None]:
+    """What the culprit may be called."""
+    pod = row["root"]
+    return {PODS[pod][0], pod} if pod and row["by"] == "service" else {pod}
 
 
 def kept_at(folder: Path, row: Row) -> Path:
@@ -116,8 +152,6 @@ def _judged(command: Sequence[str], row: Row) -> Row:
         return {"error": done.stderr.strip()[-300:]}
     answer = json.loads(done.stdout)
     answer = answer[0] if isinstance(answer, list) else answer
-    pod = row["root"]
-    right = {PODS[pod][0], pod} if pod and row["by"] == "service" else {pod}
     order = [candidate["service"] for candidate in answer["candidates"]]
     first = [
         {
@@ -127,7 +161,7 @@ def _judged(command: Sequence[str], row: Row) -> Row:
         }
         for one in answer["candidates"][:2]
     ]
-    place = next((place for place, one in enumerate(order, 1) if one in right), None)
+    place = next((place for place, one in enumerate(order, 1) if one in _right(row)), None)
     return {"verdict": answer["verdict"], "place": place, "first": first}
 
 
@@ -141,6 +175,13 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "faulty": len(faulty),
         "culprit_first": _share(sum(row.get("place") == 1 for row in faulty), len(faulty)),
+        **{
+            f"culprit_first_by_{who}": _share(
+                sum(row.get("investigated", {}).get(who, {}).get("is_first", False) for row in faulty),
+                len(faulty),
+            )
+            for who in ("rules", "model")
+        },
         "culprit_in_first_three": _share(sum((row.get("place") or 99) <= 3 for row in faulty), len(faulty)),
         "healthy": len(healthy),
         "nobody": _share(sum(row.get("verdict") == "nobody" for row in healthy), len(healthy)),
