@@ -7,7 +7,6 @@ from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.ranker import Candidate, Ranking
 
-
 Scores = Callable[[Incident, ChannelMap], Mapping[str, float]]  # service → score
 
 
