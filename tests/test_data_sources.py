@@ -315,6 +315,20 @@ def test_what_cannot_be_read_says_what_would_help(content, said, tmp_path):
     assert "\n" not in str(refused.value) and str(path) in str(refused.value)
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "1e999"])
+def test_numbers_beyond_all_floats_are_missing_or_refused(number, tmp_path):
+    texts = {
+        "table.csv": f"time,web_cpu\n{number},1\n{number},2\n",
+        "scrape.prom": f'web_cpu_usage{{service="web"}} {number} {number}\n# EOF\n',
+        "traces.json": json.dumps(json.loads(shop.jaeger())).replace("1000", number),
+    }
+    for path in written(tmp_path, texts):
+        try:
+            read_evidence([path])
+        except FirewatchError as refused:
+            assert "\n" not in str(refused)
+
+
 TEXTS = [content for files in FORMS.values() for name, content in files.items() if "/" not in name]
 SHORT = sorted(
     {text[:3000] for text in TEXTS} | {text[: len(text) // 2] for text in TEXTS if len(text) < 20_000}
