@@ -101,7 +101,7 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path: Path) -> None:
     shutil.copytree(shipped("ranker"), weights, dirs_exist_ok=True)
     again = firewatch("run", "--resume", str(out), "--quiet")
     _, said = again.communicate(timeout=120)
-    assert again.returncode == 2 and "begun with other weights" in said
+    assert again.returncode == 2 and "started with other weights" in said
 
 
 def test_no_worker_outlives_a_killed_ablation(tmp_path: Path) -> None:
