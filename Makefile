@@ -82,7 +82,12 @@ calibrate: $(READY)  ## how sure the shipped rankers are, fitted again; needs IN
 	$(STUDY)/calibrate.py $(INCIDENTS)
 
 bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
-	@for bench in tests/bench_[!mt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
+
+fuzz: $(READY)  ## a thousand damaged answers, files and checkpoints of each kind: read, or refused in one line
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/bench_fuzz.py > build/fuzz.json
+	cp build/fuzz.json checkpoints/results/fuzz.json
 
 hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
 	mkdir -p build checkpoints/results

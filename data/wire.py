@@ -46,17 +46,20 @@ class Address:
         """
         try:
             parts = urlsplit(url.strip())
-            port = parts.port
+            host = parts.hostname or ""
+            host.encode("idna")
             httpx.URL(url.strip())
-            (parts.hostname or "").encode("idna")
-        except (ValueError, httpx.InvalidURL) as error:
-            raise SettingsError(f"'{url}' is not a server's URL: {error}") from None
-        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
-            raise SettingsError(f"'{url}' is not a server's URL – write it like http://localhost:8000")
+            is_server = parts.scheme in _SCHEMES and host != "" and parts.port != 0
+        except (ValueError, httpx.InvalidURL):
+            is_server = False
+        if not is_server:
+            # What stands before an "@" or behind a "?" may be a secret.
+            shown = url.strip().rpartition("@")[2].partition("?")[0]
+            raise SettingsError(f"'{shown}' is not a server's URL – write it like http://localhost:8000")
         if parts.query or parts.fragment or parts.username is not None:
-            raise SettingsError(f"'{parts.hostname}': a server's URL has no user, query or fragment")
+            raise SettingsError(f"'{host}': a server's URL has no user, query or fragment")
         http, ws = _SCHEMES[parts.scheme]
-        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local(parts.hostname))
+        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local(host))
 
 
 def is_local(hostname: str) -> bool:

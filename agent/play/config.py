@@ -5,13 +5,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from agent.llm.weights import SMOL, can_run_smol, prompt_budget_of
 from agent.settings import Settings
 from data.errors import SettingsError
 from data.observation import Task
 from data.options import LABELS, Common, Options, Resumable, option
 from data.simulator import catalogue
 from gnn.options import Weights
-from gnn.registry import RANKERS
+from gnn.registry import RANKERS, shipped
 
 POLICIES = ("auto", "llm", "rules", "legacy-rules", "explore")
 _MODEL = "The model"
@@ -82,13 +83,49 @@ class Place(Options):
 class Asking(Options):
     """How to ask a model, if there is one."""
 
+    model: Path | None = option(
+        None,
+        "A model to run here, without server or key: 'smol' (SmolLM2-135M), a folder, or a .gguf file.",
+        panel=_MODEL,
+        metavar="smol|FOLDER",
+    )
+    adapter: Path | None = option(
+        None, "A fine-tuned adapter for that model: its folder.", panel=_MODEL, metavar="DIR"
+    )
+    prompt_budget: int | None = option(
+        None,
+        "Longest prompt, in tokens; the least important parts are left out. Default: the adapter's.",
+        panel=_MODEL,
+        metavar="N",
+        ge=128,
+    )
     temperature: float = option(0.3, "Sampling temperature of the replies.", panel=_MODEL, ge=0.0, le=2.0)
     max_tokens: int = option(256, "Longest reply, in tokens.", panel=_MODEL, ge=16)
 
-    # From environment variables.
+    # From the options and from environment variables.
     models: tuple[str, ...] = ()  # in order of preference; empty without a model
     api_base_url: str = ""  # without credentials
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
+
+    def model_facts(self, settings: Settings, policy: str) -> dict[str, Any]:
+        """The fields of this model for a policy: a local model, or else the endpoint.
+
+        For "llm" without an endpoint, the shipped small model is used if possible.
+        """
+        model, adapter = self.model, self.adapter
+        ours = shipped("policy")
+        nothing_is_set_up = model is None and policy == "llm" and settings.key is None
+        if nothing_is_set_up and ours.is_dir() and can_run_smol():
+            model, adapter = Path(SMOL), adapter or ours
+        if model is None or policy not in ("auto", "llm"):
+            return {
+                "models": settings.models_for(policy),
+                "api_base_url": settings.public_api_base_url,
+                "prices": dict(settings.prices),
+            }
+        name = f"{model}+{adapter.name}" if adapter else str(model)
+        budget = self.prompt_budget or prompt_budget_of(adapter)
+        return {"models": (name,), "model": model, "adapter": adapter, "prompt_budget": budget}
 
 
 class ModelOptions(Asking):
@@ -155,12 +192,7 @@ class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
             SettingsError: tasks named in two ways, or an unknown task.
         """
         return self.model_copy(
-            update={
-                "tasks": self.chosen(self.seed),
-                "models": settings.models_for(self.policy),
-                "api_base_url": settings.public_api_base_url,
-                "prices": dict(settings.prices),
-            }
+            update={"tasks": self.chosen(self.seed), **self.model_facts(settings, self.policy)}
         )
 
     def resumed(self, environment: str | None, settings: Settings) -> Self:
@@ -169,9 +201,9 @@ class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
         Raises:
             SettingsError: the model endpoint differs or is missing.
         """
-        if self.models and self.api_base_url != settings.public_api_base_url:
+        if self.models and not self.model and self.api_base_url != settings.public_api_base_url:
             raise SettingsError(f"the run was started with API_BASE_URL={self.api_base_url}: set it again")
-        if self.models and settings.key is None:
+        if self.models and not self.model and settings.key is None:
             raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY again")
         return self.model_copy(update={"env": self.env or environment})
 
