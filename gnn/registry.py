@@ -1,10 +1,11 @@
 """All rankers by name, as on the command line."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from data.channels import ChannelMap
+from data.channels import ChannelMap, default_channel_map
 from data.errors import SettingsError
 from data.extras import needs
 from data.incident import Incident
@@ -111,22 +112,19 @@ def _baseline(name: str, seed: int, channel_map: ChannelMap | None) -> Ranker:
         from gnn.baselines.heuristic import HeuristicRanker
 
         return HeuristicRanker(channel_map)
-    if name == "random":
-        from gnn.baselines.random import RandomRanker
+    from gnn.baselines.baro import baro_scores
+    from gnn.baselines.pagerank import pagerank_scores
+    from gnn.baselines.random import random_scores
+    from gnn.baselines.scoring import Scores, ScoringRanker
+    from gnn.baselines.traversal import traversal_scores
+    from gnn.baselines.zscore import largest_zscores, summed_zscores
 
-        return RandomRanker(seed)
-    if name == "pagerank":
-        from gnn.baselines.pagerank import PageRankRanker
-
-        return PageRankRanker(channel_map)
-    if name == "baro":
-        from gnn.baselines.baro import BaroRanker
-
-        return BaroRanker(channel_map)
-    if name == "traversal":
-        from gnn.baselines.traversal import TraversalRanker
-
-        return TraversalRanker(channel_map)
-    from gnn.baselines.zscore import ZScoreRanker
-
-    return ZScoreRanker("sum" if name == "zscore-sum" else "largest", channel_map)
+    scores: dict[str, Scores] = {
+        "random": partial(random_scores, seed),
+        "pagerank": pagerank_scores,
+        "zscore": largest_zscores,
+        "zscore-sum": summed_zscores,
+        "baro": baro_scores,
+        "traversal": traversal_scores,
+    }
+    return ScoringRanker(name, scores[name], channel_map or default_channel_map())

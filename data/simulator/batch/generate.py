@@ -1,4 +1,4 @@
-"""Labelled incidents by the thousand: many worlds side by side in one physics, measured in many dialects."""
+"""Generates labelled incidents by the thousand: many worlds in one simulation, with varied metric names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from data.incident import Incident
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
 from data.simulator.batch.assemble import Seen, Window, assemble_incidents
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
-from data.simulator.batch.measurement_profile import Plant, join, plants
-from data.simulator.batch.metric_naming import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
+from data.simulator.batch.measurement_profile import Profile, draw_profile, joined
+from data.simulator.batch.metric_naming import ALERT_NAMINGS, FIREWATCH, METRIC_NAMINGS, MetricNaming
 from data.simulator.batch.variants import diluted, replicate, with_client_views
 from data.simulator.config import SimulationConfig
 from data.simulator.load import PERIOD_TICKS, wave
@@ -20,7 +20,7 @@ from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.topology import Topology, connect_services, from_calls, generate, union
 
 Floats = npt.NDArray[np.float64]
-_WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
+_WORLDS_A_TOPOLOGY = 3  # worlds per call graph, each with its own faults and telemetry
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +29,13 @@ class Plan:
 
     topology: Topology
     fleet: Fleet
-    plant: Plant
-    views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
+    profile: Profile
+    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
-    dialect: Dialect
+    naming: MetricNaming
     demand: float
-    tolerance: float  # share of failed calls that callers shrug off
-    think_s: float  # seconds between two requests of a user who waits for the answer; infinite: nobody waits
+    tolerance: float  # share of failed calls that callers tolerate
+    think_s: float  # pause of a user between an answer and the next request; infinite: users don't wait
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
     think_s: Floats | float = np.inf,  # scalar or (S,)
 ) -> list[State]:
-    """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
+    """Simulates `ticks` ticks; gives the same numbers as the step-by-step environment."""
     physics = Physics(topology, fleet, tolerance, think_s)
     size = len(topology.names)
     hidden = hidden_shares(faults, size)
@@ -75,7 +75,7 @@ def simulate(n: int, seed: int = 0, config: SimulationConfig | None = None) -> I
 
 
 def topology_key(incident_id: str) -> str | None:
-    """What the ids of simulated incidents on one call graph have in common; None for any other id."""
+    """A key that simulated incidents with the same call graph share; None for other ids."""
     name, _, number = incident_id.rpartition("-")
     if not name.startswith("sim-") or not number.isdigit():
         return None
@@ -83,7 +83,7 @@ def topology_key(incident_id: str) -> str | None:
 
 
 def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name: str) -> list[Incident]:
-    """Worlds that share the shape of their window."""
+    """Simulates several worlds with the same shape of window."""
     draw = rng.random()
     if draw < config.snapshots:
         points = 1 if rng.random() < config.first_looks else int(rng.integers(1, 6))
@@ -97,7 +97,7 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         )
     plans = _plans(rng, config, worlds, window)
     topology = union([plan.topology for plan in plans])
-    fleet = _join_fleets([plan.fleet for plan in plans])
+    fleet = joined([plan.fleet for plan in plans])
     sizes = [len(plan.topology.names) for plan in plans]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     faults = []
@@ -125,10 +125,10 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         rng=rng,
         name=name,
         window=window,
-        worlds=[Seen(p.topology, p.views, p.faults, p.dialect) for p in plans],
+        worlds=[Seen(p.topology, p.views, p.faults, p.naming) for p in plans],
         whole=topology,
         fleet=fleet,
-        plant=join([plan.plant for plan in plans]),
+        profile=joined([plan.profile for plan in plans]),
         states=states,
         rest=rest,
         hidden=hidden,
@@ -144,8 +144,8 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if shared is None or world % _WORLDS_A_TOPOLOGY == 0:
             shared = _topology(rng, config, window)
         topology, views = shared, np.arange(len(shared.names))
-        dialect = _dialect(rng, window)
-        often = 3.0 if dialect.name == "xray" else 1.0
+        naming = _naming(rng, window)
+        often = 3.0 if naming.name == "xray" else 1.0
         if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
@@ -154,34 +154,34 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
-        # Alerts go by minutes of readings at once, which are steadier than one.
+        # Alerts summarise minutes of readings, which are steadier than a single one.
         wobble = 0.0 if exact else float(rng.uniform(0.1, 1.2 if window.kind == "alerts" else 2.0))
         drifts = window.kind != "snapshot" and rng.random() < config.drifts
         drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
-        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
+        profile = draw_profile(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
-            plant.error_floor[:] = fleet.error_rate
-        faults = faults_of(rng, config, topology, views, plant, window)
-        date_changes(rng, plant, faults)
+            profile.error_floor[:] = fleet.error_rate
+        faults = faults_of(rng, config, topology, views, profile, window)
+        date_changes(rng, profile, faults)
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
         tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
         think_s = np.inf
         if window.kind == "series" and rng.random() < config.closed:
             think_s = float(np.median(fleet.latency_s) * np.exp(rng.uniform(0.0, 4.0)))
-        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance, think_s))
+        plans.append(Plan(topology, fleet, profile, views, faults, naming, demand, tolerance, think_s))
     return plans
 
 
-# Vocabularies that say least or most are read most often.
-_SERIES_DIALECTS = (*DIALECTS, FIREWATCH, *(d for d in DIALECTS if d.name in ("xray", "pods")))
+# The poorest and the richest vocabularies are drawn more often.
+_SERIES_NAMINGS = (*METRIC_NAMINGS, FIREWATCH, *(d for d in METRIC_NAMINGS if d.name in ("xray", "pods")))
 
 
-def _dialect(rng: np.random.Generator, window: Window) -> Dialect:
+def _naming(rng: np.random.Generator, window: Window) -> MetricNaming:
     if window.kind == "series":
-        return _SERIES_DIALECTS[int(rng.integers(len(_SERIES_DIALECTS)))]
+        return _SERIES_NAMINGS[int(rng.integers(len(_SERIES_NAMINGS)))]
     if window.kind == "alerts":
-        return ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
+        return ALERT_NAMINGS[int(rng.integers(len(ALERT_NAMINGS)))]
     return FIREWATCH
 
 
@@ -202,7 +202,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
 
 
 def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
-    """What one world's services are like in health."""
+    """Draws one world's services in health."""
     if like_the_environment:
         latency = rng.uniform(0.05, 0.15, size)
         scale = np.ones(size)
@@ -224,13 +224,8 @@ def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) 
     )
 
 
-def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
-    names = Fleet.__dataclass_fields__
-    return Fleet(**{name: np.concatenate([getattr(fleet, name) for fleet in fleets]) for name in names})
-
-
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
-    """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
+    """The usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
     time = np.arange(ticks, dtype=np.float64)[:, None]
     worlds = len(sizes)
     size = rng.choice([0.0, 0.05, 0.2], worlds)
