@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 LEAN   := $(VENV)/.lean
 READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
+# $(call study,SCRIPT ARGUMENTS,NAME): a result is published once it is whole.
+study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types check checkpoint calibrate bench hardness deletion heads worth messages healthy seeds testbed transfer ablation readme constraints clean
@@ -82,37 +84,30 @@ calibrate: $(READY)  ## how sure the shipped rankers are, fitted again; needs IN
 	$(STUDY)/calibrate.py $(INCIDENTS)
 
 bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
-	@for bench in tests/bench_[!mt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
+
+fuzz: $(READY)  ## a thousand damaged answers, files and checkpoints of each kind: read, or refused in one line
+	mkdir -p build checkpoints/results
+	$(BIN)/python tests/bench_fuzz.py > build/fuzz.json
+	cp build/fuzz.json checkpoints/results/fuzz.json
 
 hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
-	mkdir -p build checkpoints/results
-	$(STUDY)/hardness.py > build/hardness.json
-	cp build/hardness.json checkpoints/results/hardness.json
+	$(call study,hardness.py,hardness)
 
 deletion: $(READY)  ## whether the ranker goes by the evidence that it names: taken away against random evidence
-	mkdir -p build checkpoints/results
-	$(STUDY)/deletion.py $(INCIDENTS) > build/deletion.json
-	cp build/deletion.json checkpoints/results/deletion.json
+	$(call study,deletion.py $(INCIDENTS),deletion)
 
 heads: $(READY)  ## how far the kind of fault, and the chance of an incident, can be believed
-	mkdir -p build checkpoints/results
-	$(STUDY)/heads.py $(INCIDENTS) > build/heads.json
-	cp build/heads.json checkpoints/results/heads.json
+	$(call study,heads.py $(INCIDENTS),heads)
 
 worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds an arm
-	mkdir -p build checkpoints/results
-	$(STUDY)/worth.py parts $(INCIDENTS) > build/worth.json
-	cp build/worth.json checkpoints/results/worth.json
+	$(call study,worth.py parts $(INCIDENTS),worth)
 
 messages: $(READY)  ## what messages and graph columns are worth, each without the other, three seeds an arm
-	mkdir -p build checkpoints/results
-	$(STUDY)/worth.py messages $(INCIDENTS) > build/messages.json
-	cp build/messages.json checkpoints/results/messages.json
+	$(call study,worth.py messages $(INCIDENTS),messages)
 
 healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
-	mkdir -p build checkpoints/results
-	$(STUDY)/healthy.py $(INCIDENTS) > build/healthy.json
-	cp build/healthy.json checkpoints/results/healthy.json
+	$(call study,healthy.py $(INCIDENTS),healthy)
 
 testbed: $(READY)  ## real faults in real processes under a real Prometheus, and what diagnose says of each
 	mkdir -p build checkpoints/results
@@ -121,15 +116,12 @@ testbed: $(READY)  ## real faults in real processes under a real Prometheus, and
 
 transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
 	$(need_incidents)
-	mkdir -p build checkpoints/results
-	$(STUDY)/transfer.py $(INCIDENTS) > build/transfer.json
-	cp build/transfer.json checkpoints/results/transfer.json
+	$(call study,transfer.py $(INCIDENTS),transfer)
 
 seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
 	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
-	$(STUDY)/seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage) > build/seeds.json
-	cp build/seeds.json checkpoints/results/seeds.json
+	$(call study,seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage),seeds)
 
 # Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and
 # TRAFFIC=folder, their tables are remade too.
@@ -144,12 +136,9 @@ ifdef INCIDENTS
 	$(BIN)/firewatch ablate --ranking-only --incidents $(INCIDENTS) --out build/ablation-incidents \
 		--ranker gnn,mlp,untrained,heuristic,random,pagerank,zscore,zscore-sum,baro,traversal
 	cp build/ablation-incidents/ablation.json checkpoints/results/incidents.json
-	$(STUDY)/adaptation.py $(INCIDENTS) > build/adaptation.json
-	cp build/adaptation.json checkpoints/results/adaptation.json
-	$(STUDY)/adaptation.py $(INCIDENTS) --cross-validate > build/trained.json
-	cp build/trained.json checkpoints/results/trained.json
-	$(STUDY)/adaptation.py $(INCIDENTS) --unseen > build/unseen.json
-	cp build/unseen.json checkpoints/results/unseen.json
+	$(call study,adaptation.py $(INCIDENTS),adaptation)
+	$(call study,adaptation.py $(INCIDENTS) --cross-validate,trained)
+	$(call study,adaptation.py $(INCIDENTS) --unseen,unseen)
 endif
 ifdef TRAFFIC
 	$(BIN)/firewatch ablate --ranking-only --episodes-from $(TRAFFIC) --out build/ablation-traffic \

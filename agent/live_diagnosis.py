@@ -22,7 +22,7 @@ from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question
 from data.sources.live.kubectl import Kubectl
 from data.sources.live.observe import observe
-from data.sources.recording import incident_of
+from data.sources.recording import begun_since, incident_of
 from gnn.options import Weights
 from gnn.ranker import Evidence, Ranker, Ranking
 
@@ -76,7 +76,11 @@ class LiveOptions(Common, Weights):
     tempo: str | None = option(None, "Tempo, for traces.", metavar="URL")
     alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
     at: Moment = "now"
-    window: Duration = option("15m", "How far back the incident may go.", metavar="DURATION")
+    window: Duration = option(
+        "15m",
+        "How far back the incident may go; it is looked for there, unless --at is told.",
+        metavar="DURATION",
+    )
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
         "7d", "Alerts that kept firing in this time count as routine.", metavar="DURATION"
@@ -168,8 +172,11 @@ async def diagnose(
     progress("ranking")
     recording = observed.recording
     name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since_s = question.since_s
+    if "at" not in asked.model_fields_set:  # whoever tells the end of the window means all of it
+        since_s = begun_since(recording, since_s, channels)
     incident = incident_of(
-        recording, question.since_s, question.window_s, question.baseline_s,
+        recording, since_s, question.at_s - since_s, question.baseline_s,
         incident_id=name, system=asked.namespace, channel_map=channels,
     )  # fmt: skip
     return Diagnosis(incident, ranker.rank(incident), recording.notes, observed.questions, observed.waited_s)

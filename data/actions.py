@@ -1,4 +1,4 @@
-"""The one vocabulary of actions: what each is called and does, and which of them change a service."""
+"""The vocabulary of actions: their names, what they do, and which of them change a service."""
 
 from data.observation import Action
 
@@ -16,13 +16,13 @@ REMEDIES = (
     "traffic_shift",
 )
 CONCLUSIONS = ("declare_resolved", "escalate")
-# What the original server knows besides, nobody is offered.
+# The original server knows a few more, which are not offered.
 ACTION_TYPES = LOOKS + REMEDIES + CONCLUSIONS
 
 RESOLVE = Action(action_type="declare_resolved")
 ESCALATE = Action(action_type="escalate")
 
-# What each action does to or with its target, in neutral words: never when to use it.
+# What each action does to its target, in neutral words that don't suggest when to use it.
 DESCRIPTIONS = {
     "fetch_logs": "read its recent log lines",
     "get_metrics_detail": "read its metrics over the last ticks",
@@ -44,7 +44,7 @@ DESCRIPTIONS = {
 
 
 def action_space(logs_fetched: bool) -> tuple[str, ...]:
-    """The action types on offer; the deep investigations only once logs have been fetched."""
+    """The available action types; deep investigations need fetched logs."""
     return INVESTIGATIONS + CONCLUSIONS + REMEDIES + (DEEP_INVESTIGATIONS if logs_fetched else ())
 
 
@@ -54,5 +54,5 @@ def takes_target(action_type: str) -> bool:
 
 
 def is_remedy(action: Action) -> bool:
-    """Whether the action changes a service; a recording may hold remedies that are on no menu."""
+    """Whether the action changes a service; recordings may hold remedies that are not offered."""
     return action.target_service is not None and action.action_type not in LOOKS + CONCLUSIONS

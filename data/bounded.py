@@ -1,18 +1,18 @@
-"""Answers of HTTP servers, bounded before they are decoded: a small packed body may stand for gigabytes."""
+"""Limits the size of HTTP bodies while unpacking: a small gzip body may hold gigabytes."""
 
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
-# What an answer may have in bytes, unpacked; a world of 10,000 services has about 5 MiB.
+# Unpacked size; a world of 10,000 services takes about 5 MiB.
 LARGEST_BODY_BYTES = 32 * 2**20
-_PACKED = {"gzip": 31, "x-gzip": 31}  # the window sizes by which zlib tells forms apart
+_PACKED = {"gzip": 31, "x-gzip": 31}  # zlib's window size selects the format
 PACKED_HEADER = {"Accept-Encoding": "gzip"}
 
 
 def bounded(largest_bytes: int = LARGEST_BODY_BYTES) -> Callable[[httpx.Response], Awaitable[None]]:
-    """A hook for `event_hooks={"response": […]}`: reading a larger body raises `httpx.DecodingError`."""
+    """A response hook for httpx; reading a larger body raises `httpx.DecodingError`."""
 
     async def bound(response: httpx.Response) -> None:
         coding = response.headers.pop("content-encoding", "identity").strip().lower()
@@ -24,7 +24,7 @@ def bounded(largest_bytes: int = LARGEST_BODY_BYTES) -> Callable[[httpx.Response
 
 
 class _Bounded(httpx.AsyncByteStream):
-    """The body of `response`, unpacked, up to a size."""
+    """The unpacked body of `response`, up to a size."""
 
     def __init__(self, response: httpx.Response, window: int | None, largest_bytes: int) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)

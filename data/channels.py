@@ -1,4 +1,4 @@
-"""Metric names of any system → semantic channels, by the rules of `channel_rules.toml` or a user's file."""
+"""Maps metric names of any system to channels, by the rules in `channel_rules.toml` or a user's file."""
 
 import re
 import tomllib
@@ -17,9 +17,9 @@ from data.observation import parse
 
 
 class Channel(StrEnum):
-    """What a metric means, whatever it is called. Higher is worse unless its rule says `inverted`."""
+    """What a metric measures, whatever its name. Higher is worse unless its rule says `inverted`."""
 
-    ERROR = "error"  # failed share or count, as the service's callers see it
+    ERROR = "error"  # share or number of failures, as the service's callers see them
     LATENCY_MID = "latency_mid"  # typical duration: mean, median
     LATENCY_TAIL = "latency_tail"  # p90 and above
     OWN_LATENCY = "own_latency"  # duration without the time spent waiting for callees
@@ -35,21 +35,21 @@ class Channel(StrEnum):
     DISK_IO = "disk_io"  # reads, writes, system calls
     RESTARTS = "restarts"
     LOGS = "logs"  # unusual or error lines
-    LOG_SHIFT = "log_shift"  # how unlike the usual its log lines are
+    LOG_SHIFT = "log_shift"  # how far its log lines differ from usual
     DEPLOY_AGE = "deploy_age"  # seconds since the last deployment
     CONFIG_AGE = "config_age"  # seconds since the last configuration change
     UPTIME = "uptime"  # seconds since the process started
 
 
-_LARGEST_SHARE = 1.5  # of a whole, where a burst may exceed it; what goes beyond is in percent
+_LARGEST_SHARE = 1.5  # a share may exceed 1 in a burst; above this, values are percentages
 _SECONDS = {"ms": 1e-3, "milliseconds": 1e-3, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 
-# Where words meet that nothing separates: latencyP99, p99Latency, CPUUtilization; not CPUs.
+# Word boundaries without a separator: latencyP99, p99Latency, CPUUtilization; but not CPUs.
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])(?!.s(?![a-z]))")
 
 
 def words_of(name: str) -> str:
-    """The words of a metric name, in lower case and with blanks between: "cpu usage rate %"."""
+    """The words of a metric name, in lower case, separated by blanks: "cpu usage rate %"."""
     return " ".join(re.findall(r"[^\W_]+|%", _HUMPS.sub(" ", name).lower()))
 
 
@@ -60,7 +60,7 @@ def _pattern(text: object) -> object:
 def _whole_words(text: object) -> object:
     if not isinstance(text, str):
         return text
-    _compiled(text)  # says what is wrong in the text as it was written
+    _compiled(text)  # errors should quote the text as written
     between = text.replace(" .. ", r"(?: \S+)* ")
     return _compiled(rf"(?<!\S)(?:{between})(?!\S)")
 
@@ -100,14 +100,14 @@ class Rule(BaseModel):
         return self
 
     def fits(self, spellings: Iterable[str], words: str) -> bool:
-        """Whether the rule speaks of a metric that is spelt like this and has these words."""
+        """Whether the rule applies to a metric with these spellings and words."""
         found = any(word.search(words) for word in self.words) or any(
             pattern.search(one) for one in spellings for pattern in self.patterns
         )
         return found and not any(word.search(words) for word in self.unless)
 
     def meaning(self, words: str) -> "Meaning | None":
-        """What it says of a metric with these words; None where it sets the metric aside."""
+        """The meaning of a metric with these words; None if the rule says to ignore it."""
         if not self.channel:
             return None
         units = [_SECONDS[word] for word in words.split() if word in _SECONDS] if self.in_seconds else []
@@ -116,7 +116,7 @@ class Rule(BaseModel):
 
 
 class Rules(BaseModel):
-    """The rules of a file: for names of metrics, and for log lines."""
+    """The rules of a file, for metric names and for log lines."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -126,7 +126,7 @@ class Rules(BaseModel):
 
 @dataclass(frozen=True)
 class OwnRules:
-    """A user's rule file: its rules, and its text to be kept beside what was learnt by them."""
+    """A user's rule file: its rules, and its text to save with a checkpoint."""
 
     rules: Rules
     text: str
@@ -134,25 +134,25 @@ class OwnRules:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a metric name means: its channel, its bad direction, and the factor to our unit."""
+    """What a metric name means: its channel, its bad direction and its unit."""
 
     channel: Channel
     inverted: bool
-    scale: float
-    per: str = ""  # name of the metric that it is a count out of, where both are measured
-    floor: float = 0.0  # smallest difference worth a mention, in our unit; 0: as the channel has it
-    by_size: bool = False  # a share of a whole or in percent; its values tell which
-    weight: float = 1.0  # how many alerts one alert of this name counts for
+    scale: float  # the factor to our unit: seconds, or 0..1 for shares
+    per: str = ""  # name of the metric that this count is divided by, if both are measured
+    floor: float = 0.0  # smallest difference that matters, in our unit; 0: the channel's default
+    by_size: bool = False  # a share or a percentage, depending on its values
+    weight: float = 1.0  # one alert of this name counts as this many
 
     def scale_of(self, largest: float) -> float:
-        """The factor to our unit of a metric whose largest value in the system is `largest`."""
+        """The factor to our unit, if the metric's largest value in the system is `largest`."""
         if not self.by_size:
             return self.scale
         return 0.01 if largest > _LARGEST_SHARE else 1.0
 
     @property
     def good_direction(self) -> str:
-        """Where the metric goes, "up" or "down", when things get better."""
+        """The direction of an improvement, "up" or "down"."""
         return "up" if self.inverted else "down"
 
 
@@ -160,7 +160,7 @@ class ChannelMap:
     """Maps metric names to channels, remembering each answer.
 
     Args:
-        own: rules tried before the default ones, such as those of `read_rules`.
+        own: rules to try before the default ones, from `read_rules`.
     """
 
     def __init__(self, own: OwnRules | None = None) -> None:
@@ -172,13 +172,13 @@ class ChannelMap:
         self._unmapped: set[str] = set()
 
     def __call__(self, name: str) -> Meaning | None:
-        """The meaning of the metric `name`; None when no rule knows it or a rule sets it aside."""
+        """The meaning of the metric `name`; None if no rule fits or a rule says to ignore it."""
         if name not in self._known:
             self._known[name] = self._look_up(name)
         return self._known[name]
 
     def is_routine_line(self, line: str) -> bool:
-        """Whether a log line, or the pattern of one, is what a healthy service writes: no symptom."""
+        """Whether healthy services write such a log line (or line pattern), too."""
         if line not in self._lines:
             words = words_of(line)
             found = next((rule for rule in self._line_rules if rule.fits({line}, words)), None)
@@ -191,7 +191,7 @@ class ChannelMap:
         return self._own
 
     def unmapped(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that no rule knows, sorted, for a report."""
+        """Those of `names` that no rule fits, sorted."""
         return sorted(name for name in set(names) if self(name) is None and name in self._unmapped)
 
     def _look_up(self, name: str) -> Meaning | None:
@@ -205,7 +205,7 @@ class ChannelMap:
 
 @lru_cache(maxsize=1)
 def default_channel_map() -> ChannelMap:
-    """The map of the default rules, shared."""
+    """The map with the default rules, shared."""
     return ChannelMap()
 
 

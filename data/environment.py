@@ -1,4 +1,4 @@
-"""The seam between the agent and a world: the protocol that every environment implements."""
+"""The interface between the agent and a world: the protocols that environments implement."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -9,8 +9,8 @@ from data.observation import Action, Step, Task
 class Environment(Protocol):
     """One episode at a time: `reset`, then `step` until `done`.
 
-    Failures are the subclasses of `data.errors.EnvironmentFault`. An implementation never repeats a step
-    whose effect it cannot rule out.
+    Failures are subclasses of `data.errors.EnvironmentFault`. A step that may have taken effect is never
+    repeated.
     """
 
     @property
@@ -21,27 +21,27 @@ class Environment(Protocol):
         """Starts `task` and returns its first observation."""
 
     async def step(self, action: Action) -> Step:
-        """Acts; the world moves one tick before the action takes hold."""
+        """Performs the action, after the world has moved by one tick."""
 
     async def aclose(self) -> None:
-        """Gives back connections and sessions; safe to call twice."""
+        """Closes connections and sessions; safe to call twice."""
 
 
 @runtime_checkable
 class TellsTruth(Protocol):
-    """An environment that knows its own fault and tells it outside of every observation."""
+    """An environment that knows the fault, for labels; observations never contain it."""
 
     def root_causes(self) -> tuple[str, ...]:
-        """The services that broke in the running episode; the label channel, never shown to an agent."""
+        """The faulty services of the running episode; never shown to an agent."""
 
     def fault_types(self) -> tuple[str, ...]:
-        """The fault families of the running episode, as many as root causes."""
+        """The fault family of each root cause."""
 
 
 @runtime_checkable
 class LiveSystem(Protocol):
-    """An environment that is no episode: it offers actions of its own and grades nothing."""
+    """A real system behind the interface: it offers its own actions and gives no score."""
 
     @property
     def offered(self) -> Mapping[str, str]:
-        """{action type: what it does}: all that may be asked of it."""
+        """{action type: what it does}, for all available actions."""

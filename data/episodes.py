@@ -1,4 +1,4 @@
-"""What was played: the episode, its store, and recorded server traffic read as episodes."""
+"""Episodes: their form, their store, and recorded server traffic read as episodes."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ _log = logging.getLogger(__name__)
 
 
 class Labels(BaseModel):
-    """What broke, and how we know."""
+    """The root causes, and how they are known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     root_causes: tuple[str, ...]
-    # Told by the environment, by a labels file, inferred from the outcome, or noted beside recorded traffic.
+    # From the environment, a labels file, the effect of remedies, or the metadata of recorded traffic.
     origin: Literal["environment", "file", "outcome", "recorded"]
     fault_types: tuple[str, ...] = ()
 
@@ -54,7 +54,7 @@ class Episode(BaseModel):
 
     @property
     def before_remedies(self) -> tuple[Observation, ...]:
-        """The observations up to the first remedy: those that nobody's treatment has changed yet."""
+        """The observations up to the first remedy: the untreated incident."""
         for index, action in enumerate(self.actions):
             if is_remedy(action):
                 return self.observations[: index + 1]
@@ -66,13 +66,13 @@ class Episode(BaseModel):
 
 
 class EpisodeStore:
-    """A file of episodes that grows by whole lines."""
+    """A file of episodes, one per line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def append(self, episode: Episode) -> None:
-        """Adds one episode; it is on the disk when this returns."""
+        """Adds one episode and flushes it to disk."""
         jsonl.append(self._path, episode.to_wire())
 
     def read(self) -> tuple[Episode, ...]:
@@ -83,11 +83,11 @@ class EpisodeStore:
 def read_episodes(path: Path, form: str = FORM) -> tuple[Episode, ...]:
     """Reads a store file, recorded server traffic, or a folder of either.
 
-    Recorded traffic that makes no episode, and exchanges in it that make no step, are left out and logged.
+    Recorded exchanges that cannot be part of an episode are left out and logged.
 
     Args:
         path: the file or folder.
-        form: as `jsonl.read` has it; "" where a store may hold nothing yet.
+        form: as in `jsonl.read`; "" if the file may be empty.
 
     Raises:
         SchemaError: names file, line and field.
@@ -107,16 +107,16 @@ def read_episodes(path: Path, form: str = FORM) -> tuple[Episode, ...]:
 
 
 def is_recording(lines: Sequence[Line]) -> bool:
-    """Whether a file is recorded traffic: a first line `{"meta": …}`, then one HTTP exchange a line."""
+    """Whether a file is recorded traffic: a first line `{"meta": …}`, then one HTTP exchange per line."""
     return bool(lines) and set(lines[0][1]) == {"meta"}
 
 
 @dataclass(frozen=True)
 class RecordedEpisode:
-    """Recorded traffic as an episode; what could not become part of it, by line number, with the reason."""
+    """Recorded traffic as an episode."""
 
     episode: Episode | None
-    left_out: tuple[tuple[int, str], ...]
+    left_out: tuple[tuple[int, str], ...]  # line number, reason
 
 
 class _Meta(BaseModel):
@@ -132,7 +132,7 @@ class _Meta(BaseModel):
 
 
 def replay(lines: Sequence[Line], where: str) -> RecordedEpisode:
-    """Reads recorded traffic as the episode that it is of; without the meta line of one it is of none."""
+    """Reads recorded traffic as an episode; None without usable metadata in the first line."""
     number, first = lines[0]
     try:
         meta = parse(_Meta, first["meta"], f"{where}:{number}")

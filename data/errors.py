@@ -1,4 +1,4 @@
-"""The exceptions of the project, one a cause; every message says what, where and how to mend it.
+"""The project's exceptions, one per cause; every message says what is wrong, where, and how to fix it.
 
 FirewatchError
 ├── SchemaError            a file, body or reply that does not parse
@@ -6,22 +6,22 @@ FirewatchError
 ├── TelemetryFault         a source of live telemetry gave no usable answer
 └── EnvironmentFault       the environment gave no usable answer
     ├── Unreachable        no connection, time-out, 5xx
-    ├── ProtocolError      an answer that the protocol does not know
+    ├── ProtocolError      an answer that violates the protocol
     ├── ActionRefused      422: the environment does not accept this action at all
     ├── TaskRefused        unknown or broken task, unknown difficulty
     ├── CapacityReached    the server has no session left
-    └── EpisodeLost        the episode is not ours any more: ended, restarted, or reset by somebody else
+    └── EpisodeLost        the episode is no longer ours: ended, restarted, or reset by another client
 """
 
 from enum import Enum
 
 
 class FirewatchError(Exception):
-    """Base of everything this project raises on purpose; the CLI prints it as one line and exits with 2."""
+    """Base class of the project's errors; the CLI prints them as one line and exits with 2."""
 
 
 class _Missing(Enum):
-    """So that a value that is not there reads so and is pickled as itself."""
+    """An enum, so that pickling keeps its identity."""
 
     MISSING = "missing"
 
@@ -38,8 +38,8 @@ class SchemaError(FirewatchError):
     Args:
         where: file and line, URL, or what was being read.
         field: dotted path of the offending field, or "" for the whole input.
-        value: what stood there, or `MISSING`.
-        fix: what should stand there instead.
+        value: the value found, or `MISSING`.
+        fix: what should be there instead.
     """
 
     def __init__(self, where: str, field: str, value: object, fix: str) -> None:
@@ -53,7 +53,7 @@ class SchemaError(FirewatchError):
         self.where, self.field, self.value, self.fix = where, field, value, fix
 
     def __reduce__(self) -> tuple[type["SchemaError"], tuple[str, str, object, str]]:
-        # Exceptions are unpickled from their message alone, which is not what this one is made of.
+        # By default exceptions are unpickled from their message alone.
         return type(self), (self.where, self.field, self.value, self.fix)
 
 
@@ -62,7 +62,7 @@ class SettingsError(FirewatchError):
 
 
 class TelemetryFault(FirewatchError):
-    """A source of live telemetry gave no usable answer; `status` is that of HTTP, 0 without one."""
+    """A source of live telemetry gave no usable answer; `status` is the HTTP status, or 0."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class TelemetryFault(FirewatchError):
 
 
 class EnvironmentFault(FirewatchError):
-    """The environment gave no usable answer; base of the causes below."""
+    """The environment gave no usable answer; base class of the errors below."""
 
 
 class Unreachable(EnvironmentFault):
@@ -78,15 +78,15 @@ class Unreachable(EnvironmentFault):
 
 
 class ProtocolError(EnvironmentFault):
-    """An answer that the protocol does not know."""
+    """An answer that violates the protocol."""
 
 
 class ActionRefused(EnvironmentFault):
-    """The environment does not accept this action at all (HTTP 422, WebSocket VALIDATION_ERROR)."""
+    """The environment rejects this action (HTTP 422, WebSocket VALIDATION_ERROR)."""
 
 
 class TaskRefused(EnvironmentFault):
-    """The environment does not start this task: unknown id or difficulty, or a task broken on its side."""
+    """The environment cannot start this task: unknown id or difficulty, or a broken task."""
 
 
 class CapacityReached(EnvironmentFault):
@@ -94,4 +94,4 @@ class CapacityReached(EnvironmentFault):
 
 
 class EpisodeLost(EnvironmentFault):
-    """The episode is not ours any more: it ended, the server restarted, or another client reset it."""
+    """The episode is no longer ours: it ended, the server restarted, or another client reset it."""

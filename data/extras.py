@@ -1,4 +1,4 @@
-"""Packages that not every installation has: what lacks one says the line that installs it."""
+"""Optional packages: if one is missing, the error says how to install it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from data.errors import SettingsError
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Imports in this block come from an extra.
+    """Wraps imports of packages from an extra.
 
     Raises:
-        SettingsError: a package is missing; names the command that installs it.
+        SettingsError: a package is missing; says how to install it.
     """
     try:
         yield

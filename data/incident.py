@@ -1,4 +1,4 @@
-"""One form for every source of evidence: observation windows, baselined series and alert events."""
+"""The common form of all evidence: observations, series with baselines, and alert events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,26 +16,26 @@ _NO_NUMBERS: Mapping[str, float] = {}
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One metric of one service (or one call): points before and during the incident, NaN where missing."""
+    """One metric of a service or a call: points during and before the incident, NaN where missing."""
 
     incident: Floats  # (T,)
-    baseline: Floats = field(default_factory=lambda: _NOTHING)  # (T0,), empty when there is no healthy past
+    baseline: Floats = field(default_factory=lambda: _NOTHING)  # (T0,), empty if unknown
 
 
 @dataclass(frozen=True)
 class AlertEvent:
-    """Something already judged abnormal: a metric, a trace or a log pattern of one service."""
+    """Something that a monitoring system found abnormal: a metric, trace or log pattern of a service."""
 
     service: str
     kind: str  # one of ALERT_KINDS
     name: str
     direction: str | None = None  # "up", "down", a trace's "PD" (slow) or status code
-    caller: str | None = None  # for a trace alert: who called
+    caller: str | None = None  # of a trace alert
 
 
 @dataclass(frozen=True)
 class Page:
-    """What woke somebody up: the alerting service and, where known, the kind of metric."""
+    """The alert that paged someone: the service and, if known, the metric."""
 
     service: str
     metric: str | None = None
@@ -43,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True, eq=False)
 class Incident:
-    """Evidence about one incident; `root_causes` and `fault` are labels and never inputs."""
+    """Evidence about one incident; `root_causes` and `fault` are labels, never inputs."""
 
     incident_id: str
     services: tuple[str, ...]
@@ -58,18 +58,22 @@ class Incident:
     owners: Mapping[str, str] = field(default_factory=dict)  # {service: its workload}; replicas share one
     start_s: float | None = None  # Unix time of the first incident point
     step_s: float | None = None  # between two points
-    # What this system raises whether or not anything is wrong: {alert: share of past windows, 0..1}.
+    # Alerts that this system also raises when all is well: {alert: share of past windows, 0..1}.
     routine: Mapping[AlertEvent, float] = field(default_factory=dict)
-    # The raw window, oldest first, when the evidence comes from an environment.
+    # The raw observations, oldest first, if the evidence comes from an environment.
     observations: tuple[Observation, ...] = ()
     root_causes: tuple[str, ...] = ()
     fault: str = ""
 
     @staticmethod
     def from_observations(window: Sequence[Observation], incident_id: str = "") -> "Incident":
-        """Builds the incident that an agent sees after `window`, oldest first, at least one observation.
+        """Builds the incident that an agent sees.
 
-        Services are those of the latest observation, then unmonitored ones that only the call graph names.
+        The services are those of the latest observation, then those that only the call graph names.
+
+        Args:
+            window: at least one observation, oldest first.
+            incident_id: a name for it.
         """
         last = window[-1]
         names = dict.fromkeys(last.services)
@@ -79,7 +83,7 @@ class Incident:
         for name in names:
             past = [s.numbers if (s := o.services.get(name)) is not None else _NO_NUMBERS for o in window]
             if name in last.services or any(past):
-                # A metric that is no longer reported keeps its past: it went missing.
+                # Keep metrics that are no longer reported: going missing is a symptom.
                 metrics = dict.fromkeys(metric for numbers in reversed(past) for metric in numbers)
                 telemetry[name] = {
                     metric: Series(np.array([numbers.get(metric, np.nan) for numbers in past]))
@@ -89,11 +93,11 @@ class Incident:
 
     @property
     def metric_names(self) -> frozenset[str]:
-        """What its metrics are called: those of services, of calls, and those that alerts are about."""
+        """The names of all metrics: of services, of calls and of metric alerts."""
         rows = (*self.telemetry.values(), *self.call_telemetry.values())
         alerted = (alert.name for alert in self.alerts if alert.kind == "metric")
         return frozenset().union(*rows, alerted)
 
     def labelled(self, root_causes: Sequence[str], fault: str = "", system: str = "") -> "Incident":
-        """The same evidence with its answer."""
+        """The same evidence with labels."""
         return replace(self, root_causes=tuple(root_causes), fault=fault, system=system or self.system)

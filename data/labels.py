@@ -1,4 +1,4 @@
-"""Root causes of episodes: told from elsewhere in a file, or inferred from what the remedies did."""
+"""Root causes of episodes: from a labels file, or inferred from the effect of remedies."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,13 +14,13 @@ from data.files.refusal import schema_error
 from data.incident import Incident
 from data.observation import Observation, Service
 
-# A remedy answers for this many ticks after it, or until another service is remedied.
+# Recovery within this many ticks is credited to a remedy, unless another service's remedy comes between.
 RECOVERY_TICKS = 3
-_RELIEF = 0.05  # a fall of hurt or memory that counts as recovery
-_DRIFT = 0.02  # a change within one tick that is more than noise
+_RELIEF = 0.05  # smallest fall of impact or memory that counts as recovery
+_DRIFT = 0.02  # smallest change in one tick that is not noise
 
 _MEMORY = "process_memory_utilization"
-# What callers feel, and how much of it counts as the worst: five seconds are as bad as every request failing.
+# What callers notice, and its worst value: five seconds are as bad as every request failing.
 _HURTS = {"http_server_error_rate": 1.0, "http_server_request_duration_p99": 5.0}
 
 # Task name or incident id → root causes, known from elsewhere.
@@ -30,11 +30,11 @@ _LABEL_FILE = TypeAdapter(dict[str, tuple[str, ...]])
 
 
 def label_from_outcome(episode: Episode) -> Labels | None:
-    """The services whose remedy was followed by recovery; None when no remedy was.
+    """The services that recovered after their remedy; None if none did.
 
-    Recovery is a fall of the service's own errors or latency that had not begun before the remedy, or a fall
-    of its memory where memory had been rising. So victims that recover after another service's remedy get no
-    credit, nor does an innocent whose memory falls because it was scaled.
+    Recovery means that the service's own errors or latency fall and had not been falling before the remedy,
+    or that its memory falls and had been rising. So a victim that recovers after another service's remedy
+    gets no credit, nor does a healthy service whose memory falls because it was scaled.
     """
     remedies = [
         (index, action.target_service)
@@ -57,7 +57,7 @@ def _seen(observations: Sequence[Observation], name: str) -> list[Service]:
 
 
 def _recovers(before: Sequence[Service], after: Sequence[Service]) -> bool:
-    """Whether what was measured last before a remedy falls after it; what no longer is tells nothing."""
+    """Whether the impact or memory last measured before a remedy falls after it."""
     felt = [metric for metric in _HURTS if before[-1].number(metric) is not None]
     was, now = _levels(before, felt), _levels(after, felt)
     heals = bool(was and now) and was[-1] - min(now) > _RELIEF and was[-1] >= was[0] - _DRIFT
@@ -67,7 +67,7 @@ def _recovers(before: Sequence[Service], after: Sequence[Service]) -> bool:
 
 
 def _levels(services: Sequence[Service], metrics: Sequence[str]) -> list[float]:
-    """The sum of `metrics`, each as a share of the worst, wherever all of them are measured."""
+    """The sum of `metrics`, each as a share of its worst value; points that lack one are left out."""
     found = [[service.number(metric) for metric in metrics] for service in services]
     worst = [_HURTS.get(metric, 1.0) for metric in metrics]
     return [
@@ -81,7 +81,7 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
     """Reads a labels file: `{"<task_id>" or "<difficulty>/<seed>" or "<incident_id>": [services]}`.
 
     Raises:
-        SchemaError: the file cannot be read or is of another form.
+        SchemaError: the file cannot be read or has another form.
     """
     try:
         return _LABEL_FILE.validate_python(read_json(path.read_bytes()))
@@ -95,7 +95,7 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def label_incidents(incidents: Iterable[Incident], known: KnownRoots) -> tuple[Incident, ...]:
-    """Gives each incident the root causes that are known of its id; the others keep their own."""
+    """Gives each incident the root causes known for its id; the others keep their own."""
     return tuple(
         replace(one, root_causes=known[one.incident_id]) if one.incident_id in known else one
         for one in incidents
@@ -103,7 +103,7 @@ def label_incidents(incidents: Iterable[Incident], known: KnownRoots) -> tuple[I
 
 
 def apply_labels(episodes: Iterable[Episode], known: KnownRoots | None = None) -> tuple[Episode, ...]:
-    """Gives every episode the best label there is: the file's, else its own, else the outcome's."""
+    """Labels every episode: from the file, else with its own labels, else from the effect of remedies."""
     return tuple(_labelled(episode, known or {}) for episode in episodes)
 
 

@@ -1,12 +1,12 @@
-"""Keeps the grader's talk out of everything that an agent may read."""
+"""Removes hints about the answer from everything that an agent may read."""
 
 import re
 from functools import cache
 
-# Actions whose feedback names the fault on some servers; see `clean_feedback`.
+# On some servers the feedback of these actions names the fault; see `clean_feedback`.
 TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_dump"})
 
-# Other words for a fault family than its name; each name itself is searched for, too.
+# Other words for fault families, besides their names.
 _OTHER_WORDS = (
     "out of memory",
     "bad deployment",
@@ -23,7 +23,7 @@ _OTHER_WORDS = (
     "rejected login",
 )
 _SPACING = re.compile(r"[\s_\-]+")
-# A bracket or a whole sentence that speaks of "the fault type" in a remedy's feedback.
+# A bracket or a sentence about "the fault type" in a remedy's feedback.
 _FAULT_TYPE_TALK = re.compile(
     r"\s*\([^()]*fault[ _]type[^()]*\)|[^.!?]*\bfault[ _]type\b[^.!?]*[.!?]?", re.IGNORECASE
 )
@@ -31,20 +31,20 @@ _FAULT_TYPE_TALK = re.compile(
 
 @cache
 def _fault_name() -> re.Pattern[str]:
-    from data.simulator.faults import FAMILIES  # late: observations are read without the simulator
+    from data.simulator.faults import FAMILIES  # imported here: reading observations needs no simulator
 
     names = (*(name.replace("_", " ") for name in FAMILIES), *_OTHER_WORDS)
     return re.compile(rf"\b(?:{'|'.join(names)})\b")
 
 
 def clean_feedback(action_type: str, feedback: str) -> str:
-    """Returns the part of an action's feedback that an agent may read, possibly "".
+    """The part of an action's feedback that an agent may read, possibly "".
 
-    The feedback of a telltale investigation that names a fault is dropped whole; from any other feedback only
-    the remarks about "the fault type" are cut.
+    Feedback of a telltale action that names a fault is dropped entirely; from other feedback only remarks
+    about "the fault type" are cut.
     """
     if action_type in TELLTALE_ACTIONS and _fault_name().search(_SPACING.sub(" ", feedback.lower())):
         return ""
-    if "fault" not in feedback.lower():  # nearly always, and the expression below is slow
+    if "fault" not in feedback.lower():  # the usual case; the expression below is slow
         return feedback.strip()
     return _FAULT_TYPE_TALK.sub("", feedback).strip()

@@ -1,4 +1,4 @@
-"""The typed form of everything that crosses the environment's wire: observation, alert, action, step."""
+"""The typed form of what environments send and receive: observations, alerts, actions, steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from data.leak_filter import clean_feedback
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
-# What is larger stands for "no value" in some systems, and sums of it for nothing.
+# Some systems use larger numbers for "no value", and sums of them would overflow.
 LARGEST = 1e300
-# How servers end the feedback of an action that they did not carry out.
+# The end of the feedback if a server did not carry out an action.
 _VOID = "No action taken."
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,7 +26,7 @@ def parse(model: type[M], raw: object, where: str) -> M:
     """Validates `raw` as `model`.
 
     Raises:
-        SchemaError: names the first offending field, its value and what belongs there.
+        SchemaError: names the first invalid field, its value and what belongs there.
     """
     try:
         return model.model_validate(raw)
@@ -35,7 +35,7 @@ def parse(model: type[M], raw: object, where: str) -> M:
 
 
 class Service(BaseModel):
-    """One service's metrics at one tick; fields that we have no name for are kept as they came."""
+    """One service's metrics at one tick; unknown fields are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -44,7 +44,7 @@ class Service(BaseModel):
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """Every field as it came, `status` and `recent_logs` only if they were sent."""
+        """All fields as received; `status` and `recent_logs` only if they were sent."""
         own: dict[str, Any] = {
             name: getattr(self, name) for name in ("status", "recent_logs") if name in self.model_fields_set
         }
@@ -57,7 +57,7 @@ class Service(BaseModel):
         return {name: value for name, value in told if value is not None}
 
     def number(self, name: str) -> float | None:
-        """The metric as a finite number, booleans as 0/1; None when missing, not numeric or not finite."""
+        """The metric as a finite number, booleans as 0/1; None if missing or not a finite number."""
         return self.numbers.get(name)
 
     @property
@@ -97,7 +97,7 @@ class Alert(BaseModel):
 
 
 class PastAction(BaseModel):
-    """One entry of the environment's action history; feedback is already cleaned of the grader's talk."""
+    """One entry of the environment's action history, with cleaned feedback."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -111,7 +111,7 @@ class PastAction(BaseModel):
 
 
 class Observation(BaseModel):
-    """What the environment shows at one tick. The grader's `episode_score` is not a field and never kept."""
+    """What the environment shows at one tick. The grader's `episode_score` is left out on purpose."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -131,16 +131,16 @@ class Observation(BaseModel):
 
     @property
     def metric_names(self) -> frozenset[str]:
-        """What the numbers of its services are called."""
+        """The names of its services' metrics."""
         return frozenset().union(*(service.numbers for service in self.services.values()))
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON form, under the protocol's names; `parse(Observation, o.to_wire(), …) == o`."""
+        """The JSON form, with the protocol's names; `parse(Observation, o.to_wire(), …) == o`."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class Action(BaseModel):
-    """What the agent asks the environment to do."""
+    """An action for the environment to perform."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -149,7 +149,7 @@ class Action(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON form without empty fields, as the original runner sends it."""
+        """The JSON form without empty fields, as the original client sends it."""
         return {name: value for name, value in self.model_dump().items() if value}
 
     def __str__(self) -> str:
@@ -157,7 +157,7 @@ class Action(BaseModel):
 
 
 class Task(BaseModel):
-    """What to play: a catalogue task, or (without an id) the random episode of a difficulty and seed."""
+    """A task from the catalogue or, without an id, the random episode of a difficulty and seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -174,7 +174,7 @@ class Task(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The grader's side of a step: for reports and labels; nothing that builds a prompt reads it."""
+    """The grader's part of a step, for reports and labels; never part of a prompt."""
 
     reward: float | None = None
     score: float | None = None
@@ -188,13 +188,13 @@ class Step:
     observation: Observation
     done: bool
     feedback: str = ""
-    # The environment's own complaint about the action, one line.
+    # The environment's complaint about the action, in one line.
     error: str | None = None
     outcome: Outcome = Outcome()
 
 
 def parse_step(raw: object, where: str) -> Step:
-    """Reads an answer of `/reset` or `/step`, or the `data` of a WebSocket observation frame.
+    """Reads a response of `/reset` or `/step`, or the `data` of a WebSocket observation frame.
 
     Raises:
         SchemaError: no `observation`, or a field of the wrong type.
@@ -212,10 +212,10 @@ def parse_step(raw: object, where: str) -> Step:
     last = observation.action_history[-1] if observation.action_history else None
     action_type = last.action_type if last else ""
     feedback = last.feedback_string if last else ""
-    # An error in the history is newer than an `info` that repeats the last action's.
+    # An error in the history is newer than `info`, which then repeats an earlier action's feedback.
     if "action_feedback" in info and action_type != "error":
         feedback = clean_feedback(action_type, str(info["action_feedback"]))
-    # Without an `info`, as over a WebSocket, only the words tell that an action was void.
+    # Without an `info`, as over a WebSocket, only the feedback says that an action had no effect.
     valid = info.get("action_valid", not feedback.endswith(_VOID))
     error = None
     if valid is False or (last and last.action_type == "error"):
@@ -225,11 +225,11 @@ def parse_step(raw: object, where: str) -> Step:
 
 
 def _score(observation: Mapping[str, Any], info: Mapping[str, Any]) -> float | None:
-    """The episode's grade, where the answer carries one."""
+    """The episode's score, if the response has one."""
     own = _number(observation.get("episode_score"))
     return own if own is not None else _number(info.get("episode_score"))
 
 
 def _number(value: object) -> float | None:
-    """`value` as a float that can be calculated with; None for anything else."""
+    """`value` as a float of reasonable size; None for anything else."""
     return float(value) if isinstance(value, (int, float)) and abs(value) <= LARGEST else None

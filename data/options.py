@@ -1,4 +1,4 @@
-"""Options: one frozen model is what a command takes, what the library takes, and what is recorded."""
+"""Options: the same frozen model serves the command line, the library and the record of a run."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -28,20 +28,20 @@ def option(
     separated: bool = False,
     **bounds: Any,
 ) -> Any:
-    """A field of a model that is an option of a command, too.
+    """A field that is also a command-line option.
 
     Args:
-        default: its value where nothing is given.
+        default: the value if the option is not given.
         text: the help.
-        name: how it is typed, where that is not "--" and the field's name.
+        name: on the command line, if not "--" and the field's name.
         short: such as "-q".
-        metavar: stands for the value in the help.
-        choices: the words to choose from, where the field's type does not say them.
-        panel: the heading that it is listed under.
-        recorded: whether it decides what comes out, and so is kept beside it.
-        positional: typed without a name.
-        separated: several names typed as one word, with commas between them.
-        bounds: as of pydantic's `Field`.
+        metavar: placeholder for the value in the help.
+        choices: the allowed words, if the field's type doesn't list them.
+        panel: the heading in the help.
+        recorded: the option affects the results, so it is saved with them.
+        positional: an argument without a name.
+        separated: a comma-separated list.
+        bounds: as in pydantic's `Field`.
     """
     shown: Any = {"name": name, "short": short, "metavar": metavar, "choices": choices, "panel": panel}
     return Field(
@@ -54,13 +54,13 @@ def option(
 
 
 class Options(BaseModel):
-    """The base of all: fields without a description are no options but what was made of them."""
+    """Base class of all options; fields without a description are derived values, not options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def cli(cls, field: str) -> dict[str, Any]:
-        """How an option is typed and shown, as `option` was told."""
+        """The command-line properties of a field, as given to `option`."""
         extra = cls.model_fields[field].json_schema_extra
         assert isinstance(extra, dict)
         shown: Any = extra["cli"]
@@ -68,7 +68,7 @@ class Options(BaseModel):
 
 
 class Common(Options):
-    """What every command takes."""
+    """Options of every command."""
 
     seed: int = option(0, "Random seed; the same seed gives the same result.", ge=0)
     json_to: Path | None = option(
@@ -82,7 +82,7 @@ class Common(Options):
 
 
 class Cases(Options):
-    """What is learnt from or scored on."""
+    """The incidents to train or evaluate on."""
 
     episodes_from: tuple[Path, ...] = option(
         (), "Stored episodes: a file or folder, .jsonl or .jsonl.gz; repeatable.", metavar="PATH"
@@ -95,7 +95,7 @@ class Cases(Options):
 
 
 class Resumable(Options):
-    """Writes a folder, and goes on in one."""
+    """Options of commands that write a folder and can resume in it."""
 
     out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
     resume: Path | None = option(
@@ -111,14 +111,14 @@ class Resumable(Options):
         return self
 
     def refuse_changes(self, started: Options, free: Collection[str] = ()) -> None:
-        """Refuses options that would mix two results in the folder of `--resume`.
+        """Refuses options that would mix different results in the folder of `--resume`.
 
         Args:
-            started: how the work in the folder was started.
-            free: options that may be others now.
+            started: the options that the folder was started with.
+            free: options that may change.
 
         Raises:
-            SettingsError: names the option and what the work was started with.
+            SettingsError: names the option and its original value.
         """
         for field in sorted(self.model_fields_set):
             if type(self).model_fields[field].exclude or field in free:

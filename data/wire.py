@@ -1,4 +1,4 @@
-"""What the HTTP and the WebSocket client share: addresses, bodies, and whose episode an answer belongs to."""
+"""Shared by the HTTP and WebSocket clients: addresses, bodies, and checks that the episode is still ours."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ from data.observation import Action, Step, Task, parse, parse_step
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _LONGEST_REASON = 300
-# The most memory that an answer may take once decoded; a world of 10,000 services takes about 25 MiB.
+# Memory for a decoded response; a world of 10,000 services takes about 25 MiB.
 LARGEST_ANSWER_BYTES = 128 * 2**20
 _MOST_SERVICES = 100_000
 
 
 class ServerState(BaseModel):
-    """What `/state` and the WebSocket `state` frame tell about the episode that a server holds."""
+    """The answer of `/state` or of a WebSocket `state` frame."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,11 +30,11 @@ class ServerState(BaseModel):
 
 @dataclass(frozen=True)
 class Address:
-    """The two base URLs of one server, without a slash at the end."""
+    """The two base URLs of a server, without a trailing slash."""
 
     http: str
     ws: str
-    # On this machine: no proxy stands between us and it, whatever the process environment says.
+    # Servers on this machine are reached without a proxy.
     is_local: bool
 
     @staticmethod
@@ -42,25 +42,28 @@ class Address:
         """Reads a server's URL, `http(s)://` or `ws(s)://`, with or without a path.
 
         Raises:
-            SettingsError: not the URL of a server.
+            SettingsError: not a server's URL.
         """
         try:
             parts = urlsplit(url.strip())
-            port = parts.port
+            host = parts.hostname or ""
+            host.encode("idna")
             httpx.URL(url.strip())
-            (parts.hostname or "").encode("idna")
-        except (ValueError, httpx.InvalidURL) as error:
-            raise SettingsError(f"'{url}' is not a server's URL: {error}") from None
-        if parts.scheme not in _SCHEMES or not parts.hostname or port == 0:
-            raise SettingsError(f"'{url}' is not a server's URL – write it like http://localhost:8000")
+            is_server = parts.scheme in _SCHEMES and host != "" and parts.port != 0
+        except (ValueError, httpx.InvalidURL):
+            is_server = False
+        if not is_server:
+            # What stands before an "@" or behind a "?" may be a secret.
+            shown = url.strip().rpartition("@")[2].partition("?")[0]
+            raise SettingsError(f"'{shown}' is not a server's URL – write it like http://localhost:8000")
         if parts.query or parts.fragment or parts.username is not None:
-            raise SettingsError(f"'{parts.hostname}': a server's URL has no user, query or fragment")
+            raise SettingsError(f"'{host}': a server's URL has no user, query or fragment")
         http, ws = _SCHEMES[parts.scheme]
-        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local(parts.hostname))
+        return Address(_with_scheme(parts, http), _with_scheme(parts, ws), is_local(host))
 
 
 def is_local(hostname: str) -> bool:
-    """Whether this name or address means this machine."""
+    """Whether this host name or address is this machine."""
     return hostname in ("localhost", "::1") or hostname.startswith("127.")
 
 
@@ -72,7 +75,7 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
     """An HTTP client for the server at `address`; redirects are not followed, and bodies are bounded.
 
     Raises:
-        SettingsError: the proxy that the process environment names cannot be used.
+        SettingsError: the proxy in the process environment cannot be used.
     """
     try:
         return httpx.AsyncClient(
@@ -81,7 +84,7 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
             trust_env=not address.is_local,
             headers=PACKED_HEADER,
             event_hooks={"response": [bounded()]},
-            # Certificates are loaded, which takes a while, only where there are some to verify.
+            # Loading certificates is slow, so only do it if needed.
             verify=address.http.startswith("https:"),
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -89,7 +92,7 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
 
 
 def bad_proxy(error: Exception) -> SettingsError:
-    """What to say of a proxy in the process environment that cannot be used; its URL may hold a password."""
+    """The error for an unusable proxy in the process environment; the URL may hold a password."""
     known = "a SOCKS proxy, which is not supported" if isinstance(error, ImportError) else "not a proxy's URL"
     return SettingsError(
         f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: {known} – write it like http://proxy:3128, or unset it"
@@ -97,7 +100,7 @@ def bad_proxy(error: Exception) -> SettingsError:
 
 
 def one_line(text: object) -> str:
-    """`text` without line breaks and cut to what fits a message."""
+    """`text` without line breaks, shortened to fit a message."""
     line = " ".join(str(text).split())
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 
@@ -108,10 +111,10 @@ def decode_body(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     Args:
         text: the body.
         where: what is being read.
-        finite: whether NaN and infinity are refused.
+        finite: refuse NaN and infinity.
 
     Raises:
-        ProtocolError: it is not JSON, or more than can be read safely.
+        ProtocolError: it is not JSON, or too large to read safely.
     """
     try:
         return json_text.read_json(text, LARGEST_ANSWER_BYTES, finite=finite)
@@ -125,7 +128,7 @@ def decode_body(text: str | bytes, where: str, *, finite: bool = False) -> Any:
 
 
 def read_state(raw: object, where: str) -> ServerState:
-    """Reads the answer of `/state`.
+    """Reads the response of `/state`.
 
     Raises:
         ProtocolError: it has another shape.
@@ -137,7 +140,7 @@ def read_state(raw: object, where: str) -> ServerState:
 
 
 def reset_request(task: Task) -> dict[str, Any]:
-    """What `/reset` and the WebSocket `reset` frame are sent."""
+    """The body for `/reset` or a WebSocket `reset` frame."""
     request: dict[str, Any] = {"difficulty": task.difficulty, "seed": task.seed}
     return request | ({"task_id": task.task_id} if task.task_id else {})
 
@@ -154,7 +157,7 @@ def _complaint(entry: object) -> str:
         return str(entry)
     loc = entry.get("loc")
     path = ".".join(str(part) for part in loc) if isinstance(loc, (list, tuple)) else ""
-    # The list of everything that would be allowed drowns what was sent.
+    # Long lists of allowed values would hide what was sent.
     message = one_line(entry.get("msg", "refused"))
     if len(message) > 120:
         message = message[:119] + "…"
@@ -163,11 +166,11 @@ def _complaint(entry: object) -> str:
 
 
 def read_reset(raw: object, where: str, task: Task) -> Step:
-    """Reads the answer to a reset.
+    """Reads the response to a reset.
 
     Raises:
-        TaskRefused: the server does not know the task or cannot start it; carries its reason.
-        ProtocolError: the answer is not an observation.
+        TaskRefused: the server does not know the task or cannot start it; with its reason.
+        ProtocolError: the response is not an observation.
     """
     step = _read(raw, where)
     if not step.observation.services:
@@ -176,11 +179,11 @@ def read_reset(raw: object, where: str, task: Task) -> Step:
 
 
 def read_step(raw: object, where: str, before: Step) -> Step:
-    """Reads the answer to a step and makes sure that it continues the episode that `before` belongs to.
+    """Reads the response to a step and checks that it continues the episode of `before`.
 
     Raises:
-        EpisodeLost: the server has no such episode any more; carries its reason.
-        ProtocolError: the answer is not an observation.
+        EpisodeLost: the server no longer has this episode; with its reason.
+        ProtocolError: the response is not an observation.
     """
     step = _read(raw, where)
     seen, now = before.observation, step.observation
@@ -200,11 +203,10 @@ def read_step(raw: object, where: str, before: Step) -> Step:
 
 
 def stale_step(before: Step, action: Action, why: str) -> Step:
-    """The step whose action took hold while its answer was lost: the previous observation, and the reason.
+    """A stand-in for a step that took effect but whose response was lost: the previous observation.
 
-    Nothing can be observed without spending another tick, so the caller sees the world one tick late once;
-    what the action brought about shows in the answer to the next one. Only an ended episode's score stays
-    unknown.
+    Observing again would cost another tick, so the caller sees the action's effect only after the next one.
+    If the episode ended, its score stays unknown.
     """
     done = action.action_type == "declare_resolved"
     return Step(before.observation, done, error=one_line(f"answer lost, the action took hold: {why}"))

@@ -1,4 +1,4 @@
-"""What the card of a checkpoint says: how it was made, and how to tell that its files are the same."""
+"""The card of a checkpoint: how it was made, and the hashes of its files."""
 
 from typing import Annotated, Any
 
@@ -12,35 +12,35 @@ FORMAT_VERSION = 2
 
 
 class Start(BaseModel):
-    """What a training started from: what the card of that checkpoint says of how its weights were made."""
+    """The checkpoint that a training started from, as its card describes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     git: str | None = None
     trained_on: dict[str, int] = {}
     training: dict[str, Any] = {}
-    start: "Start | None" = None  # what that one had started from
+    start: "Start | None" = None  # what that checkpoint had started from
 
     @staticmethod
     def of(card: "Card") -> "Start":
-        """The checkpoint of `card` as a start."""
+        """The start that `card` describes."""
         return Start(git=card.git, trained_on=card.trained_on, training=card.training, start=card.start)
 
 
 class Effort(BaseModel):
-    """What a training took."""
+    """The time and machine that a training took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # From the first incident to the decision what to keep; not what came before an interruption.
+    # From the first incident to choosing the weights; since the last interruption only.
     seconds: float
     device: str
     processes: int = 1
-    incidents_per_s: float | None = None  # in all passes over them, those of folds, too; None: without any
+    incidents_per_s: float | None = None  # over all passes, including folds; None without any
 
 
 class Shape(BaseModel):
-    """What ranking needs to know of the network's shape; the rest is `ModelConfig`'s, which needs torch."""
+    """The part of the network's shape that ranking needs; the rest is in `ModelConfig`, which needs torch."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,7 +48,7 @@ class Shape(BaseModel):
 
 
 class Card(BaseModel):
-    """What `checkpoint.json` holds."""
+    """The contents of `checkpoint.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,34 +57,34 @@ class Card(BaseModel):
     features: tuple[str, ...] = SERVICE_FEATURES
     model: dict[str, Any]
     training: dict[str, Any] = {}
-    # What it learnt from: source → number of examples.
+    # Source → number of training examples.
     trained_on: dict[str, int] = {}
-    # What it learnt from before; None: it began with fresh weights, or its card is older than this field.
+    # None: trained from fresh weights, or the card is older than this field.
     start: Start | None = None
-    # Marks of the incidents it learnt from, or that chose its epoch or temperature (`gnn.seen`).
+    # Marks of the incidents used for training or for choosing the epoch or temperature (`gnn.seen`).
     seen: tuple[str, ...] = ()
-    # What that took; all else is the same whenever the same is trained.
+    # The only field that differs when the same training is repeated.
     effort: Effort | None = None
     metrics: dict[str, Any] = {}
-    # Softmax temperature a mode of evidence, fitted on held-out data.
+    # Softmax temperature per mode of evidence, fitted on held-out data.
     temperature: dict[str, Annotated[float, Field(gt=0, lt=1e6)]] = {}
-    # The power of e by which that rises, see `gnn.network.softmax.Doubt`.
+    # Exponents by which the temperature rises, see `gnn.network.softmax.Doubt`.
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
     trouble_doubt: float = Field(default=0.0, ge=-10, le=10)
-    # Below this probability of its first candidate the ranker calls itself unsure.
+    # The ranker is unsure if its first candidate is less probable than this.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
-    # How much the network, trees and frequencies count where it knows one system; None where it knows none.
+    # Weights of the network, trees and alert frequencies, if it was fitted to one system.
     pool: Pool | None = None
-    # Past incidents without labels from which it knows what is usual: source → number of incidents.
+    # Unlabelled past incidents behind the alert frequencies: source → number of incidents.
     history: dict[str, int] = {}
-    # Whether metric names are read by own rules first, those of `RULES` beside it.
+    # Whether the folder has its own rules for metric names (`RULES`).
     own_rules: bool = False
     git: str | None = None
-    # The SHA-256 of every other file of the folder, and what the network says of a made-up graph.
+    # The SHA-256 of every other file, and the network's scores of a made-up graph.
     files: dict[str, str] = {}
     probe: Probe | None = None
 
     @property
     def shape(self) -> Shape:
-        """The shape of the network, as far as ranking needs it."""
+        """The part of the network's shape that ranking needs."""
         return Shape.model_validate(self.model)

@@ -1,4 +1,4 @@
-"""A checkpoint folder: weights without pickle, the exported network, and a card that says where from."""
+"""Saves and loads checkpoint folders: weights without pickle, the exported network, and a card."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ RULES = "channel_rules.toml"
 _AGAIN = "train it again with 'firewatch train'"
 _COPY = "copy the whole folder again, or run 'firewatch train'"
 _LARGEST_FILE_BYTES = 256 * 2**20
-_FRESH = ".new"  # where a checkpoint is written before it takes the place of an earlier one
+_FRESH = ".new"  # a checkpoint is written here before it replaces an earlier one
 
 
 class CheckpointError(FirewatchError):
@@ -44,19 +44,18 @@ def save(
 ) -> Card:
     """Writes weights, export, ensemble, rules and card; an existing checkpoint in `folder` is replaced.
 
-    Returns the card that was written.
+    Returns the card with the hashes and probe filled in.
 
     Args:
         net: the network.
-        card: says by `own_rules` whether `rules` belong to it, by `pool` whether `ensemble` does; what
-            makes the files checkable is added.
+        card: with `own_rules` if there are `rules`, and `pool` if there is an `ensemble`.
         folder: where to.
-        ensemble: what is known of one system beside the network.
-        rules: those by which metric names were read before the default ones.
+        ensemble: trees and alert frequencies of one system.
+        rules: the user's rules for metric names.
 
     Raises:
         CheckpointError: the network's scores are not finite.
-        OSError: with the name of a file that could not be written; an existing checkpoint is as it was.
+        OSError: a file could not be written; an existing checkpoint is unchanged.
     """
     from safetensors.torch import save as tensor_bytes
 
@@ -88,7 +87,7 @@ def _hash(content: bytes) -> str:
 
 
 def _probe(net: "RootCauseNet", where: Path) -> Probe:
-    """What `net` says of the made-up graph."""
+    """The scores that `net` gives the made-up graph."""
     import torch
 
     graph = probe_graph()
@@ -104,7 +103,7 @@ def _probe(net: "RootCauseNet", where: Path) -> Probe:
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:
-    """Moves the files of a whole checkpoint over an earlier one's: a mixture never has a card."""
+    """Moves a complete checkpoint over an earlier one; the card goes first and comes last."""
     (folder / CARD).unlink(missing_ok=True)
     for name in (WEIGHTS, EXPORT, *ENSEMBLE, RULES, CARD):
         if (fresh / name).exists():
@@ -117,7 +116,7 @@ def read_card(folder: Path) -> Card:
     """Reads and checks the card.
 
     Raises:
-        CheckpointError: no checkpoint there, or one of another format or feature version.
+        CheckpointError: no checkpoint, or one of another format or feature version.
     """
     path = folder / CARD
     if not path.is_file():
@@ -140,10 +139,10 @@ def read_card(folder: Path) -> Card:
 
 
 def kept_file(folder: Path, card: Card, name: str) -> bytes:
-    """A file of the checkpoint, as it was saved.
+    """Reads a file of the checkpoint and checks its hash.
 
     Raises:
-        CheckpointError: it is missing, or another one.
+        CheckpointError: it is missing or has changed.
     """
     path = folder / name
     try:
@@ -159,10 +158,10 @@ def kept_file(folder: Path, card: Card, name: str) -> bytes:
 
 
 def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
-    """How metric names were read when the checkpoint was trained; None by the default rules alone.
+    """How metric names were read in training; None for the default rules.
 
     Raises:
-        CheckpointError: its own rules are missing or damaged.
+        CheckpointError: the checkpoint's own rules are missing or damaged.
     """
     if not card.own_rules:
         return None
@@ -177,11 +176,11 @@ def kept_channel_map(folder: Path, card: Card) -> ChannelMap | None:
 
 
 def channel_map_for(rules: Path | None, folders: Iterable[Path]) -> ChannelMap:
-    """How metric names are read by all who work beside these checkpoints, such as rankers that are compared.
+    """How metric names are read when several rankers are compared.
 
     Args:
-        rules: own rules that are given for it; when None, those that the checkpoints were trained by.
-        folders: the checkpoints; those without own rules have no say.
+        rules: the user's rule file; None for the rules that the checkpoints were trained with.
+        folders: the checkpoints; those without own rules don't count.
 
     Raises:
         SchemaError: the rule file cannot be read.
@@ -228,10 +227,10 @@ def load(folder: Path) -> "tuple[RootCauseNet, Card]":
 
 
 def check_probe(found: Probe, card: Card, path: Path) -> None:
-    """Makes sure that the network in `path` is the one whose card this is.
+    """Checks that the network in `path` belongs to this card.
 
     Raises:
-        CheckpointError: it scores the made-up graph otherwise.
+        CheckpointError: it scores the made-up graph differently.
     """
     if card.probe is None or not agree(card.probe, found):
         raise CheckpointError(f"{path}: its scores differ from those in {CARD} – {_COPY}")

@@ -1,4 +1,4 @@
-"""The exported network, opened with ONNX Runtime; one that is damaged or not the card's is refused."""
+"""Opens the exported network with ONNX Runtime; a damaged network, or one of another card, is refused."""
 
 import re
 from collections.abc import Callable
@@ -20,9 +20,9 @@ Heads = tuple[Floats, Floats, Floats]  # as `Scores`, of one graph
 Network = Callable[[Graph], Heads]
 
 _AGAIN = "run 'firewatch train' again"
-# A small graph takes a few; a network that asks for more of them is damaged.
+# The made-up graph takes a few; a network that needs more is damaged.
 _TRIED_IN_BYTES = 128 * 2**20
-# A node whose operator may run for ever, as protobuf writes it; no exported network has one.
+# Operators that may run for ever, in protobuf's encoding; no exported network has them.
 _LOOPS = re.compile(rb"\x22(?:\x04|\x84\x80*\x00)(?:Loop|Scan)")
 
 
@@ -30,7 +30,7 @@ def exported_network(folder: Path, card: Card) -> Network:
     """The network of a checkpoint folder.
 
     Raises:
-        CheckpointError: it is missing, damaged, or that of another card.
+        CheckpointError: it is missing, damaged, or belongs to another card.
     """
     path = folder / EXPORT
     content = kept_file(folder, card, EXPORT)
@@ -46,19 +46,19 @@ def exported_network(folder: Path, card: Card) -> Network:
 
 
 def _network(content: bytes, path: Path, card: Card, *, bounded: bool) -> Network:
-    """The network; when `bounded`, without the memory for more than a small graph."""
+    """Opens the network; if `bounded`, with just enough memory for a small graph."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # A plan of memory for every size of graph ever seen is worth little and held for good.
+    # Memory plans for every graph size would be kept for ever, for little gain.
     options.enable_mem_pattern = False
     if bounded:
         _bound_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
-        # Optimizing runs parts of the network before it is asked, with memory of its own.
+        # The optimizer would run parts of the network outside of the memory bound.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
                 state.NotImplemented, state.RuntimeException, ValueError)  # fmt: skip
@@ -84,7 +84,7 @@ def _network(content: bytes, path: Path, card: Card, *, bounded: bool) -> Networ
 
 @cache
 def _bound_memory() -> None:
-    """Sets up, once a process, the memory that networks are tried in."""
+    """Sets up the bounded memory, once per process."""
     import onnxruntime
 
     processor = onnxruntime.OrtMemoryInfo(

@@ -1,4 +1,4 @@
-"""The graph network as a ranker: features in, calibrated and explained suspects out, by ONNX Runtime."""
+"""Ranks with the graph network: an incident in, calibrated and explained suspects out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ from data.incident import Incident
 from gnn.card import Card
 from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
-from gnn.explain.verdict import is_measured, judged, told_down, verdict_on
+from gnn.explain.verdict import adjust_unmeasured, down_bonus, is_measured, verdict_on
 from gnn.exported_network import Floats, Heads, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of
-from gnn.features.isolated_services import bystanders, rejoined, without_services
+from gnn.features.isolated_services import isolated_services, merge_scores, without_services
 from gnn.network.softmax import Doubt, log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gnn.network.model import ModelConfig
 
 _EXPLAINED = 5  # candidates that get evidence
-# Nineteen of twenty windows that networks learn from are incidents; whoever asks may not think so beforehand.
+# 95 % of the windows in training are incidents; that prior is taken out again.
 _LEARNT_ODDS = float(np.log(0.95 / 0.05))
 
 
@@ -34,9 +34,9 @@ class GraphRanker:
     Args:
         network: the scoring function.
         card: the checkpoint's card, for temperatures and families.
-        name: how results are reported.
-        channel_map: how metric names are read; the default rules when None.
-        ensemble: what is known of one system beside the network.
+        name: under which results are reported.
+        channel_map: how metric names are read; None for the default rules.
+        ensemble: trees and alert frequencies of one system.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class GraphRanker:
 
     @property
     def name(self) -> str:
-        """As reported."""
+        """The name under which results are reported."""
         return self._name
 
     @property
@@ -69,28 +69,28 @@ class GraphRanker:
         return self._channel_map
 
     def scores(self, incident: Incident) -> Floats:
-        """The score of each service, in the incident's order, and nothing else: (S,)."""
+        """The score of each service, in the incident's order: (S,)."""
         if not incident.services:
             return np.zeros(0, np.float32)
-        features, (root, _, _) = self._seen(incident)
+        features, (root, _, _) = self._evaluate(incident)
         return self._scores(root, self._logits(root, incident, features.graph))
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """The alert frequencies of the incident's system, if they are known and count."""
+        """The alert frequencies of the incident's system, if known and used."""
         return self._ensemble.frequencies_for(incident) if self._ensemble else None
 
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
             return Ranking((), self._name, "nobody")
-        features, (root, family, is_incident) = self._seen(incident)
+        features, (root, family, is_incident) = self._evaluate(incident)
         graph = features.graph
         logits = self._logits(root, incident, graph)
         scores = self._scores(root, logits)
         order = np.argsort(-scores, kind="stable")
-        is_told = bool(is_measured(graph).any())  # else only the graph speaks
-        probability = np.exp(log_softmax(logits)) if is_told else np.full(len(logits), 1.0 / len(logits))
-        chance = _at_even_odds(float(is_incident[0])) if is_told else None
+        has_evidence = bool(is_measured(graph).any())  # more than a call graph
+        probability = np.exp(log_softmax(logits)) if has_evidence else np.full(len(logits), 1.0 / len(logits))
+        chance = _at_even_odds(float(is_incident[0])) if has_evidence else None
         names = [incident.services[i] for i in order.tolist()]
         usual = self.frequencies_for(incident)
         evidence = explain(
@@ -112,37 +112,37 @@ class GraphRanker:
             families=dict(zip(self._families, likely, strict=True)),
         )
 
-    def _seen(self, incident: Incident) -> tuple[Features, Heads]:
-        """The incident as arrays, and what the network says; of bystanders it hears last."""
+    def _evaluate(self, incident: Incident) -> tuple[Features, Heads]:
+        """The features and the network's scores; isolated services don't affect the others' scores."""
         features = features_of(incident, self._channel_map)
-        root, family, is_incident = self._heard(features.graph, incident)
-        gone = bystanders(features.graph)
-        if gone.any():
-            others = without_services(incident, gone)
+        root, family, is_incident = self._run_network(features.graph, incident)
+        isolated = isolated_services(features.graph)
+        if isolated.any():
+            others = without_services(incident, isolated)
             graph = features_of(others, self._channel_map, features.calls).graph
-            apart, family[~gone], is_incident = self._heard(graph, others)
-            root = rejoined(root, apart, gone)
+            apart, family[~isolated], is_incident = self._run_network(graph, others)
+            root = merge_scores(root, apart, isolated)
         if incident.alerts:
-            down = told_down(incident, self._channel_map)
+            down = down_bonus(incident, self._channel_map)
             root, is_incident = root + down, is_incident + down.max()
         return features, (root, family, is_incident)
 
-    def _heard(self, graph: Graph, incident: Incident) -> Heads:
+    def _run_network(self, graph: Graph, incident: Incident) -> Heads:
         root, family, is_incident = self._network(graph)
-        return judged(root, graph, incident), family, is_incident
+        return adjust_unmeasured(root, graph, incident), family, is_incident
 
     def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated: their softmax means what it says; with an ensemble, of all opinions pooled."""
+        """Calibrated logits: their softmax is a probability. Blended with the ensemble's, if there is one."""
         logits = tempered(root, graph, self._doubt)
         return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
-        """What the order is by: an ensemble's opinion counts where there is one."""
+        """The scores to sort by; with an ensemble, the blended logits."""
         return logits.astype(np.float32) if self._ensemble else root
 
 
 def _at_even_odds(logit: float) -> float:
-    """The chance that this is an incident, if half of all windows were incidents."""
+    """The chance that this is an incident, with an even prior."""
     return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
 
 
@@ -150,14 +150,14 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
     """Opens a checkpoint folder.
 
     Args:
-        folder: as `gnn.checkpoint.save` wrote it.
-        name: how results are reported.
-        channel_map: how metric names are read; as in training when None.
+        folder: written by `gnn.checkpoint.save`.
+        name: under which results are reported.
+        channel_map: how metric names are read; None for the rules used in training.
 
     Raises:
         CheckpointError: the folder holds no usable checkpoint.
-        AlertFrequenciesError: what is usual in one system cannot be read.
-        TreesError: what it learnt from the labels of one system cannot be used.
+        AlertFrequenciesError: the alert frequencies cannot be read.
+        TreesError: the trees cannot be used.
     """
     card = read_card(folder)
     network = exported_network(folder, card)
@@ -168,7 +168,10 @@ def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None 
 
 
 def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap | None = None) -> GraphRanker:
-    """The network with fresh weights: what the architecture alone is worth (Kipf and Welling, ICLR 2017)."""
+    """The network with random weights, to show what the architecture alone is worth.
+
+    Kipf and Welling, ICLR 2017.
+    """
     import torch
 
     from gnn.checkpoint import card_for

@@ -1,4 +1,4 @@
-"""The options that name weights, wherever a command ranks or learns."""
+"""The options that choose a ranker's weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ Checkpoint = Annotated[Path, AfterValidator(known_folder)]
 
 
 class Weights(Options):
-    """Which weights rank, and how they read metric names."""
+    """Which weights to use, and how to read metric names."""
 
     checkpoint: Checkpoint | None = option(
         None,

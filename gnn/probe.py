@@ -1,4 +1,4 @@
-"""A made-up graph whose scores a checkpoint keeps, to tell whether its network is the one that was saved."""
+"""A made-up graph whose scores are kept with a checkpoint, to check that its network is the one saved."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,20 +11,20 @@ from gnn.network.heads import Scores
 
 _CALLERS, _CALLEES = (0, 0, 1, 2, 3, 4), (1, 2, 3, 3, 4, 0)
 _SERVICES, _CALLS = 5, len(_CALLERS)
-# Processors and versions of a library add numbers in other orders.
+# Rounding differs between processors and library versions.
 _TOLERANCE = 2e-3
 _DECIMALS = 5
 
 
-# What each head says of `probe_graph`.
+# The scores of `probe_graph` from each head.
 Probe = dict[str, list[FiniteFloat] | list[list[FiniteFloat]]]
 
 
 def probe_of(said: Iterable[Any]) -> Probe:
-    """The probe of a network whose heads say this.
+    """The probe of a network with these scores, one array per head.
 
     Raises:
-        ValueError: not finite numbers.
+        ValueError: scores that are not finite.
     """
     rounded = Scores(*(np.asarray(part, dtype=np.float64).round(_DECIMALS) for part in said))
     if not all(np.isfinite(part).all() for part in rounded):
@@ -33,7 +33,7 @@ def probe_of(said: Iterable[Any]) -> Probe:
 
 
 def agree(one: Probe, other: Probe) -> bool:
-    """Whether both are of one network."""
+    """Whether both come from the same network."""
     try:
         pairs = [(np.array(one[name]), np.array(other[name])) for name in Scores._fields]
     except (KeyError, ValueError):  # a head is missing, or its rows are not equally long
@@ -42,7 +42,7 @@ def agree(one: Probe, other: Probe) -> bool:
 
 
 def probe_graph() -> Graph:
-    """Five services and six calls, every column different from every other, the same on every machine."""
+    """Five services and six calls; all columns differ, and it is the same on every machine."""
 
     def waves(*shape: int) -> Any:
         return np.sin(1.0 + np.arange(np.prod(shape))).reshape(shape).astype(np.float32)

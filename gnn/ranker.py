@@ -1,4 +1,4 @@
-"""The seam between evidence and decision: what every ranker takes and gives."""
+"""The interface of every ranker: an incident in, a ranking out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from typing import Literal, Protocol
 
 from data.incident import Incident
 
-# Whether somebody is named: the first candidate; several that the ranker cannot tell apart; nobody at all.
+# The first candidate is named; the ranker cannot decide; or nothing is wrong.
 Verdict = Literal["culprit", "unsure", "nobody"]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One plain sentence about a service, and what it is about."""
+    """One sentence about a service, and what it refers to."""
 
     text: str
     service: str
-    metric: str | None = None  # the metric, or what the alert is called
+    metric: str | None = None  # the metric or alert name
     call: tuple[str, str] | None = None  # caller, callee
 
     def __str__(self) -> str:
@@ -29,9 +29,9 @@ class Candidate:
 
     service: str
     score: float
-    # Calibrated chance of being a root cause; None when the ranker makes no such claim.
+    # Calibrated chance of being a root cause; None if the ranker gives none.
     probability: float | None = None
-    # Strongest first: which metric deviates, which callers share it, what changed.
+    # Strongest first: which metrics deviate, which callers are affected, what changed.
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -41,12 +41,12 @@ class Ranking:
 
     candidates: tuple[Candidate, ...]
     ranker: str
-    # Whom the ranker names; its order is its best guess even where it names nobody.
+    # The order is the best guess even if nobody is named.
     verdict: Verdict = "culprit"
-    reason: str = ""  # why nobody is named, in a few words
-    # The probability of the first candidate below which the ranker is unsure; None when it never is.
+    reason: str = ""  # why nobody is named
+    # The ranker is unsure if the first candidate is less probable than this; None: it never is.
     unsure_below: float | None = None
-    # Chance that this is an incident, at even odds beforehand; None when the ranker makes no such claim.
+    # Chance that this is an incident, with an even prior; None if the ranker gives none.
     incident_probability: float | None = None
     # Chance of each fault family for the first candidate; for people, never part of a hint.
     families: Mapping[str, float] = field(default_factory=dict)

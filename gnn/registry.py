@@ -1,10 +1,11 @@
-"""Every ranker by the name that the command line knows it under."""
+"""All rankers by name, as on the command line."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from data.channels import ChannelMap
+from data.channels import ChannelMap, default_channel_map
 from data.errors import SettingsError
 from data.extras import needs
 from data.incident import Incident
@@ -26,7 +27,7 @@ RANKERS = (
 
 
 class NoRanker:
-    """Suggests nothing: the arm without hints."""
+    """Suggests nothing: the control without hints."""
 
     name = "none"
 
@@ -41,7 +42,7 @@ def shipped(name: str) -> Path:
 
 
 def known_folder(checkpoint: Path) -> Path:
-    """A checkpoint as it is named: a folder, or "ranker" or "mlp" for one that comes with the package."""
+    """The folder of a checkpoint; "ranker" and "mlp" mean those that come with the package."""
     is_shipped = str(checkpoint) in ("ranker", "mlp") and not checkpoint.exists()
     return shipped(str(checkpoint)) if is_shipped else checkpoint
 
@@ -60,16 +61,16 @@ def make_ranker(
 
     Args:
         name: one of `RANKERS`.
-        checkpoint: for "gnn" and "untrained" (its shape); the shipped one when None.
+        checkpoint: for "gnn" and "untrained" (its shape); None for the shipped one.
         seed: for "random" and "untrained".
-        channel_map: how metric names are read; when None, networks read them as they were trained, the
-            others by the default rules.
+        channel_map: how metric names are read; when None, networks use the rules of their training, the
+            others the default rules.
 
     Raises:
         SettingsError: an unknown name.
         CheckpointError: the checkpoint cannot be used.
-        AlertFrequenciesError: what is usual in one system cannot be read.
-        TreesError: what the checkpoint learnt from the labels of one system cannot be used.
+        AlertFrequenciesError: the alert frequencies cannot be read.
+        TreesError: the trees cannot be used.
     """
     if name not in RANKERS:
         raise SettingsError(f"ranker '{name}' is unknown – choose from {', '.join(RANKERS)}")
@@ -83,11 +84,10 @@ def make_ranker(
 
 
 def _graph(folder: Path, name: str, channel_map: ChannelMap | None) -> Ranker:
-    """The network, or as "mlp" the same without messages and without any column that knows the calls.
+    """The graph network, or "mlp": the same without message passing and graph columns.
 
-    A control that sees no graph shows what the graph is worth: Errica et al., "A Fair Comparison of Graph
-    Neural Networks for Graph Classification", ICLR 2020; for faults in microservices Gao et al. (DiagMLP),
-    ICWS 2025.
+    The control shows what the graph is worth: Errica et al., "A Fair Comparison of Graph Neural Networks for
+    Graph Classification", ICLR 2020; for faults in microservices Gao et al. (DiagMLP), ICWS 2025.
     """
     from gnn.graph_ranker import load_ranker
 
@@ -95,7 +95,7 @@ def _graph(folder: Path, name: str, channel_map: ChannelMap | None) -> Ranker:
 
 
 def _untrained(folder: Path, seed: int, channel_map: ChannelMap | None) -> Ranker:
-    """The network's shape with fresh weights, which may already tell nodes apart: Kipf and Welling, 2017."""
+    """The network with random weights, which may already tell nodes apart: Kipf and Welling, 2017."""
     from data.observation import parse
     from gnn.checkpoint import CARD, kept_channel_map, read_card
 
@@ -112,22 +112,19 @@ def _baseline(name: str, seed: int, channel_map: ChannelMap | None) -> Ranker:
         from gnn.baselines.heuristic import HeuristicRanker
 
         return HeuristicRanker(channel_map)
-    if name == "random":
-        from gnn.baselines.random import RandomRanker
+    from gnn.baselines.baro import baro_scores
+    from gnn.baselines.pagerank import pagerank_scores
+    from gnn.baselines.random import random_scores
+    from gnn.baselines.scoring import Scores, ScoringRanker
+    from gnn.baselines.traversal import traversal_scores
+    from gnn.baselines.zscore import largest_zscores, summed_zscores
 
-        return RandomRanker(seed)
-    if name == "pagerank":
-        from gnn.baselines.pagerank import PageRankRanker
-
-        return PageRankRanker(channel_map)
-    if name == "baro":
-        from gnn.baselines.baro import BaroRanker
-
-        return BaroRanker(channel_map)
-    if name == "traversal":
-        from gnn.baselines.traversal import TraversalRanker
-
-        return TraversalRanker(channel_map)
-    from gnn.baselines.zscore import ZScoreRanker
-
-    return ZScoreRanker("sum" if name == "zscore-sum" else "largest", channel_map)
+    scores: dict[str, Scores] = {
+        "random": partial(random_scores, seed),
+        "pagerank": pagerank_scores,
+        "zscore": largest_zscores,
+        "zscore-sum": summed_zscores,
+        "baro": baro_scores,
+        "traversal": traversal_scores,
+    }
+    return ScoringRanker(name, scores[name], channel_map or default_channel_map())

@@ -1,4 +1,4 @@
-"""Marks of the incidents that a checkpoint was trained on, so that evaluation can warn."""
+"""Fingerprints of the incidents that a checkpoint was trained on, so that evaluation can warn."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from data.incident import Incident
 
 
 def mark_of(incident: Incident) -> str:
-    """The same for the same evidence under the same id, whatever its labels; different for any other."""
+    """A fingerprint of an incident's id and evidence; labels don't affect it."""
     measured = sorted(
         (name, metric, series.incident.tobytes())
         for name, metrics in incident.telemetry.items()
@@ -20,5 +20,5 @@ def mark_of(incident: Incident) -> str:
 
 
 def marks_of(incidents: Iterable[Incident], earlier: Iterable[str] = ()) -> tuple[str, ...]:
-    """Those of several, with what the start had seen."""
+    """The fingerprints of several incidents, together with `earlier` ones."""
     return tuple(sorted({*map(mark_of, incidents), *earlier}))

@@ -16,6 +16,7 @@ from bench_machine import machine
 
 from agent.llm.budget import Ledger
 from agent.llm.client import Reply
+from agent.llm.reply import Choice
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
 from agent.play.run import play_tasks
@@ -58,7 +59,12 @@ class Instant:
     def new_ledger(self) -> Ledger:
         return Ledger()
 
-    async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
+    def tokens_in(self, messages: Sequence[Message]) -> int:
+        return 0
+
+    async def ask(
+        self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
+    ) -> Reply:
         worst = re.search(r"^\| (\S+): errors", messages[1]["content"], re.MULTILINE)
         assert worst is not None
         return Reply(json.dumps({"action_type": next(self._kinds), "target_service": worst[1]}), "instant")

@@ -58,7 +58,7 @@ def seeds_of(services: int) -> list[int]:
 
 
 def generation() -> dict[str, object]:
-    """Labelled windows in every dialect; a service-tick is one service at one reading."""
+    """Labelled windows under all metric names; a service-tick is one service at one reading."""
     count = sum(1 for _ in simulate(64, seed=1))  # warm
     ticks, started = 0, time.perf_counter()
     for incident in simulate(20 * count, seed=2, config=SimulationConfig(alerts=0.0)):

@@ -52,8 +52,10 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     """`content` with a few bits turned, bytes lost, doubled, or put in."""
     raw = bytearray(content)
     for _ in range(chance.choice([1, 1, 3, 30])):
-        at = chance.randrange(len(raw))
+        at = chance.randrange(len(raw) or 1)
         kind = chance.randrange(4)
+        if not raw:
+            break
         if kind == 0:
             raw[at] ^= 1 << chance.randrange(8)
         elif kind == 1:

@@ -13,6 +13,7 @@ from agent.llm.budget import Ledger
 from agent.llm.client import Reply
 from agent.llm.explaining import question_about
 from agent.llm.prompt_history import SHOWN_ACTIONS
+from agent.llm.reply import Choice
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.policies.registry import make_policy
 from agent.report.diagnosis import diagnosis
@@ -137,7 +138,12 @@ class Repeater:
     def new_ledger(self) -> Ledger:
         return Ledger()
 
-    async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
+    def tokens_in(self, messages: Sequence[Message]) -> int:
+        return 0
+
+    async def ask(
+        self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
+    ) -> Reply:
         self.asked.append("\n".join(message["content"] for message in messages))
         return Reply(self._reply, "repeater")
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from bench_fuzz import frames
 from memory import MIB, at_most
 
 from data.clients.discovery import is_healthy
@@ -173,3 +174,8 @@ def test_no_frame_takes_more_than_its_share(fragments: int) -> None:
 
     with at_most(450):
         asyncio.run(play())
+
+
+def test_damaged_frames_are_read_or_refused() -> None:
+    """As many as time allows; `python tests/bench_fuzz.py` tries a thousand of each kind."""
+    assert 0 < asyncio.run(frames(100)) < 100

@@ -12,8 +12,8 @@ from data.simulator.active_faults import DRIVES, RunningFault, drives
 from data.simulator.batch.assemble import Window
 from data.simulator.batch.fault_sampling import INJECTED, faults_of
 from data.simulator.batch.generate import run, simulate
-from data.simulator.batch.measurement_profile import Plant, plants
-from data.simulator.batch.metric_naming import DIALECTS, FIREWATCH
+from data.simulator.batch.measurement_profile import Profile, draw_profile
+from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
 from data.simulator.batch.signals import SPREAD, read_signals, truth
 from data.simulator.batch.variants import with_client_views
 from data.simulator.config import SimulationConfig
@@ -23,7 +23,7 @@ from data.simulator.topology import Topology, generate
 from data.simulator.world.scenario import healthy_fleet
 
 DIALS = [field.name for field in fields(SimulationConfig) if isinstance(field.default, float)]
-SIGNALS = {(dialect.name, m.name): m.signal for dialect in (*DIALECTS, FIREWATCH) for m in dialect.metrics}
+SIGNALS = {(naming.name, m.name): m.signal for naming in (*METRIC_NAMINGS, FIREWATCH) for m in naming.metrics}
 # Series with one fault a world and every dial at rest.
 CALM = replace(SimulationConfig(most_services=16), **dict.fromkeys(DIALS, 0.0))
 WINDOW = Window("series", baseline=20, points=8, minutes=1.0)
@@ -37,8 +37,8 @@ def _simulated(n: int, **dials: float) -> list[Incident]:
 
 
 def _series(incident: Incident, service: str, signal: str) -> Series:
-    dialect, own = incident.system.split("-")[1], incident.telemetry[service]
-    return next((own[name] for name in own if SIGNALS[dialect, name] == signal), UNKNOWN)
+    naming, own = incident.system.split("-")[1], incident.telemetry[service]
+    return next((own[name] for name in own if SIGNALS[naming, name] == signal), UNKNOWN)
 
 
 def _change(incident: Incident, service: str, signal: str, since: int = 0) -> float:
@@ -67,26 +67,26 @@ def _run(topology: Topology, *faults: RunningFault, ticks: int = 12, tolerance: 
     return run(topology, _fleet(len(topology.names)), faults, 0.5, ticks, tolerance=tolerance)
 
 
-def _plant(requests_per_s: float = 100.0, wobble: float = 0.0) -> Plant:
+def _plant(requests_per_s: float = 100.0, wobble: float = 0.0) -> Profile:
     """Without outliers, everybody awake and asked equally often."""
-    plant = plants(np.random.default_rng(0), SIZE, 1.0, wobble, idle_share=0.0, restless=0.0)
-    return replace(plant, requests_per_s=np.full(SIZE, requests_per_s), blips=np.zeros(SIZE))
+    profile = draw_profile(np.random.default_rng(0), SIZE, 1.0, wobble, idle_share=0.0, restless=0.0)
+    return replace(profile, requests_per_s=np.full(SIZE, requests_per_s), blips=np.zeros(SIZE))
 
 
-def _read(plant: Plant, family: str = "slow_query", before: int = 20) -> dict[str, np.ndarray]:
+def _read(profile: Profile, family: str = "slow_query", before: int = 20) -> dict[str, np.ndarray]:
     """All signals of one system over calm minutes and those of a fault.  → {signal: (T0 + T, S)}"""
     topology, fleet = generate(np.random.default_rng(2), SIZE), _fleet(SIZE)
     states = run(topology, fleet, [RunningFault(FAMILIES[family], SIZE - 1)], 1.0, WINDOW.points)
     rest = Physics(topology, fleet).step(drives((), SIZE), np.zeros(SIZE), 1.0)
     rng, season = np.random.default_rng(3), np.ones((before + WINDOW.points, SIZE))
     return read_signals(
-        rng, truth(rng, states, rest, fleet, plant, season, 1.0), plant, before, 1.0, list(SPREAD)
+        rng, truth(rng, states, rest, fleet, profile, season, 1.0), profile, before, 1.0, list(SPREAD)
     )
 
 
-def _drawn(seed: int, plant: Plant, window: Window = WINDOW, **dials: float) -> tuple[RunningFault, ...]:
+def _drawn(seed: int, profile: Profile, window: Window = WINDOW, **dials: float) -> tuple[RunningFault, ...]:
     rng = np.random.default_rng(seed)
-    return faults_of(rng, replace(CALM, **dials), generate(rng, SIZE), np.arange(SIZE), plant, window)
+    return faults_of(rng, replace(CALM, **dials), generate(rng, SIZE), np.arange(SIZE), profile, window)
 
 
 def _unmeasured(incident: Incident) -> set[str]:
@@ -194,10 +194,10 @@ def test_addresses_follow_the_service_behind_them_and_are_never_to_blame() -> No
 
 
 def test_a_drift_is_there_from_the_first_point_of_the_incident_to_the_last_and_not_before() -> None:
-    plant, much = _plant(wobble=1.0), np.full(SIZE, 3.0)
-    assert (plant.drift * plant.client_drift == 1.0).all() and not plant.sick.any()
+    profile, much = _plant(wobble=1.0), np.full(SIZE, 3.0)
+    assert (profile.drift * profile.client_drift == 1.0).all() and not profile.sick.any()
     drifts = {}, {"drift": much}, {"client_drift": much}
-    plain, served, calling = (_read(replace(plant, **drift)) for drift in drifts)
+    plain, served, calling = (_read(replace(profile, **drift)) for drift in drifts)
     for name in SPREAD:
         client = name == "client_latency"
         for drifted, hit in ((served, "latency" in name and not client), (calling, client)):
@@ -224,13 +224,13 @@ def test_who_is_to_blame_is_somebody_often_asked_whoever_drifts() -> None:
 
 def test_sleepers_rest_now_and_then_whatever_happens_elsewhere() -> None:
     assert not _plant().sleeps.any()
-    plant = replace(_plant(), sleeps=np.where(SOME, 9.0, 0.0), idle_fails=np.arange(SIZE) % 2 == 0)
-    seen, other = _read(plant, "bad_deploy"), _read(plant, "slow_query")
+    profile = replace(_plant(), sleeps=np.where(SOME, 9.0, 0.0), idle_fails=np.arange(SIZE) % 2 == 0)
+    seen, other = _read(profile, "bad_deploy"), _read(profile, "slow_query")
     rests = seen["traffic"] == 0.0
     assert (rests.any(axis=0) == SOME).all() and not rests.all(axis=0).any()
     np.testing.assert_array_equal(other["traffic"] == 0.0, rests)
     np.testing.assert_array_equal(np.isnan(seen["latency_p99"]), rests)
-    np.testing.assert_array_equal(seen["error"][rests] == 1.0, (rests & plant.idle_fails)[rests])
+    np.testing.assert_array_equal(seen["error"][rests] == 1.0, (rests & profile.idle_fails)[rests])
 
 
 def test_percentiles_of_few_requests_jump_about_and_nothing_else_does() -> None:

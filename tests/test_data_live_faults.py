@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,24 @@ def test_nobody_there() -> None:
 def test_what_is_no_answer_is_one_plain_line(answer: object, told: str) -> None:
     message = refusal(lambda *_: answer)
     assert told in message and message.startswith("Prometheus") and "\n" not in message
+
+
+ODD = [{}, [], None, 5, "x", [None], {"result": None}, {"result": [5]}, {"result": [{}]},
+       {"result": [{"metric": [], "value": [1]}]}, {"result": [{"metric": {}, "values": [[1, 2, 3]]}]},
+       {"result": [{"metric": {}, "value": [1, 10**400], "values": [["x", None]]}]}]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/query", "/query_range"])
+@pytest.mark.parametrize("data", ODD, ids=str)
+def test_an_answer_of_another_shape_is_one_plain_line_or_nothing(path: str, data: object) -> None:
+    def answer(*asked: Any) -> object:
+        return {"status": "success", "data": data} if asked[1].endswith(path) else healthy(*asked)
+
+    with telemetry_server(answer) as url:
+        try:
+            gathered(url)
+        except TelemetryFault as fault:
+            assert "\n" not in str(fault)
 
 
 def test_a_slow_source_is_not_waited_for() -> None:

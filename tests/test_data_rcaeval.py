@@ -72,6 +72,60 @@ def test_a_doubled_time_is_read_once_and_a_case_that_is_a_mess_refused(tmp_path)
     assert "time.1" in table and "time.1" not in prepared(table, INJECTED)
 
 
+def logs_and_traces(folder: Path) -> None:
+    """frontend calls checkout, which turns slow, fails, and says so."""
+    random = np.random.default_rng(0)
+    spans, lines = [], []
+    for number, start in enumerate(range(INJECTED - 590, INJECTED + 590)):
+        slow = 400_000 if start >= INJECTED else 0
+        both = (("frontend", "", "a", 30_000), ("checkout", f"{number}a", "b", 20_000))
+        for service, parent, one, usual in both:
+            took = int(usual * random.uniform(0.9, 1.1)) + slow
+            code = 13 if slow and service == "checkout" and number % 3 == 0 else 0
+            at = start * 1_000_000
+            spans.append((f"t{number}", f"{number}{one}", parent, service, "op", at, took, code))
+        text = "payment failed: timeout" if slow else "all is well"
+        lines.append((start * 10**9, "checkout", text, "error" if slow else "info"))
+    columns = [
+        "traceID", "spanID", "parentSpanID", "serviceName", "operationName", "startTime", "duration",
+        "statusCode",
+    ]  # fmt: skip
+    pd.DataFrame(spans, columns=columns).to_csv(folder / "traces.csv", index=False)
+    columns = ["timestamp", "container_name", "message", "level"]
+    pd.DataFrame(lines, columns=columns).to_csv(folder / "logs.csv", index=False)
+
+
+def test_logs_and_traces_are_evidence(tmp_path):
+    logs_and_traces(case(tmp_path / "RE2-OB/checkout_delay/1", form="simple_metrics.csv"))
+    [incident] = read_evidence([tmp_path]).incidents
+    assert incident.call_graph["frontend"] == ("checkout",)
+    told = incident.telemetry["checkout"]
+    assert (
+        np.nanmax(told["latency_p50_s"].baseline) < 0.03 and np.nanmin(told["latency_p50_s"].incident) > 0.4
+    )
+    assert np.nanmax(told["log_err_count"].baseline) == 0 < np.nanmin(told["log_err_count"].incident)
+    assert np.nanmedian(told["error_rate"].incident) == pytest.approx(1 / 3, abs=0.05)
+    assert make_ranker("gnn").rank(incident).candidates[0].service == "checkout"
+
+
+def test_the_series_of_logs_and_traces_stand_in_for_them(tmp_path):
+    folder = case(tmp_path / "RE2-OB/checkout_delay/1", form="simple_metrics.csv")
+    times = np.arange(INJECTED - 700, INJECTED + 700, 15)
+    after = times >= INJECTED
+    for name, well, ill in (("logts", 5, 50), ("tracets_err", 0, 3), ("tracets_lat", 20_000, 400_000)):
+        columns = {
+            "time": times,
+            "checkout_a": np.where(after, ill, well),
+            "checkout_b": np.full(len(times), well),
+        }
+        pd.DataFrame(columns).to_csv(folder / f"{name}.csv", index=False)
+    [incident] = read_evidence([tmp_path]).incidents
+    told = incident.telemetry["checkout"]
+    assert np.nanmin(told["log_count"].incident) == 55 and np.nanmax(told["log_count"].baseline) == 10
+    assert np.nanmin(told["trace_error_count"].incident) == 3
+    assert np.nanmin(told["trace_latency"].incident) == 400_000
+
+
 def test_what_counts_is_the_entity_in_its_first_place():
     def found(*services: str) -> tuple[float, ...]:
         ranking = Ranking(tuple(Candidate(s, 1.0 / (i + 1), None) for i, s in enumerate(services)), "x")

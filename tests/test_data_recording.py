@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.channels import default_channel_map
 from data.errors import SettingsError
 from data.incident import AlertEvent
 from data.sources.onset import onset
-from data.sources.recording import Recording, incident_of, told
+from data.sources.recording import Recording, begun_since, incident_of, told
 
 START = 1_700_000_000.0
 
@@ -36,6 +37,13 @@ def test_the_beginning_is_found_and_told(bad_from):
     series = incident.telemetry["db"]["latency_p99_s"]
     assert series.incident.min() > 0.5 > series.baseline.max()
     assert (len(series.baseline), len(series.incident)) == (bad_from, 80 - bad_from)
+
+
+@pytest.mark.parametrize(("bad_from", "since", "found"), [(60, 40, 60), (40, 60, 60), (80, 60, 60)])
+def test_the_beginning_is_looked_for_inside_a_window_only(bad_from, since, found):
+    recording = shop(bad_from)
+    assert begun_since(recording, START + 15 * since, default_channel_map()) == START + 15 * found
+    assert len(recording.notes) == (found != since)
 
 
 def test_at_wins_over_what_a_source_says_and_over_what_is_found():

@@ -168,7 +168,16 @@ def test_the_layout_of_openrca_is_read(tmp_path):
         for s in shop.spans()
     ]
     (day / "trace" / "trace_span.csv").write_text("\n".join(lines) + "\n")
+    (day / "log").mkdir()
+    lines = ["log_id,timestamp,cmdb_id,log_name,value"]
+    lines += [
+        f"{i},{t:.0f},payment,app,{'connection refused: error' if i >= shop.BAD_FROM else 'GET / 200'}"
+        for i, t in enumerate(shop.times)
+    ]
+    (day / "log" / "log_service.csv").write_text("\n".join(lines) + "\n")
     [incident] = read_evidence([tmp_path / "Bank"]).incidents
+    logs = incident.telemetry["payment"]["log_err_count"]
+    assert np.nanmax(logs.baseline) == 0 < np.nanmin(logs.incident)
     assert (incident.root_causes, incident.fault) == (("payment",), "high CPU usage")
     assert incident.start_s == when and incident.call_graph["web"]
     assert make_ranker("gnn").rank(incident).candidates[0].service == shop.CULPRIT

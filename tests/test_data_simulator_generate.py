@@ -7,7 +7,7 @@ from data.channels import default_channel_map
 from data.incident import Incident
 from data.simulator import families
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.simulator.batch.metric_naming import DIALECTS, FIREWATCH
+from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
 from data.simulator.faults import FAMILIES
 
 
@@ -61,9 +61,9 @@ def test_every_situation_occurs(incidents: list[Incident]) -> None:
             assert alert.caller is None or alert.caller in incident.services
 
 
-@pytest.mark.parametrize("dialect", [*DIALECTS, FIREWATCH], ids=lambda dialect: dialect.name)
-def test_metric_names_are_understood(dialect: object) -> None:
-    meanings = {metric.name: default_channel_map()(metric.name) for metric in dialect.metrics}  # type: ignore[attr-defined]
+@pytest.mark.parametrize("naming", [*METRIC_NAMINGS, FIREWATCH], ids=lambda naming: naming.name)
+def test_metric_names_are_understood(naming: object) -> None:
+    meanings = {metric.name: default_channel_map()(metric.name) for metric in naming.metrics}  # type: ignore[attr-defined]
     wholes = {meaning.per for meaning in meanings.values() if meaning}
     assert all(meaning or name in wholes for name, meaning in meanings.items()), meanings
 

@@ -1,11 +1,13 @@
 """Telemetry in every form names the culprit, and what is no telemetry is refused in one line."""
 
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shop_telemetry as shop
 import zstandard
@@ -126,6 +128,29 @@ def answer(name: str) -> str:
     return shop.matrix(result)
 
 
+def instants() -> str:
+    """One question asked again and again: each answer is a moment."""
+    answers = []
+    for index, time in enumerate(shop.times):
+        result = [
+            {"metric": {"__name__": "http_request_latency_p99_seconds", "service": s},
+             "value": [float(time), str(shop.latency_s(s, index))]}
+            for s in shop.SERVICES
+        ]  # fmt: skip
+        answers.append({"status": "success", "data": {"resultType": "vector", "result": result}})
+    return json.dumps(answers)
+
+
+def tempo_search() -> str:
+    """Traces by where they begin: every service has some of its own."""
+    found = [
+        {"traceID": f"{index}{s}", "rootServiceName": s, "rootTraceName": "job",
+         "startTimeUnixNano": str(int(time * 1e9)), "durationMs": int(shop.latency_s(s, index) * 1e3)}
+        for index, time in enumerate(shop.times) for s in shop.SERVICES
+    ]  # fmt: skip
+    return json.dumps({"traces": found, "metrics": {"inspectedTraces": len(found)}})
+
+
 def own() -> dict[str, Any]:
     telemetry = {
         s: {"latency_p99_s": {"baseline": [shop.latency_s(s, i) for i in range(60)],
@@ -153,6 +178,7 @@ FORMS: dict[str, dict[str, str]] = {
     "several answers in one list": {
         "prom.json": "[" + ",".join(shop.matrix([one]) for one in shop.span_metrics()) + "]"
     },
+    "query": {"prom.json": instants(), **EDGES},
     "answers without names": {
         "error_rate.json": answer("error_rate"), "latency_p99.json": answer("latency_p99"), **EDGES,
     },
@@ -176,6 +202,7 @@ FORMS: dict[str, dict[str, str]] = {
     "OTLP traces, lines": {"traces.jsonl": lines(shop.otlp_batches(), "resourceSpans")},
     "Tempo": {"trace.json": json.dumps({"batches": shop.otlp_batches()})},
     "Tempo v2": {"trace.json": json.dumps({"trace": {"resourceSpans": shop.otlp_batches()}})},
+    "Tempo, a search": {"search.json": tempo_search(), **EDGES},
     "OTLP metrics": {"metrics.jsonl": shop.otlp_metrics_lines(), **EDGES},
     "OTLP logs": {"logs.jsonl": shop.otlp_logs_lines(), **EDGES},
     "webhook of Alertmanager": {
@@ -230,6 +257,29 @@ def test_packed_files_are_read_as_they_come(pack, tmp_path):
     packed.write_bytes(packed.read_bytes()[:-400])
     with pytest.raises(SchemaError):
         read_evidence([packed])
+
+
+@pytest.mark.parametrize("form", [shop.wide, shop.long])
+def test_tables_in_parquet_name_the_culprit(form, tmp_path, ranker):
+    pd.read_csv(io.StringIO(shop.table(form))).to_parquet(tmp_path / "t")
+    [incident] = read_evidence([tmp_path / "t", *written(tmp_path, EDGES)]).incidents
+    assert ranker.rank(incident).candidates[0].service == shop.CULPRIT
+
+
+def test_the_first_alert_that_pages_is_the_page(tmp_path):
+    pages = [
+        {**shop.alert(service, name), "startsAt": since, "status": {"state": "active"}}
+        for service, name, since in (
+            ("bank", "Slow", "2023-11-14T22:31:00Z"),
+            ("web", "HighErrorRate", SINCE),
+        )
+    ]
+    for one in pages:
+        one["labels"]["severity"] = "page"
+    told = [{**one, "startsAt": "2023-11-14T22:01:00Z", "status": {}} for one in ALERTS]
+    paths = written(tmp_path, {"alerts.json": json.dumps(pages + told)})
+    [incident] = read_evidence(paths).incidents
+    assert incident.page is not None and incident.page.service == "web"
 
 
 def test_metrics_traces_and_alerts_together_are_one_incident(tmp_path, ranker):
@@ -313,6 +363,20 @@ def test_what_cannot_be_read_says_what_would_help(content, said, tmp_path):
     with pytest.raises(FirewatchError, match=said) as refused:
         read_evidence([path])
     assert "\n" not in str(refused.value) and str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "1e999"])
+def test_numbers_beyond_all_floats_are_missing_or_refused(number, tmp_path):
+    texts = {
+        "table.csv": f"time,web_cpu\n{number},1\n{number},2\n",
+        "scrape.prom": f'web_cpu_usage{{service="web"}} {number} {number}\n# EOF\n',
+        "traces.json": json.dumps(json.loads(shop.jaeger())).replace("1000", number),
+    }
+    for path in written(tmp_path, texts):
+        try:
+            read_evidence([path])
+        except FirewatchError as refused:
+            assert "\n" not in str(refused)
 
 
 TEXTS = [content for files in FORMS.values() for name, content in files.items() if "/" not in name]

@@ -20,9 +20,21 @@ def test_addresses(url: str, http: str, ws: str, is_local: bool) -> None:
     assert Address.parse(url) == Address(http, ws, is_local)
 
 
-def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:secret@host:8000",
+        "http://user:secret@host:port",
+        "http://user:secret@",
+        "ftp://user:secret@host",
+        "http://[secret@host",
+        "http://host:0/?key=secret",
+        "http://user:secret@host:8000\x00",
+    ],
+)
+def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        Address.parse("http://user:secret@host:8000")
+        Address.parse(url)
     assert "secret" not in str(refused.value)
 
 

@@ -7,23 +7,18 @@ import pytest
 from data.channels import ChannelMap, read_rules
 from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import Observation, parse
-from gnn.baselines.baro import BaroRanker
 from gnn.baselines.deviation import metric_deviations, point_deviations
 from gnn.baselines.heuristic import HeuristicRanker
-from gnn.baselines.pagerank import PageRankRanker
-from gnn.baselines.random import RandomRanker
-from gnn.baselines.traversal import TraversalRanker
-from gnn.baselines.zscore import ZScoreRanker
 from gnn.registry import make_ranker
 
 ALL = [
     HeuristicRanker(),
-    RandomRanker(),
-    ZScoreRanker(),
-    ZScoreRanker("sum"),
-    BaroRanker(),
-    PageRankRanker(),
-    TraversalRanker(),
+    make_ranker("random"),
+    make_ranker("zscore"),
+    make_ranker("zscore-sum"),
+    make_ranker("baro"),
+    make_ranker("pagerank"),
+    make_ranker("traversal"),
 ]
 INFORMED = [ranker for ranker in ALL if ranker.name != "random"]
 CALM = [1.0, 1.1, 0.9, 1.2, 0.8]  # median 1, MAD .1, IQR .2
@@ -93,9 +88,9 @@ def test_zscore_takes_the_largest_or_the_sum():
         "web": {"latency_p99": series(2.0), "cpu": series(2.0), "memory": series(2.0)},
         "db": {"latency_p99": series(3.0)},
     }
-    largest = scores(ZScoreRanker().rank(shop(telemetry)))
+    largest = scores(make_ranker("zscore").rank(shop(telemetry)))
     assert largest == pytest.approx({"db": 2 / mad, "web": 1 / mad, "api": 0, "cache": 0})
-    summed = scores(ZScoreRanker("sum").rank(shop(telemetry)))
+    summed = scores(make_ranker("zscore-sum").rank(shop(telemetry)))
     assert summed["web"] == pytest.approx(3 * np.arcsinh(1 / mad))
     assert summed["web"] > summed["db"]
 
@@ -106,7 +101,7 @@ def test_baro_takes_the_largest_rise_in_interquartile_ranges():
         "api": {"latency_p99": series(0.0)},  # a fall is no rise
         "db": {"errors": series(5.0, baseline=[2.0] * 5)},  # IQR 0: raw units
     }
-    found = scores(BaroRanker().rank(shop(telemetry)))
+    found = scores(make_ranker("baro").rank(shop(telemetry)))
     assert found == pytest.approx({"web": 3.0, "db": 3.0, "api": 0.0, "cache": 0.0})
 
 
@@ -121,12 +116,12 @@ def test_pagerank_equals_the_walk_solved_by_hand():
     walk = np.array([[stay, back], [leave, remain]])
     start = np.array([a, b]) / (a + b)
     want = np.linalg.solve(np.eye(2) - 0.85 * walk, 0.15 * start)
-    got = scores(PageRankRanker().rank(incident))
+    got = scores(make_ranker("pagerank").rank(incident))
     assert [got["web"], got["db"]] == pytest.approx(list(want), abs=1e-5)
 
 
 def test_traversal_blames_the_deepest_abnormal_service_on_a_path_from_the_page():
-    ranking = TraversalRanker().rank(shop(page=Page("web", "latency")))
+    ranking = make_ranker("traversal").rank(shop(page=Page("web", "latency")))
     mad = 1.4826 * 0.1
     assert scores(ranking) == pytest.approx({"db": (1 + 2 + 5) / mad})
 
@@ -137,8 +132,10 @@ def test_traversal_looks_only_at_the_metric_that_paged_and_at_its_worst_point():
         "api": {"latency_p99": series(1.0, 2.0), "availability": series(0.0, 0.0)},
         "cache": {"latency_p99": series(9.0, 1.0), "availability": series(0.0, 0.0)},
     }
-    assert TraversalRanker().rank(shop(telemetry, page=Page("web", "latency"))).services == ("api",)
-    assert TraversalRanker().rank(shop(telemetry, page=Page("web", "availability"))).services == ("cache",)
+    assert make_ranker("traversal").rank(shop(telemetry, page=Page("web", "latency"))).services == ("api",)
+    assert make_ranker("traversal").rank(shop(telemetry, page=Page("web", "availability"))).services == (
+        "cache",
+    )
 
 
 def test_traversal_holds_a_page_against_plain_mads_of_ten_points_and_any_departure_from_a_constant():
@@ -148,11 +145,11 @@ def test_traversal_holds_a_page_against_plain_mads_of_ten_points_and_any_departu
         "db": {"availability": series(99.9, baseline=10 * [100.0])},
         "cache": {"availability": series(100.0, baseline=10 * [99.0])},
     }
-    ranking = TraversalRanker().rank(shop(telemetry, page=Page("web", "availability")))
+    ranking = make_ranker("traversal").rank(shop(telemetry, page=Page("web", "availability")))
     mad = 1.4826 * 0.1
     assert scores(ranking) == pytest.approx({"db": 0.9 / mad + 10 + 10})
     telemetry["db"]["success_rate"] = series(np.nan, baseline=10 * [100.0])
-    again = TraversalRanker().rank(shop(telemetry, page=Page("web", "availability")))
+    again = make_ranker("traversal").rank(shop(telemetry, page=Page("web", "availability")))
     assert scores(again) == scores(ranking), "what is never measured counts for nothing"
 
 
@@ -161,23 +158,26 @@ def test_traversal_counts_series_from_the_start_of_the_incident():
         "web": {"latency_p99": series(1.0, 9.0, 9.0, 1.0)},
         "api": {"latency_p99": series(1.0, 9.0)},  # no longer reported, and bad until then
     }
-    assert TraversalRanker().rank(shop(telemetry, page=Page("web", "latency"))).services == ("api",)
+    assert make_ranker("traversal").rank(shop(telemetry, page=Page("web", "latency"))).services == ("api",)
 
 
 def test_traversal_ends_on_cycles_and_starts_anywhere_without_a_page():
     telemetry = {name: {"latency_p99": series(4.0)} for name in ("a", "b", "c")}
     ring = {"a": ["b"], "b": ["c", "b"], "c": ["a"]}
     incident = Incident("ring", ("a", "b", "c"), ring, telemetry)
-    assert set(TraversalRanker().rank(incident).services) == {"a", "b", "c"}
+    assert set(make_ranker("traversal").rank(incident).services) == {"a", "b", "c"}
 
 
 def test_random_is_fair_and_repeatable():
     graph = {"a": [], "b": [], "c": []}
-    first = [RandomRanker(1).rank(Incident(str(i), tuple(graph), graph)).services[0] for i in range(600)]
+    first = [
+        make_ranker("random", seed=1).rank(Incident(str(i), tuple(graph), graph)).services[0]
+        for i in range(600)
+    ]
     assert all(first.count(name) > 150 for name in graph)
     incident = Incident("x", tuple(graph), graph)
-    assert RandomRanker(1).rank(incident) == RandomRanker(1).rank(incident)
-    assert len({RandomRanker(seed).rank(incident).services for seed in range(50)}) == 6
+    assert make_ranker("random", seed=1).rank(incident) == make_ranker("random", seed=1).rank(incident)
+    assert len({make_ranker("random", seed=seed).rank(incident).services for seed in range(50)}) == 6
 
 
 @pytest.mark.parametrize("ranker", ALL, ids=lambda ranker: ranker.name)
@@ -247,6 +247,6 @@ def test_pagerank_shares_one_walker_among_the_services_of_a_larger_graph():
     graph = nx.gnp_random_graph(60, 0.05, seed=1, directed=True)
     call_graph = {str(node): [str(callee) for callee in graph.successors(node)] for node in graph}
     alerts = tuple(AlertEvent("7", "log", str(i)) for i in range(9))
-    ranking = PageRankRanker().rank(Incident("large", tuple(call_graph), call_graph, alerts=alerts))
+    ranking = make_ranker("pagerank").rank(Incident("large", tuple(call_graph), call_graph, alerts=alerts))
     assert ranking.services[0] == "7"
     assert sum(candidate.score for candidate in ranking.candidates) == pytest.approx(1.0)

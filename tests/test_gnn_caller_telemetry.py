@@ -4,7 +4,7 @@ import numpy as np
 
 from data.channels import default_channel_map
 from data.incident import Incident, Series
-from gnn.features.caller_telemetry import heard
+from gnn.features.caller_telemetry import with_caller_metrics
 from gnn.registry import make_ranker
 
 GRAPH = {"web": ["api"], "api": ["db", "cache"], "db": [], "cache": []}
@@ -17,7 +17,9 @@ def series(now: float, usual: float = 1.0) -> Series:
 
 
 def of(incident: Incident) -> dict[str, dict[str, Series]]:
-    return {name: dict(metrics) for name, metrics in heard(incident, default_channel_map()).items()}
+    return {
+        name: dict(metrics) for name, metrics in with_caller_metrics(incident, default_channel_map()).items()
+    }
 
 
 def test_a_service_that_only_its_callers_measure_is_found() -> None:
@@ -65,4 +67,4 @@ def test_the_least_is_the_worst_of_what_should_be_high() -> None:
 
 def test_without_call_telemetry_nothing_is_copied() -> None:
     incident = Incident("plain", SERVICES, GRAPH, {"db": {"latency_p99": series(1.0)}})
-    assert heard(incident, default_channel_map()) is incident.telemetry
+    assert with_caller_metrics(incident, default_channel_map()) is incident.telemetry

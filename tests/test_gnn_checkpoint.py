@@ -288,7 +288,7 @@ spoilt_checkpoints.fuzz(Path(sys.argv[1]), int(sys.argv[2]))
 
 
 def test_damaged_checkpoints_are_refused_or_read_and_nothing_else(checkpoint: Path) -> None:
-    """As many as time allows; `python tests/bench_fuzz.py` tries thousands."""
+    """As many as time allows; `python tests/bench_fuzz.py` tries a thousand."""
     told = subprocess.run(
         [sys.executable, "-c", FUZZ, str(checkpoint), "30"],
         env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{Path(__file__).parents[1]}"},

@@ -8,7 +8,7 @@ from telling import sentences_of
 
 from data.channels import default_channel_map
 from data.incident import Incident, Page, Series
-from gnn.features.drift import page_course, paged_channels, quiet_points, renewed
+from gnn.features.drift import page_deviation, paged_channels, quiet_points, shift_baselines
 from gnn.features.featurize import SERVICE_FEATURES, featurize
 from gnn.features.stack import CHANNEL_INDEX, stack
 from gnn.registry import make_ranker
@@ -29,7 +29,7 @@ def shop(telemetry, page=PAGE):
 
 def quiet(block, page=PAGE):
     """At which points web is well."""
-    return quiet_points(page_course(block, 0, paged_channels(page)), page)
+    return quiet_points(page_deviation(block, 0, paged_channels(page)), page)
 
 
 def moved(metric, points, page=COMES_AND_GOES):
@@ -38,7 +38,7 @@ def moved(metric, points, page=COMES_AND_GOES):
         shop({"web": {"latency_avg": series(*page)}, "cart": {metric: points}}), default_channel_map()
     )
     row = block.channel.tolist().index(CHANNEL_INDEX[default_channel_map()(metric).channel])
-    after = renewed(block, quiet(block))
+    after = shift_baselines(block, quiet(block))
     return after.baseline[row, 1, 0] - block.baseline[row, 1, 0]
 
 

@@ -11,7 +11,6 @@ from data.episodes import Episode, EpisodeStore
 from data.incident import Incident
 from data.observation import parse
 from gnn.baselines.heuristic import HeuristicRanker
-from gnn.baselines.random import RandomRanker
 from gnn.evaluation.evaluate import (
     episode_cases,
     episode_sources,
@@ -22,6 +21,7 @@ from gnn.evaluation.evaluate import (
     score_cases,
 )
 from gnn.ranker import Candidate, Ranking, Verdict
+from gnn.registry import make_ranker
 
 MEASURES = {"n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci95", "chance"}
 
@@ -157,6 +157,8 @@ def test_the_heuristic_on_recorded_traffic(shared):
 
 def test_random_is_at_chance_on_the_published_incidents(shared):
     for source in incident_sources(shared / "incidents"):
-        scored = [s for seed in range(10) for s in score_cases(RandomRanker(seed), source.cases)]
+        scored = [
+            s for seed in range(10) for s in score_cases(make_ranker("random", seed=seed), source.cases)
+        ]
         result = result_of(source.name, "random", None, scored)
         assert result["ac@3"] == pytest.approx(result["chance"]["ac@3"], abs=0.1)

@@ -8,7 +8,7 @@ import pytest
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.features.featurize import MODES, featurize
-from gnn.features.isolated_services import bystanders, rejoined
+from gnn.features.isolated_services import isolated_services, merge_scores
 from gnn.registry import make_ranker
 
 ADDED = "added"
@@ -48,7 +48,7 @@ def joined(incident: Incident) -> Incident:
     )
 
 
-def test_a_bystander_leaves_the_order() -> None:
+def test_an_isolated_service_leaves_the_order() -> None:
     ranker = make_ranker("gnn")
     for incident in worlds("baselined"):
         others = [name for name in ranker.rank(joined(incident)).services if name != ADDED]
@@ -56,7 +56,7 @@ def test_a_bystander_leaves_the_order() -> None:
 
 
 @pytest.mark.parametrize("mode", ["snapshot", "alerts"])
-def test_without_a_past_a_bystander_leaves_the_first_place(mode: str) -> None:
+def test_without_a_past_an_isolated_service_leaves_the_first_place(mode: str) -> None:
     """The others are all that a service is compared with there, and one more is one more."""
     ranker = make_ranker("gnn")
     cases = worlds(mode)
@@ -69,25 +69,25 @@ def series(now: float) -> dict[str, Series]:
     return {"latency_p99": Series(np.full(3, now), past)}
 
 
-def test_who_is_abnormal_called_or_paging_is_no_bystander() -> None:
+def test_who_is_abnormal_called_or_paging_is_not_isolated() -> None:
     names = ("web", "api", "batch", "idle")
     graph = {"web": ["api"], "batch": ["batch"]}
     telemetry = {"web": series(5.0), "api": series(9.0), "batch": series(1.0), "idle": series(1.0)}
     calm = Incident("i", names, graph, telemetry)
-    assert bystanders(featurize(calm)).tolist() == [False, False, True, True]
+    assert isolated_services(featurize(calm)).tolist() == [False, False, True, True]
     loud = replace(calm, telemetry={**telemetry, "batch": series(9.0)})
-    assert bystanders(featurize(loud)).tolist() == [False, False, False, True]
+    assert isolated_services(featurize(loud)).tolist() == [False, False, False, True]
     paging = replace(calm, page=Page("idle"))
-    assert bystanders(featurize(paging)).tolist() == [False, False, True, False]
+    assert isolated_services(featurize(paging)).tolist() == [False, False, True, False]
     alerting = replace(calm, alerts=(AlertEvent("idle", "log", "pattern 3"),))
-    assert bystanders(featurize(alerting)).tolist() == [False, False, True, False]
+    assert isolated_services(featurize(alerting)).tolist() == [False, False, True, False]
     without_calls = replace(calm, call_graph={})
-    assert not bystanders(featurize(without_calls)).any()
+    assert not isolated_services(featurize(without_calls)).any()
 
 
-def test_bystanders_keep_their_places_among_the_others() -> None:
+def test_isolated_services_keep_their_places_among_the_others() -> None:
     among_all = np.array([3.0, 2.5, 1.0, 0.5, 9.0], np.float32)
     gone = np.array([False, True, False, True, True])
-    scores = rejoined(among_all, np.array([7.0, 6.0], np.float32), gone)
+    scores = merge_scores(among_all, np.array([7.0, 6.0], np.float32), gone)
     assert scores[[0, 2]].tolist() == [7.0, 6.0]
     assert 6.0 <= scores[1] <= 7.0 and scores[3] <= 6.0 and scores[4] >= 7.0

@@ -34,7 +34,7 @@ _CI = "For continuous integration"
 # Configuration that decides what a task comes to: a folder holds results under one setting of these.
 _DECISIVE = (
     "env", "transport", "seed", "checkpoint", "task_timeout_s", "models", "api_base_url", "temperature",
-    "max_tokens",
+    "max_tokens", "model", "adapter", "prompt_budget",
 )  # fmt: skip
 
 
@@ -135,9 +135,8 @@ class Ablation(Common, Playing, Cases):
         """The same with the tasks that are asked for, and the model that is set up."""
         tasks = () if self.ranking_only else under_seeds(self.chosen(self.seed), self.seeds)
         asks_a_model = any(name.startswith(("llm", "auto")) for name in self.policies)
-        told = {"api_base_url": settings.public_api_base_url, "prices": dict(settings.prices)}
-        models = settings.models_for("llm") if asks_a_model else ()
-        return self.model_copy(update={"tasks": tasks, "models": models, **told})
+        told = self.model_facts(settings, "llm" if asks_a_model else "rules")
+        return self.model_copy(update={"tasks": tasks, **told})
 
     @property
     def arms(self) -> tuple[Arm, ...]:

@@ -12,7 +12,7 @@ from agent.benchmark.pairs import RANKED
 from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
 from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
-from agent.llm.client import ChatModel
+from agent.llm.client import BudgetedModel
 from agent.play.assembly import make_model
 from agent.play.collecting import episode_of
 from agent.play.config import RunConfig
@@ -119,14 +119,20 @@ async def _play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[d
 
 
 async def _play_task(
-    place: Workplace, arm: Arm, config: RunConfig, model: ChatModel | None, task: Task
+    place: Workplace, arm: Arm, config: RunConfig, model: BudgetedModel | None, task: Task
 ) -> EpisodeResult:
     environment = place.endpoint.open()
     spec = place.ablation.spec(arm.ranker)
     ranker = ranker_of(spec, config.seed)
     if spec.name == WRONG:
         ranker = astray(ranker, environment)
-    policy = make_policy(config.policy, model=model, seed=task.seed + config.seed, hints=config.hints)
+    policy = make_policy(
+        config.policy,
+        model=model,
+        seed=task.seed + config.seed,
+        hints=config.hints,
+        prompt_budget=config.prompt_budget,
+    )
     listeners: tuple[Listener, ...] = ()
     if place.ablation.steps:
         listeners = (RunFolder(arm_folder(place.folder, arm), config, frozenset()),)

@@ -12,7 +12,7 @@ from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
 from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
-from agent.cli.environ import settings_from_environment
+from agent.cli.environ import settings_from_environment, stay_offline
 from agent.report.results import AblationResult
 from agent.terminal_text import printable
 from data.clients.discovery import locate
@@ -37,6 +37,7 @@ def ablate(asked: Ablation) -> int:
         raise SettingsError("nothing to rank: name --episodes-from, --incidents or --simulate")
     conditions = [read_condition(text) for text in asked.fail_if]
     before = _earlier_result(asked.against) if asked.against else None
+    stay_offline()
     settings = settings_from_environment()
     endpoint = asyncio.run(locate(asked.env, asked.transport, settings.space_url))
     out = asked.out or new_folder("ablations")

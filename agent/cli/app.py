@@ -26,6 +26,8 @@ COMMANDS = (
     "serve",
     "check",
     "export",
+    "sft",
+    "grpo",
 )
 
 

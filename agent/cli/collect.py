@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.cli.command import command, new_folder
 from agent.cli.console import note, write_json
-from agent.cli.environ import settings_from_environment
+from agent.cli.environ import settings_from_environment, stay_offline
 from agent.cli.interrupt import run_interruptible
 from agent.cli.progress import Progress
 from agent.cli.run import announce
@@ -32,6 +32,7 @@ def collect(asked: CollectOptions) -> int:
 
     [dim]Example:[/dim] firewatch collect --env embedded --episodes 300 --seed 1 --out episodes/train
     """
+    stay_offline()
     settings = settings_from_environment()
     folder = asked.resume or asked.out or new_folder("episodes")
     if asked.resume:

@@ -29,3 +29,10 @@ def variables_from_environment() -> dict[str, str]:
     except UnicodeDecodeError:
         raise SettingsError(f"{file}: not UTF-8 – write it as UTF-8") from None
     return {**{name: value for name, value in from_file.items() if value is not None}, **os.environ}
+
+
+def stay_offline() -> None:
+    """Keeps the libraries around models from asking any hub, and from drawing bars of their own."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"

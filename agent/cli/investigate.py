@@ -3,7 +3,7 @@
 from agent.cli.approval import ask_on_terminal
 from agent.cli.command import command
 from agent.cli.console import is_stdout, wide_console, write_json
-from agent.cli.environ import variables_from_environment
+from agent.cli.environ import stay_offline, variables_from_environment
 from agent.cli.interrupt import run_interruptible
 from agent.investigation.investigate import investigate as investigate_once
 from agent.investigation.options import InvestigateOptions
@@ -22,6 +22,7 @@ def investigate(asked: InvestigateOptions) -> int:
 
     [dim]Example:[/dim] firewatch investigate --prometheus http://prometheus:9090 --namespace shop
     """
+    stay_offline()
     return run_interruptible(_investigate(asked))
 
 

@@ -6,7 +6,7 @@ import sys
 from agent.cli.approval import ask_on_terminal
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, write_json
-from agent.cli.environ import settings_from_environment
+from agent.cli.environ import settings_from_environment, stay_offline
 from agent.cli.interrupt import run_interruptible
 from agent.cli.progress import Progress
 from agent.cli.watch import Watch, paced
@@ -31,6 +31,7 @@ def run(asked: RunConfig) -> int:
 
     [dim]Example:[/dim] firewatch run --test-run --env embedded --policy rules
     """
+    stay_offline()
     settings = settings_from_environment()
     folder = None
     if asked.resume:

@@ -20,7 +20,7 @@ from agent.investigation.remedies import RemedyPlace
 from agent.investigation.rules import fitting_remedies
 from agent.investigation.telemetry_looks import Shown
 from agent.investigation.words import as_text
-from agent.llm.client import ChatModel, ModelFault
+from agent.llm.client import Model, ModelFault
 from agent.llm.explaining import question_about
 from agent.play.episode import EpisodeResult
 from data.actions import is_remedy
@@ -90,17 +90,13 @@ def facts_of(first: FirstLook, environment: LiveEnvironment, result: EpisodeResu
 
 
 async def explained(
-    conclusion: Conclusion, model: ChatModel, seed: int, facts: Sequence[Shown], services: Sequence[str]
+    conclusion: Conclusion, model: Model, seed: int, facts: Sequence[Shown], services: Sequence[str]
 ) -> Conclusion:
     """With the model's own words on it, checked; without them, where it gives none."""
-    speaker = ChatModel(replace(model.settings, structured=False))
-    speaker.ledger = model.ledger
     try:
-        reply = await speaker.ask(question_about(as_text(conclusion)), seed, speaker.new_ledger())
+        reply = await model.ask(question_about(as_text(conclusion)), seed, model.new_ledger())
     except ModelFault as fault:
         return replace(conclusion, notes=(*conclusion.notes, f"The model did not explain it: {fault}."))
-    finally:
-        await speaker.aclose()
     return replace(conclusion, said=(*conclusion.said, *checked(reply.text, facts, services)))
 
 

@@ -19,7 +19,7 @@ from agent.investigation.evidence import (
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.rules import InvestigationRules
 from agent.investigation.telemetry_looks import TelemetryLooks
-from agent.llm.client import ChatModel
+from agent.llm.client import BudgetedModel
 from agent.play.assembly import make_model
 from agent.play.config import ModelOptions, RunConfig
 from agent.play.episode import EpisodeResult, StepRecord, play_task
@@ -137,13 +137,15 @@ async def investigate(
     return Investigation(conclusion, first.incident, first.ranking, result)
 
 
-def _policy(asked: InvestigateOptions, model: ChatModel | None, approve: Approve | None) -> Policy:
+def _policy(asked: InvestigateOptions, model: BudgetedModel | None, approve: Approve | None) -> Policy:
     guard = Guard(approve=approve if asked.allow_remedies else None)
     rules = InvestigationRules(guard)
     if model is not None:
-        return LlmPolicy(model, asked.seed, guard, rules=rules)
+        return LlmPolicy(model, asked.seed, guard, prompt_budget=asked.prompt_budget, rules=rules)
     if asked.policy == "llm":
-        raise SettingsError("--policy llm needs a model: set HF_TOKEN or OPENAI_API_KEY, or API_BASE_URL")
+        raise SettingsError(
+            "--policy llm needs a model: set HF_TOKEN, OPENAI_API_KEY or API_BASE_URL, or use --model"
+        )
     return rules
 
 

@@ -58,5 +58,4 @@ class InvestigateOptions(LiveOptions, ModelOptions):
 
     def completed(self, settings: Settings) -> Self:
         """The same with the model that is set up."""
-        told = {"api_base_url": settings.public_api_base_url, "prices": dict(settings.prices)}
-        return self.model_copy(update={"models": settings.models_for(self.policy), **told})
+        return self.model_copy(update=self.model_facts(settings, self.policy))

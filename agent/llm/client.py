@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 
 from agent.llm.budget import Budget, Ledger, Price
-from agent.llm.completion import FORMS, Completion
+from agent.llm.completion import Completion, forms
+from agent.llm.reply import Choice
 from agent.llm.reply_cache import ReplyCache
 from agent.situation.decision import Message, Usage
 from data.bounded import PACKED_HEADER, bounded
@@ -49,7 +50,6 @@ class LlmSettings:
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
     task_budget: Budget = field(default_factory=Budget)
     run_budget: Budget = field(default_factory=Budget)
-    structured: bool = True  # ask for an action in JSON where the endpoint can be held to it
     cache_dir: Path | None = None  # keep replies here and give them again for the very same request
 
 
@@ -69,8 +69,19 @@ class Model(Protocol):
     def new_ledger(self) -> Ledger:
         """An empty ledger with the budget of one task."""
 
-    async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
+    def tokens_in(self, messages: Sequence[Message]) -> int:
+        """How many tokens the prompt has, as well as the model lets us know."""
+
+    async def ask(
+        self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
+    ) -> Reply:
         """Answers, and notes the cost in `ledger`.
+
+        Args:
+            messages: the conversation.
+            seed: decides what is drawn.
+            ledger: the task's.
+            choice: what the reply may name, where it has to be an action.
 
         Raises:
             ModelFault: no answer; what was spent on the attempt is noted all the same.
@@ -83,25 +94,28 @@ _NOT_OFFERED = (400, 404, 415, 422, 500, 501)
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
-class ChatModel:
-    """An OpenAI-compatible endpoint with one or more models."""
+class BudgetedModel:
+    """What every model has: budgets, a time limit for a question, and a ledger."""
 
     def __init__(self, settings: LlmSettings) -> None:
         self.settings = settings
         self.ledger = Ledger(settings.run_budget)
-        self._client: AsyncOpenAI | None = None
-        self._cache = ReplyCache(settings.cache_dir, settings.base_url) if settings.cache_dir else None
-        self._form: dict[str, int] = {}  # {model: index of the richest form it accepted}
 
     def __repr__(self) -> str:
-        return f"ChatModel({', '.join(self.settings.models)})"
+        return f"{type(self).__name__}({', '.join(self.settings.models)})"
 
     def new_ledger(self) -> Ledger:
         """An empty ledger with the budget of one task."""
         return Ledger(self.settings.task_budget)
 
-    async def ask(self, messages: Sequence[Message], seed: int, ledger: Ledger) -> Reply:
-        """Asks the models in order until one answers.
+    def tokens_in(self, messages: Sequence[Message]) -> int:
+        """An estimate."""
+        return sum(len(m["content"]) for m in messages) // CHARACTERS_PER_TOKEN
+
+    async def ask(
+        self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
+    ) -> Reply:
+        """Answers within the budgets.
 
         Raises:
             ModelFault: a budget is spent, or no model answered: the last one's cause.
@@ -115,7 +129,7 @@ class ChatModel:
         try:
             with ledger.reserving(most), self.ledger.reserving(most):
                 async with asyncio.timeout(self.settings.total_timeout_s):
-                    reply = await self._first_answer(messages, seed)
+                    reply = await self._first_answer(messages, seed, choice)
             usage = reply.usage
             return reply
         except TimeoutError:
@@ -126,11 +140,27 @@ class ChatModel:
                 book.add(usage, seconds)
 
     def _most(self, messages: Sequence[Message]) -> Usage:
-        """The most that a question may cost, estimated from its tokens."""
-        usage = Usage(1, _asked_tokens(messages), self.settings.max_tokens)
+        """The most that a question may cost."""
+        usage = Usage(1, self.tokens_in(messages), self.settings.max_tokens)
         prices = (self.settings.prices.get(model) for model in self.settings.models)
         cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
         return replace(usage, cost_usd=cost_usd)
+
+    async def aclose(self) -> None:
+        """Gives back what is held; safe to call twice."""
+
+    async def _first_answer(self, messages: Sequence[Message], seed: int, choice: Choice | None) -> Reply:
+        raise NotImplementedError
+
+
+class ChatModel(BudgetedModel):
+    """An OpenAI-compatible endpoint with one or more models."""
+
+    def __init__(self, settings: LlmSettings) -> None:
+        super().__init__(settings)
+        self._client: AsyncOpenAI | None = None
+        self._cache = ReplyCache(settings.cache_dir, settings.base_url) if settings.cache_dir else None
+        self._form: dict[str, int] = {}  # {model: index of the richest form it accepted}
 
     async def aclose(self) -> None:
         """Gives back the connections; safe to call twice."""
@@ -138,23 +168,26 @@ class ChatModel:
             client, self._client = self._client, None
             await client.close()
 
-    async def _first_answer(self, messages: Sequence[Message], seed: int) -> Reply:
+    async def _first_answer(self, messages: Sequence[Message], seed: int, choice: Choice | None) -> Reply:
         fault = ModelFault("no_model")
         for model in self.settings.models:
             try:
-                return await self._ask_one(model, messages, seed)
+                return await self._ask_one(model, messages, seed, choice)
             except ModelFault as error:
                 fault = error
         raise fault
 
-    async def _ask_one(self, model: str, messages: Sequence[Message], seed: int) -> Reply:
+    async def _ask_one(
+        self, model: str, messages: Sequence[Message], seed: int, choice: Choice | None
+    ) -> Reply:
         """Asks one model, stepping down to the richest form of request that it accepts."""
         import openai
 
-        last = len(FORMS) - 1
-        known = self._form.get(model, None if self.settings.structured else last)
-        for level in range(known or 0, len(FORMS)):
-            request = self._request(model, messages, seed, FORMS[level])
+        offered = forms(choice)
+        last = len(offered) - 1
+        known = self._form.get(model) if choice else last
+        for level in range(known or 0, len(offered)):
+            request = self._request(model, messages, seed, offered[level])
             kept = self._cache.get(request) if self._cache else None
             if kept is not None:
                 return Reply(self._kept(kept), model, cached=True)
@@ -170,7 +203,8 @@ class ChatModel:
                 raise ModelFault("bad_response" if unreadable else "connection") from None
             except (openai.OpenAIError, ValueError):
                 raise ModelFault("bad_response") from None
-            self._form[model] = level
+            if choice:
+                self._form[model] = level
             reply = self._read(answer.content, model, messages)
             if self._cache and reply.text:
                 self._cache.put(request, reply.text)
@@ -199,7 +233,7 @@ class ChatModel:
         text = self._kept(completion.text)
         usage = Usage(
             1,
-            completion.count("prompt_tokens", _asked_tokens(messages)),
+            completion.count("prompt_tokens", self.tokens_in(messages)),
             completion.count("completion_tokens", len(text) // CHARACTERS_PER_TOKEN),
         )
         price = self.settings.prices.get(model)
@@ -240,7 +274,3 @@ async def _try_once(response: httpx.Response) -> None:
     """Keeps the client from sending a form again that the endpoint does not know."""
     if _trying.get() and response.status_code in _NOT_OFFERED:
         response.headers["X-Should-Retry"] = "false"
-
-
-def _asked_tokens(messages: Sequence[Message]) -> int:
-    return sum(len(m["content"]) for m in messages) // CHARACTERS_PER_TOKEN

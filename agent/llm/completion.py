@@ -5,37 +5,45 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from data.actions import ACTION_TYPES
+from agent.llm.reply import Choice
 
 # A count of tokens beyond this is no count: no model reads or writes so many at once.
 MOST_TOKENS = 10_000_000
 
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "action_type": {"type": "string", "enum": list(ACTION_TYPES)},
-        "target_service": {"type": ["string", "null"]},
-        "reason": {"type": "string"},
-    },
-    "required": ["action_type", "target_service", "reason"],
-    "additionalProperties": False,
-}
-# What is asked of an endpoint beyond the plain question, most first; those it does not offer are passed over.
-FORMS: tuple[Mapping[str, Any], ...] = (
-    {
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "action", "strict": True, "schema": _SCHEMA},
-        }
-    },
-    {"response_format": {"type": "json_object", "schema": _SCHEMA}},
-    {
-        "tools": [{"type": "function", "function": {"name": "act", "parameters": _SCHEMA}}],
-        "tool_choice": {"type": "function", "function": {"name": "act"}},
-    },
-    {"response_format": {"type": "json_object"}},
-    {},
-)
+
+def forms(choice: Choice | None) -> tuple[Mapping[str, Any], ...]:
+    """What is asked of an endpoint beyond the plain question, most first; it may offer only the last.
+
+    Args:
+        choice: what the reply may name; without it the reply is free text.
+    """
+    if choice is None:
+        return ({},)
+    schema = _schema(choice)
+    strict = {"name": "action", "strict": True, "schema": schema}
+    return (
+        {"response_format": {"type": "json_schema", "json_schema": strict}},
+        {"response_format": {"type": "json_object", "schema": schema}},
+        {
+            "tools": [{"type": "function", "function": {"name": "act", "parameters": schema}}],
+            "tool_choice": {"type": "function", "function": {"name": "act"}},
+        },
+        {"response_format": {"type": "json_object"}},
+        {},
+    )
+
+
+def _schema(choice: Choice) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "action_type": {"type": "string", "enum": list(choice.menu)},
+            "target_service": {"type": ["string", "null"], "enum": [*choice.services, None]},
+            "reason": {"type": "string"},
+        },
+        "required": ["action_type", "target_service", "reason"],
+        "additionalProperties": False,
+    }
 
 
 class _Function(BaseModel):

@@ -40,4 +40,4 @@ async def explain_ranking(words: str, settings: Settings, seed: int) -> str:
 def _llm_settings(settings: Settings) -> LlmSettings:
     if settings.key is None:
         raise SettingsError("--explain asks a model: set HF_TOKEN or OPENAI_API_KEY, or a local API_BASE_URL")
-    return LlmSettings(settings.api_base_url, settings.key, settings.model_names, structured=False)
+    return LlmSettings(settings.api_base_url, settings.key, settings.model_names)

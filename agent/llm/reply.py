@@ -42,6 +42,19 @@ class Wanted(NamedTuple):
     reason: str  # the model's own, in one line; "" where it gave none
 
 
+class Choice(NamedTuple):
+    """What a usable reply may name."""
+
+    menu: tuple[str, ...]
+    services: tuple[str, ...]  # as the prompt calls them
+
+    @staticmethod
+    def of(situation: Situation) -> "Choice":
+        """What may be chosen now."""
+        names = labels_of(situation.now.services).values()
+        return Choice(tuple(situation.menu), tuple(names))
+
+
 def parse_reply(text: str, situation: Situation) -> Wanted:
     """What `text` asks for.
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.llm.budget import Budget, Price
-from agent.llm.client import ChatModel, LlmSettings
+from agent.llm.client import BudgetedModel, ChatModel, LlmSettings
 from agent.play.config import ModelOptions, PlayOptions
 from agent.policies.guard import Guard
 from agent.policies.registry import make_policy
-from agent.settings import Settings
+from agent.settings import NO_KEY, Settings
 from agent.situation.decision import Policy
 from data.clients.discovery import Endpoint, locate
 from data.errors import SettingsError
@@ -25,7 +25,7 @@ class Parts:
 
     endpoint: Endpoint
     ranker: Ranker
-    model: ChatModel | None
+    model: BudgetedModel | None
     new_policy: Callable[[Task], Policy]
 
     @property
@@ -46,7 +46,12 @@ async def assemble(
 
     def new_policy(task: Task) -> Policy:
         return make_policy(
-            config.policy, model=model, seed=task.seed + config.seed, guard=guard, hints=config.hints
+            config.policy,
+            model=model,
+            seed=task.seed + config.seed,
+            guard=guard,
+            hints=config.hints,
+            prompt_budget=config.prompt_budget,
         )
 
     names = channel_map_for(config.rules, [config.checkpoint] if config.checkpoint else ())
@@ -57,13 +62,13 @@ async def assemble(
     return Parts(endpoint, ranker, model, new_policy)
 
 
-def make_model(config: ModelOptions, settings: Settings) -> ChatModel | None:
+def make_model(config: ModelOptions, settings: Settings) -> BudgetedModel | None:
     """The model that takes part, if one does.
 
     Raises:
-        SettingsError: a budget in dollars for a model without a price.
+        SettingsError: a budget in dollars for a model without a price, or a model that is not there.
     """
-    if not config.models or settings.key is None:
+    if not config.models or (settings.key is None and config.model is None):
         return None
     limits_money = config.task_usd is not None or config.run_usd is not None
     unpriced = [name for name in config.models if name not in config.prices]
@@ -71,20 +76,23 @@ def make_model(config: ModelOptions, settings: Settings) -> ChatModel | None:
         raise SettingsError(
             f"a budget in dollars needs prices: set MODEL_PRICES={unpriced[0]}=PROMPT/COMPLETION"
         )
-    return ChatModel(
-        LlmSettings(
-            base_url=settings.api_base_url,
-            api_key=settings.key,
-            models=config.models,
-            temperature=config.temperature,
-            max_tokens=config.max_tokens,
-            total_timeout_s=config.llm_timeout_s,
-            prices={name: Price(*price) for name, price in config.prices.items()},
-            task_budget=_budget(config.task_tokens, config.task_usd, config.task_seconds),
-            run_budget=_budget(config.run_tokens, config.run_usd, config.run_seconds),
-            cache_dir=config.llm_cache,
-        )
+    limits = LlmSettings(
+        base_url=settings.api_base_url,
+        api_key=settings.key or NO_KEY,
+        models=config.models,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+        total_timeout_s=config.llm_timeout_s,
+        prices={name: Price(*price) for name, price in config.prices.items()},
+        task_budget=_budget(config.task_tokens, config.task_usd, config.task_seconds),
+        run_budget=_budget(config.run_tokens, config.run_usd, config.run_seconds),
+        cache_dir=config.llm_cache,
     )
+    if config.model is None:
+        return ChatModel(limits)
+    from agent.llm.local import LocalModel
+
+    return LocalModel(limits, config.model, config.adapter)
 
 
 def _budget(*limits: float | None) -> Budget:

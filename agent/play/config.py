@@ -5,13 +5,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from agent.llm.weights import SMOL, can_run_smol, prompt_budget_of
 from agent.settings import Settings
 from data.errors import SettingsError
 from data.observation import Task
 from data.options import LABELS, Common, Options, Resumable, option
 from data.simulator import catalogue
 from gnn.options import Weights
-from gnn.registry import RANKERS
+from gnn.registry import RANKERS, shipped
 
 POLICIES = ("auto", "llm", "rules", "legacy-rules", "explore")
 _MODEL = "The model"
@@ -82,13 +83,49 @@ class Place(Options):
 class Asking(Options):
     """How a model is asked, if one is."""
 
+    model: Path | None = option(
+        None,
+        "A model to run here, without server or key: 'smol' (SmolLM2-135M), a folder, or a .gguf file.",
+        panel=_MODEL,
+        metavar="smol|FOLDER",
+    )
+    adapter: Path | None = option(
+        None, "What that model has learnt: the folder of an adapter.", panel=_MODEL, metavar="DIR"
+    )
+    prompt_budget: int | None = option(
+        None,
+        "Longest prompt, in tokens; what matters least is left out. Default: what the adapter is used to.",
+        panel=_MODEL,
+        metavar="N",
+        ge=128,
+    )
     temperature: float = option(0.3, "Sampling temperature of the replies.", panel=_MODEL, ge=0.0, le=2.0)
     max_tokens: int = option(256, "Longest reply, in tokens.", panel=_MODEL, ge=16)
 
-    # Made of the environment's variables.
+    # Made of the options, and of the environment's variables.
     models: tuple[str, ...] = ()  # in order of preference; none when no model takes part
     api_base_url: str = ""  # without credentials
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
+
+    def model_facts(self, settings: Settings, policy: str) -> dict[str, Any]:
+        """What is set up for a policy, as fields of this model: what runs here, or else the endpoint.
+
+        Where "llm" is asked for and no endpoint is set up, the shipped small model plays, if it can.
+        """
+        model, adapter = self.model, self.adapter
+        ours = shipped("policy")
+        nothing_is_set_up = model is None and policy == "llm" and settings.key is None
+        if nothing_is_set_up and ours.is_dir() and can_run_smol():
+            model, adapter = Path(SMOL), adapter or ours
+        if model is None or policy not in ("auto", "llm"):
+            return {
+                "models": settings.models_for(policy),
+                "api_base_url": settings.public_api_base_url,
+                "prices": dict(settings.prices),
+            }
+        name = f"{model}+{adapter.name}" if adapter else str(model)
+        budget = self.prompt_budget or prompt_budget_of(adapter)
+        return {"models": (name,), "model": model, "adapter": adapter, "prompt_budget": budget}
 
 
 class ModelOptions(Asking):
@@ -155,12 +192,7 @@ class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
             SettingsError: the tasks are named in two ways, or one is unknown.
         """
         return self.model_copy(
-            update={
-                "tasks": self.chosen(self.seed),
-                "models": settings.models_for(self.policy),
-                "api_base_url": settings.public_api_base_url,
-                "prices": dict(settings.prices),
-            }
+            update={"tasks": self.chosen(self.seed), **self.model_facts(settings, self.policy)}
         )
 
     def resumed(self, environment: str | None, settings: Settings) -> Self:
@@ -169,9 +201,9 @@ class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
         Raises:
             SettingsError: another model endpoint is set up than then, or none.
         """
-        if self.models and self.api_base_url != settings.public_api_base_url:
+        if self.models and not self.model and self.api_base_url != settings.public_api_base_url:
             raise SettingsError(f"the run was started with API_BASE_URL={self.api_base_url}: set it as then")
-        if self.models and settings.key is None:
+        if self.models and not self.model and settings.key is None:
             raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
         return self.model_copy(update={"env": self.env or environment})
 

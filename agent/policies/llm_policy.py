@@ -4,7 +4,8 @@ import time
 
 from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
-from agent.llm.reply import UnusableReply, Wanted, parse_reply
+from agent.llm.prompt_budget import PromptBudget
+from agent.llm.reply import Choice, UnusableReply, Wanted, parse_reply
 from agent.policies.guard import Guard
 from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
@@ -24,9 +25,11 @@ class LlmPolicy:
         seed: int = 0,
         guard: Guard | None = None,
         hints: bool = True,
+        prompt_budget: int | None = None,
         rules: RulesPolicy | None = None,
     ) -> None:
         self._model = model
+        self._budget = PromptBudget(prompt_budget, model.tokens_in) if prompt_budget else None
         self._ledger = model.new_ledger()
         self._seed = seed
         self._guard = guard or Guard()
@@ -40,12 +43,13 @@ class LlmPolicy:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
         ruled = self._rules.proposals(situation) if self._hints else ()
-        exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled))
+        exchange = _Exchange(messages=build_prompt(situation, self._hints, ruled, self._budget))
+        choice = Choice.of(situation)
         source: Source = "llm"
         cause = ""
         for source in ("llm", "llm_repaired"):
             try:
-                reply = await self._model.ask(exchange.messages, self._seed, self._ledger)
+                reply = await self._model.ask(exchange.messages, self._seed, self._ledger, choice)
             except ModelFault as fault:
                 cause = str(fault)
                 break

@@ -60,7 +60,13 @@ class ExplorePolicy:
 
 
 def make_policy(
-    name: str, *, model: "Model | None" = None, seed: int = 0, guard: Guard | None = None, hints: bool = True
+    name: str,
+    *,
+    model: "Model | None" = None,
+    seed: int = 0,
+    guard: Guard | None = None,
+    hints: bool = True,
+    prompt_budget: int | None = None,
 ) -> Policy:
     """Builds the policy for one task.
 
@@ -70,6 +76,7 @@ def make_policy(
         seed: the task's seed, for the model and the explorer.
         guard: limits; the default ones when not given.
         hints: whether the prompt shows the ranking.
+        prompt_budget: the most tokens of a prompt.
 
     Raises:
         SettingsError: an unknown name, or "llm" without a model.
@@ -82,8 +89,10 @@ def make_policy(
         return ExplorePolicy(seed, guard)
     if name in ("llm", "auto"):
         if model is None:
-            raise SettingsError("policy 'llm' needs a model: set HF_TOKEN or OPENAI_API_KEY, or API_BASE_URL")
+            raise SettingsError(
+                "policy 'llm' needs a model: set HF_TOKEN or OPENAI_API_KEY, or API_BASE_URL, or use --model"
+            )
         from agent.policies.llm_policy import LlmPolicy
 
-        return LlmPolicy(model, seed=seed, guard=guard, hints=hints)
+        return LlmPolicy(model, seed, guard, hints, prompt_budget)
     raise SettingsError(f"policy '{name}' is unknown: choose auto, llm, rules, legacy-rules or explore")

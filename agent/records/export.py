@@ -16,7 +16,13 @@ class LeakError(FirewatchError):
 
 
 def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
-    """One example for each step that the model decided at once, in tasks it solved without help.
+    """The steps of `solved_steps` as conversations."""
+    for step in solved_steps(run, min_score):
+        yield {"messages": [*step["prompt"], {"role": "assistant", "content": step["reply"]}]}
+
+
+def solved_steps(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
+    """The steps that the model decided at once, in tasks it solved without help.
 
     Args:
         run: a run folder.
@@ -36,7 +42,7 @@ def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
     for step in _records(run / "steps.jsonl"):
         if (step["task"], step["seed"]) in chosen and step["decided_by"] == "llm":
             _check_honest(step)
-            yield {"messages": [*step["prompt"], {"role": "assistant", "content": step["reply"]}]}
+            yield step
 
 
 def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:

@@ -15,29 +15,29 @@ from data.wire import Address, ServerState, decode_body, http_client, one_line, 
 Transport = Literal["embedded", "http", "ws"]
 
 EMBEDDED = "embedded"
-# Probed in this order when nothing is asked for; a sleeping hosted Space takes its time to wake up.
+# Probed in this order by default, with time-outs; a sleeping hosted Space is slow to wake up.
 LOCAL_PROBES = (("http://localhost:8000", 1.5), ("http://localhost:7860", 1.5))
 SPACE_PROBE_S = 60.0
 
-# The cheapest episode there is, for the one question that only an episode answers.
+# A cheap episode, to find out whether the server keeps episodes over HTTP.
 _PROBE_RESET = {"difficulty": "easy", "seed": 0}
 _PROBE_STEP = {"action": {"action_type": "escalate"}}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to play and how; `open` as many environments there as the endpoint has sessions."""
+    """Where and how to play."""
 
     transport: Transport
     url: str = ""
 
     @property
     def has_sessions(self) -> bool:
-        """Whether several environments can be open side by side without sharing one episode."""
+        """Whether several environments can be open at the same time, each with its own episode."""
         return self.transport != "http"
 
     def open(self) -> Environment:
-        """A new environment there; nothing is connected before its first reset."""
+        """A new environment; it connects at the first reset."""
         if self.transport == "http":
             return HttpEnvironment(self.url)
         if self.transport == "ws":
@@ -53,7 +53,7 @@ class Endpoint:
 async def connect(
     choice: str | None = None, transport: str = "auto", space_url: str | None = None
 ) -> Environment:
-    """`locate`, then opens one environment there."""
+    """Locates an environment and opens it."""
     return (await locate(choice, transport, space_url)).open()
 
 
@@ -66,14 +66,14 @@ async def locate(
     """Decides where and how to play.
 
     Args:
-        choice: a URL or "embedded", which wins over everything; None probes.
+        choice: a URL or "embedded"; None probes.
         transport: "auto", "http" or "ws".
         space_url: a hosted server to probe last.
-        local_probes: servers to probe first, each with its time-out in seconds.
+        local_probes: servers to probe first, each with a time-out in seconds.
 
     Raises:
-        SettingsError: `choice` or `transport` makes no sense.
-        Unreachable: the server that was asked for does not answer.
+        SettingsError: `choice` or `transport` is invalid.
+        Unreachable: the chosen server does not answer.
     """
     if transport not in ("auto", "http", "ws"):
         raise SettingsError(f"transport '{transport}' – choose auto, http or ws")
@@ -84,7 +84,7 @@ async def locate(
         return Endpoint("embedded")
     address = Address.parse(url)
     if choice and not address.is_local:
-        # A sleeping hosted Space wakes up when it is asked; what it is worth shows below.
+        # This wakes up a sleeping hosted Space; errors show below.
         await is_healthy(url, SPACE_PROBE_S)
     if transport == "ws" or (transport == "auto" and url.strip().startswith("ws")):
         return Endpoint("ws", address.ws)
@@ -94,7 +94,7 @@ async def locate(
 
 
 async def _first_healthy(local_probes: tuple[tuple[str, float], ...], space_url: str | None) -> str | None:
-    """The first server of the probe order whose `/health` answers 200."""
+    """The first probed server whose `/health` answers 200."""
     hosted: tuple[tuple[str, float], ...] = ((space_url, SPACE_PROBE_S),) if space_url else ()
     for url, timeout_s in (*local_probes, *hosted):
         if await is_healthy(url, timeout_s):
@@ -113,15 +113,14 @@ async def is_healthy(url: str, timeout_s: float) -> bool:
 
 
 async def keeps_episodes_over_http(address: Address, timeout_s: float = 30.0) -> bool:
-    """Whether HTTP calls share one episode, as FirewatchEnv's do; stock OpenEnv servers build one a call.
+    """Whether HTTP calls share one episode, as on FirewatchEnv; stock OpenEnv servers start one per call.
 
-    Two looks at `/state` settle most cases without touching anything: steps already taken mean an episode
-    is kept, two different episode ids mean that none is. Only where both say nothing – an idle server – one
-    reset and one step are spent to find out.
+    Two reads of `/state` settle most cases: steps already taken mean that an episode is kept, two different
+    episode ids mean that none is. On an idle server, one reset and one step are needed to find out.
 
     Raises:
         Unreachable: the server does not answer.
-        ProtocolError: it is no such server.
+        ProtocolError: it is another kind of server.
     """
     async with http_client(address, timeout_s) as client:
         try:

@@ -1,4 +1,4 @@
-"""An environment behind HTTP: one shared episode a server, guarded against all that can happen to it."""
+"""An environment over HTTP: the server has one shared episode, so every step checks that it is still ours."""
 
 import asyncio
 from typing import Any
@@ -21,17 +21,18 @@ from data.wire import (
     stale_step,
 )
 
-# Pauses between attempts at what can be repeated without harm.
+# Pauses between attempts, for requests that are safe to repeat.
 _PAUSES_S = (0.1, 0.4)
 _POLL_S = 0.1
 
 
 class _NoAnswer(Exception):
-    """A request without a usable answer.
+    """A request without a usable response.
 
     Args:
-        arrived: the server may have begun to work on it.
-        pending: it may still be working on it, or begin later.
+        reason: in a few words.
+        arrived: the server may have received it.
+        pending: the server may still be working on it, or start later.
     """
 
     def __init__(self, reason: str, *, arrived: bool, pending: bool) -> None:
@@ -42,17 +43,16 @@ class _NoAnswer(Exception):
 class HttpEnvironment:
     """A FirewatchEnv server over HTTP.
 
-    Such a server holds one episode, whoever asks. Before every step `/state` must still name the episode
-    that our reset began, and after it the services and the tick must continue it; otherwise the episode is
-    lost. A step whose answer did not come is compared with `/state.step_count`: had it taken hold, the
-    episode goes on with the previous observation; had it not, it is sent once more, but only if the first
-    cannot arrive any more.
+    All clients of such a server share one episode. Before every step `/state` must still show the episode of
+    our reset, and the response must continue its services and ticks; otherwise the episode is lost. If a
+    step gets no response, `/state.step_count` tells whether it took effect. If it did, the episode continues
+    with the previous observation. If not, the step is sent once more, unless the first may still arrive.
 
     Args:
-        base_url: where the server is, `http(s)://host[:port][/path]`.
-        timeout_s: the longest wait for the whole answer to one request.
-        connect_timeout_s: the longest wait for a connection.
-        settle_s: how long `/state.step_count` is watched after a step without an answer.
+        base_url: `http(s)://host[:port][/path]`.
+        timeout_s: for the complete response to a request.
+        connect_timeout_s: for a connection.
+        settle_s: how long to watch `/state.step_count` after a step without a response.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class HttpEnvironment:
             address, httpx.Timeout(timeout_s, connect=min(connect_timeout_s, timeout_s))
         )
         self._last: Step | None = None
-        # What `/state` said when our episode began; None for a server without `/state`.
+        # `/state` at the start of our episode; None if the server has no `/state`.
         self._began: ServerState | None = None
         self._steps = 0
 
@@ -81,7 +81,7 @@ class HttpEnvironment:
         return self._base_url
 
     async def reset(self, task: Task) -> Step:
-        """Starts `task`; tried again if the connection breaks, since a second reset undoes the first."""
+        """Starts `task`; retried if the connection breaks, which is safe for a reset."""
         self._last = None
         where = f"{self.name}/reset"
         try:
@@ -97,11 +97,11 @@ class HttpEnvironment:
         return step
 
     async def step(self, action: Action) -> Step:
-        """Acts once; never sends an action again whose effect cannot be ruled out."""
+        """Performs the action once; an action that may have taken effect is never sent again."""
         before = self._last
         if before is None or before.done:
             raise EpisodeLost(f"{self.name}: no episode is running – reset first")
-        # Whatever goes wrong below, the episode cannot be trusted, unless the action was merely refused.
+        # After any error below the episode is lost, except if the action was just refused.
         self._last = None
         where = f"{self.name}/step"
         await self._check_episode()
@@ -123,12 +123,12 @@ class HttpEnvironment:
         return step
 
     async def aclose(self) -> None:
-        """Closes the connections; the server's episode stays as it is."""
+        """Closes the connections; the server keeps its episode."""
         self._last = None
         await self._client.aclose()
 
     async def _after_silence(self, action: Action, failure: _NoAnswer) -> httpx.Response | None:
-        """What became of a step without an answer: None if it took hold, else a second answer."""
+        """Handles a step without a response: None if it took effect, else the response to a second try."""
         where = f"{self.name}/step"
         if failure.arrived:
             if self._began is None:
@@ -148,7 +148,7 @@ class HttpEnvironment:
             raise Unreachable(f"{where}: {failure}; then: {second}") from None
 
     async def _took_hold(self) -> bool:
-        """Watches `/state.step_count` for a while after a step went unanswered."""
+        """Watches `/state.step_count` for a while after a step without a response."""
         deadline = asyncio.get_running_loop().time() + self._settle_s
         while True:
             state = await self._check_episode(extra_steps=1)
@@ -162,7 +162,7 @@ class HttpEnvironment:
         return (self._began.step_count if self._began else 0) + self._steps
 
     async def _check_episode(self, extra_steps: int = 0) -> ServerState | None:
-        """Makes sure that the server still holds the episode that our reset began."""
+        """Checks that the server still has the episode of our reset."""
         if self._began is None:
             return None
         state = await self._state()
@@ -185,7 +185,7 @@ class HttpEnvironment:
         return state
 
     async def _state(self) -> ServerState | None:
-        """What `/state` says; None if the server has no such page."""
+        """The server's `/state`; None if it has no such page."""
         where = f"{self.name}/state"
         try:
             response = await self._persistent("GET", "/state", None)
@@ -196,7 +196,7 @@ class HttpEnvironment:
         return read_state(_body(response, where), where)
 
     async def _persistent(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """Sends what may be repeated; a broken connection is tried again, a time-out is not."""
+        """Sends a repeatable request; retried after a broken connection, but not after a time-out."""
         for pause_s in _PAUSES_S:
             try:
                 return await self._send(method, path, body)

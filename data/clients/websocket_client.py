@@ -1,4 +1,4 @@
-"""An environment behind a WebSocket: one connection, one session, one episode at a time."""
+"""An environment over a WebSocket: one connection, one session, one episode at a time."""
 
 import asyncio
 import contextlib
@@ -34,25 +34,24 @@ _CLOSE_TIMEOUT_S = 2.0
 
 
 class Connect(connect):
-    """`websockets.connect` that follows no redirect: whoever was named is talked to, and nobody else."""
+    """`websockets.connect` that follows no redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception:
-        """Every redirect is an error."""
+        """Makes every redirect an error."""
         return exc
 
 
 class WebSocketEnvironment:
     """A FirewatchEnv server's session over a WebSocket.
 
-    The session lives and dies with its connection, so nothing is ever repeated within an episode: a frame
-    that does not come or a connection that breaks loses the episode. `reset` opens a new connection where
-    the old one is gone. Frames carry no `info`; an action's feedback is read from the observation's
-    history.
+    The session ends with its connection, so nothing is repeated within an episode: a missing frame or a
+    broken connection loses the episode. `reset` opens a new connection if needed. Frames carry no `info`, so
+    an action's feedback comes from the observation's history.
 
     Args:
-        base_url: where the server is, `ws(s)://` or `http(s)://host[:port][/path]`, without `/ws`.
-        timeout_s: the longest wait for one frame.
-        connect_timeout_s: the longest wait for a connection.
+        base_url: `ws(s)://` or `http(s)://host[:port][/path]`, without `/ws`.
+        timeout_s: for one frame.
+        connect_timeout_s: for a connection.
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 5.0) -> None:
@@ -74,13 +73,13 @@ class WebSocketEnvironment:
         return f"{self._base_url}/ws"
 
     async def reset(self, task: Task) -> Step:
-        """Starts `task`, on a new connection if the present one is gone."""
+        """Starts `task`, on a new connection if the old one is gone."""
         self._last = None
         frame = {"type": "reset", "data": reset_request(task)}
         try:
             data = await self._exchange(frame, refused=TaskRefused)
         except _Disconnected:
-            # It may have been closed long ago, between two episodes; a fresh one decides.
+            # The old connection may have been closed between two episodes, so try a new one.
             try:
                 data = await self._exchange(frame, refused=TaskRefused)
             except _Disconnected as broken:
@@ -89,7 +88,7 @@ class WebSocketEnvironment:
         return self._last
 
     async def step(self, action: Action) -> Step:
-        """Acts once; nothing is ever sent twice."""
+        """Performs the action; nothing is ever sent twice."""
         before = self._last
         if before is None or before.done or self._connection is None:
             raise EpisodeLost(f"{self._where}: no episode is running – reset first")
@@ -104,29 +103,29 @@ class WebSocketEnvironment:
         try:
             self._last = read_step(data, self._where, before)
         except EpisodeLost:
-            await self.aclose()  # whatever was answered, more of it may come
+            await self.aclose()  # more frames of the wrong episode may come
             raise
         return self._last
 
     async def aclose(self) -> None:
-        """Gives the session back."""
+        """Closes the session."""
         self._last = None
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
     async def _exchange(self, frame: dict[str, Any], refused: type[EnvironmentFault]) -> Any:
-        """Sends one frame and returns the `data` of the observation that answers it."""
+        """Sends one frame and returns the `data` of the observation frame in response."""
         connection = self._connection or await self._open()
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await _ask(connection, json.dumps(frame))
         except TimeoutError:
-            # A late frame would be taken for the answer to the next question.
+            # A late frame would be taken for the next response.
             await self.aclose()
             raise Unreachable(f"{self._where}: no answer within {self._timeout_s:g} s") from None
         except asyncio.CancelledError:
-            # Somebody else's time-out: the same holds, and there is no time for farewells.
+            # As above, but the caller's time-out leaves no time for a proper close.
             self._connection = None
             connection.transport.abort()
             raise
@@ -161,7 +160,7 @@ class WebSocketEnvironment:
         return self._connection
 
     def _data(self, raw: object, refused: type[EnvironmentFault]) -> Any:
-        """The `data` of an observation frame; the right fault for every other frame."""
+        """The `data` of an observation frame; raises the right error for any other frame."""
         kind = raw.get("type") if isinstance(raw, dict) else None
         if not isinstance(raw, dict) or kind not in ("observation", "error"):
             raise ProtocolError(
@@ -190,7 +189,7 @@ class _Disconnected(Exception):
 
 
 async def _ask(connection: ClientConnection, frame: str) -> str | bytes:
-    # A server without a session left says so and closes before it has read anything; its frame still waits.
+    # A full server says so and closes without reading; its frame can still be received.
     with contextlib.suppress(ConnectionClosed):
         await connection.send(frame)
     return await connection.recv()

@@ -1,1 +1,1 @@
-"""The contract of an environment as rules that any implementation can be checked against."""
+"""The environment contract as rules, to check any implementation against."""

@@ -1,6 +1,6 @@
-"""The contract of an environment as code: named rules to which any implementation can be held.
+"""The environment contract as code: named rules to check any implementation against.
 
-results = await check(EmbeddedEnvironment())            # or any other Environment
+results = await check_environment(EmbeddedEnvironment())  # or any other Environment
 results += await check_server("http://localhost:8000")  # the protocol below it
 """
 
@@ -16,7 +16,7 @@ from data.observation import DIFFICULTIES, Action, Task
 MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
 SERVICE_COUNTS = {"easy": (3, 3), "medium": (5, 5), "hard": (7, 10)}
 
-# Long enough for the history to overflow, short enough for every budget.
+# Long enough to overflow the history, short enough for every step limit.
 _SCRIPT = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "restart_service")
 _SCRIPT_LENGTH = 12
 
@@ -31,10 +31,10 @@ def _rule(
 
 
 async def check_environment(environment: Environment) -> tuple[RuleResult, ...]:
-    """Holds a freshly opened environment to every rule; it is left to the caller to close.
+    """Checks an environment against every rule; the caller closes it.
 
     Args:
-        environment: one that has not been reset yet.
+        environment: freshly opened, not reset yet.
     """
     results = [rule.verdict(await _why(rule, environment)) for rule in PLAY_RULES]
     traces: list[list[Moment]] = []
@@ -72,7 +72,7 @@ def _task(difficulty: str = "easy", seed: int = 0, task_id: str | None = None) -
 
 
 async def _play(environment: Environment, task: Task, trace: list[Moment]) -> None:
-    """Plays a fixed script of ordinary actions and resolves, noting every moment in `trace`."""
+    """Plays a fixed script of ordinary actions, resolves, and records every moment in `trace`."""
     step = await environment.reset(task)
     trace.append(Moment(None, step))
     names = list(step.observation.services)

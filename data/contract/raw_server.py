@@ -1,4 +1,4 @@
-"""The raw ways to a server, by which the contract's rules try it."""
+"""Low-level access to a server, for the contract's rules."""
 
 import asyncio
 import json
@@ -19,40 +19,40 @@ PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Server:
-    """The raw ways to a server: an HTTP client, and WebSocket connections."""
+    """A server, through an HTTP client and WebSocket connections."""
 
     http: httpx.AsyncClient
     address: Address
-    patience: int  # times that a session is asked for
+    patience: int  # number of attempts to get a session
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and decoded body of one HTTP request."""
+        """Sends an HTTP request; returns status and decoded body."""
         response = await self.http.request(method, path, json=body)
         return response.status_code, decode_body(response.content, path)
 
     async def post(self, path: str, body: object) -> dict[str, Any]:
-        """The body of a POST that has to be answered with 200 and an object."""
+        """Sends a POST that must be answered with 200 and an object; returns the object."""
         status, answer = await self.call("POST", path, body)
         demand(status == 200, f"{path} {one_line(body)}: status {status}")
         demand(isinstance(answer, dict), f"{path} {one_line(body)}: the answer is no object")
         return dict(answer)
 
     async def state(self) -> dict[str, Any]:
-        """The body of `/state`."""
+        """The response of `/state`."""
         status, answer = await self.call("GET", "/state")
         demand(status == 200 and isinstance(answer, dict), f"/state: status {status}")
         return dict(answer)
 
     def connection(self) -> connect:
-        """A new WebSocket connection, to be used in `async with`."""
+        """A new WebSocket connection, for `async with`."""
         return connect(f"{self.address.ws}/ws", max_size=None, proxy=None if self.address.is_local else True)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ClientConnection]:
-        """A connection with a session; a server that still holds the place of a closed one is given time.
+        """A connection with a session; waits for a server that is still closing an earlier session.
 
         Raises:
-            NotTried: others have taken all places.
+            NotTried: other clients use all sessions.
         """
         for _ in range(self.patience):
             async with self.connection() as connection:
@@ -64,8 +64,8 @@ class Server:
 
 
 async def ask_frame(connection: ClientConnection, kind: str, data: object = None) -> dict[str, Any]:
-    """Sends a frame and returns the frame that answers it."""
-    # A server without a session left closes at once, but what it said still waits to be read.
+    """Sends a frame and returns the frame in response."""
+    # A full server closes at once, but its frame can still be received.
     with suppress(ConnectionClosed):
         await connection.send(json.dumps({"type": kind, "data": data}))
     frame = decode_body(await connection.recv(), "/ws")

@@ -1,4 +1,4 @@
-"""What a rule of the environment's contract is: a function that states it and raises where it is broken."""
+"""The form of a contract rule: a function that checks it and whose docstring states it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ R = TypeVar("R")
 
 
 class Broken(Exception):
-    """A rule does not hold; the message says what was seen instead."""
+    """A rule is broken; the message says what was seen instead."""
 
 
 class NotTried(Exception):
-    """Nothing can be said of a rule; the message says what was in the way."""
+    """A rule could not be checked; the message says why."""
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule's verdict on one environment."""
+    """The result of checking one rule."""
 
     rule: str
     sentence: str
     passed: bool
-    why: str = ""  # it failed or, if it passed, it could not be tried
+    why: str = ""  # it failed or, with `passed`, could not be tried
 
 
 @dataclass(frozen=True)
 class ContractRule(Generic[R]):
-    """A function whose name names the rule and whose docstring states it; it raises `Broken`."""
+    """A function that raises `Broken`; its name is the rule's name, its docstring the rule."""
 
     holds: Callable[..., R]
 
@@ -42,7 +42,7 @@ class ContractRule(Generic[R]):
         return (self.holds.__doc__ or "").strip()
 
     def verdict(self, why: str | None) -> RuleResult:
-        """The result; passed if there is nothing to complain about."""
+        """The result: passed unless there is a reason `why` not."""
         return RuleResult(self.name, self.sentence, why is None, why or "")
 
 

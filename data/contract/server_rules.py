@@ -1,4 +1,4 @@
-"""The rules of the contract that only a server can break: status codes, shapes of bodies, sessions."""
+"""Contract rules for servers: status codes, bodies, sessions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ def _rule(holds: Callable[[Server], Awaitable[None]]) -> Callable[[Server], Awai
 
 
 async def check_server(url: str) -> tuple[RuleResult, ...]:
-    """Holds the server at `url` to the rules of the raw protocol, HTTP and WebSocket.
+    """Checks the server at `url` against the protocol's rules for HTTP and WebSocket.
 
     Raises:
         SettingsError: `url` is not a server's URL.
@@ -46,9 +46,9 @@ async def check_server(url: str) -> tuple[RuleResult, ...]:
 
 
 async def _verdict(rule: ContractRule[Awaitable[None]], address: Address, patience: int) -> RuleResult:
-    """A rule tried on connections of its own; one that fails is tried again when all is quiet.
+    """Checks a rule on its own connections, and once more after a pause if it fails.
 
-    A server may have a single episode for both transports, which the end of an earlier session still changes.
+    If both transports share one episode, the end of an earlier session may disturb the first try.
     """
     try:
         if await _why(rule, address, patience) is None:
@@ -79,7 +79,7 @@ def _observation(answer: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _is_nothing(answer: dict[str, Any], where: str) -> None:
-    """Demands the answer that stands for "no episode": no services, a reason, and not done."""
+    """Demands the answer for "no episode": no services, a reason, and not done."""
     observation = _observation(answer, where)
     demand(not observation["services"], f"{where}: services are shown")
     demand(answer.get("done") is False, f"{where}: done is {answer.get('done')}")
@@ -142,7 +142,7 @@ async def the_state_counts_steps(server: Server) -> None:
 
 @_rule
 async def what_is_no_action_is_refused_with_422(server: Server) -> None:
-    """An unknown action type, parameters that are no object and an extra key are answered 422 and why."""
+    """An unknown action type, parameters that are no object and an extra key get a 422 with the reason."""
     await server.post("/reset", _EASY)
     for action in (
         {"action_type": "no_such_action"},
@@ -249,7 +249,7 @@ async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
 @_rule
 async def both_transports_show_the_same(server: Server) -> None:
     """The same reset and step bring the same observations over HTTP and over WebSocket."""
-    # One after the other: a server may have one episode for both.
+    # One after the other, because both transports may share one episode.
     async with server.session() as connection:
         frames = [
             (await ask_frame(connection, kind, data))["data"]
@@ -263,7 +263,7 @@ async def both_transports_show_the_same(server: Server) -> None:
 @_rule
 async def huge_requests_do_no_harm(server: Server) -> None:
     """A body and a frame of 4 MiB that mean nothing are refused or complained about; the server goes on."""
-    # A server need not read it to the end before it answers and closes.
+    # A server may answer and close before reading all of it.
     with suppress(httpx.TransportError):
         status = (await server.http.post("/reset", content=_HUGE)).status_code
         demand(status < 500, f"a huge body: status {status}")

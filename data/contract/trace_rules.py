@@ -1,4 +1,4 @@
-"""The rules of the contract for which a played or recorded episode is evidence enough."""
+"""Contract rules that can be checked on a played or recorded episode."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _SEVERITIES = ("warning", "critical", "page")
 
 @dataclass(frozen=True)
 class Moment:
-    """One observation of a played episode and the action that led to it, None for the reset."""
+    """One step of a played episode and the action that led to it (None for the reset)."""
 
     action: Action | None
     step: Step
 
     @property
     def observation(self) -> Observation:
-        """What was seen."""
+        """The observation of the step."""
         return self.step.observation
 
 
@@ -38,7 +38,7 @@ def _rule(holds: Callable[[Trace], None]) -> Callable[[Trace], None]:
 
 
 def check_traces(traces: Sequence[Trace]) -> tuple[RuleResult, ...]:
-    """Holds played or recorded episodes to the rules that need nothing else."""
+    """Checks played or recorded episodes."""
     return tuple(rule.verdict(_first_break(rule, traces)) for rule in TRACE_RULES)
 
 
@@ -130,7 +130,7 @@ def statuses_match_the_thresholds(trace: Trace) -> None:
 
 
 def implied_status(service: Service) -> str | None:
-    """The status that the published thresholds give to a service; None if a metric is missing."""
+    """A service's status by the published thresholds; None if a metric is missing."""
     error_rate = service.number("http_server_error_rate")
     latency_s = service.number("http_server_request_duration_p99")
     memory = service.number("process_memory_utilization")
@@ -204,7 +204,7 @@ def logs_come_when_fetched(trace: Trace) -> None:
 
 @_rule
 def only_the_end_is_graded(trace: Trace) -> None:
-    """No answer carries a score before the last; `declare_resolved` ends the episode with one in 0..1."""
+    """Only the last answer has a score; `declare_resolved` ends the episode with a score in 0..1."""
     for moment in trace[:-1]:
         demand(not moment.step.done, f"{moment.action} ended the episode")
         demand(moment.step.outcome.score is None, f"{moment.action} brought a score before the end")

@@ -1,1 +1,1 @@
-"""Reading and writing files safely: JSON, JSON lines, files written whole."""
+"""Reads and writes files safely: JSON, JSON lines, atomic writes."""

@@ -1,4 +1,4 @@
-"""One process at a time writes into a folder of results."""
+"""Lets only one process at a time write into a results folder."""
 
 import os
 from pathlib import Path
@@ -11,12 +11,12 @@ LOCK = ".lock"
 
 
 def hold(folder: Path) -> FileLock:
-    """Keeps other processes out of `folder` until what is returned is gone, or this process is.
+    """Locks `folder` for as long as the returned object, or this process, exists.
 
-    Whatever ends the process, the operating system gives the lock back; the file that stays holds nobody up.
+    The operating system releases the lock even after a crash; the lock file that stays behind is harmless.
 
     Raises:
-        SettingsError: another process holds it; says which.
+        SettingsError: another process holds the lock; says which.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK

@@ -1,4 +1,4 @@
-"""Files that hold one JSON object each."""
+"""Reads files with one JSON object."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
     """The object in `file`.
 
     Raises:
-        SchemaError: not UTF-8, not JSON, or not an object; says `fix`.
+        SchemaError: not UTF-8, not JSON, or not an object; with `fix`.
     """
     try:
         with file.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""JSON of any size from outside, item by item: memory holds one item, whatever the file holds."""
+"""Reads JSON files of any size item by item, with only one item in memory."""
 
 import codecs
 import json
@@ -11,23 +11,23 @@ from data.files.json_text import NotJson, read_json
 
 _CHUNK = 1 << 18  # bytes
 _LARGEST = 1 << 28  # characters of one item
-_LONGEST_TOKEN = 16  # characters that one may lack at the end of a chunk: -Infinity, an escape
-_DEEPEST = 12  # levels that `paths_in` looks into
+_LONGEST_TOKEN = 16  # characters: the end of a chunk may cut -Infinity or an escape
+_DEEPEST = 12  # levels that `paths_in` looks at
 _BLANK = re.compile(r"[\s,]*")
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]', re.DOTALL)
 _CUT_OFF = "the file ends in the middle of a value: get it again, whole"
 
 
 def items(stream: IO[bytes], where: str, path: str = "") -> Iterator[Any]:
-    """What is at `path` in each value of `stream`, in turn; values may follow each other, as in JSON lines.
+    """Yields what is at `path` in each value of `stream`; there may be several values, as in JSON lines.
 
     Args:
         stream: UTF-8, with or without a byte order mark.
         where: what is being read.
-        path: as of `paths_in`: "data.result[]" is every item of that list, "" each whole value.
+        path: as in `paths_in`: "data.result[]" means every item of that list, "" the whole value.
 
     Raises:
-        SchemaError: not JSON, cut off, nested too deeply, or with an item that is too large.
+        SchemaError: not JSON, truncated, nested too deeply, or an item is too large.
     """
     text = _Text(stream, where)
     keys = re.findall(r"\[\]|[^.\[\]]+", path)
@@ -53,13 +53,13 @@ def paths_in(head: str) -> frozenset[str]:
         elif token[0] in "}]":
             open_at = open_at[:-1]
             key = None
-        else:  # a text, which is the value of its key
+        else:  # a string value
             key = None
     return frozenset(found)
 
 
 def _below(text: "_Text", keys: Sequence[str]) -> Iterator[Any]:
-    """What is at `keys` in the value that comes next, which is read to its end."""
+    """Yields what is at `keys` in the next value, and reads that value to its end."""
     start = text.peek()
     if not keys:
         yield text.value()
@@ -85,7 +85,7 @@ def _below(text: "_Text", keys: Sequence[str]) -> Iterator[Any]:
 
 
 class _Text:
-    """The characters of a stream; those that were used are forgotten."""
+    """The characters of a stream; used ones are dropped."""
 
     def __init__(self, stream: IO[bytes], where: str) -> None:
         self._stream, self._where = stream, where
@@ -94,7 +94,7 @@ class _Text:
         self._is_over = False
 
     def peek(self) -> str:
-        """The next character that is not blank; "" at the end."""
+        """The next non-blank character; "" at the end."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             self._at = blank.end() if blank else self._at
@@ -102,20 +102,20 @@ class _Text:
                 return self._text[self._at : self._at + 1]
 
     def peek_inside(self) -> str:
-        """The same where the text must go on."""
+        """Like `peek`, where the text must not end."""
         return self.peek() or self.refuse(_CUT_OFF)
 
     def skip(self) -> None:
-        """One character is used."""
+        """Skips one character."""
         self._at += 1
 
     def value(self) -> Any:
-        """The whole value that comes next."""
+        """Reads the next value."""
         self.peek_inside()
         while True:
             try:
                 value, end = self._decoded()
-                if end < len(self._text) or not self._more():  # or a number might go on
+                if end < len(self._text) or not self._more():  # at the end, a number might continue
                     break
             except json.JSONDecodeError as error:
                 is_open = error.msg.startswith("Unterminated")
@@ -127,7 +127,7 @@ class _Text:
         return value
 
     def refuse(self, why: str) -> NoReturn:
-        """Raises what is wrong at this place."""
+        """Raises an error with the current position."""
         line = self._line + self._text.count("\n", 0, self._at)
         found = self._text[self._at : self._at + 20]
         raise SchemaError(f"{self._where}:{line}", "", found or "its end", why)
@@ -139,9 +139,9 @@ class _Text:
             self.refuse("nested too deeply")
         except json.JSONDecodeError:
             raise
-        except ValueError:  # Python refuses to read an integer of thousands of digits
+        except ValueError:  # Python refuses integers with thousands of digits
             value, end = _PATIENT.raw_decode(self._text, self._at)
-        if self._text.find("\\u", self._at, end) >= 0:  # maybe half a letter, which nothing could write again
+        if self._text.find("\\u", self._at, end) >= 0:  # maybe half a surrogate pair, which cannot be written
             try:
                 value = read_json(self._text[self._at : end])
             except NotJson as error:
@@ -149,7 +149,7 @@ class _Text:
         return value, end
 
     def _more(self) -> bool:
-        """Reads on, the more the longer the value is; False at the end of the stream."""
+        """Reads more, in growing chunks for a long value; False at the end of the stream."""
         if self._is_over:
             return False
         self._line += self._text.count("\n", 0, self._at)

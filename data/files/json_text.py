@@ -1,4 +1,4 @@
-"""JSON from outside, read in one way everywhere, and refused in one way whatever is wrong with it."""
+"""Reads untrusted JSON, with limits and one error for everything that can be wrong."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# The most memory that the decoded value of a file may take, as far as its text tells.
+# Memory for the decoded value of a file, as estimated from its text.
 LARGEST_FILE_BYTES = 512 * 2**20
 
-_LONG_INTEGER = 301  # digits; longer ones are beyond every float, or nearly so
+_LONG_INTEGER = 301  # digits; about the largest integer that fits a float
 _LONG_RUN = b"0" * _LONG_INTEGER
 _DIGITS_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _STRING_OR_LONG_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?[0-9]{%d,}+[.eE]?' % _LONG_INTEGER, re.DOTALL)
@@ -18,18 +18,18 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _PLACE = re.compile(r" at line (\d+) column (\d+)$")
-# What one of each costs, at least; the longest values of all are sums of these.
+# Bytes of memory for each such character, at least.
 _COSTS = ((b",", 32), (b'"', 25), (b":", 64), (b"[", 64), (b"{", 128))
 _DEAREST = max(cost for _, cost in _COSTS) + 4
 
 
 class NotJson(ValueError):
-    """Text that is not JSON, or more than can be read safely; the message is a few words.
+    """Text that is not JSON, or too large to read safely.
 
     Args:
-        reason: those words, without the line.
-        line: where, counted from 1; None where no line is to blame.
-        found: what stands there.
+        reason: a few words, without the line.
+        line: counted from 1; None if no line is to blame.
+        found: the text there.
     """
 
     def __init__(self, reason: str, line: int | None = None, found: str = "") -> None:
@@ -40,13 +40,13 @@ class NotJson(ValueError):
 def read_json(text: str | bytes, largest_bytes: int = LARGEST_FILE_BYTES, *, finite: bool = False) -> Any:
     """Decodes `text`, UTF-8 with or without a byte order mark.
 
-    Half a surrogate pair becomes "�"; an integer beyond every float becomes infinite, as 1e999 does. No value
-    is nested more than 201 deep, so that it can be validated, compared and written.
+    Half a surrogate pair becomes "�"; an integer too large for a float becomes infinite, like 1e999. Values
+    nested more than 201 deep are refused, so that all others can be validated, compared and written.
 
     Args:
         text: the text.
-        largest_bytes: the most memory that the decoded value may take.
-        finite: whether NaN and infinite numbers are refused.
+        largest_bytes: memory for the decoded value.
+        finite: refuse NaN and infinite numbers.
 
     Raises:
         NotJson: not UTF-8, not JSON, nested too deeply, or too large.
@@ -70,7 +70,7 @@ def read_json(text: str | bytes, largest_bytes: int = LARGEST_FILE_BYTES, *, fin
 
 
 def _decoded_bytes(raw: bytes) -> int:
-    """What the decoded value takes, roughly."""
+    """The approximate memory for the decoded value."""
     width = 1 if raw.isascii() and b"\\u" not in raw else 4  # one wide character widens a whole string
     return width * len(raw) + sum(cost * raw.count(sign) for sign, cost in _COSTS)
 

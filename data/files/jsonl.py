@@ -1,4 +1,4 @@
-"""Crash-safe JSON lines: every line that a reader sees is whole, whatever killed the writer."""
+"""Crash-safe JSON lines: readers see only complete lines, even if the writer was killed."""
 
 import fcntl
 import gzip
@@ -22,21 +22,20 @@ _log = logging.getLogger(__name__)
 
 
 def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> None:
-    """Writes `record` as one more line of `path` and returns when it is on the disk.
+    """Appends `record` to `path` as one line, and flushes it to disk.
 
-    A line that an earlier writer left half-written is cut off first. Several processes may append to one
-    file.
+    A half-written last line is removed first. Several processes may append to the same file.
 
     Args:
-        path: the file, made with its folder where there is none.
-        record: what the line holds.
-        durable: False returns once the operating system has the line: it outlives this process, not a
-            power cut. `sync` catches up.
+        path: the file; created with its folder if missing.
+        record: the contents of the line.
+        durable: if False, don't wait for the disk: the line survives this process, but not a power cut.
+            `sync` catches up.
     """
     line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with named(path), path.open("a+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         line = _mend_end(file) + line
         while line:
             line = line[file.write(line) :]
@@ -45,20 +44,20 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
 
 
 def sync(path: Path) -> None:
-    """Returns when every line of `path` is on the disk."""
+    """Flushes every line of `path` to disk."""
     with path.open("ab") as file:
         os.fsync(file.fileno())
 
 
 def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields (line number from 1, object) for every line of a file, gzip or plain, but blank ones.
+    """Yields (line number from 1, object) for every non-blank line of a plain or gzip file.
 
-    A last line without an end that does not parse was torn by a crash: it is left out and a warning logged.
+    An incomplete last line (after a crash) is skipped with a warning.
 
     Args:
         path: the file.
-        form: what a line is, for a file from outside, which is refused where it has no whole line. In a store
-            of our own a crash may have left none.
+        form: what a line should be, for a user's file, which must have a complete line. Our own stores may
+            be empty after a crash.
 
     Raises:
         SchemaError: the file cannot be read, or a line is not a JSON object.
@@ -75,7 +74,7 @@ def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
 def read_lines(
     lines: IO[bytes] | gzip.GzipFile, where: str, form: str = ""
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The same of lines that come from anywhere."""
+    """Like `read`, from an open stream."""
     whole = blank = 0
     fix = f"write one JSON object a line: {form}" if form else "write one JSON object a line"
     for number, line in enumerate(iter(lambda: lines.readline(LARGEST_LINE_BYTES + 1), b""), start=1):
@@ -107,7 +106,7 @@ def files(path: Path) -> tuple[Path, ...]:
     """`path` itself, or the `.jsonl` and `.jsonl.gz` files directly in the folder `path`, sorted by name.
 
     Raises:
-        SchemaError: there is no such file or folder, or no such file in it.
+        SchemaError: there is no such file or folder, or the folder holds no such files.
     """
     if path.is_file():
         return (path,)
@@ -145,7 +144,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _mend_end(file: IO[bytes]) -> bytes:
-    """Cuts a torn last line off; returns the line end that a whole one without it still needs."""
+    """Removes an incomplete last line; returns the line end if a complete last line lacks it."""
     end = file.seek(0, os.SEEK_END)
     start, tail = end, b""
     while start and b"\n" not in tail:

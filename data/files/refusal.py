@@ -1,4 +1,4 @@
-"""What pydantic refuses, in the words of whoever wrote the file."""
+"""Turns pydantic's validation errors into messages for users."""
 
 import re
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ _LIMITS: Mapping[str, str] = {
     "less_than": "give a number below {lt:g}",
     "less_than_equal": "give {le:g} or less",
 }
-# Pydantic's name of one of several forms that a value may have, or of a key: no part of a path in a file.
+# Pydantic's name for a union member or a key, which is no part of a path in the file.
 _FORM = re.compile(r"[a-z-]+\[.*\]|\[key\]", re.DOTALL)
 
 
 def schema_error(error: ValidationError, where: str) -> SchemaError:
-    """The first complaint of `error`: the field's path, its value and what belongs there."""
+    """The first problem in `error`: the field's path, its value and what belongs there."""
     first = error.errors(include_url=False)[0]
     path = list(first["loc"])
     if path and isinstance(path[-1], str) and _FORM.fullmatch(path[-1]):

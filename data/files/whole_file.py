@@ -1,4 +1,4 @@
-"""Files written whole: a reader, a crash or a full disk finds the old one or the new one, never a part."""
+"""Writes files atomically: after a crash or on a full disk there is the old file or the new, never half."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def named(what: object) -> Iterator[None]:
-    """An error of the operating system that names no file, as of a full disk, names `what`."""
+    """Adds the file name to an OSError that lacks one, such as "disk full"."""
     try:
         yield
     except OSError as error:
@@ -18,13 +18,13 @@ def named(what: object) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Replaces a file at once; what is no regular file, such as a pipe or /dev/null, is written to.
+    """Replaces a file atomically; a pipe or device is just written to.
 
     Raises:
-        OSError: with the name of a file; the old one is as it was.
+        OSError: with the file's name; an existing file is unchanged.
     """
     whole = content.encode("utf-8") if isinstance(content, str) else content
-    path = path.resolve()  # a link stays one
+    path = path.resolve()  # keep a symbolic link
     if path.exists() and not path.is_file():
         with named(path), path.open("wb") as file:
             file.write(whole)

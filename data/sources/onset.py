@@ -1,8 +1,13 @@
 """When an incident began: the one point at which the symptoms of most services change for the worse."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
+from data.channels import Channel, ChannelMap
 from data.incident import Floats
+from data.sources.alignment import Pieces, aligned
 
 _FEWEST_BEFORE, _FEWEST_AFTER = 4, 2  # points
 _LARGEST = 8.0  # deviations beyond count as this many: one spike is no incident
@@ -10,6 +15,50 @@ _NOISE = 6.0  # what the statistic of a series that does not change hardly excee
 # A rise by so many spreads of the points around it is one; by more where the points are few.
 _SPREADS, _FEW_SPREADS, _LEAST_SPREAD = 2.0, 4.0, 0.5
 _RELATIVE = 0.05  # a change by a smaller share of the usual is none
+
+
+# The smallest change of each symptom that is one, in our units.
+_SYMPTOMS: Mapping[Channel, float] = {
+    Channel.ERROR: 0.005,
+    Channel.LATENCY_MID: 1e-4,
+    Channel.LATENCY_TAIL: 1e-4,
+    Channel.OWN_LATENCY: 1e-4,
+}
+
+
+def change_in(
+    told: Sequence[Mapping[Any, Pieces]], first: float, step: float, n: int, channels: ChannelMap
+) -> float | None:
+    """When the symptoms of most services change for the worse; None where they do not.
+
+    Args:
+        told: the metrics of services and of calls; the latter count where the former have no symptoms.
+        first: the time of the first of `n` points, `step` seconds apart.
+        step: between two points.
+        n: points.
+        channels: how metric names are read.
+    """
+    for of in told:
+        rows: list[Floats] = []
+        smallest: list[float] = []
+        wanted = {
+            whose: {m: p for m, p in metrics.items() if (c := channels(m)) and c.channel in _SYMPTOMS}
+            for whose, metrics in of.items()
+        }
+        for _, metric, series in aligned(wanted, first, step, 0, n):
+            meaning = channels(metric)
+            assert meaning is not None
+            points = series.incident
+            sign, scale = (
+                (-1.0 if meaning.inverted else 1.0),
+                meaning.scale_of(np.nanmax(points, initial=0.0)),
+            )
+            rows.append(sign * scale * points)
+            smallest.append(_SYMPTOMS[meaning.channel])
+        if rows:
+            found = onset(np.array(rows), np.array(smallest))
+            return None if found is None else first + found * step
+    return None
 
 
 def onset(symptoms: Floats, smallest: Floats) -> int | None:

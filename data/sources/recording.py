@@ -3,17 +3,17 @@
 Every reader of files and every live query fills a `Recording`; `incident_of` brings it onto one grid.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
-from data.channels import Channel, ChannelMap, default_channel_map
+from data.channels import ChannelMap, default_channel_map
 from data.errors import SettingsError
 from data.incident import AlertEvent, Floats, Incident, Page, Series
 from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
-from data.sources.onset import onset
+from data.sources.onset import change_in
 
 # What a system calls whoever is outside it, or whatever it could not name.
 NOBODY = frozenset({"", "unknown", "user", "-"})
@@ -22,13 +22,6 @@ _MOST_POINTS = 60  # of an incident; finer measurements are averaged, which calm
 _MOST_PAST = 240  # points before it that are kept
 _MOST_SEARCHED = 600  # points over which a beginning is looked for
 _FEWEST = 8  # points with which a beginning can be found
-# The smallest change of each symptom that is one, in our units.
-_SYMPTOMS: Mapping[Channel, float] = {
-    Channel.ERROR: 0.005,
-    Channel.LATENCY_MID: 1e-4,
-    Channel.LATENCY_TAIL: 1e-4,
-    Channel.OWN_LATENCY: 1e-4,
-}
 
 
 class Recording:
@@ -235,43 +228,30 @@ def _found(recording: Recording, first: float, last: float, natural: float, chan
             "Tell the time with --at."
         )
         return first
-    rows: list[Floats] = []
-    smallest: list[float] = []
-    for metric, series in _symptoms(recording, channels, first, step, n):
-        meaning = channels(metric)
-        assert meaning is not None
-        sign, scale = (-1.0 if meaning.inverted else 1.0), meaning.scale_of(np.nanmax(series, initial=0.0))
-        rows.append(sign * scale * series)
-        smallest.append(_SYMPTOMS[meaning.channel])
-    found = onset(np.array(rows), np.array(smallest)) if rows else None
+    found = change_in((recording.services, recording.calls), first, step, n, channels)
     if found is None:
-        found = n - max(n // 4, 1)
-        start = first + found * step
+        start = first + (n - max(n // 4, 1)) * step
         recording.note(
             f"Errors and latencies do not change: all from {told(start)} is compared with what was before. "
             "Tell the time with --at."
         )
         return start
-    start = first + found * step
-    recording.note(f"The incident seems to begin at {told(start)}; --at tells another time.")
-    return start
+    recording.note(f"The incident seems to begin at {told(found)}; --at tells another time.")
+    return found
 
 
-def _symptoms(
-    recording: Recording, channels: ChannelMap, first: float, step: float, n: int
-) -> Iterator[tuple[str, Floats]]:
-    """Errors and latencies of services, else of calls, on one grid: (N,) each."""
-    for of in (recording.services, recording.calls):
-        wanted = {
-            whose: {m: p for m, p in metrics.items() if (c := channels(m)) and c.channel in _SYMPTOMS}
-            for whose, metrics in of.items()
-        }
-        some = False
-        for _, metric, series in aligned(wanted, first, step, 0, n):
-            some = True
-            yield metric, series.incident
-        if some:
-            return
+def begun_since(recording: Recording, since_s: float, channel_map: ChannelMap) -> float:
+    """Where the symptoms change, if that is after `since_s`, which it is otherwise."""
+    first, last = recording.span()
+    if first is None or last is None:
+        return since_s
+    step = max(natural_step(recording.all_pieces()), (last - first) / _MOST_SEARCHED)
+    n = int((last - first) / step) + 1
+    found = change_in((recording.services, recording.calls), first, step, n, channel_map)
+    if found is None or not since_s < found <= last:
+        return since_s
+    recording.note(f"The incident seems to begin at {told(found)}; what was before is compared with.")
+    return found
 
 
 def _add(

@@ -71,12 +71,12 @@ class Spans:
         while self._n_open > _MOST_OPEN:
             self._close(self._open.popitem(last=False)[1])
 
-    def log(self, service: str, time_s: float, is_error: bool) -> None:
-        """One line of a log."""
+    def logs(self, service: str, times_s: Sequence[float], are_errors: Sequence[bool]) -> None:
+        """Lines of the logs of a service."""
         lines = self._logs[service]
-        lines.times.append(time_s)
-        lines.durations.append(0.0)
-        lines.failed.append(is_error)
+        lines.times.extend(times_s)
+        lines.durations.extend([0.0] * len(times_s))
+        lines.failed.extend(are_errors)
 
     def fill(self, recording: Recording) -> None:
         """Tells `recording` what the traces show."""
@@ -90,6 +90,8 @@ class Spans:
         first = min(min(m.times) for m in everything)
         last = max(max(m.times) for m in everything)
         step = max(float(np.clip((last - first) / _POINTS, 1.0, _STEP_S)), (last - first) / _MOST_POINTS)
+        if recording.at is not None:  # no bin holds both what was before and what came after
+            first = recording.at - step * np.ceil((recording.at - first) / step)
         grid = _Bins(first, step, int((last - first) / step) + 1)
         for service, served in self._served.items():
             rate = grid.count(served) / step
@@ -248,7 +250,7 @@ class _Bins:
         return found
 
     def _bin(self, measured: SpanTimes) -> npt.NDArray[np.int64]:
-        where = ((np.asarray(measured.times) - self.first) / self.step).astype(np.int64)
+        where = ((np.asarray(measured.times) - self.first) / self.step + 1e-6).astype(np.int64)
         return np.clip(where, 0, self.n - 1)
 
     def _mean_of(self, measured: SpanTimes, values: Floats) -> Floats:

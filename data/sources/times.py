@@ -1,7 +1,8 @@
 """Times as systems write them → Unix seconds."""
 
-import math
 from datetime import UTC, datetime
+
+from data.observation import LARGEST
 
 # From here on a number counts milliseconds, microseconds, nanoseconds: all of them after 2001.
 _UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
@@ -14,7 +15,7 @@ def seconds(value: object) -> float | None:
             value = float(value)
         except ValueError:
             return _of_date(str(value))
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
         return None
     return float(value) * next((unit for least, unit in _UNITS if abs(value) >= least), 1.0)
 

@@ -6,44 +6,31 @@ halves of BARO only the ranking is here; the onset is given by where the inciden
 
 import numpy as np
 
-from data.channels import ChannelMap, default_channel_map
+from data.channels import ChannelMap
 from data.incident import Incident
 from gnn.baselines.deviation import MIN_BASELINE, alert_counts, present
-from gnn.baselines.order import ranked
-from gnn.ranker import Ranking
 
 
-class BaroRanker:
-    """Scores a service by its metric that rises most, as published: signed, in raw units where the IQR is 0.
+def baro_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
+    """The metric of each service that rises most, as published: signed, in raw units where the IQR is 0.
 
     Without a healthy past the metric's latest points at all services stand in for it, and on a list of
     alerts each alert adds one.
-
-    Args:
-        channel_map: how metric names are read; the default rules when None.
     """
-
-    name = "baro"
-
-    def __init__(self, channel_map: ChannelMap | None = None) -> None:
-        self._channel_map = channel_map or default_channel_map()
-
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks all services; see `Ranker`."""
-        peers: dict[str, list[float]] = {}
-        for metrics in incident.telemetry.values():
-            for metric, series in metrics.items():
-                peers.setdefault(metric, []).extend(present(series.incident)[-1:])
-        scores: dict[str, float] = {}
-        for service, n_alerts in alert_counts(incident).items():
-            rises = [0.0]
-            for metric, series in incident.telemetry.get(service, {}).items():
-                past, points = present(series.baseline), present(series.incident)
-                if self._channel_map(metric) is None or not points.size:
-                    continue
-                if past.size < MIN_BASELINE:
-                    past, points = np.array(peers[metric]), points[-1:]
-                low, center, high = np.percentile(past, (25, 50, 75))
-                rises.append(float((points.max() - center) / ((high - low) or 1.0)))
-            scores[service] = max(rises) + n_alerts
-        return ranked(scores, self.name)
+    peers: dict[str, list[float]] = {}
+    for metrics in incident.telemetry.values():
+        for metric, series in metrics.items():
+            peers.setdefault(metric, []).extend(present(series.incident)[-1:])
+    scores: dict[str, float] = {}
+    for service, n_alerts in alert_counts(incident).items():
+        rises = [0.0]
+        for metric, series in incident.telemetry.get(service, {}).items():
+            past, points = present(series.baseline), present(series.incident)
+            if channel_map(metric) is None or not points.size:
+                continue
+            if past.size < MIN_BASELINE:
+                past, points = np.array(peers[metric]), points[-1:]
+            low, center, high = np.percentile(past, (25, 50, 75))
+            rises.append(float((points.max() - center) / ((high - low) or 1.0)))
+        scores[service] = max(rises) + n_alerts
+    return scores

@@ -8,49 +8,34 @@ abnormal services.
 import networkx as nx
 import numpy as np
 
-from data.channels import ChannelMap, default_channel_map
+from data.channels import ChannelMap
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, metric_deviations
-from gnn.baselines.order import ranked
-from gnn.ranker import Ranking
 
 _RESTART = 0.15
 _BACK = 0.1  # weight of the way back to a caller, against the caller's anomaly
 _NORMAL = 0.01  # weight of a service that does not deviate: the walk can pass it
 
 
-class PageRankRanker:
-    """Scores a service by how often the walker is there.
-
-    Args:
-        channel_map: how metric names are read; the default rules when None.
-    """
-
-    name = "pagerank"
-
-    def __init__(self, channel_map: ChannelMap | None = None) -> None:
-        self._channel_map = channel_map or default_channel_map()
-
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks all services; see `Ranker`."""
-        alerts = alert_counts(incident)
-        anomaly = {
-            service: _NORMAL + float(np.arcsinh(max(metrics.values(), default=0.0))) + alerts[service]
-            for service, metrics in metric_deviations(incident, self._channel_map).items()
-        }
-        calls = [
-            (caller, callee)
-            for caller in anomaly
-            for callee in incident.call_graph.get(caller, ())
-            if callee in anomaly and callee != caller
-        ]
-        walk = nx.DiGraph()
-        walk.add_nodes_from(anomaly)
-        walk.add_weighted_edges_from((callee, caller, _BACK * anomaly[caller]) for caller, callee in calls)
-        # After the ways back: where two services call each other, the way forward counts.
-        walk.add_weighted_edges_from((caller, callee, anomaly[callee]) for caller, callee in calls)
-        for service in incident.services:
-            worst = max((anomaly[neighbour] for neighbour in walk.successors(service)), default=0.0)
-            walk.add_edge(service, service, weight=_NORMAL + max(anomaly[service] - worst, 0.0))
-        visits = nx.pagerank(walk, alpha=1 - _RESTART, personalization=anomaly) if anomaly else {}
-        return ranked(visits, self.name)
+def pagerank_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
+    """How often the walker is at each service."""
+    alerts = alert_counts(incident)
+    anomaly = {
+        service: _NORMAL + float(np.arcsinh(max(metrics.values(), default=0.0))) + alerts[service]
+        for service, metrics in metric_deviations(incident, channel_map).items()
+    }
+    calls = [
+        (caller, callee)
+        for caller in anomaly
+        for callee in incident.call_graph.get(caller, ())
+        if callee in anomaly and callee != caller
+    ]
+    walk = nx.DiGraph()
+    walk.add_nodes_from(anomaly)
+    walk.add_weighted_edges_from((callee, caller, _BACK * anomaly[caller]) for caller, callee in calls)
+    # After the ways back: where two services call each other, the way forward counts.
+    walk.add_weighted_edges_from((caller, callee, anomaly[callee]) for caller, callee in calls)
+    for service in incident.services:
+        worst = max((anomaly[neighbour] for neighbour in walk.successors(service)), default=0.0)
+        walk.add_edge(service, service, weight=_NORMAL + max(anomaly[service] - worst, 0.0))
+    return nx.pagerank(walk, alpha=1 - _RESTART, personalization=anomaly) if anomaly else {}

@@ -5,24 +5,11 @@ Its source is arithmetic: `gnn.evaluation.metrics` states chance beside every fi
 
 import random
 
+from data.channels import ChannelMap
 from data.incident import Incident
-from gnn.baselines.order import ranked
-from gnn.ranker import Ranking
 
 
-class RandomRanker:
-    """Scores services at random.
-
-    Args:
-        seed: with the incident's id and services it decides the order.
-    """
-
-    name = "random"
-
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
-
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks all services; see `Ranker`."""
-        draw = random.Random(repr((self._seed, incident.incident_id, incident.services)))
-        return ranked({service: draw.random() for service in incident.services}, self.name)
+def random_scores(seed: int, incident: Incident, _channels: ChannelMap) -> dict[str, float]:
+    """Any score for each service: the seed and the incident's id and services decide it."""
+    draw = random.Random(repr((seed, incident.incident_id, incident.services)))
+    return {service: draw.random() for service in incident.services}

@@ -11,12 +11,10 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from data.channels import Channel, ChannelMap, default_channel_map
+from data.channels import Channel, ChannelMap
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, center_and_mad, point_deviations, present
-from gnn.baselines.order import ranked
 from gnn.features.drift import paged_channels
-from gnn.ranker import Ranking
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,8 +23,8 @@ MIN_PAST = 10  # points from which a baseline has a MAD
 _DUST = 1e-9  # of a value: what rounding leaves
 
 
-class TraversalRanker:
-    """Scores the ends of abnormal paths by the deviations summed on the path; no other service is ranked.
+def traversal_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
+    """The deviations summed on the way to each end of an abnormal path; no other service is scored.
 
     Deviations are those of the metric kind that paged, at the point at which it is worst at the paging
     service, in plain MADs where there are ten baseline points, as published; from a baseline that never moves
@@ -34,31 +32,19 @@ class TraversalRanker:
     nothing, no spread counts for less than 5 % of what is typical. Without a page every abnormal service that
     no abnormal service calls starts a path, over latency and errors both, at the point at which all services
     together are worst. On a list of alerts any alert makes abnormal.
-
-    Args:
-        channel_map: how metric names are read; the default rules when None.
     """
-
-    name = "traversal"
-
-    def __init__(self, channel_map: ChannelMap | None = None) -> None:
-        self._channel_map = channel_map or default_channel_map()
-
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks the ends of abnormal paths; see `Ranker`."""
-        deviation = _at_worst_point(incident, self._channel_map)
-        for service, n_alerts in alert_counts(incident).items():
-            deviation[service] += n_alerts * 2 * THRESHOLD
-        abnormal = {service for service, value in deviation.items() if value > THRESHOLD}
-        page = incident.page.service if incident.page and incident.page.service in deviation else None
-        walkable = abnormal | {page} if page else abnormal
-        calls = nx.DiGraph()
-        calls.add_nodes_from(service for service in incident.services if service in walkable)
-        for caller in list(calls):
-            callees = incident.call_graph.get(caller, ())
-            calls.add_edges_from((caller, c) for c in callees if c in abnormal and c != caller)
-        starts = {page} if page else _entries(calls)
-        return ranked(_path_sums(calls, starts, deviation), self.name)
+    deviation = _at_worst_point(incident, channel_map)
+    for service, n_alerts in alert_counts(incident).items():
+        deviation[service] += n_alerts * 2 * THRESHOLD
+    abnormal = {service for service, value in deviation.items() if value > THRESHOLD}
+    page = incident.page.service if incident.page and incident.page.service in deviation else None
+    walkable = abnormal | {page} if page else abnormal
+    calls = nx.DiGraph()
+    calls.add_nodes_from(service for service in incident.services if service in walkable)
+    for caller in list(calls):
+        callees = incident.call_graph.get(caller, ())
+        calls.add_edges_from((caller, c) for c in callees if c in abnormal and c != caller)
+    return _path_sums(calls, {page} if page else _entries(calls), deviation)
 
 
 def _entries(calls: nx.DiGraph) -> set[str]:

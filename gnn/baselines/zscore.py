@@ -4,43 +4,22 @@ The usual floor in comparisons of root-cause rankers, such as the "largest z-sco
 2023) and the univariate outlier scores of PyRCA (Liu et al., 2023).
 """
 
-from typing import Literal
-
 import numpy as np
 
-from data.channels import ChannelMap, default_channel_map
+from data.channels import ChannelMap
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, metric_deviations
-from gnn.baselines.order import ranked
-from gnn.ranker import Ranking
 
 
-class ZScoreRanker:
-    """Scores a service by its deviations; each alert adds one, so a list of alerts ranks by their number.
+def largest_zscores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
+    """The largest deviation of each service; each alert adds one, so alerts alone rank by their number."""
+    alerts = alert_counts(incident)
+    found = metric_deviations(incident, channel_map).items()
+    return {service: max(own.values(), default=0.0) + alerts[service] for service, own in found}
 
-    Args:
-        combine: "largest" takes the largest deviation; "sum" adds the asinh of all, so that many moderate
-            deviations can outweigh a single extreme one.
-        channel_map: how metric names are read; the default rules when None.
-    """
 
-    def __init__(
-        self, combine: Literal["largest", "sum"] = "largest", channel_map: ChannelMap | None = None
-    ) -> None:
-        self._combine = combine
-        self._channel_map = channel_map or default_channel_map()
-        self.name = "zscore" if combine == "largest" else "zscore-sum"
-
-    def rank(self, incident: Incident) -> Ranking:
-        """Ranks all services; see `Ranker`."""
-        alerts = alert_counts(incident)
-        scores = {
-            service: self._combined(list(metrics.values())) + alerts[service]
-            for service, metrics in metric_deviations(incident, self._channel_map).items()
-        }
-        return ranked(scores, self.name)
-
-    def _combined(self, values: list[float]) -> float:
-        if self._combine == "largest":
-            return max(values, default=0.0)
-        return float(np.arcsinh(values).sum())
+def summed_zscores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
+    """Likewise, the sum of the asinh of all: many moderate deviations can outweigh a single extreme one."""
+    alerts = alert_counts(incident)
+    found = metric_deviations(incident, channel_map).items()
+    return {service: float(np.arcsinh(list(own.values())).sum()) + alerts[service] for service, own in found}

@@ -1,8 +1,8 @@
-"""What the ranker's own score of a suspect rests on: Shapley values of the evidence it was given.
+"""Attributes a suspect's score to the evidence, by Shapley values.
 
-Shapley value sampling (Štrumbelj and Kononenko, JMLR 2010) as captum has it. The players are pieces of the
-incident and not columns of the features: one metric feeds many columns – its own, ranks among the services,
-graph scores – and only what can be taken out of the incident can be checked by taking it out.
+Shapley value sampling (Štrumbelj and Kononenko, JMLR 2010), from captum. The players are pieces of evidence
+rather than feature columns: one metric feeds many columns (its own, ranks, graph scores), and a piece of
+evidence can be removed from the incident to check the attribution.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from gnn.features.featurize import features_of
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.ranker import Ranking
 
-# Scores of all services of an incident, in its order, higher is more suspect: (S,).
+# The scores of an incident's services, in its order; higher is more suspect: (S,).
 Score = Callable[[Incident], npt.NDArray[np.float32]]
 
 
@@ -36,7 +36,7 @@ class Scorer(Protocol):
         """The score of each service, in the incident's order: (S,)."""
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
-        """What is usual where the incident is from, if that is known."""
+        """The alert frequencies of the incident's system, if known."""
 
 
 EVERYTHING_ELSE = "everything else"
@@ -55,18 +55,18 @@ class AttributionConfig(BaseModel):
 
 
 class Part(BaseModel):
-    """Some of the evidence and what it does to the suspect's margin."""
+    """Some of the evidence and its effect on the suspect's margin."""
 
     model_config = ConfigDict(frozen=True)
 
     words: str  # such as "latency_tail of cart" or "calls from frontend to cart"
-    contribution: float  # to the margin, in units of the score; negative speaks for somebody else
-    share: float  # of all that speaks for the suspect; of all that speaks against it, where negative
+    contribution: float  # to the margin, in units of the score; negative: against the suspect
+    share: float  # of all contributions with the same sign
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pieces that are weighed together."""
+    """Pieces of evidence that are weighed together."""
 
     words: str
     pieces: tuple[EvidenceItem, ...]
@@ -77,14 +77,14 @@ class Attribution:
     """What speaks for and against one suspect."""
 
     service: str
-    margin: float  # the suspect's score minus the best other's; its score where there is no other
-    bare_margin: float  # the same with all evidence taken away; contributions lead from here to `margin`
+    margin: float  # the suspect's score minus the best other score, if there is another
+    bare_margin: float  # the margin without any evidence; `margin` is this plus all contributions
     groups: tuple[Group, ...]  # largest contribution first
     contributions: tuple[float, ...]  # of each group
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The groups in words, largest contribution first; those without any influence are left out."""
+        """The groups that have an influence, largest contribution first."""
         total = {side: sum(c for c in self.contributions if (c > 0) == side) or 1.0 for side in (True, False)}
         return tuple(
             Part(words=group.words, contribution=value, share=value / total[value > 0])
@@ -94,7 +94,7 @@ class Attribution:
 
     @property
     def named(self) -> tuple[Group, ...]:
-        """The groups that speak for the suspect and say something, most telling first."""
+        """The groups that speak for the suspect, largest contribution first, without "everything else"."""
         return tuple(
             group
             for group, value in zip(self.groups, self.contributions, strict=True)
@@ -102,13 +102,13 @@ class Attribution:
         )
 
     def weights(self) -> Mapping[EvidenceItem, float]:
-        """The contribution of every piece that was weighed alone."""
+        """The contribution of each piece of evidence that was weighed alone."""
         pairs = zip(self.groups, self.contributions, strict=True)
         return {group.pieces[0]: value for group, value in pairs if len(group.pieces) == 1}
 
 
 def margin_of(scores: npt.NDArray[np.float32], row: int) -> float:
-    """How far the score of `row` is above the best other one."""
+    """How far the score of `row` is above the best other score."""
     others = np.delete(scores, row)
     return float(scores[row] - others.max()) if len(others) else float(scores[row])
 
@@ -121,15 +121,15 @@ def attribute(
     seed: int = 0,
     config: AttributionConfig | None = None,
 ) -> Attribution:
-    """Divides the margin of `service` over its best rival among the evidence; same seed, same answer.
+    """Attributes the margin of `service` over the best other one to the evidence; same seed, same answer.
 
     Args:
-        incident: the evidence as it was ranked.
+        incident: as it was ranked.
         service: one of the incident's services.
-        score: the ranker's.
-        channel_map: how metric names are read, as the ranker reads them.
-        seed: of the orders that are drawn.
-        config: the default thoroughness when None.
+        score: the ranker's scoring function.
+        channel_map: how the ranker reads metric names.
+        seed: of the random orders.
+        config: None for the defaults.
     """
     config = config or AttributionConfig()
     row = incident.services.index(service)
@@ -164,11 +164,14 @@ def attribute(
 def attribute_first(
     ranker: Scorer, incident: Incident, ranking: Ranking, top: int, seed: int = 0
 ) -> tuple[Ranking, dict[str, Attribution]]:
-    """Attributions of the first `top` suspects, and the ranking with their evidence in the order of these.
+    """Attributes the scores of the first `top` suspects, and sorts their evidence by attribution.
 
     Args:
-        ranker: who made `ranking`.
+        ranker: that made `ranking`.
+        incident: as it was ranked.
         ranking: of `incident`.
+        top: number of suspects.
+        seed: of the random orders.
     """
     found = {
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
@@ -188,7 +191,7 @@ def attribute_first(
 def _shapley(
     value: Callable[[npt.NDArray[np.bool_]], float], players: int, orders: int, seed: int
 ) -> npt.NDArray[np.float64]:
-    """The mean gain of each player over random orders in which they join: (players,)."""
+    """The mean gain by each player over random orders of joining: (players,)."""
     if not players:
         return np.zeros(0)
     import torch
@@ -198,7 +201,7 @@ def _shapley(
         rows = (mask > 0.5).numpy()
         return torch.tensor([value(kept) for kept in rows], dtype=torch.float64)
 
-    with torch.random.fork_rng(devices=[]):  # captum draws from torch's global stream
+    with torch.random.fork_rng(devices=[]):  # captum uses torch's global random state
         torch.manual_seed(seed)
         present = torch.ones((1, players), dtype=torch.float64)
         found = ShapleyValueSampling(forward).attribute(present, baselines=0.0, n_samples=orders)
@@ -206,10 +209,12 @@ def _shapley(
 
 
 def _groups(pieces: Sequence[EvidenceItem], service: str, roles: Mapping[str, str]) -> Iterator[Group]:
-    """The suspect's own evidence, its calls and the page one by one, near services whole, then the rest.
+    """Groups the evidence: pieces about the suspect and the page singly, each neighbour's together, the rest.
 
     Args:
-        roles: the near services, {name: what it is to the suspect}.
+        pieces: all evidence.
+        service: the suspect.
+        roles: {neighbour: its role, such as "caller"}.
     """
     rest, around = [], dict[str, list[EvidenceItem]]()
     for piece in pieces:
@@ -227,7 +232,7 @@ def _groups(pieces: Sequence[EvidenceItem], service: str, roles: Mapping[str, st
 
 
 def _near(pieces: Sequence[EvidenceItem], service: str, most: int) -> dict[str, str]:
-    """The first callers and callees of `service`, those that tell most of themselves first: {name: role}."""
+    """The `most` callers and callees of `service` with the most evidence: {name: role}."""
     told: dict[str, int] = {}
     roles: dict[str, str] = {}
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What callers measure of a service, in words: which calls got worse, and where the time is lost."""
+"""Says in words which calls got worse, and where their time is lost."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,21 +15,21 @@ from gnn.features.deviation import MeasuredCalls
 
 Call = tuple[str, str]  # caller, callee
 
-# What sources that know both ends of a call measure of it.
+# Metrics from sources that see both ends of a call.
 _CALLER_S, _CALLEE_S, _LOST = "latency_caller_s", "latency_callee_s", "unmatched_share"
 _MUCH_LOST = 0.02  # share of the calls
-_MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # share of what a call takes, and seconds
+_MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # time between the two ends: share of the call's, and seconds
 
 
 class CallSentences:
-    """Reads the calls of one incident that are measured.
+    """Describes the measured calls of one incident.
 
     Args:
         incident: the evidence.
-        calls: its calls, compared with their past.
+        calls: its calls, compared with their baselines.
         channel_map: how metric names are read.
-        clock: tells points of time.
-        weights: what the ranker goes by.
+        clock: puts points in time into words.
+        weights: contributions to the ranker's score.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CallSentences:
         self._changes = Changes(calls.block, calls.deviations, channel_map, clock.since)
 
     def worst(self, service: str) -> tuple[Change, Call] | None:
-        """The call that got worst, if any: of those into the service, or lost on the way from or to it."""
+        """The call that got worst, if any: to the service, or with a network fault to or from it."""
         into = [(caller, service) for caller in self.measured_callers(service)]
         changes = ((self._worst(call), call) for call in self._calls_of.get(service, ()))
         worse = [(change, call) for change, call in changes if change and (change.decisive or call in into)]
@@ -55,11 +55,11 @@ class CallSentences:
         return change._replace(text=self._text(change, call, service)), call
 
     def is_worse(self, caller: str, callee: str) -> bool:
-        """Whether the calls from one to the other got worse."""
+        """Whether calls from `caller` to `callee` got worse."""
         return self._worst((caller, callee)) is not None
 
     def measured_callers(self, service: str) -> Sequence[str]:
-        """Who measures its calls to a service."""
+        """The callers that measure their calls to a service."""
         return self._callers.get(service, ())
 
     def _text(self, change: Change, call: Call, service: str) -> str:
@@ -98,7 +98,7 @@ class CallSentences:
         return calls
 
     def _worst(self, call: Call) -> Change | None:
-        """What got worst in a call, if anything did; who is lost on the way says most."""
+        """The worst change of a call that got worse; network faults come first."""
         if call not in self._row or call[0] == call[1]:
             return None
         weight = self._weights.get(EvidenceItem("call", call[1], call[0]), 0.0)
@@ -112,7 +112,7 @@ class CallSentences:
         )
 
     def _counts(self, change: Change, call: Call) -> bool:
-        """Whether so much is lost on the way that it matters, where that is what got worse."""
+        """Whether a change matters: losses between the two ends must be large enough."""
         if change.channel is not Channel.NETWORK_FAULT:
             return True
         if change.metric == _LOST:

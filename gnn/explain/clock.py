@@ -1,4 +1,4 @@
-"""When something began, in words: by the clock where it is known, else by ticks or points."""
+"""Says when something began: by the clock if known, else by tick or point number."""
 
 from datetime import UTC, datetime
 
@@ -6,10 +6,10 @@ from data.incident import Incident
 
 
 class Clock:
-    """Tells the points of one incident.
+    """Puts the points in time of one incident into words.
 
     Args:
-        incident: with the time of its first point, its observations, or neither.
+        incident: with a start time, with observations, or with neither.
     """
 
     def __init__(self, incident: Incident) -> None:
@@ -17,23 +17,23 @@ class Clock:
         self._observations = incident.observations
 
     def since(self, onset: int, points: int) -> str:
-        """Since which point; nothing where there is only one.
+        """Such as "since tick 4"; empty if there is only one point.
 
         Args:
             onset: number of the point, from 0.
-            points: how many there are.
+            points: number of points.
         """
         if self._start_s is not None and (self._step_s is not None or onset == 0):
             return f"since {self._at(onset * (self._step_s or 0.0))}"
         if points < 2:
             return ""
         if len(self._observations) == points:
-            # The past before the first observation is not known.
+            # What was before the first observation is unknown.
             return f"since tick {self._observations[onset].sim_tick}" + (" or before" if onset == 0 else "")
         return f"since point {onset + 1} of {points}"
 
     def ago(self, age_s: float, points: int) -> str:
-        """How long before the incident, or into it, something happened that is so old at its last point."""
+        """When something happened, relative to the start of the incident, from its age at the last point."""
         if self._step_s is None:
             return f"{_whole(age_s)} ago"
         after_s = (points - 1) * self._step_s - age_s
@@ -48,7 +48,7 @@ class Clock:
 
 
 def _whole(seconds: float) -> str:
-    """In whole seconds, minutes or hours."""
+    """A duration in whole seconds, minutes or hours."""
     if seconds < 120.0:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200.0 else f"{seconds / 3600:.0f} h"

@@ -1,7 +1,7 @@
-"""Checks an attribution by deletion: without the evidence that it names the suspect must fall, and far.
+"""Checks an attribution by deletion: without the named evidence the suspect's score must drop.
 
-Deletion curves: Petsiuk, Das and Saenko, "RISE", BMVC 2018; here one cut, in the incident itself, with random
-cuts of the same size beside it.
+Deletion curves: Petsiuk, Das and Saenko, "RISE", BMVC 2018. Here a single cut is made in the incident itself
+and compared with random cuts of the same size.
 """
 
 import random
@@ -14,29 +14,29 @@ from data.incident import Incident
 from gnn.explain.attribution import AttributionConfig, Scorer, attribute, margin_of
 from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 
-NAMED = 3  # groups of evidence that are taken away
-DRAWS = 5  # random cuts for each of these
+NAMED = 3  # groups of evidence to remove
+DRAWS = 5  # random cuts to compare with
 
 
 @dataclass(frozen=True)
 class DeletionEffect:
-    """What taking away so many pieces of evidence does to the first suspect."""
+    """What removing evidence does to the first suspect."""
 
-    pieces: int
-    # Each falls by so much when the named evidence goes, and on average when as much random evidence goes.
+    pieces: int  # removed
+    # Each pair: the drop without the named evidence, and the mean drop without as much random evidence.
     score: tuple[float, float]
     margin: tuple[float, float]  # over the best other suspect
-    overturned: tuple[float, float]  # share of cuts after which it is first no more
+    overturned: tuple[float, float]  # share of cuts after which the suspect is no longer first
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """Two comparisons on one incident; None where too little evidence is left to draw from."""
+    """Two comparisons on one incident; None if there is too little other evidence to draw from."""
 
     service: str
-    # The named evidence against as many other pieces, from anywhere in the incident.
+    # The named evidence against as many other pieces from anywhere in the incident.
     anywhere: DeletionEffect | None
-    # The suspect's own channels that are named first against as many others of its own: the hard comparison.
+    # The first named pieces about the suspect itself against as many other such pieces: the harder test.
     own: DeletionEffect | None
 
 
@@ -47,13 +47,13 @@ def check_deletion(
     named: int = NAMED,
     config: AttributionConfig | None = None,
 ) -> Deletion:
-    """Names the evidence for the first suspect of `incident`, takes it away, and takes away others instead.
+    """Removes the evidence named for the first suspect, and random evidence instead.
 
     Args:
         ranker: whose scores are explained.
         incident: with at least one service.
-        seed: of the attribution and of the random cuts.
-        named: groups of evidence to take away.
+        seed: of the attribution and the random cuts.
+        named: groups of evidence to remove.
         config: how thoroughly evidence is weighed.
     """
     service = incident.services[int(np.argmax(ranker.scores(incident)))]
@@ -78,7 +78,7 @@ def _cut(
     among: Sequence[EvidenceItem],
     draw: random.Random,
 ) -> DeletionEffect | None:
-    """Cuts `told`, then as many others of `among`; None without any to name or without enough others."""
+    """Removes `told`, then as many others of `among`; None if `told` is empty or there are too few others."""
     others = [piece for piece in among if piece not in told]
     if not told or len(others) < len(told):
         return None
@@ -92,7 +92,7 @@ def _cut(
 
 
 def _standing(ranker: Scorer, incident: Incident, service: str) -> tuple[float, float]:
-    """Score and margin of a service."""
+    """A service's score and margin."""
     scores = ranker.scores(incident)
     row = incident.services.index(service)
     return float(scores[row]), margin_of(scores, row)

@@ -1,4 +1,4 @@
-"""The evidence of an incident in pieces that a person can name, and the incident without some of them."""
+"""Splits the evidence of an incident into pieces that people can name, and removes some of them."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -13,13 +13,13 @@ Kind = Literal["channel", "alerts", "call", "page"]
 class EvidenceItem(NamedTuple):
     """One piece of evidence.
 
-    What a trace says of a call belongs to the call, with the call itself; a metric's or a log's alert belongs
-    to its channel beside the series of that channel; what no rule knows is among the service's other alerts.
+    A channel holds its series and its metric or log alerts; a call holds its telemetry and trace alerts. The
+    service's alerts without a channel are one piece.
     """
 
     kind: Kind
-    service: str  # of a call: who is called; of the page: who paged
-    detail: str = ""  # the channel, or who calls
+    service: str  # of a call: the callee; of the page: the paging service
+    detail: str = ""  # the channel, or the caller
 
     def __str__(self) -> str:
         if self.kind == "channel":
@@ -30,7 +30,7 @@ class EvidenceItem(NamedTuple):
 
 
 def evidence_items_of(incident: Incident, channel_map: ChannelMap) -> tuple[EvidenceItem, ...]:
-    """All evidence about the services of `incident`, each piece once, in the incident's order."""
+    """All evidence about the services of `incident`, in the incident's order."""
     services = frozenset(incident.services)
     found = dict.fromkeys(
         EvidenceItem("channel", service, meaning.channel)
@@ -52,7 +52,7 @@ def evidence_items_of(incident: Incident, channel_map: ChannelMap) -> tuple[Evid
 
 
 def without_items(incident: Incident, removed: Collection[EvidenceItem], channel_map: ChannelMap) -> Incident:
-    """The same incident as if nobody had seen the pieces `removed`; its services all stay."""
+    """The incident without the pieces `removed`; its services stay."""
     if not removed:
         return incident
     gone = frozenset(removed)
@@ -82,7 +82,7 @@ def without_items(incident: Incident, removed: Collection[EvidenceItem], channel
 
 
 def _calls(incident: Incident) -> Iterator[tuple[str, str]]:
-    """(caller, callee) of the call graph and of measured calls; a service that calls itself is no call."""
+    """(caller, callee) from the call graph and from call telemetry, without self-calls."""
     services = frozenset(incident.services)
     named = ((caller, callee) for caller, callees in incident.call_graph.items() for callee in callees)
     for caller, callee in (*named, *incident.call_telemetry):
@@ -100,7 +100,7 @@ def _kept(
 
 
 def _piece_of(alert: AlertEvent, services: frozenset[str], channel_map: ChannelMap) -> EvidenceItem:
-    """Where an alert belongs."""
+    """The piece that an alert belongs to."""
     if alert.kind == "trace":
         if alert.caller in services and alert.caller is not None and alert.caller != alert.service:
             return EvidenceItem("call", alert.service, alert.caller)

@@ -1,4 +1,4 @@
-"""What has notably changed at a service or in a call, read from the deviations that the network saw."""
+"""Notable changes of a service or a call, from the same deviations that the network saw."""
 
 from collections.abc import Callable, Collection, Container, Iterator
 from enum import IntEnum
@@ -18,15 +18,15 @@ Mask = npt.NDArray[np.bool_]
 # More or less of these is neither good nor bad by itself.
 FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
 
-# Less of these is less of a load, and may as well be due to who no longer calls.
+# A decrease of these is no improvement: the service may just get fewer calls.
 _LOAD = frozenset({Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO})
 _DURATIONS = frozenset({*LATENCY, Channel.OWN_LATENCY, Channel.CLIENT_LATENCY})
-_NOTABLE = float(np.arcsinh(3.0))  # robust sigmas, as asinh, from which a deviation is worth a sentence
-_LOUD = float(np.arcsinh(10.0))  # from which one odd point is worth a sentence, too
-_STAYS = float(np.arcsinh(1.0))  # sigmas, as asinh, that more than an odd point is beyond the past
-_GROWN = float(np.arcsinh(0.3))  # share, as asinh, by which a metric without a past has to change
-_UNSCALED = float(np.arcsinh(10.0))  # what was 0 has no scale of its own: it counts up to this
-_MANY = 10  # points of a past of which one or two may be odd
+_NOTABLE = float(np.arcsinh(3.0))  # robust z, as asinh, from which a deviation is worth a sentence
+_LOUD = float(np.arcsinh(10.0))  # from which even a single outlier is
+_STAYS = float(np.arcsinh(1.0))  # robust z, as asinh, of a rise that is more than an outlier
+_GROWN = float(np.arcsinh(0.3))  # relative change, as asinh, that a metric without a baseline needs
+_UNSCALED = float(np.arcsinh(10.0))  # largest strength if the baseline was 0, which gives no scale
+_MANY = 10  # a baseline of so many points may have two outliers
 _MISSING = 0.5  # share of the points
 _UP, _DOWN, _BEYOND, _PEER, _GROWTH, _GONE = (
     STATISTICS.index(name) for name in ("up", "down", "beyond", "peer", "growth", "gone")
@@ -34,7 +34,7 @@ _UP, _DOWN, _BEYOND, _PEER, _GROWTH, _GONE = (
 
 
 class Turn(IntEnum):
-    """Where a metric has moved; the greater is told first."""
+    """Which way a metric has changed; the greater is told first."""
 
     BETTER = 0
     OTHER = 1
@@ -42,11 +42,11 @@ class Turn(IntEnum):
 
 
 class Change(NamedTuple):
-    """What is told of a metric; the greater is told first."""
+    """A change of one metric; the greater is told first."""
 
     turn: Turn
     weight: float
-    decisive: bool  # a process that starts anew says more than any figure
+    decisive: bool  # such as a restart, which says more than any figure
     strength: float
     text: str
     metric: str
@@ -54,13 +54,13 @@ class Change(NamedTuple):
 
 
 class Changes:
-    """Reads what one block of metrics, of services or of calls, shows.
+    """Finds and words the changes of services or of calls.
 
     Args:
-        block: the metrics.
+        block: their metrics.
         deviations: of `block`.
         channel_map: how metric names are read.
-        since: says in words since which point, by its number and that of all.
+        since: words for the onset, from the number of a point and the number of points.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Changes:
         self._channel_map, self._since = channel_map, since
 
     def of(self, row: int, names: Container[str], weigh: Callable[[Channel], float]) -> Iterator[Change]:
-        """What has notably changed in a row.
+        """The notable changes of one row.
 
         Args:
             row: of the block.
-            names: the metrics that are asked about.
-            weigh: how much the ranker goes by a channel.
+            names: the metrics to look at.
+            weigh: a channel's contribution to the ranker's score.
         """
         if not self._each.size:
             return
@@ -93,7 +93,7 @@ class Changes:
                 yield Change(turn, weigh(meaning.channel), decisive, strength, text, name, meaning.channel)
 
     def worse(self, channels: Collection[Channel]) -> Mask:
-        """Which rows fare worse on one of `channels`: (S,)."""
+        """Which rows got worse on any of `channels`: (S,)."""
         chosen = _among(channels)[self._block.channel]
         each = self._each[chosen]
         worse = (each[..., _UP] >= _LOUD) & (each[..., _BEYOND] >= _STAYS)
@@ -121,19 +121,19 @@ class Changes:
         return self._from_peers(m, row, name, meaning) or start
 
     def _from_past(self, m: int, row: int, name: str, meaning: Meaning) -> tuple[Turn, float, str] | None:
-        """Against its own healthy past; what got worse does not hide behind what got better."""
+        """Compares with the baseline; getting worse takes precedence over getting better."""
         assert self._usual is not None and self._z is not None
         up, down = self._each[m, row, _UP], self._each[m, row, _DOWN]
         if max(up, down) < _NOTABLE:
             return None
         if up < _LOUD and self._each[m, row, _BEYOND] < _STAYS and down < _NOTABLE:
-            return None  # an odd point
+            return None  # an outlier
         worse = up >= _NOTABLE if meaning.channel not in FLOW else up >= down
         z = self._z[m, row] if worse else -self._z[m, row]
         strength = float(up if worse else down)
         usual = float(self._usual.center[m, row, 0])
         if usual == 0.0 and not np.nan_to_num(self._block.baseline[m, row]).any():
-            if meaning.channel in _DURATIONS:  # nobody called before
+            if meaning.channel in _DURATIONS:  # no calls before
                 return self._from_start(m, row, name, meaning)
             strength = min(strength, _UNSCALED)
         worst = int(np.nanargmax(z))
@@ -145,20 +145,20 @@ class Changes:
         )
 
     def _has_been_there(self, m: int, row: int, worst: int, worse: bool) -> bool:
-        """Whether the past was as far out, and not only once or twice in many points."""
+        """Whether the baseline reached the same value, outliers aside."""
         sign = 1.0 if worse else -1.0
         past = np.sort(sign * self._block.baseline[m, row][np.isfinite(self._block.baseline[m, row])])[::-1]
         return bool(past[2 if len(past) >= _MANY else 0] >= sign * self._block.incident[m, row, worst])
 
     def _from_start(self, m: int, row: int, name: str, meaning: Meaning) -> tuple[Turn, float, str] | None:
-        """Against the first point of the incident."""
+        """Compares with the first point of the incident."""
         growth = float(self._each[m, row, _GROWTH])
         if abs(growth) < _GROWN:
             return None
         points = self._block.incident[m, row]
         there = np.flatnonzero(np.isfinite(points))
         if meaning.channel in _DURATIONS:
-            there = there[points[there] != 0.0]  # nobody called
+            there = there[points[there] != 0.0]  # 0: no calls
         if len(there) < 2:
             return None
         first, last = float(points[there[0]]), float(points[there[-1]])
@@ -168,7 +168,7 @@ class Changes:
         return self._told(name, meaning, first, last, last > first, abs(growth), int(far.argmax()))
 
     def _from_peers(self, m: int, row: int, name: str, meaning: Meaning) -> tuple[Turn, float, str] | None:
-        """Against the latest values of the others, in the bad direction only."""
+        """Compares with the latest values of the other services, in the bad direction only."""
         z = float(self._each[m, row, _PEER])
         if z < _NOTABLE:
             return None
@@ -201,7 +201,7 @@ class Changes:
         return f", {when}" if when else ""
 
     def _amount(self, m: int, value: float, name: str, meaning: Meaning) -> str:
-        """A value of the block as it was measured, with its unit."""
+        """A value of the block in its original unit."""
         scale = float(self._block.scale[m])
         if meaning.inverted:
             value = (1.0 if meaning.channel in SHARES else 0.0) - value
@@ -209,5 +209,5 @@ class Changes:
 
 
 def _among(channels: Collection[Channel]) -> Mask:
-    """Which channels these are: (C,)."""
+    """A mask of these channels: (C,)."""
     return np.array([channel in channels for channel in CHANNELS])

@@ -1,4 +1,4 @@
-"""Why a service is suspected, in plain sentences that a person or a model can check."""
+"""Says why a service is suspected, in sentences that a person or a model can check."""
 
 import heapq
 import itertools
@@ -21,12 +21,12 @@ from gnn.features.topology import calls_of
 from gnn.per_system.alert_frequencies import AlertFrequencies, raised_in
 from gnn.ranker import Evidence
 
-_MOST = 4  # sentences a candidate
+_MOST = 4  # sentences per candidate
 _CHANGES = 3  # of these about its own metrics
 _RECENT_S = 3600.0
-_ENOUGH = 10  # past incidents that say what is unusual
-_RARE = 0.1  # share of them up to which what is raised is worth a sentence
-_USUAL = 0.5  # share of past windows from which an alert is said to be usual
+_ENOUGH = 10  # past incidents needed to call an alert unusual
+_RARE = 0.1  # up to this share of past incidents an alert is unusual
+_USUAL = 0.5  # from this share of past windows on an alert is usual
 _CHANGED = {
     Channel.DEPLOY_AGE: "deployed",
     Channel.CONFIG_AGE: "configuration changed",
@@ -44,18 +44,17 @@ def explain(
     frequencies: AlertFrequencies | None = None,
     features: Features | None = None,
 ) -> dict[str, tuple[Evidence, ...]]:
-    """For each of `services` its evidence, at most four sentences each, the decisive one first.
+    """The evidence about each of `services`, at most four sentences, the strongest first.
 
-    Metrics are compared as the network compares them: with their own past where there is one, else with their
-    first point and with the other services.
+    Metrics are compared with their baseline or, without one, with their first point and the other services.
 
     Args:
-        incident: the evidence as it was ranked.
+        incident: as it was ranked.
         services: some of its services.
         channel_map: how metric names are read.
-        weights: what the ranker goes by; metrics of a channel with more weight come first.
-        frequencies: what is usual in the system, where that is known.
-        features: of the incident, where they are known already.
+        weights: contributions to the ranker's score; channels with more weight come first.
+        frequencies: alert frequencies of the system, if known.
+        features: of the incident, if already computed.
     """
     features = features or features_of(incident, channel_map)
     reader = _EvidenceReader(incident, channel_map, features, weights, frequencies)
@@ -63,7 +62,7 @@ def explain(
 
 
 class _EvidenceReader:
-    """Reads one incident; what several sentences need is looked up once."""
+    """Words the evidence of one incident."""
 
     def __init__(
         self,
@@ -109,7 +108,7 @@ class _EvidenceReader:
         return {name: row for row, name in enumerate(self._incident.services)}
 
     def _callers(self, service: str) -> list[Evidence]:
-        """Who calls it and fares worse, by itself or in these calls."""
+        """The callers that got worse, by themselves or in their calls to the service."""
         graph = self._incident.call_graph
         callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
         callers = list(dict.fromkeys((*callers, *self._calls.measured_callers(service))))
@@ -124,13 +123,13 @@ class _EvidenceReader:
 
     @cached_property
     def _hurt(self) -> frozenset[str]:
-        """Whose own callers feel that it got worse."""
+        """Services that got worse for their callers."""
         worse = self._changes.worse(_FELT)
         names = itertools.compress(self._incident.services, worse.tolist())
         return frozenset(names) | {alert.service for alert in self._incident.alerts if alert.kind == "trace"}
 
     def _ages(self, service: str) -> list[Evidence]:
-        """What has changed of late at it, and not at most others too."""
+        """Recent changes (deploys, configuration, restarts), unless most services have them."""
         told = []
         for name in self._incident.telemetry.get(service, {}):
             meaning = self._channel_map(name)
@@ -145,21 +144,21 @@ class _EvidenceReader:
         return told
 
     def _age_s(self, service: str, name: str, meaning: Meaning) -> float | None:
-        """How long ago it changed; None where that is not known, or long ago."""
+        """How long ago it changed; None if unknown or long ago."""
         series = self._incident.telemetry[service].get(name)
         known = series.incident[np.isfinite(series.incident)] if series else np.empty(0)
         age_s = float(known[-1]) * meaning.scale if len(known) else _RECENT_S
         return age_s if 0.0 <= age_s < _RECENT_S else None
 
     def _is_shared(self, name: str, meaning: Meaning) -> bool:
-        """Whether most services that tell it, and more than one, have changed of late."""
+        """Whether several services, and most that report this metric, have changed recently."""
         those = [service for service, metrics in self._incident.telemetry.items() if name in metrics]
         recent = sum(self._age_s(service, name, meaning) is not None for service in those)
         return recent > max(len(those) / 2, 1)
 
     def _alerts(self, service: str) -> list[Evidence]:
         alerts = [alert for alert in self._incident.alerts if alert.service == service]
-        if self._incident.telemetry:  # there is more to tell
+        if self._incident.telemetry:  # with metrics, common alerts add nothing
             alerts = [one for one in alerts if one.name not in self._everywhere and not self._is_usual(one)]
         if not alerts:
             return []
@@ -179,7 +178,7 @@ class _EvidenceReader:
 
     @cached_property
     def _everywhere(self) -> frozenset[str]:
-        """Metric alerts that most services raise."""
+        """The metric alerts that most services raise."""
         raised = {(alert.name, alert.service) for alert in self._incident.alerts if alert.kind == "metric"}
         count = Counter(name for name, _ in raised)
         return frozenset(name for name, n in count.items() if 2 * n > max(len(self._incident.telemetry), 2))
@@ -196,12 +195,12 @@ class _EvidenceReader:
         return self._incident.routine.get(alert, 0.0) >= _USUAL
 
     def _is_good(self, alert: AlertEvent) -> bool:
-        """Whether an alert says nothing bad by itself."""
+        """Whether an alert is not bad by itself."""
         meaning = self._channel_map(alert.name) if alert.kind == "metric" else None
         return meaning is not None and (meaning.channel in FLOW or alert.direction == meaning.good_direction)
 
     def _words(self, alert: AlertEvent) -> tuple[str, str]:
-        """What an alert says and, of a call, who called and how it failed."""
+        """What an alert says and, for a call, who called and how it failed."""
         if alert.kind == "log":
             return f"log pattern {alert.name}{', as on other days' if self._is_usual(alert) else ''}", ""
         if alert.kind == "metric":
@@ -224,7 +223,7 @@ class _EvidenceReader:
         return frozenset(self._incident.services)
 
     def _surprises(self, service: str) -> list[Evidence]:
-        """What the service seldom raises, whatever breaks: the most surprising sign."""
+        """The alert that the service raises most rarely, if it is rare."""
         if not self._frequencies or service not in self._raised:
             return []
         sign = self._frequencies.signs(service, self._raised[service])[0]
@@ -234,9 +233,9 @@ class _EvidenceReader:
         return [Evidence(text, service, sign.name)]
 
     def _beside(self, service: str) -> list[str]:
-        """How many alerts the replicas have, on a list of alerts: the three with the most."""
+        """The three replicas with the most alerts, if alerts are the only evidence."""
         services = self._incident.services
-        if self._incident.telemetry:  # replicas say nothing to the ranker there
+        if self._incident.telemetry:  # the ranker doesn't use replicas then
             return []
         counts = [
             (self._alert_counts[services[replica]], services[replica])

@@ -1,4 +1,4 @@
-"""Figures with their units, as people say them: 1.02 GB, 250 ms, 12 %."""
+"""Formats values with their units: 1.02 GB, 250 ms, 12 %."""
 
 from data.channels import Meaning, words_of
 from gnn.features.stack import SHARES
@@ -12,24 +12,24 @@ _BYTES = {
 }  # fmt: skip
 _SHARES = frozenset({"rate", "ratio", "share", "util", "utilization", "utilisation", "availability"})
 _PERCENT = frozenset({"%", "pct", "perc", "percent", "percentage"})
-_PER = frozenset({"per", "rate", "count", "total"})  # so many a second, rather than seconds
-# (unit, its size, the least value that is told in it)
+_PER = frozenset({"per", "rate", "count", "total"})  # "per second", rather than seconds
+# (unit, its size, the smallest value to show in it)
 _SIZES = (("GB", 1e9, 1e9), ("MB", 1e6, 1e6), ("kB", 1e3, 1e3), ("bytes", 1.0, 0.0))
 _DURATIONS = (
     ("days", 86_400.0, 172_800.0), ("h", 3600.0, 7200.0), ("min", 60.0, 120.0), ("s", 1.0, 1.0),
     ("ms", 1e-3, 1e-3), ("µs", 1e-6, 0.0),
 )  # fmt: skip
-_LARGEST = 999_000_000_000_000  # beyond this digits say nothing to a person
+_LARGEST = 999_000_000_000_000  # larger values are shown as "over" this
 
 
 def amount(value: float, name: str, meaning: Meaning, scale: float) -> str:
-    """A value of the metric `name`, as it was measured, with the unit that its name tells.
+    """Formats a value of the metric `name`, with the unit in its name.
 
     Args:
-        value: as it was measured.
+        value: as measured.
         name: of the metric.
         meaning: of the name.
-        scale: the factor to our unit.
+        scale: the factor to the common unit.
     """
     words = words_of(name).split()
     if meaning.channel in SHARES:
@@ -56,7 +56,7 @@ def _percent(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, for people: 5,620 and 0.0000123 rather than 5.62e+03 and 1.23e-05."""
+    """Three significant digits without an exponent: 5,620 and 0.0000123."""
     text = f"{value:.3g}"
     if "e" not in text:
         return text
@@ -67,7 +67,7 @@ def _number(value: float) -> str:
 
 
 def _in_units(value: float, units: tuple[tuple[str, float, float], ...]) -> str:
-    """In the first unit from whose least on the value is; 0 in the plain one."""
+    """Formats a value in the first unit that it is large enough for; 0 in the base unit."""
     for name, size, least in units:
         if abs(value) >= least or (value == 0.0 and size == 1.0):
             return f"{_number(value / size)} {name}"

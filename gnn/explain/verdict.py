@@ -1,4 +1,4 @@
-"""Whether anybody is named: who cannot be accused, and when nothing speaks against anyone.
+"""Decides whether a culprit is named: which services cannot be accused, and when nothing is wrong.
 
 Shapes: S services, E calls, C channels, K statistics.
 """
@@ -25,31 +25,31 @@ _OWN = columns_of("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERRO
 _OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
 _FAILS = columns_of("beyond", (Channel.ERROR, Channel.RESTARTS))
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
-_NEVER = np.float32(10.0)  # taken off the score of who cannot be accused
-_DOWN = 2.0  # added to the score of who is down: no alert says more
-_MOST = 100  # services without telemetry that are compared
+_NEVER = np.float32(10.0)  # subtracted from the score of a service that cannot be accused
+_DOWN = 2.0  # added to the score of a service that is down: the strongest alert
+_MOST = 100  # most services without telemetry to compare
 _EVEN = 0.5  # chance of an incident below which it is unlikely
-_UNLIKELY = 0.2  # from here down little counts for nothing
-_LITTLE = float(np.arcsinh(8.0))  # robust sigmas, as asinh
-_TIED = 0.8  # of the first suspect's probability: from here on a second one is as likely
+_UNLIKELY = 0.2  # below this chance small deviations don't count
+_LITTLE = float(np.arcsinh(8.0))  # a small deviation: robust z, as asinh
+_TIED = 0.8  # share of the first suspect's probability from which a second one is as likely
 
 
 def is_measured(graph: Graph) -> Mask:
-    """Of which services anything is known, by telemetry or by alerts: (S,)."""
+    """Which services have telemetry or alerts: (S,)."""
     return np.asarray(graph.x[:, _HAS].any(axis=1))
 
 
-def judged(scores: Scores, graph: Graph, incident: Incident) -> Scores:
-    """The scores, with what no network needs to learn of services that tell nothing of themselves: (S,).
+def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Scores:
+    """Adjusts the scores of services without telemetry or alerts of their own, by simple rules: (S,).
 
-    One whose callers are well is not accused. Of two the one comes first that explains all the trouble which
-    the other explains, and more, unless more of its callers are well. One also comes before a caller whose
-    calls to it are bad and that takes no longer itself.
+    Such a service is not accused if all its callers are healthy. It goes before another one if it has all the
+    other's bad callers and more, unless it also has more healthy ones. It goes before a caller that only
+    waits for it: its calls to the service are bad, and its own work takes no longer than usual.
     """
     unknown = ~is_measured(graph)
-    if MODES[graph.mode] == "snapshot":  # whether a caller is well shows only beside its past
+    if MODES[graph.mode] == "snapshot":  # without a baseline nobody can tell whether a caller is healthy
         return scores
-    if incident.call_telemetry:  # what callers measure of a service counts as measured there
+    if incident.call_telemetry:  # metrics by callers are not the service's own
         silent = np.array([not incident.telemetry.get(name) for name in incident.services])
         unknown |= silent & (graph.x[:, N_ALERTS] == 0)
     if not unknown.any():
@@ -76,8 +76,8 @@ def judged(scores: Scores, graph: Graph, incident: Incident) -> Scores:
     return scores
 
 
-def told_down(incident: Incident, channel_map: ChannelMap) -> Scores:
-    """What is added to the scores of services that an alert calls down, and to an incident's: (S,)."""
+def down_bonus(incident: Incident, channel_map: ChannelMap) -> Scores:
+    """A bonus for the scores of services that an alert reports as down: (S,)."""
     down = {
         alert.service
         for alert in incident.alerts
@@ -93,14 +93,14 @@ def told_down(incident: Incident, channel_map: ChannelMap) -> Scores:
 def verdict_on(
     graph: Graph, chance: float | None, first: int, probability: Sequence[float], unsure_below: float
 ) -> tuple[Verdict, str]:
-    """Who is named, and in a few words why nobody is.
+    """Whether a culprit is named, and if nobody is, a short reason.
 
     Args:
-        graph: what is known.
-        chance: of an incident; None where nothing is known.
+        graph: the features.
+        chance: of an incident; None if nothing is measured.
         first: row of the first suspect.
         probability: of the suspects, best first, at least one.
-        unsure_below: probability of the first from which it is named.
+        unsure_below: smallest probability with which the first suspect is named.
     """
     if chance is None:
         return "nobody", "nothing is measured here, and nothing raised an alert"
@@ -116,7 +116,7 @@ def verdict_on(
 
 
 def _is_calm(graph: Graph) -> bool:
-    """Whether little deviates, nothing fails or is missing, and users feel nothing."""
+    """Whether deviations are small, nothing fails or is missing, and users notice nothing."""
     asked = np.ones(len(graph.x), dtype=bool)
     asked[graph.edge_index[1]] = False
     felt = graph.x[asked][:, _FELT] > ABNORMAL
@@ -129,7 +129,7 @@ def _is_calm(graph: Graph) -> bool:
 
 
 def _only_waits(graph: Graph) -> Mask:
-    """Which services take no longer themselves, and fail only where their own calls do: (S,)."""
+    """Which services work as fast as usual themselves, and fail only because their calls fail: (S,)."""
     if MODES[graph.mode] != "baselined":
         return np.zeros(len(graph.x), dtype=bool)
     own, restarts, fails, calls_fail = (graph.x[:, column] > ABNORMAL for column in _OWN)

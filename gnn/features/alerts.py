@@ -1,4 +1,4 @@
-"""Alert events → columns: how many, of what, and how rare.
+"""Turns alert events into feature columns: how many, of what kind, and how rare.
 
 Shapes: S services, C channels, K statistics.
 """
@@ -18,31 +18,31 @@ Floats = npt.NDArray[np.float64]
 
 ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))
-# On a list of alerts these hold how rare a channel's alerts are, in the bad and the good direction, and the
-# service's share of them.
+# If alerts are the only evidence, these hold the rarity of a channel's alerts in the bad and the good
+# direction, and the service's share of them.
 _RARE_BAD, _RARE_GOOD, _SHARE = (STATISTICS.index(name) for name in ("mean", "ratio", "onset"))
 
-_UNFELT = 0.1  # weight of log lines at a service that shows nothing else, beside others that do
-_MOST_REPEATS = 3  # as often as worlds to learn from raise the same
+_LOG_ONLY = 0.1  # weight of log alerts at a service without any other kind of alert
+_MOST_REPEATS = 3  # the simulator never raises the same alert more often
 
 
 def alert_columns(
     incident: Incident, index: dict[str, int], statistics: Floats, channel_map: ChannelMap, alone: bool
 ) -> tuple[Floats, Floats]:
-    """Counts alert events into `statistics`, in place, as deviations; returns columns about them.
+    """Adds alert events to `statistics` as deviations, in place, and returns columns about the alerts.
 
-    What few services show says more than what all show: like the words of a text, an alert weighs
-    log(S / holders) (inverse document frequency; Sparck Jones, 1972), divided by log S.
+    Rare alerts weigh more: log(S / services that raise it) / log S (inverse document frequency; Sparck
+    Jones, 1972).
 
     Args:
-        incident: whose alerts are counted.
+        incident: with the alerts.
         index: row of each service.
-        statistics: (S, C, K) what is known from telemetry.
+        statistics: (S, C, K) from telemetry.
         channel_map: how metric names are read.
-        alone: alerts are all the evidence, so that statistics of series are free to say how rare they are.
+        alone: there is no telemetry, so some statistics of series hold the rarity of alerts instead.
 
     Returns:
-        (S, 4) the alert columns, and (S,) the summed weight of the rarest alert of each channel.
+        (S, 4) the alert columns, and (S,) the weights of each channel's rarest alert, summed.
     """
     columns = np.zeros((len(index), len(ALERT_COLUMNS)))
     if not incident.alerts or not index:
@@ -58,7 +58,7 @@ def alert_columns(
         sort: np.log(max(len(index), 2) / min(len(who), len(index))) / np.log(max(len(index), 2))
         for sort, who in holders.items()
     }
-    felt = {alert.service for alert in incident.alerts if alert.kind != "log"}
+    beyond_logs = {alert.service for alert in incident.alerts if alert.kind != "log"}
     weighed: set[tuple[str, tuple[str, str, str | None]]] = set()
     for alert in _without_flapping(incident.alerts):
         row = index.get(alert.service)
@@ -66,8 +66,8 @@ def alert_columns(
             continue
         sort = _sort_of(alert)
         unusual = 1.0 - incident.routine.get(alert, 0.0)
-        if alert.kind == "log" and alert.service not in felt:
-            unusual *= _UNFELT
+        if alert.kind == "log" and alert.service not in beyond_logs:
+            unusual *= _LOG_ONLY
         columns[row, 0] += unusual
         columns[row, 2] += unusual * (len(holders[sort]) == 1)
         kinds.setdefault(alert.service, set()).add(alert.kind)
@@ -97,7 +97,7 @@ def alert_columns(
 
 
 def _without_flapping(alerts: Sequence[AlertEvent]) -> Iterator[AlertEvent]:
-    """Each alert as often as it was raised, but not for ever: one that flaps says little more each time."""
+    """Each alert at most `_MOST_REPEATS` times: more repeats of a flapping alert say little."""
     raised: Counter[AlertEvent] = Counter()
     for alert in alerts:
         raised[alert] += 1
@@ -106,7 +106,7 @@ def _without_flapping(alerts: Sequence[AlertEvent]) -> Iterator[AlertEvent]:
 
 
 def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
-    """What makes two alerts alike: a metric's name and direction, how a call failed, that a log spoke up."""
+    """Groups like alerts: by metric and direction, or by how a call failed; all log alerts are alike."""
     if alert.kind == "metric":
         return alert.kind, alert.name, alert.direction
     if alert.kind == "trace":
@@ -118,12 +118,12 @@ def _sort_of(alert: AlertEvent) -> tuple[str, str, str | None]:
 def _alert_meaning(
     alert: AlertEvent, row: int, index: dict[str, int], channel_map: ChannelMap
 ) -> Iterator[tuple[Channel, int, bool]]:
-    """Yields (channel, service row, is good direction) for an alert event."""
+    """Yields (channel, service row, is good direction)."""
     if alert.kind == "log":
         yield Channel.LOGS, row, False
     elif alert.kind == "trace":
         if alert.direction is None:
-            return  # whether it was slow or failed is not known
+            return  # slow or failed: unknown
         slow = alert.direction == "PD"
         if alert.caller == alert.service:
             yield (Channel.OWN_LATENCY if slow else Channel.ERROR), row, False

@@ -1,4 +1,4 @@
-"""What callers measure of a service counts as its own where it measures nothing of the kind itself."""
+"""Fills gaps in a service's own metrics with what its callers measure of it."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,22 @@ from data.incident import Incident, Series
 Metrics = Mapping[str, Series]
 
 
-def heard(incident: Incident, channel_map: ChannelMap) -> Mapping[str, Metrics]:
-    """The telemetry of each service with what its callers tell of it; of several the worst at each point.
+def with_caller_metrics(incident: Incident, channel_map: ChannelMap) -> Mapping[str, Metrics]:
+    """Each service's telemetry, plus its callers' metrics for channels that it doesn't measure itself.
 
-    A mesh often measures every call and few services; who scores services would not see it otherwise.
+    A service mesh often measures every call but few services. Where several callers measure the same, the
+    worst value at each point counts.
     """
     if not incident.call_telemetry:
         return incident.telemetry
     services = frozenset(incident.services)
-    told: defaultdict[str, defaultdict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
+    by_callers: defaultdict[str, defaultdict[str, list[Series]]] = defaultdict(lambda: defaultdict(list))
     for (caller, callee), metrics in incident.call_telemetry.items():
         if callee in services and caller != callee:
             for name, series in metrics.items():
-                told[callee][name].append(series)
+                by_callers[callee][name].append(series)
     telemetry = dict(incident.telemetry)
-    for callee, of_callers in told.items():
+    for callee, of_callers in by_callers.items():
         own = telemetry.get(callee, {})
         known = _channels(own, channel_map)
         new = {
@@ -42,7 +43,7 @@ def _channels(metrics: Metrics, channel_map: ChannelMap) -> frozenset[Channel]:
 
 
 def _worst(several: Sequence[Series], *, inverted: bool) -> Series:
-    """One series of several; an incident is counted from its start, its past back from there."""
+    """Merges series: incidents are aligned at their start, baselines at their end."""
     if len(several) == 1:
         return several[0]
     worst = np.fmin if inverted else np.fmax

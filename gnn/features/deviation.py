@@ -1,4 +1,4 @@
-"""How far each metric is from where it should be: from its own healthy past, else from its peers.
+"""How far each metric deviates from its own baseline or, without one, from its peers.
 
 Shapes: M metrics, S services, T incident points, T0 baseline points, C channels, K statistics.
 """
@@ -25,11 +25,11 @@ from gnn.features.stack import CHANNELS, SHARES, Stack, stack_rows
 
 Floats = npt.NDArray[np.float64]
 
-# Channels measured in seconds since an event: small is interesting.
+# Channels measured in seconds since an event: small values matter.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
-_AGE_HALF_S = 900.0  # an event this long ago counts half as recent as one just now
+_AGE_HALF_S = 900.0  # an event this old counts half as much as one just now
 
-# Counts of what should not happen: in health they are zero throughout, and one is news.
+# Counts of what should never happen: zero in a healthy system, so that even one matters.
 _FAULTS = frozenset(
     {
         Channel.ERROR,
@@ -47,41 +47,41 @@ _IS_FILL = np.array([channel in (Channel.CPU, Channel.MEMORY) for channel in CHA
 _IS_AGE = np.array([channel in AGES for channel in CHANNELS])  # (C,)
 
 STATISTICS = (
-    "has",  # 1 where the channel is measured at all
+    "has",  # 1 where the channel is measured
     "up",  # largest deviation in the bad direction, asinh of robust z
     "down",  # largest deviation in the good direction
     "mean",  # mean deviation over the incident
     "last",  # deviation of the last point
-    "onset",  # 1 when it deviates from the first point on, 0 when never
-    "ratio",  # log of incident mean over baseline median, of sizes: grows too where more is better
-    "peer",  # robust z of the deviation (with a baseline) or of the level (without) among the services
-    "growth",  # asinh of the relative change over the incident window
-    "level",  # a share as it is; the recency of an event
-    "gone",  # share of points that vanished against the baseline
-    "beyond",  # how far it rises above its baseline, odd points apart, or a share without one above its peers
-    "timing",  # how much more it deviates while the page, or the whole system, deviates than at other times
-    "twin",  # on a list of alerts: how much more the service has than those in the same place of the graph
+    "onset",  # 1 if it deviates from the first point on, 0 if never
+    "ratio",  # log of incident mean over baseline median, of absolute values
+    "peer",  # robust z among the services: of the deviation with a baseline, else of the level
+    "growth",  # asinh of the relative change over the incident
+    "level",  # the value of a share; the recency of an event
+    "gone",  # share of points missing compared with the baseline
+    "beyond",  # how far it exceeds its baseline, outliers aside; without one, how far a share exceeds peers
+    "timing",  # how much more it deviates while the paging service (or the whole system) deviates
+    "twin",  # alerts only: how much more the service has than its replicas
 )
 K = len(STATISTICS)
 _UP, _DOWN, _MEAN, _LAST, _ONSET, _RATIO, _PEER, _GROWTH, _LEVEL, _GONE, _BEYOND, *_ = range(1, K)
-# Of several metrics of a channel the loudest counts in these, their mean in the others.
+# A channel with several metrics takes their maximum in these statistics, their mean in the others.
 _LOUDEST = [_UP, _DOWN, _ONSET, _LEVEL, _BEYOND]
 
-ABNORMAL = float(np.arcsinh(5.0))  # from which a metric has left its past
+ABNORMAL = float(np.arcsinh(5.0))  # robust z, as asinh, from which a metric is abnormal
 
 
 class Deviations(NamedTuple):
-    """What `stack` says once compared: zero where nothing is measured."""
+    """The deviations of one `Stack`; zero where nothing is measured."""
 
-    statistics: Floats  # (S, C, K); "timing" is left at zero
+    statistics: Floats  # (S, C, K); "timing" is filled in by `featurize`
     over_time: Floats  # (S, C, T) largest asinh z of the channel's metrics; zero without a baseline
-    each: Floats  # (M, S, K) the same of each metric, where it is measured
-    usual: "Usual | None" = None  # of each metric; None without a baseline
+    each: Floats  # (M, S, K) statistics per metric, where measured
+    usual: "Usual | None" = None  # None without a baseline
     z: Floats | None = None  # (M, S, T) asinh of each metric's robust z
 
 
 def deviations(block: Stack) -> Deviations:
-    """Compares every metric with its baseline or its peers and merges the metrics of each channel."""
+    """Compares every metric with its baseline or its peers, and merges the metrics of each channel."""
     metrics, services, ticks = block.incident.shape
     out = np.zeros((services, len(CHANNELS), K))
     over_time = np.zeros((services, len(CHANNELS), ticks))
@@ -90,13 +90,13 @@ def deviations(block: Stack) -> Deviations:
     starts = np.flatnonzero(np.diff(block.channel, prepend=-1))
     channels = block.channel[starts]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are what `has` = 0 means
+        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices get `has` = 0
         usual = usual_of(block) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
         each = _metric_statistics(block, z, 0.0 if usual is None else usual.lent[..., 0])  # (M, S, K)
         if usual is not None and z is not None:
             each[..., _BEYOND] = _beyond(block, usual)
-            # Of a change only how fresh it is may count.
+            # For deploys and configuration changes only the recency counts.
             change = np.flatnonzero(_IS_CHANGE[block.channel])
             z[change] = 0.0
             each[change, :, _UP:_LEVEL] = 0.0
@@ -116,7 +116,7 @@ def deviations(block: Stack) -> Deviations:
 
 
 class MeasuredCalls(NamedTuple):
-    """The calls that are measured, compared with their own past; rows as in `pairs`."""
+    """All calls with telemetry, compared with their own baselines; rows as in `pairs`."""
 
     pairs: tuple[tuple[str, str], ...]  # caller, callee
     block: Stack
@@ -124,17 +124,17 @@ class MeasuredCalls(NamedTuple):
 
 
 def measured_calls(incident: Incident, channel_map: ChannelMap) -> MeasuredCalls:
-    """All calls of an incident that have telemetry of their own."""
+    """The calls of an incident that have telemetry."""
     block = stack_rows(list(incident.call_telemetry.values()), channel_map)
     return MeasuredCalls(tuple(incident.call_telemetry), block, deviations(block))
 
 
 class Usual(NamedTuple):
-    """What each metric of each service usually is."""
+    """The baseline statistics of each metric of each service."""
 
     center: Floats  # (M, S, 1)
     spread: Floats  # (M, S, 1)
-    lent: Floats  # (M, S, 1) what peers lend a metric that never moved, else 0
+    lent: Floats  # (M, S, 1) spread taken from peers where the baseline is constant, else 0
 
     def deviation_of(self, points: Floats) -> Floats:
         """asinh of the robust z of every point: (M, S, T)."""
@@ -142,7 +142,7 @@ class Usual(NamedTuple):
 
 
 def usual_of(block: Stack) -> Usual:
-    """From each metric's own baseline; one that never moved takes its spread from its peers."""
+    """Center and spread of each metric's baseline; a constant baseline takes its spread from its peers."""
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
@@ -157,14 +157,14 @@ def usual_of(block: Stack) -> Usual:
 
 
 def _beyond(block: Stack, usual: Usual) -> Floats:
-    """How far the incident is above all but the odd point of the baseline: (M, S)."""
+    """How far the incident is above the baseline, outliers aside: (M, S)."""
     above = kth_highest(block.incident, 2, least=3) - kth_highest(block.baseline, 3, least=10)
     above[~np.isfinite(above)] = 0.0
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
 def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Floats:
-    """The smallest difference worth a mention, per metric: (M, 1)."""
+    """The smallest difference that matters, per metric: (M, 1)."""
     is_share = _is_share(block) if is_share is None else is_share
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = or_zero(nanmedian(flat, axis=1))
@@ -173,17 +173,17 @@ def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Flo
 
 
 def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
-    """Which metrics are measured as a share of a whole; bytes of memory, say, are not: (M,)."""
+    """Which metrics are shares of a whole (memory in bytes, for example, is not): (M,)."""
     largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
 def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> Floats:
-    """(M, S, K) for each metric on its own; rows with `has` = 0 are undefined."""
+    """Statistics of each metric by itself, (M, S, K); undefined where `has` is 0."""
     now, past = block.incident, block.baseline
     share = _is_share(block)  # (M,)
     floor = floor_of(block, share)
-    size = np.maximum(floor, lent)  # what a constant past lacks in scale, sizes lack too
+    size = np.maximum(floor, lent)  # a constant baseline gives no scale for relative changes either
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -199,12 +199,12 @@ def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> 
     filling = np.minimum(np.maximum(last, 0.0), 2.0)
     out[..., _LEVEL] = or_zero(np.where(is_age, recency, np.where(is_share, filling, 0.0)))
     if z is None:
-        # How full something is compares in steps, how often something fails in ratios.
+        # Utilisation is compared by differences, rates by ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
         out[..., _PEER] = among_peers(np.where(steps, 10.0 * last, ratios))
         out[..., _BEYOND] = np.where(is_share & (n_now > 0), beyond_peers(last), 0.0)
-        # Bytes and millicores of one service say nothing about another's; without a past they say nothing.
+        # Bytes and millicores cannot be compared between services, so without a baseline they say nothing.
         out[_IS_SHARE[block.channel] & ~share] = 0.0
         return out
 
@@ -222,7 +222,7 @@ def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> 
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)
-    # Who was silent for as long before is not missed.
+    # A metric with gaps as long in its baseline is not missing.
     missing *= 1.0 - np.minimum(longest_gap(past) / now.shape[2], 1.0)
     out[..., _GONE] = np.where(n_past > 0, missing, 0.0)
     return out

@@ -1,4 +1,4 @@
-"""What has moved since the baseline was taken, but stays so while users feel nothing, is drift, no symptom.
+"""Corrects baselines for drift: metrics that have shifted since, even while users notice nothing.
 
 Shapes: M metrics, S services, T incident points.
 """
@@ -19,13 +19,13 @@ from gnn.features.stack import CHANNEL_INDEX, Stack
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_LOUD = float(np.arcsinh(3.0))  # robust sigmas, as asinh: less may be noise
-_QUIET = 0.5  # of the loudest, both as asinh: a point is quiet below this and `_LOUD`
-_ENOUGH = 2  # quiet points that say where a metric is now
-_LONG = 10  # points of an incident from which one loud point may be chance
+_LOUD = float(np.arcsinh(3.0))  # robust z, as asinh: less may be noise
+_QUIET = 0.5  # share of the largest deviation (asinh); a quiet point is below this and below `_LOUD`
+_ENOUGH = 2  # quiet points needed
+_LONG = 10  # in an incident of so many points one loud point may be chance
 
 LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
-# What its callers feel, or do; what happens inside a service may be the cause although it stays the same.
+# What callers notice or cause. A service's inside may be the cause even if it doesn't change over time.
 DRIFTING = frozenset(
     {
         Channel.ERROR,
@@ -39,7 +39,7 @@ DRIFTING = frozenset(
 
 
 def paged_channels(page: Page | None) -> tuple[Channel, ...]:
-    """The channels of the kind of metric that paged; errors and latency when that is not known."""
+    """The channels of the metric that paged; errors and latency if unknown."""
     return _kind(page) or (Channel.ERROR, *LATENCY)
 
 
@@ -50,17 +50,17 @@ def _kind(page: Page | None) -> tuple[Channel, ...]:
     return LATENCY if any(word in metric for word in ("lat", "dur", "time")) else ()
 
 
-def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
-    """How the paging service deviates over time, on its worst metric of `channels` at each point.
+def page_deviation(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
+    """How far the paging service deviates over time, on its worst metric of `channels` at each point.
 
     Args:
         block: the telemetry.
         page: row of the paging service.
-        channels: those that may have paged.
+        channels: that may have paged.
 
     Returns:
-        (T,) asinh of the robust z, at least 0; NaN where the point is missing, or the service lacks such a
-        metric; zeros where every service does.
+        (T,) asinh of the robust z, at least 0; NaN where the point or the metric is missing; zeros if no
+        service has such a metric.
     """
     chosen = np.isin(block.channel, [CHANNEL_INDEX[channel] for channel in channels])
     metrics = replace(
@@ -81,37 +81,37 @@ def page_course(block: Stack, page: int, channels: Sequence[Channel]) -> Floats:
             metrics,
             incident=metrics.incident[:, own],
             baseline=metrics.baseline[:, own],
-            floor=floor_of(metrics)[:, 0],  # that depends on all services
+            floor=floor_of(metrics)[:, 0],  # computed from all services
         )
         return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
 
 
-def quiet_points(course: Floats, page: Page | None) -> Mask:
-    """At which points users feel little, of a page that comes and goes: (T,), none where it is always there.
+def quiet_points(deviation: Floats, page: Page | None) -> Mask:
+    """The points between spells of an intermittent page, when users notice little: (T,).
 
-    Which points these are is known only where it is known whether errors or latency paged.
+    None of them unless it is known whether errors or latency paged.
 
     Args:
-        course: (T,) how the paging service deviates over time, as `page_course` has it.
+        deviation: (T,) from `page_deviation`.
         page: what paged.
     """
-    if not len(course) or not _kind(page):
-        return np.zeros(len(course), bool)
-    loudest = float(kth_highest(course[None, None], 2, least=_LONG)[0, 0])
-    quiet = course < min(_QUIET * loudest, _LOUD)
+    if not len(deviation) or not _kind(page):
+        return np.zeros(len(deviation), bool)
+    loudest = float(kth_highest(deviation[None, None], 2, least=_LONG)[0, 0])
+    quiet = deviation < min(_QUIET * loudest, _LOUD)
     return np.asarray(quiet & (loudest >= _LOUD) & (quiet.sum() >= _ENOUGH))
 
 
-def renewed(block: Stack, quiet: Mask) -> Stack:
-    """Moves baselines to where each metric is at the quiet points; errors and latency only upwards.
+def shift_baselines(block: Stack, quiet: Mask) -> Stack:
+    """Shifts each baseline to the metric's level at the quiet points; errors and latency only upwards.
 
-    A baseline is often hours older than the incident: traffic has changed, a function has been slow for a
-    while. A page that comes and goes tells such drift from symptoms; without quiet points nothing is moved. A
-    culprit that is bad for most of the time before its users feel it is taken for drift, too.
+    A baseline is often hours older than the incident: traffic has changed, a function has become slow. An
+    intermittent page separates such drift from symptoms; without quiet points nothing is shifted. Limit: a
+    root cause that is bad most of the time before users notice looks like drift, too.
 
     Args:
         block: the telemetry, with a baseline.
-        quiet: (T,) the points at which users feel little.
+        quiet: (T,) the points when users notice little.
     """
     if not quiet.any():
         return block

@@ -1,4 +1,4 @@
-"""Evidence → numbers: one row a service, one row a call, the same columns for every system.
+"""Turns an incident into arrays: a row per service and per call, with the same columns for every system.
 
 Shapes: S services, E calls, F service features, A call features.
 """
@@ -12,26 +12,26 @@ from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
 from gnn.features.deviation import STATISTICS, Deviations, K, MeasuredCalls, deviations, measured_calls
-from gnn.features.drift import LATENCY, page_course, paged_channels, quiet_points, renewed
+from gnn.features.drift import LATENCY, page_deviation, paged_channels, quiet_points, shift_baselines
 from gnn.features.replicas import replicas
 from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
 
 Floats = npt.NDArray[np.float64]
 
-# Raised whenever a column changes its meaning; a checkpoint of another version is refused.
+# Raised when a column changes its meaning; checkpoints of other versions are refused.
 FEATURE_VERSION = 5
 
 # The first columns are channels × statistics.
 CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 
-# Three situations are different inputs, not one with zeros.
+# What there is to go by: metrics with baselines, metrics without, or alerts alone.
 MODES = ("baselined", "snapshot", "alerts")
 
 _HAS, _UP, _DOWN, _PEER, _TIMING, _TWIN = (
     STATISTICS.index(name) for name in ("has", "up", "down", "peer", "timing", "twin")
 )
-# What users feel, and what a culprit may show while users feel it elsewhere.
+# What users notice, and what a root cause may show while users notice something elsewhere.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
 _FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
@@ -46,7 +46,7 @@ _INSIDE = [
         Channel.UPTIME,
     )
 ]
-_SAME = 0.9  # cosine above which an address and a service are taken for one
+_SAME = 0.9  # cosine from which an address and a service are the same thing
 _ECHOING = [CHANNEL_INDEX[channel] for channel in (Channel.ERROR, *LATENCY)]
 _SHOWN_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _SHOWN]
 _SUMMARY_COLUMNS = (
@@ -68,11 +68,11 @@ SERVICE_FEATURES: tuple[str, ...] = (
     *_GRAPH_COLUMNS,
 )
 N_ALERTS, IS_PAGE = SERVICE_FEATURES.index("alerts"), SERVICE_FEATURES.index("is_page")
-# The columns that know the call graph: a graph-free control must not see them.
+# Columns that depend on the call graph; the graph-free control must not see them.
 GRAPH_FEATURES: tuple[int, ...] = tuple(
     SERVICE_FEATURES.index(name) for name in (*_GRAPH_COLUMNS, *(f"{channel}.twin" for channel in CHANNELS))
 )
-# How many call a service and how many it calls: all that the degree-only control sees of the graph.
+# Numbers of callers and callees: all that the degree-only control sees of the graph.
 DEGREE_FEATURES: tuple[int, ...] = GRAPH_FEATURES[:4]
 CALL_FEATURES = ("has", "slow", "failing", "quiet")
 
@@ -87,20 +87,20 @@ class Graph(NamedTuple):
 
 
 class Features(NamedTuple):
-    """One incident as arrays, and the deviations that these were made of."""
+    """One incident as arrays, with the deviations behind them."""
 
     graph: Graph
-    block: Stack  # baselines as renewed by a page that comes and goes
+    block: Stack  # with baselines corrected for drift
     deviations: Deviations
     calls: MeasuredCalls
 
 
 def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Graph:
-    """Turns an incident into arrays; labels are not read.
+    """Turns an incident into arrays, without reading its labels.
 
     Args:
-        incident: at least the services; everything else may be missing.
-        channel_map: how metric names are read; the default rules when None.
+        incident: all but the services may be missing.
+        channel_map: how metric names are read; None for the default rules.
     """
     return features_of(incident, channel_map).graph
 
@@ -108,7 +108,7 @@ def featurize(incident: Incident, channel_map: ChannelMap | None = None) -> Grap
 def features_of(
     incident: Incident, channel_map: ChannelMap | None = None, of_calls: MeasuredCalls | None = None
 ) -> Features:
-    """As `featurize`, with what the arrays were made of; calls that are compared already are not again."""
+    """Like `featurize`, with the deviations; `of_calls` avoids comparing the calls again."""
     channel_map = channel_map or default_channel_map()
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
@@ -117,13 +117,13 @@ def features_of(
     page = incident.page
     page_row = index.get(page.service) if page else None
     kind = paged_channels(page)
-    felt = None  # (T,) at the paging service
+    paged_over_time = None  # (T,)
     if mode == 0 and page_row is not None:
-        felt = page_course(block, page_row, kind)
-        block = renewed(block, quiet_points(felt, page))
+        paged_over_time = page_deviation(block, page_row, kind)
+        block = shift_baselines(block, quiet_points(paged_over_time, page))
     found = deviations(block)
     statistics, over_time = found.statistics, found.over_time
-    measured = statistics[..., _HAS] > 0  # (S, C); alerts count as measurements only from here on
+    measured = statistics[..., _HAS] > 0  # (S, C); by telemetry, before alerts are added
     alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
 
     calls = calls_of(incident, index)
@@ -132,18 +132,19 @@ def features_of(
     edge_attr = _call_columns(incident, calls, index, of_calls)
     anomaly, worst = _anomaly(statistics, alerts, mode)
     aligned, contrast = worst, np.zeros_like(worst)
-    rhythm = None
     if mode == 0:
-        if kind == LATENCY:  # many tails are long; it is the culprit that is slow for most
+        if kind == LATENCY:  # tails grow in many places; the median grows at the root cause
             has_middle = measured[:, CHANNEL_INDEX[Channel.LATENCY_MID]].any()
             kind = LATENCY[:1] if has_middle else LATENCY[1:]
         paged = over_time[:, [CHANNEL_INDEX[channel] for channel in kind]].max(axis=1)  # (S, T)
-        rhythm = _rhythm(np.maximum(paged, 0.0).sum(axis=0) if felt is None else np.nan_to_num(felt))
-        aligned = np.maximum(paged @ rhythm, 0.0)
-        offset = rhythm - 1.0 / max(len(rhythm), 1)
+        time_weights = _time_weights(
+            np.maximum(paged, 0.0).sum(axis=0) if paged_over_time is None else np.nan_to_num(paged_over_time)
+        )
+        aligned = np.maximum(paged @ time_weights, 0.0)
+        offset = time_weights - 1.0 / max(len(time_weights), 1)
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
-    twin_columns = np.zeros((len(index), 2))  # alike, and how much more abnormal
+    twin_columns = np.zeros((len(index), 2))  # similarity to the replicas, and how much more abnormal
     if mode == 2:
         aligned = surprise
         twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
@@ -183,9 +184,15 @@ def features_of(
 def _fold_addresses(
     calls: Calls, statistics: Floats, over_time: Floats, measured: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    """What an address shows counts for the service behind it, in place; how much each is one: twice (S,).
+    """Merges the metrics of an address into the service behind it, in place; the larger value counts.
 
-    `measured` (S, C): what telemetry tells of each service. Of what both show the greater counts.
+    Returns how surely each service is an address, and is behind one: twice (S,).
+
+    Args:
+        calls: the call graph.
+        statistics: (S, C, K)
+        over_time: (S, C, T)
+        measured: (S, C) by telemetry.
     """
     echo, echoed = np.zeros(len(statistics)), np.zeros(len(statistics))
     if over_time.any():
@@ -205,19 +212,20 @@ def _fold_addresses(
 
 
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
-    """How abnormal each service is, summed over the bad channels and at worst: twice (S,)."""
+    """How abnormal each service is, as a sum over channels and at its worst: twice (S,)."""
     strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
     summed = alerts[:, 0] if mode == 2 else strength[:, _SHOWN_INDEX].sum(axis=1)
     return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
-def _rhythm(felt: Floats) -> Floats:
-    """How much each point in time counts: as much as is felt at it: (T,)."""
-    return felt / felt.sum() if felt.sum() > 0 else np.full(len(felt), 1.0 / max(len(felt), 1))
+def _time_weights(deviation: Floats) -> Floats:
+    """Weights of the points in time, proportional to the deviation: (T,)."""
+    total = deviation.sum()
+    return deviation / total if total > 0 else np.full(len(deviation), 1.0 / max(len(deviation), 1))
 
 
 def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], measured: MeasuredCalls) -> Floats:
-    """(E, A): what is known of each call itself, from its own telemetry or from trace alerts."""
+    """The features of each call, from its own telemetry or from trace alerts: (E, A)."""
     out = np.zeros((calls.edge_index.shape[1], len(CALL_FEATURES)))
     if not incident.call_telemetry and not incident.alerts:
         return out
@@ -243,7 +251,7 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], measu
 
 
 def _rank(rows: Floats) -> Floats:
-    """1 for the largest of each row, towards 0 for its smallest, ties averaged: (N, S)."""
+    """The rank within each row, from 0 to 1 for the largest, ties averaged: (N, S)."""
     ordered = np.sort(rows, axis=1)
     below = [
         np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
@@ -253,7 +261,7 @@ def _rank(rows: Floats) -> Floats:
 
 
 def _lead(rows: Floats) -> Floats:
-    """Distance to the best other service of the row: (N, S)."""
+    """The difference to the best other service of the row: (N, S)."""
     if rows.shape[1] < 2:
         return np.zeros_like(rows)
     second, best = np.partition(rows, -2, axis=1)[:, -2:].T[..., None]

@@ -1,7 +1,6 @@
-"""Services that nobody calls, that call nobody, and that are well: no other is judged by them.
+"""Keeps healthy services without any calls from influencing how the others are ranked.
 
-Only where there is a past: in a lone snapshot, and on a list of alerts, the others are all that a service can
-be compared with.
+Only with baselines: without them, services can be compared with one another only, so all are needed.
 
 Shapes: S services, C channels, K statistics.
 """
@@ -21,8 +20,8 @@ Scores = npt.NDArray[np.float32]
 _UP, _DOWN, _GONE = (STATISTICS.index(name) for name in ("up", "down", "gone"))
 
 
-def bystanders(graph: Graph) -> Mask:
-    """Which services take no part: without calls, where others have some, and with nothing wrong: (S,)."""
+def isolated_services(graph: Graph) -> Mask:
+    """Which services are healthy and have no calls, while others have some: (S,)."""
     services = len(graph.x)
     alone = np.ones(services, dtype=bool)
     alone[graph.edge_index.ravel()] = False
@@ -35,7 +34,7 @@ def bystanders(graph: Graph) -> Mask:
 
 
 def without_services(incident: Incident, gone: Mask) -> Incident:
-    """The incident as if these services had never been seen."""
+    """The incident without these services."""
     names = {name for name, leaves in zip(incident.services, gone.tolist(), strict=True) if leaves}
     return replace(
         incident,
@@ -47,20 +46,20 @@ def without_services(incident: Incident, gone: Mask) -> Incident:
     )
 
 
-def rejoined(among_all: Scores, apart: Scores, gone: Mask) -> Scores:
-    """The scores that the others have among themselves, and bystanders in the same places among them: (S,).
+def merge_scores(among_all: Scores, apart: Scores, gone: Mask) -> Scores:
+    """Puts the isolated services back, at the rank they had among all: (S,).
 
     Args:
         among_all: (S,) scores of all services.
-        apart: (S - G,) scores of the others without the bystanders.
-        gone: (S,) the G bystanders.
+        apart: (S - G,) scores of the others, computed without the isolated ones.
+        gone: (S,) the G isolated services.
     """
     scores = among_all.copy()
     scores[~gone] = apart
     if not len(apart):
         return scores
     stay, fall = np.sort(among_all[~gone]), np.sort(apart)
-    # As many of the others as were below a bystander among all are below it again.
+    # An isolated service stays above exactly as many of the others as before.
     shift = np.concatenate([fall[:1] - stay[:1], fall - stay])
     below = np.searchsorted(stay, among_all[gone])
     low = np.concatenate([[-np.inf], fall])[below]

@@ -1,4 +1,4 @@
-"""Arrays with gaps: medians, gaps themselves, and where a service stands among its peers.
+"""Statistics of arrays with missing values: medians, gaps, and comparisons with peers.
 
 Shapes: M metrics, S services, T points, C columns.
 """
@@ -9,12 +9,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 MAD_TO_SIGMA = 1.4826
-# Among three services the spread is luck; smaller differences than this are never many sigmas.
+# Added to the spread: among few services it may be small by chance.
 _LEAST_SPREAD = 0.3
 
 
 def longest_gap(points: Floats) -> npt.NDArray[np.int32]:
-    """The most points in a row that are missing, before the first one that is there none: (M, S)."""
+    """The longest run of missing points after the first known one: (M, S)."""
     there = np.isfinite(points)
     if there.all():
         return np.zeros(points.shape[:2], dtype=np.int32)
@@ -25,7 +25,7 @@ def longest_gap(points: Floats) -> npt.NDArray[np.int32]:
 
 
 def carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
-    """`now` with gaps filled by the last value before, and leading gaps by the first value after."""
+    """`now` with gaps filled by the last known value, and leading gaps by the first one."""
     if there.all() or now.shape[2] == 1:
         return now
     index = np.where(there, np.arange(now.shape[2]), 0)
@@ -43,7 +43,7 @@ def among_peers(values: Floats) -> Floats:
 
 
 def beyond_peers(values: Floats) -> Floats:
-    """How far each share is above the highest of the others, or below it, asinh of twentieths: (M, S)."""
+    """How far each share is above (or below) the highest of the others: asinh(20 × difference), (M, S)."""
     if values.shape[1] < 2:
         return np.zeros_like(values)
     known = np.where(np.isfinite(values), values, -np.inf)
@@ -55,7 +55,7 @@ def beyond_peers(values: Floats) -> Floats:
 def kth_highest(values: Floats, k: int, least: int) -> Floats:
     """The `k`-th highest of each series with at least `least` points, else its highest: (M, S, T) → (M, S).
 
-    What `k` points reach, no odd one decides. -inf where nothing is known.
+    Unlike the maximum, it ignores single outliers. -inf where nothing is known.
     """
     ordered = np.sort(np.where(np.isfinite(values), values, -np.inf), axis=2)
     rank = np.where(np.isfinite(values).sum(axis=2, keepdims=True) >= least, k, 1)
@@ -63,19 +63,19 @@ def kth_highest(values: Floats, k: int, least: int) -> Floats:
 
 
 def share_below(columns: Floats) -> Floats:
-    """The share of services with less in each column: (S, C) → (S, C)."""
+    """The share of services with a smaller value, per column: (S, C) → (S, C)."""
     ordered = np.sort(columns, axis=0)
     below = [np.searchsorted(ordered[:, i], columns[:, i]) for i in range(columns.shape[1])]
     return np.stack(below, axis=1) / max(len(columns), 1)
 
 
 def or_zero(values: Floats) -> Floats:
-    """`values` with 0 in place of what is no number."""
+    """`values` with 0 where they are not finite."""
     return np.where(np.isfinite(values), values, 0.0)
 
 
 def nanmedian(values: Floats, axis: int, keepdims: bool = False) -> Floats:
-    """`np.nanmedian` along one axis, at least one long; many times faster on small blocks."""
+    """`np.nanmedian` along one non-empty axis; many times faster on small arrays."""
     ordered = np.sort(values, axis=axis)  # NaN last
     count = np.isfinite(ordered).sum(axis=axis, keepdims=True)
     length = values.shape[axis]

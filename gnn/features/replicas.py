@@ -1,8 +1,9 @@
-"""Services that do the same work beside one another: replicas of one workload, most often.
+"""Finds replicas: services that do the same work side by side.
 
-A fault strikes one replica, while what its victims suffer all replicas suffer. Which services are replicas of
-one another, the owner says where it is known, else the pattern of their names, else who calls them. Of a name
-only its pattern counts, never what it says. Shapes: S services, E calls, N anything.
+A fault often strikes one replica, while the symptoms of a fault elsewhere show at all of them. Replicas are
+known by their owner, else by the pattern of their names, else by their neighbours in the call graph.
+
+Shapes: S services, E calls, N anything.
 """
 
 import re
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_LEAST = 0.4  # share of their neighbours that replicas have in common, where only calls tell
-_HUB = 64  # a neighbour of more services than this makes no two of them replicas
+_LEAST = 0.4  # share of neighbours that replicas must have in common
+_HUB = 64  # a neighbour of more services than this says nothing
 _TIED = 1e-9
-_MOST = 0.5  # names of which more than this share differ in nothing but a number are just numbered
-# What sets replicas of one workload apart: a pod's hashes, a zone, a number.
+_MOST = 0.5  # if more names than this share differ by a number only, all services are just numbered
+# The part of a name that differs between replicas: a pod's hashes, a zone, a number.
 _INSTANCE = re.compile(
     r"-(?=[a-z]*\d)[0-9a-z]{5,10}-[0-9a-z]{5}$"
     r"|[-_.](?:az|zone)[-_.]?[0-9a-z]$"
@@ -37,9 +38,9 @@ class Replicas:
     """Who is a replica of whom.
 
     Args:
-        group: (S,) services with the same number are replicas of one another; -1: the calls tell.
-        weight: (S, S) rows of sum 1 over the replicas that calls tell of, or of 0; None: nobody has any.
-        alike: (S,) how far each resembles its replicas, 0..1; 0 without any.
+        group: (S,) replicas have the same number; -1 where the owner and the name don't tell.
+        weight: (S, S) for replicas found by calls: each row sums to 1, or to 0 without any; None: no such.
+        alike: (S,) similarity of each service to its replicas, 0..1; 0 without any.
     """
 
     def __init__(self, group: Ints, weight: "sparse.csr_matrix | None", alike: Floats) -> None:
@@ -58,7 +59,7 @@ class Replicas:
         return sorted(self._weight.indices[start:end].tolist())
 
     def lead(self, values: Floats) -> Floats:
-        """How much more each service has than its replicas on average, as far as they are alike: (S, N)."""
+        """Each service's values minus the mean of its replicas, weighted by similarity: (S, N)."""
         lead = np.zeros_like(values)
         if self._weight is not None:
             lead = np.asarray((values - self._weight @ values) * self.alike[:, None])
@@ -72,13 +73,13 @@ class Replicas:
 
 
 def replicas(calls: Calls, names: Sequence[str], owners: Mapping[str, str], ask_calls: bool) -> Replicas:
-    """The replicas among services.
+    """Finds the replicas among services.
 
     Args:
-        calls: among them.
+        calls: the call graph.
         names: (S,)
-        owners: the workload of each service, as far as it is known.
-        ask_calls: whether services without an owner and a name that tell are compared by their calls.
+        owners: the workload of each service, where known.
+        ask_calls: compare the rest by their calls.
     """
     group = _groups(names, owners)
     alike = (group >= 0).astype(float)
@@ -89,12 +90,12 @@ def replicas(calls: Calls, names: Sequence[str], owners: Mapping[str, str], ask_
 
 
 def workload_of(name: str) -> str:
-    """The name without what sets replicas apart."""
+    """The name without the part that differs between replicas."""
     return _INSTANCE.sub("", name) or name
 
 
 def _groups(names: Sequence[str], owners: Mapping[str, str]) -> Ints:
-    """(S,) a number for all replicas of one workload; -1 for who has none."""
+    """A number per workload, -1 for services without replicas: (S,)."""
     stems = [workload_of(name) for name in names]
     count: dict[str, int] = {}
     for stem in stems:
@@ -110,15 +111,15 @@ def _groups(names: Sequence[str], owners: Mapping[str, str]) -> Ints:
 
 
 def _by_calls(calls: Calls, asked: npt.NDArray[np.bool_]) -> tuple["sparse.csr_matrix | None", Floats]:
-    """The services whose neighbours are most like each one's own, by Jaccard's index, and how alike.
+    """The services with the most similar neighbours, by Jaccard index, and that similarity.
 
-    Callers and callees count apart, and calls between the two not at all. A neighbour that is a hub counts as
-    one that the two do not share. Of several that are equally alike each is a replica.
+    Callers and callees count separately; calls between the two don't count. A hub never counts as shared.
+    Several equally similar services are all replicas.
     """
-    from scipy import sparse  # only lists of alerts ask, and it takes longer to load than others to rank
+    from scipy import sparse  # imported here: slow to load, and needed for lists of alerts only
 
     out = calls.to_matrix()
-    near = sparse.hstack([out, out.T], format="csr")  # (S, 2·S): whom it calls, who calls it
+    near = sparse.hstack([out, out.T], format="csr")  # (S, 2·S): callees, callers
     of = np.asarray(near.sum(axis=1)).ravel()  # (S,)
     few = np.asarray(near.sum(axis=0)).ravel() <= _HUB
     common = near[:, few]  # (S, ·)

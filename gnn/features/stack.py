@@ -1,4 +1,4 @@
-"""All metrics of an incident as one block of numbers, in our units, higher is worse.
+"""All metrics of an incident as one array, in common units, with higher values being worse.
 
 Shapes: M metrics, S services, T incident points, T0 baseline points.
 """
@@ -12,37 +12,37 @@ import numpy.typing as npt
 
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
-from gnn.features.caller_telemetry import heard
+from gnn.features.caller_telemetry import with_caller_metrics
 
 Floats = npt.NDArray[np.float64]
 
 CHANNELS: tuple[Channel, ...] = tuple(Channel)
 CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
 
-# Channels measured as a share of a whole: their level means something without any comparison.
+# Channels measured as a share of a whole: their level has a meaning by itself.
 SHARES = frozenset({Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.MEMORY})
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """All metrics that have a channel, padded to one block, sorted by channel."""
+    """All metrics that have a channel, padded to one array, sorted by channel."""
 
     incident: Floats  # (M, S, T), NaN where missing
     baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
     channel: npt.NDArray[np.int64]  # (M,)
-    floor: Floats  # (M,) smallest difference worth a mention; 0: as the channel has it
+    floor: Floats  # (M,) smallest difference that matters; 0: the channel's default
     names: tuple[str, ...]  # (M,)
-    scale: Floats  # (M,) the factor that brought each to our unit
+    scale: Floats  # (M,) the factor to the common unit
 
 
 def stack(incident: Incident, channel_map: ChannelMap) -> Stack:
-    """Collects the telemetry under its channels, in our units, higher is worse; callers are heard too."""
-    telemetry = heard(incident, channel_map)
+    """Stacks the telemetry of all services, including what their callers measure."""
+    telemetry = with_caller_metrics(incident, channel_map)
     return stack_rows([telemetry.get(name, {}) for name in incident.services], channel_map)
 
 
 def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) -> Stack:
-    """As `stack`, for any rows of metrics (services or calls)."""
+    """Like `stack`, for any rows of metrics (services or calls)."""
     by_metric: defaultdict[str, tuple[list[int], list[Series]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
         for name, series in row.items():
@@ -60,17 +60,17 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
     scales = np.ones(len(known))
     for m, (meaning, name) in enumerate(known):
         places = by_metric[name][0]
-        # An incident is counted from its start, its past back from there.
+        # Incidents are aligned at their start, baselines at their end.
         _align(now[m], places, now_of[name], from_start=True)
         _align(past[m], places, past_of[name], from_start=False)
-        # The whole incident says in which unit a metric is, so that an idle service is read like the others.
+        # The unit is inferred from all services together, so that an idle one is read like the others.
         scale = meaning.scale_of(max(_largest(now[m]), _largest(past[m])))
         scales[m] = scale
         if scale != 1.0:
             now[m] *= scale
             past[m] *= scale
         if meaning.channel is Channel.MEMORY and not meaning.inverted:
-            now[m][now[m] == 0.0], past[m][past[m] == 0.0] = np.nan, np.nan  # whoever runs uses some
+            now[m][now[m] == 0.0], past[m][past[m] == 0.0] = np.nan, np.nan  # a running process uses some
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
@@ -85,19 +85,19 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
 
 
 def _largest(points: Floats) -> float:
-    """The largest of the points that are not missing; -inf without any."""
+    """The largest known point; -inf without any."""
     return float(np.fmax.reduce(points, axis=None, initial=-np.inf))
 
 
 def _share(count: Floats, whole: Floats) -> float:
-    """What share of `whole` the counts are over all points; three more of the whole calm what is rare."""
+    """The share of `whole` that `count` is, over all points; the 3 added to `whole` dampens rare events."""
     if not np.isfinite(count).any():
         return np.nan
     return float(np.nansum(count) / (np.nansum(whole) + 3.0))
 
 
 def _align(block: Floats, places: Sequence[int], series: Sequence[Floats], from_start: bool) -> None:
-    """Writes series into the rows `places` of `block` (S, T), in place; all start, or all end, together."""
+    """Writes series into the rows `places` of `block` (S, T), in place, aligned at their start or end."""
     length = block.shape[1]
     if not length:
         return

@@ -1,4 +1,4 @@
-"""What the call graph says about each service: degrees, nearness to the page, and the classical graph scores.
+"""What the call graph says about each service: degrees, distance to the page, and classical graph scores.
 
 Shapes: S services, E calls.
 """
@@ -19,14 +19,14 @@ Ints = npt.NDArray[np.int64]
 
 _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous service
 _PAGERANK_STEPS = 15
-_TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services this abnormal carry a path on
+_TRAVERSAL_THRESHOLD = float(np.arcsinh(5.0))  # services less abnormal than this end a path
 _TRAVERSAL_DEPTH = 12
-_LOUDER = 2.0  # times, as asinh of robust z
-_ECHO_LEAST = float(np.arcsinh(2.0))  # who moved less than this echoes nobody
+_LOUDER = 2.0  # an address that deviates this many times more than a service is hardly its echo
+_ECHO_LEAST = float(np.arcsinh(2.0))  # smallest deviation that can be an echo
 
 
 class Calls(NamedTuple):
-    """The call graph as arrays; calls of a service to itself and duplicates are left out."""
+    """The call graph as arrays, without self-calls and duplicates."""
 
     edge_index: Ints  # (2, E): caller, callee
     services: int
@@ -41,7 +41,7 @@ class Calls(NamedTuple):
 
 
 def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
-    """The calls among the incident's services."""
+    """The calls between the incident's services."""
     known = [(index[caller], callees) for caller, callees in incident.call_graph.items() if caller in index]
     sizes = [len(callees) for _, callees in known]
     caller = np.repeat(np.array([row for row, _ in known], dtype=np.int64), sizes)
@@ -57,14 +57,14 @@ def calls_of(incident: Incident, index: dict[str, int]) -> Calls:
 def structure(
     calls: Calls, anomaly: Floats, paged: Floats, page: int | None, echo: Floats, echoed: Floats
 ) -> Floats:
-    """The first graph columns of `gnn.features.featurize`, in its order: (S, 15).
+    """The first 15 graph columns of `gnn.features.featurize`: (S, 15).
 
     Args:
         calls: the call graph.
         anomaly: (S,) how abnormal each service is.
-        paged: (S,) the same on the kind of metric that paged.
+        paged: (S,) the same, on the kind of metric that paged.
         page: row of the paging service.
-        echo, echoed: (S,) how much each is an address, or is shown by one.
+        echo, echoed: (S,) how surely each is an address, or is behind one.
     """
     services = calls.services
     caller, callee = calls.edge_index
@@ -91,15 +91,15 @@ def structure(
 
 
 def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> list[tuple[int, int, float]]:
-    """Addresses, the services behind them, and how alike the two move (a cosine).
+    """Addresses, the services behind them, and how similarly the two deviate (a cosine).
 
-    What a caller measures of a remote host shows up as a service of its own: one caller, no callees, nothing
-    known of its inside, and in step with another callee of the same caller that has more of these.
+    Some sources list a remote host as a service: it has one caller, no callees and no resource metrics, and
+    deviates in step with the real service, another callee of the same caller.
 
     Args:
         calls: the call graph.
-        felt: (S, N) what callers feel of each service over time.
-        known_inside: (S,) whose own resources or logs are measured.
+        felt: (S, N) deviations that callers notice, over time.
+        known_inside: (S,) resources or logs are measured.
     """
     caller, callee = calls.edge_index
     n_callers = np.bincount(callee, minlength=calls.services)
@@ -115,7 +115,7 @@ def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> l
         siblings = siblings[moved[siblings] & ~lonely[siblings]]
         if len(siblings):
             alike = felt[siblings] @ felt[address] / (norm[siblings] * norm[address])
-            # Who moves much more than the service behind shows no echo of it.
+            # What deviates much more than the service is not just its echo.
             alike[norm[address] > _LOUDER * norm[siblings]] *= 0.5
             best = int(alike.argmax())
             found.append((address, int(siblings[best]), float(alike[best])))
@@ -125,7 +125,7 @@ def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> l
 def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
     """Random walk from callers to callees that restarts at abnormal services; mean 1: (S,).
 
-    MonitorRank (Kim et al., SIGMETRICS 2013) walks so; here the walk may also stay, weighted by anomaly.
+    As in MonitorRank (Kim et al., SIGMETRICS 2013), but the walk may also stay, weighted by anomaly.
     """
     services = calls.services
     if not services:
@@ -143,11 +143,11 @@ def personalised_pagerank(calls: Calls, anomaly: Floats) -> Floats:
 
 
 def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
-    """Summed anomaly along the best path of abnormal services to each service that ends one: (S,).
+    """Summed anomaly along the best path of abnormal services that ends at each service: (S,).
 
-    The rule of the PetShop benchmark (Hardt et al., CLeaR 2024): from the paging service follow abnormal
-    callees; a service without abnormal callees is a candidate. Without a page every abnormal service without
-    abnormal callers starts a path; a cycle that only its own services call has no start and scores nothing.
+    The PetShop benchmark's rule (Hardt et al., CLeaR 2024): start at the paging service and follow abnormal
+    callees; one without abnormal callees is a candidate. Without a page, paths start at abnormal services
+    without abnormal callers, so a cycle that nobody else calls scores nothing.
     """
     abnormal = anomaly > _TRAVERSAL_THRESHOLD
     best = np.zeros(calls.services)
@@ -165,7 +165,7 @@ def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
         reached = best[caller] > 0
         longer = best.copy()
         np.maximum.at(longer, callee[reached], best[caller[reached]] + anomaly[callee[reached]])
-        # On a cycle sums would grow for ever; a path never counts more than depth services.
+        # The depth limit keeps sums on a cycle from growing for ever.
         if np.array_equal(longer, best):
             break
         best = longer
@@ -174,7 +174,7 @@ def traverse(calls: Calls, anomaly: Floats, page: int | None) -> Floats:
 
 
 def _distances(calls: Calls, page: int) -> Floats:
-    """Hops along calls from the paging service, infinite where it does not reach: (S,)."""
-    from scipy.sparse import csgraph  # most cases have no page, and it takes longer to load than they to rank
+    """Hops along calls from the paging service, infinite if unreachable: (S,)."""
+    from scipy.sparse import csgraph  # imported here: slow to load, and most incidents have no page
 
     return np.asarray(csgraph.dijkstra(calls.to_matrix(), indices=page, unweighted=True, directed=True))

@@ -1,4 +1,4 @@
-"""Which services are in trouble, whoever is at fault.
+"""Which services show anything bad, root cause or not.
 
 Shapes: S services, C channels, K statistics.
 """
@@ -21,11 +21,11 @@ _TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
 
 
 def columns_of(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int]:
-    """The columns of one statistic, of the channels that tell of trouble if not said otherwise."""
+    """The columns of one statistic; by default of the channels where a change can be bad."""
     return [SERVICE_FEATURES.index(f"{channel}.{statistic}") for channel in channels]
 
 
-# What each kind of evidence is compared by, and from where it tells of trouble.
+# The columns to look at in each mode, and the value from which a service is in trouble.
 MEASURES = {
     "baselined": (columns_of("beyond"), ABNORMAL),
     "snapshot": (columns_of("peer"), 0.8),

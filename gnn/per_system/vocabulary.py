@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.incident import ALERT_KINDS, Incident
-from gnn.features.nan_statistics import MAD_TO_SIGMA, share_below
+from gnn.features.nan_statistics import MAD_TO_SIGMA, nanmedian, share_below
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -144,8 +144,9 @@ def _deviations(incident: Incident) -> dict[str, dict[str, float]]:
         return {}
     past = _sorted([series.baseline for _, _, series in named])
     now = _sorted([series.incident for _, _, series in named])
-    median, level = _median(past), np.abs(_median(past))
-    spread = np.maximum(MAD_TO_SIGMA * _median(np.sort(np.abs(past - median[:, None]), axis=1)), 0.05 * level)
+    median = nanmedian(past, axis=1)
+    level = np.abs(median)
+    spread = np.maximum(MAD_TO_SIGMA * nanmedian(np.abs(past - median[:, None]), axis=1), 0.05 * level)
     known = np.isfinite(past)
     mean = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     deviation = np.where(known, past - mean[:, None], 0.0)
@@ -180,11 +181,3 @@ def _sorted(series: Sequence[Floats]) -> Floats:
     for row, points in enumerate(series):
         block[row, : len(points)] = points
     return np.sort(block, axis=1)
-
-
-def _median(ordered: Floats) -> Floats:
-    """The median of each row of sorted values with NaN last; NaN for a row of nothing."""
-    known = np.isfinite(ordered).sum(axis=1)
-    low, high = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, ordered.shape[1] - 1)
-    rows = np.arange(len(ordered))
-    return np.asarray((ordered[rows, low] + ordered[rows, high]) / 2)

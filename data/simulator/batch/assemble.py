@@ -1,4 +1,4 @@
-"""Runs become incidents: dialect, gaps, pages, call telemetry and alert events."""
+"""Turns runs into incidents: names of metrics, gaps, pages, call telemetry and alert events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import numpy.typing as npt
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.active_faults import RunningFault, as_callers_see
 from data.simulator.batch.events import LATENCIES, Measured, alert_events
-from data.simulator.batch.measurement_profile import Plant
-from data.simulator.batch.metric_naming import Dialect
+from data.simulator.batch.measurement_profile import Profile
+from data.simulator.batch.metric_naming import MetricNaming
 from data.simulator.batch.signals import SHARES, read_signals, truth
 from data.simulator.physics import Fleet, State
 from data.simulator.topology import Topology
@@ -36,7 +36,7 @@ class Seen:
     topology: Topology
     views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
     faults: tuple[RunningFault, ...]
-    dialect: Dialect
+    naming: MetricNaming
 
 
 class Gaps(Protocol):
@@ -63,7 +63,7 @@ def assemble_incidents(
     worlds: Sequence[Seen],
     whole: Topology,
     fleet: Fleet,
-    plant: Plant,
+    profile: Profile,
     states: Sequence[State],
     rest: State,
     hidden: Floats,
@@ -73,12 +73,12 @@ def assemble_incidents(
     """Splits one run of many worlds into an incident each."""
     spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
     wanted = sorted(
-        {metric.signal for world in worlds for metric in world.dialect.metrics}
+        {metric.signal for world in worlds for metric in world.naming.metrics}
         | {"error", "latency_p99"}
         | spans
     )
-    true = truth(rng, states, rest, fleet, plant, season, window.minutes)
-    signals = read_signals(rng, true, plant, window.baseline, window.minutes, wanted)
+    true = truth(rng, states, rest, fleet, profile, season, window.minutes)
+    signals = read_signals(rng, true, profile, window.baseline, window.minutes, wanted)
     incidents = []
     start = 0
     for number, world in enumerate(worlds):
@@ -145,14 +145,14 @@ def _incident(
     hidden: Floats,
     gaps: Gaps,
 ) -> Incident:
-    topology, faults, dialect = world.topology, world.faults, world.dialect
+    topology, faults, naming = world.topology, world.faults, world.naming
     roots = [fault.service for fault in faults]
     size = len(topology.names)
     blind = rng.random(size) < gaps.missing_service
     for root in roots:
         # A culprit that neither measures anything nor has callers would leave nothing to find it by.
         blind[root] = bool((topology.callees == root).any()) and rng.random() < gaps.blind_root
-    measured = _measured(rng, dialect, signals, blind, gaps)
+    measured = _measured(rng, naming, signals, blind, gaps)
     telemetry: dict[str, dict[str, Series]] = {}
     alerts: tuple[AlertEvent, ...] = ()
     if window.kind == "alerts":
@@ -175,7 +175,7 @@ def _incident(
         call_telemetry=calls,
         alerts=alerts,
         page=page,
-        system=f"simulated-{dialect.name}-{window.kind}",
+        system=f"simulated-{naming.name}-{window.kind}",
         root_causes=tuple(topology.names[root] for root in roots),
         fault="+".join(fault.family.name for fault in faults),
     )
@@ -195,13 +195,13 @@ def _observed_graph(rng: np.random.Generator, topology: Topology) -> dict[str, l
 
 def _measured(
     rng: np.random.Generator,
-    dialect: Dialect,
+    naming: MetricNaming,
     signals: dict[str, Floats],
     blind: npt.NDArray[np.bool_],
     gaps: Gaps,
 ) -> list[Measured]:
     """The metrics that this system has, service by service, holes included."""
-    metrics = [m for m in dialect.metrics if rng.random() > 0.12] or list(dialect.metrics)
+    metrics = [m for m in naming.metrics if rng.random() > 0.12] or list(naming.metrics)
     have = rng.random((len(blind), len(metrics))) >= gaps.missing_metric * (rng.random() < 0.5)
     holes = rng.uniform(0.02, 0.2) if rng.random() < gaps.missing_point else 0.0
     measured = []

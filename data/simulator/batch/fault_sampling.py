@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from data.simulator.active_faults import DRIVES, RunningFault
 from data.simulator.batch.assemble import Window
-from data.simulator.batch.measurement_profile import Plant
+from data.simulator.batch.measurement_profile import Profile
 from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
 from data.simulator.faults import FAMILIES, Drive
 from data.simulator.topology import Topology
@@ -45,14 +45,14 @@ def faults_of(
     config: SimulationConfig,
     topology: Topology,
     views: npt.NDArray[np.int64],
-    plant: Plant,
+    profile: Profile,
     window: Window,
 ) -> tuple[RunningFault, ...]:
     """Draws what strikes one world: nothing, a fault, now and then two."""
     if rng.random() < config.healthy:
         return ()
     size = len(topology.names)
-    asked = plant.requests_per_s * 60.0 * window.minutes
+    asked = profile.requests_per_s * 60.0 * window.minutes
     busy = np.flatnonzero((asked > 5.0) & (views == np.arange(size)))
     if len(busy) == 0:
         return ()
@@ -97,13 +97,13 @@ def date(
         fault.lasts_minutes = float(rng.uniform(0.5, 1.0)) * age * window.minutes
 
 
-def date_changes(rng: np.random.Generator, plant: Plant, faults: Sequence[RunningFault]) -> None:
+def date_changes(rng: np.random.Generator, profile: Profile, faults: Sequence[RunningFault]) -> None:
     """A fault that came with a change leaves a fresh one behind."""
     for fault in faults:
         if fault.family.change == "deploy":
-            plant.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
+            profile.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
         elif fault.family.change == "config":
-            plant.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
+            profile.config_age_s[fault.service] = rng.uniform(20.0, 300.0)
 
 
 def _beside(rng: np.random.Generator) -> Floats:

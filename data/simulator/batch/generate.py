@@ -1,4 +1,4 @@
-"""Labelled incidents by the thousand: many worlds side by side in one physics, measured in many dialects."""
+"""Labelled incidents by the thousand: many worlds in one physics, each with its own names for metrics."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from data.incident import Incident
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
 from data.simulator.batch.assemble import Seen, Window, assemble_incidents
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
-from data.simulator.batch.measurement_profile import Plant, join, plants
-from data.simulator.batch.metric_naming import ALERT_DIALECTS, DIALECTS, FIREWATCH, Dialect
+from data.simulator.batch.measurement_profile import Profile, draw_profile, joined
+from data.simulator.batch.metric_naming import ALERT_NAMINGS, FIREWATCH, METRIC_NAMINGS, MetricNaming
 from data.simulator.batch.variants import diluted, replicate, with_client_views
 from data.simulator.config import SimulationConfig
 from data.simulator.load import PERIOD_TICKS, wave
@@ -29,10 +29,10 @@ class Plan:
 
     topology: Topology
     fleet: Fleet
-    plant: Plant
+    profile: Profile
     views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
     faults: tuple[RunningFault, ...]
-    dialect: Dialect
+    naming: MetricNaming
     demand: float
     tolerance: float  # share of failed calls that callers shrug off
     think_s: float  # seconds between two requests of a user who waits for the answer; infinite: nobody waits
@@ -97,7 +97,7 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         )
     plans = _plans(rng, config, worlds, window)
     topology = union([plan.topology for plan in plans])
-    fleet = _join_fleets([plan.fleet for plan in plans])
+    fleet = joined([plan.fleet for plan in plans])
     sizes = [len(plan.topology.names) for plan in plans]
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     faults = []
@@ -125,10 +125,10 @@ def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name
         rng=rng,
         name=name,
         window=window,
-        worlds=[Seen(p.topology, p.views, p.faults, p.dialect) for p in plans],
+        worlds=[Seen(p.topology, p.views, p.faults, p.naming) for p in plans],
         whole=topology,
         fleet=fleet,
-        plant=join([plan.plant for plan in plans]),
+        profile=joined([plan.profile for plan in plans]),
         states=states,
         rest=rest,
         hidden=hidden,
@@ -144,8 +144,8 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         if shared is None or world % _WORLDS_A_TOPOLOGY == 0:
             shared = _topology(rng, config, window)
         topology, views = shared, np.arange(len(shared.names))
-        dialect = _dialect(rng, window)
-        often = 3.0 if dialect.name == "xray" else 1.0
+        naming = _naming(rng, window)
+        often = 3.0 if naming.name == "xray" else 1.0
         if window.kind == "series" and rng.random() < often * config.client_views:
             topology, views = with_client_views(topology, rng, float(rng.uniform(0.1, 0.5)))
         size = len(topology.names)
@@ -158,30 +158,30 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         wobble = 0.0 if exact else float(rng.uniform(0.1, 1.2 if window.kind == "alerts" else 2.0))
         drifts = window.kind != "snapshot" and rng.random() < config.drifts
         drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
-        plant = plants(rng, size, window.minutes, wobble, idle, restless, drift)
+        profile = draw_profile(rng, size, window.minutes, wobble, idle, restless, drift)
         if window.kind == "snapshot":
-            plant.error_floor[:] = fleet.error_rate
-        faults = faults_of(rng, config, topology, views, plant, window)
-        date_changes(rng, plant, faults)
+            profile.error_floor[:] = fleet.error_rate
+        faults = faults_of(rng, config, topology, views, profile, window)
+        date_changes(rng, profile, faults)
         shifted = rng.random() < config.load_shift
         demand = float(rng.choice([0.5, 0.7, 1.4, 2.0])) if shifted else 1.0
         tolerance = TOLERANCE if window.kind == "snapshot" else float(rng.choice([0.0, 0.05, TOLERANCE]))
         think_s = np.inf
         if window.kind == "series" and rng.random() < config.closed:
             think_s = float(np.median(fleet.latency_s) * np.exp(rng.uniform(0.0, 4.0)))
-        plans.append(Plan(topology, fleet, plant, views, faults, dialect, demand, tolerance, think_s))
+        plans.append(Plan(topology, fleet, profile, views, faults, naming, demand, tolerance, think_s))
     return plans
 
 
 # Vocabularies that say least or most are read most often.
-_SERIES_DIALECTS = (*DIALECTS, FIREWATCH, *(d for d in DIALECTS if d.name in ("xray", "pods")))
+_SERIES_NAMINGS = (*METRIC_NAMINGS, FIREWATCH, *(d for d in METRIC_NAMINGS if d.name in ("xray", "pods")))
 
 
-def _dialect(rng: np.random.Generator, window: Window) -> Dialect:
+def _naming(rng: np.random.Generator, window: Window) -> MetricNaming:
     if window.kind == "series":
-        return _SERIES_DIALECTS[int(rng.integers(len(_SERIES_DIALECTS)))]
+        return _SERIES_NAMINGS[int(rng.integers(len(_SERIES_NAMINGS)))]
     if window.kind == "alerts":
-        return ALERT_DIALECTS[int(rng.integers(len(ALERT_DIALECTS)))]
+        return ALERT_NAMINGS[int(rng.integers(len(ALERT_NAMINGS)))]
     return FIREWATCH
 
 
@@ -222,11 +222,6 @@ def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) 
         memory_limit_bytes=np.full(size, 2.0**30),
         latency_scale=scale,
     )
-
-
-def _join_fleets(fleets: Sequence[Fleet]) -> Fleet:
-    names = Fleet.__dataclass_fields__
-    return Fleet(**{name: np.concatenate([getattr(fleet, name) for fleet in fleets]) for name in names})
 
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:

@@ -1,16 +1,20 @@
 """How the services of a world are measured: what they are asked, what they show, what moves by itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from data.simulator.physics import Fleet
+
 Floats = npt.NDArray[np.float64]
+Columns = TypeVar("Columns", Fleet, "Profile")
 
 
 @dataclass(frozen=True, eq=False)
-class Plant:
+class Profile:
     """How the services of a run are measured; each (S,) unless said otherwise."""
 
     requests_per_s: Floats
@@ -34,7 +38,7 @@ class Plant:
     error_logging: Floats  # how much of an ordinary failure shows in the service's own log
 
 
-def plants(
+def draw_profile(
     rng: np.random.Generator,
     services: int,
     minutes: float,
@@ -42,7 +46,7 @@ def plants(
     idle_share: float,
     restless: float,
     drifting: float = 0.0,
-) -> Plant:
+) -> Profile:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(rng.choice([2.0, 2.0, 0.0, -1.0]), 1.5, services))
     # Some are hardly ever asked, some never: a few requests between two readings, or none.
@@ -55,7 +59,7 @@ def plants(
     mix, client_mix = np.exp(mixed * rng.standard_normal((2, services)))
     drifts = rng.random(services) < drifting
     recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
-    return Plant(
+    return Profile(
         requests_per_s=requests,
         sleeps=np.where(rng.random(services) < 0.7 * idle_share, rng.integers(4, 16, services), 0).astype(
             float
@@ -85,7 +89,7 @@ def _old(rng: np.random.Generator, services: int) -> Floats:
     return np.exp(rng.uniform(np.log(5_000.0), np.log(605_000.0), services))
 
 
-def join(parts: Sequence[Plant]) -> Plant:
-    """The plants of several worlds as one."""
-    names = Plant.__dataclass_fields__
-    return Plant(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Dataclasses of several worlds, each field (S,), as one."""
+    names = [field.name for field in fields(parts[0])]
+    return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of a dialect: `value = offset + factor × signal`."""
+    """One metric as a system names it: `value = offset + factor × signal`."""
 
     name: str
     signal: str
@@ -14,7 +14,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class MetricNaming:
     """A vocabulary."""
 
     name: str
@@ -23,8 +23,8 @@ class Dialect:
 
 def _of(
     name: str, *metrics: tuple[str, str] | tuple[str, str, float] | tuple[str, str, float, float]
-) -> Dialect:
-    return Dialect(name, tuple(Metric(*metric) for metric in metrics))
+) -> MetricNaming:
+    return MetricNaming(name, tuple(Metric(*metric) for metric in metrics))
 
 
 FIREWATCH = _of(
@@ -45,7 +45,7 @@ FIREWATCH = _of(
     ("last_config_age_seconds", "config_age"),
 )
 
-DIALECTS: tuple[Dialect, ...] = (
+METRIC_NAMINGS: tuple[MetricNaming, ...] = (
     _of(
         "istio",
         ("istio_requests_total_rate", "traffic"),
@@ -156,4 +156,4 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
 )
 # Vocabularies of systems that hand over judged events rather than series.
-ALERT_DIALECTS = tuple(d for d in DIALECTS if d.name in ("mesh", "docker", "pods"))
+ALERT_NAMINGS = tuple(d for d in METRIC_NAMINGS if d.name in ("mesh", "docker", "pods"))

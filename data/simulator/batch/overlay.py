@@ -18,7 +18,7 @@ from data.simulator.batch.effects import Effect, moves, signal_of
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
 from data.simulator.batch.generate import draw_fleet, run
 from data.simulator.batch.healthy import HealthyWindow, Rows, WindowSlice
-from data.simulator.batch.measurement_profile import plants
+from data.simulator.batch.measurement_profile import draw_profile
 from data.simulator.batch.signals import truth
 from data.simulator.batch.variants import diluted
 from data.simulator.config import SimulationConfig
@@ -91,10 +91,10 @@ def _strike(
     topology = _topology(rng, window)
     size = len(topology.names)
     fleet = _fleet(rng, window)
-    plant = plants(rng, size, shape.minutes, wobble=0.0, idle_share=0.0, restless=0.0)
+    profile = draw_profile(rng, size, shape.minutes, wobble=0.0, idle_share=0.0, restless=0.0)
     far = np.full(size, _LONG_AGO_S)
-    plant = replace(
-        plant,
+    profile = replace(
+        profile,
         requests_per_s=np.full(size, _BUSY / (60.0 * shape.minutes)),
         deploy_age_s=far.copy(),
         config_age_s=far.copy(),
@@ -103,7 +103,7 @@ def _strike(
     # Where nothing is measured only callers can tell; who is never asked breaks unnoticed.
     called = np.bincount(topology.callees, minlength=size) > 0
     found = called | np.array([bool(row) for row in window.telemetry])
-    asked = replace(plant, requests_per_s=np.where(found & ~window.idle, plant.requests_per_s, 0.0))
+    asked = replace(profile, requests_per_s=np.where(found & ~window.idle, profile.requests_per_s, 0.0))
     faults = faults_of(rng, config, topology, np.arange(size), asked, shape)
     unseen = int(rng.integers(0, 3))
     for fault in faults:
@@ -111,11 +111,11 @@ def _strike(
         fault.strength = None if fault.strength is None else strength * fault.strength
         fault.beside = None if fault.beside is None else strength * fault.beside
     if strength > 0.0:
-        date_changes(rng, plant, faults)
+        date_changes(rng, profile, faults)
     tolerance = float(rng.choice([0.0, 0.05, TOLERANCE]))
     states = run(topology, fleet, faults, shape.minutes, unseen + points, tolerance=tolerance)[unseen:]
     rest = Physics(topology, fleet).step(drives((), size), np.zeros(size), shape.minutes)
-    true, unserved = truth(rng, states, rest, fleet, plant, np.ones((1 + points, size)), shape.minutes)
+    true, unserved = truth(rng, states, rest, fleet, profile, np.ones((1 + points, size)), shape.minutes)
     signals = moves(true, unserved)
     hidden = hidden_shares(faults, size)
     of_calls = dict(signals)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.simulator.batch.measurement_profile import Plant
+from data.simulator.batch.measurement_profile import Profile
 from data.simulator.physics import Fleet, State
 
 Floats = npt.NDArray[np.float64]
@@ -92,7 +92,7 @@ def truth(
     states: Sequence[State],  # T ticks
     rest: State,  # at rest, for the baseline
     fleet: Fleet,
-    plant: Plant,
+    profile: Profile,
     season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
     minutes: float,  # between two readings
 ) -> Truth:
@@ -108,54 +108,54 @@ def truth(
     slower = series("latency_s") - fleet.latency_s
     busier = 1.0 + 0.15 * np.maximum(traffic - 1.0, 0.0)
     base_s = fleet.latency_s * busier
-    error = np.maximum(series("error_rate") - fleet.error_rate, 0.0) + plant.error_floor
-    error[before:] += plant.sick
+    error = np.maximum(series("error_rate") - fleet.error_rate, 0.0) + profile.error_floor
+    error[before:] += profile.sick
     client_error = series("client_error")
     memory = np.minimum(series("memory"), 1.0)
     saturation = series("saturation")
     cpu = series("cpu")
     cpu[:before] *= 0.3 + 0.7 * season[:before]
     seconds = 60.0 * minutes
-    expected = plant.requests_per_s * traffic * seconds
-    expected = np.where(_asleep(rng, plant.sleeps, len(season)), 0.0, expected)
+    expected = profile.requests_per_s * traffic * seconds
+    expected = np.where(_asleep(rng, profile.sleeps, len(season)), 0.0, expected)
     counted = np.where(expected < 100.0, rng.poisson(np.minimum(expected, 100.0)), expected)
     requests = counted / seconds
-    unserved = counted < 0.02 * plant.requests_per_s * seconds + 0.5
+    unserved = counted < 0.02 * profile.requests_per_s * seconds + 0.5
     restarts = series("restarts")
     passed_s = seconds * np.arange(len(season))[:, None]
-    up_s = np.where(restarts > 0.0, np.minimum(plant.uptime_s, 30.0), plant.uptime_s + passed_s)
-    loud = plant.error_logging
+    up_s = np.where(restarts > 0.0, np.minimum(profile.uptime_s, 30.0), profile.uptime_s + passed_s)
+    loud = profile.error_logging
     calling = series("calling_slower_s")
     waits = series("client_latency_s") - calling
     own = np.maximum(slower - waits, 0.0)
 
     def slowed(share: Floats | float) -> Floats:
         """Seconds more at a percentile that feels this share of what the tail feels."""
-        return own * share + waits * share * plant.common
+        return own * share + waits * share * profile.common
 
-    share = plant.slow_median
-    share90 = np.where(plant.rare, 1.5 * share, np.minimum(share + 0.4, 1.0))
-    share95 = np.where(plant.rare, 4.0 * share, np.minimum(share + 0.6, 1.0))
+    share = profile.slow_median
+    share90 = np.where(profile.rare, 1.5 * share, np.minimum(share + 0.4, 1.0))
+    share95 = np.where(profile.rare, 4.0 * share, np.minimum(share + 0.6, 1.0))
     logged = series("odd_logs")
     as_errors, as_novelty = _logging(rng, len(share))
     signals = {
         "error": error,
-        "latency_mean": base_s * (0.2 + 0.7 * plant.median_share) + slowed(np.maximum(share, 0.1)),
-        "latency_p50": base_s * plant.median_share + slowed(share),
-        "latency_p90": base_s * (0.6 + 0.2 * plant.median_share) + slowed(share90),
+        "latency_mean": base_s * (0.2 + 0.7 * profile.median_share) + slowed(np.maximum(share, 0.1)),
+        "latency_p50": base_s * profile.median_share + slowed(share),
+        "latency_p90": base_s * (0.6 + 0.2 * profile.median_share) + slowed(share90),
         "latency_p95": base_s * 0.85 + slowed(share95),
         "latency_p99": base_s + slower,
-        "own_latency": series("own_latency_s") * plant.median_share,
+        "own_latency": series("own_latency_s") * profile.median_share,
         "client_error": client_error,
-        "client_latency": 0.4 * base_s + calling + waits * plant.common * np.maximum(share, 0.1),
+        "client_latency": 0.4 * base_s + calling + waits * profile.common * np.maximum(share, 0.1),
         "traffic": requests,
         "client_traffic": requests * 1.4 * (1.0 - 0.5 * error),
         "cpu": cpu,
         "memory": memory,
-        "memory_bytes": memory * plant.memory_limit_bytes,
+        "memory_bytes": memory * profile.memory_limit_bytes,
         "saturation": saturation,
         "queue": np.maximum(saturation - 0.5, 0.0) * 400.0,
-        "active": series("active_requests") * np.where(plant.requests_per_s > 0.0, 1.0, 0.02),
+        "active": series("active_requests") * np.where(profile.requests_per_s > 0.0, 1.0, 0.02),
         "descriptors": series("descriptors"),
         "disk": series("disk"),
         "net_in": 900.0 * (requests + 0.3) * (1.0 + 2.0 * series("network")),
@@ -164,8 +164,8 @@ def truth(
         "disk_io": 40.0 * (0.2 + requests) * (1.0 + 4.0 * np.maximum(series("disk") - 0.35, 0.0)),
         "gc": series("gc_pause_ms"),
         "restarts": restarts,
-        "deploy_age": plant.deploy_age_s + passed_s,
-        "config_age": plant.config_age_s + passed_s,
+        "deploy_age": profile.deploy_age_s + passed_s,
+        "config_age": profile.config_age_s + passed_s,
         "uptime": up_s,
         "log_errors": requests * (loud * (error + client_error) + logged * as_errors) * 10.0,
         "log_lines": (requests + 0.1) * 15.0,
@@ -177,7 +177,7 @@ def truth(
 def read_signals(
     rng: np.random.Generator,
     of: Truth,
-    plant: Plant,
+    profile: Profile,
     before: int,  # T0
     minutes: float,  # between two readings
     wanted: Sequence[str],
@@ -186,31 +186,31 @@ def read_signals(
     true, unserved = of
     seconds = 60.0 * minutes
     # A percentile of few requests jumps about.
-    few_requests = np.minimum(np.sqrt(1.0 + 20.0 / (plant.requests_per_s * seconds + 0.5)), 4.0)
+    few_requests = np.minimum(np.sqrt(1.0 + 20.0 / (profile.requests_per_s * seconds + 0.5)), 4.0)
     signals = {}
     for name in wanted:
         values = true[name]
         if not SPREAD[name]:
             signals[name] = values
             continue
-        sigma = SPREAD[name] * plant.wobble
+        sigma = SPREAD[name] * profile.wobble
         if name in NEEDS_REQUESTS:
             sigma = sigma * few_requests
         noisy = values * np.exp(sigma * rng.standard_normal(values.shape) - 0.5 * sigma**2)
-        moved = rng.random(len(sigma)) < plant.restless
+        moved = rng.random(len(sigma)) < profile.restless
         if before and moved.any():
             noisy[before:] *= np.where(moved, np.exp(3.0 * sigma * rng.standard_normal(len(sigma))), 1.0)
         if name == "log_shift":
             noisy = noisy + _calm_shift(rng, before, len(values) - before, len(sigma))
         if name in NEEDS_REQUESTS:
-            noisy[before:] *= plant.client_drift if name == "client_latency" else plant.drift
-        if name.startswith("latency") and plant.blips.any():
-            noisy = np.where(rng.random(values.shape) < plant.blips, noisy * rng.uniform(2.0, 8.0), noisy)
+            noisy[before:] *= profile.client_drift if name == "client_latency" else profile.drift
+        if name.startswith("latency") and profile.blips.any():
+            noisy = np.where(rng.random(values.shape) < profile.blips, noisy * rng.uniform(2.0, 8.0), noisy)
         if name in SHARES:
             noisy = np.minimum(noisy, 1.0)
         if name in NEEDS_REQUESTS:
             noisy = np.where(unserved, np.nan, noisy)
         elif name == "error":
-            noisy = np.where(unserved & plant.idle_fails, 1.0, noisy)
+            noisy = np.where(unserved & profile.idle_fails, 1.0, noisy)
         signals[name] = noisy
     return signals

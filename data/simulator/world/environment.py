@@ -4,6 +4,7 @@ from typing import Any
 
 from data.errors import EpisodeLost
 from data.observation import Action, PastAction, Step, Task, parse
+from data.simulator.world.expert import next_action
 from data.simulator.world.logs import Wording
 from data.simulator.world.world import RunningEpisode, World
 from data.wire import read_reset, read_step
@@ -76,6 +77,10 @@ class EmbeddedEnvironment:
         """Innocents set up to look guilty."""
         episode = self._running
         return tuple(episode.setup.topology.names[i] for i in episode.setup.red_herrings)
+
+    def best_action(self) -> Action:
+        """What one who knows the fault does next: for teaching and measuring."""
+        return next_action(self._running)
 
     @property
     def _running(self) -> RunningEpisode:

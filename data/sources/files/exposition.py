@@ -39,13 +39,20 @@ class Scrape:
                 labels["job"] = service
             else:
                 names_itself = True
-            timestamp = float(sample.timestamp) if sample.timestamp is not None else None
-            time = timestamp if timestamp is not None else _START + scrapes * _APART_S
-            into.samples.add(sample.name, labels, [time], [float(sample.value)])
+            time = _START + scrapes * _APART_S if sample.timestamp is None else _float(sample.timestamp)
+            into.samples.add(sample.name, labels, [time], [_float(sample.value)])
         if not names_itself:
             into.recording.note(
                 f"{file.where}: its metrics name no service: they count for '{service}', as the file"
             )
+
+
+def _float(number: Any) -> float:
+    """A number as a float; NaN beyond them all."""
+    try:
+        return float(number)
+    except OverflowError:
+        return float("nan")
 
 
 def _samples(file: File) -> Iterator[Any]:

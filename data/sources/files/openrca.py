@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from data.errors import SchemaError
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
+from data.sources.files.span_tables import add_log_lines, add_spans
 from data.sources.files.tables import add_long, times_of
 from data.sources.recording import Recording, incident_of
-from data.sources.spans import Span, Spans
+from data.sources.spans import Spans
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ZONE = timezone(timedelta(hours=8))
 _BEFORE_S, _AFTER_S = 3600.0, 900.0
-_TRACE_MS = 1e3
+_PER_SECOND = 1e3  # its durations are milliseconds
 
 
 class OpenRca:
@@ -41,8 +42,8 @@ class OpenRca:
             if not day.is_dir():
                 into.recording.note(f"{folder}: there is no telemetry of {day.name}")
                 continue
-            recording = Recording()
-            spans = Spans()
+            recording, spans = Recording(), Spans()
+            recording.at = when
             for file in sorted(day.rglob("*.csv")):
                 frame = _table(file)
                 time = next((c for c in ("timestamp", "startTime", "time") if c in frame), None)
@@ -53,14 +54,16 @@ class OpenRca:
                     (frame["timestamp"] >= when - _BEFORE_S) & (frame["timestamp"] <= when + _AFTER_S)
                 ]
                 if file.parent.name == "trace":
-                    _add_spans(frame, spans)
+                    add_spans(frame, spans, _PER_SECOND, str(file))
+                elif file.parent.name == "log":
+                    add_log_lines(frame, spans, str(file))
                 elif file.parent.name == "metric":
                     _add_metrics(frame, recording, str(file))
             spans.fill(recording)
             recording.root_causes = (str(row["component"]),)
             recording.fault = str(row.get("reason", ""))
             name = f"{folder.name}/{number + 1}"
-            into.incidents.append(incident_of(recording, at=when, incident_id=name, system=folder.name))
+            into.incidents.append(incident_of(recording, incident_id=name, system=folder.name))
 
 
 def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
@@ -73,31 +76,6 @@ def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> Non
                     recording.series(
                         str(service), metric, rows["timestamp"].to_numpy(), rows[metric].to_numpy(float)
                     )
-
-
-def _add_spans(frame: "pd.DataFrame", spans: Spans) -> None:
-    ids = ("cmdb_id", "span_id", "trace_id", "duration")
-    if not set(ids) <= set(frame.columns):
-        return
-    parents = frame.get("parent_id", frame.get("parent_span"))
-    for index, row in enumerate(frame.itertuples(index=False)):
-        parent = "" if parents is None else str(parents.iloc[index])
-        duration = float(row.duration) / _TRACE_MS
-        code = str(getattr(row, "status_code", "0"))
-        is_error = code not in ("0", "200", "nan", "Ok", "OK")
-        spans.add(
-            Span(
-                str(row.trace_id),
-                str(row.span_id),
-                parent,
-                str(row.cmdb_id),
-                "",
-                "",
-                row.timestamp,
-                duration,
-                is_error,
-            )
-        )
 
 
 def _table(path: Path) -> "pd.DataFrame":

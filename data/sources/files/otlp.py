@@ -189,7 +189,7 @@ class OtlpLogs:
                         )
                         time = (record.timeUnixNano or record.observedTimeUnixNano) / 1e9
                         if service and time:
-                            into.spans.log(service, time, is_error)
+                            into.spans.logs(service, [time], [is_error])
                         number += 1
                 if into.limit is not None and number >= into.limit:
                     break

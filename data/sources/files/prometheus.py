@@ -17,6 +17,7 @@ from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.times import seconds
 
+_WAKES = "page"  # the severity of what wakes somebody, as Prometheus' own documents have it
 _Value = tuple[float, str]
 
 
@@ -131,6 +132,7 @@ class AlertList:
 
     def read(self, file: File, into: Gathered) -> None:
         total, silent = 0, 0
+        pages: list[tuple[float, str]] = []
         with file.open() as stream:
             for raw in items(stream, file.where, self._path(file.head) or "[]"):
                 alert = parse(_Alert, raw, file.where)
@@ -146,7 +148,12 @@ class AlertList:
                     continue
                 caller = alert.labels.get("caller") or alert.labels.get("source_workload")
                 event = AlertEvent(service, "trace" if caller else "metric", name, None, caller)
-                into.recording.alert(event, seconds(alert.activeAt or alert.startsAt))
+                since = seconds(alert.activeAt or alert.startsAt)
+                into.recording.alert(event, since)
+                if alert.labels.get("severity", "").lower() == _WAKES and since is not None:
+                    pages.append((since, service))
+        if pages:
+            into.recording.page(min(pages)[1])
         if total == silent:
             into.recording.note(f"{file.where}: no alert in it fires")
 

@@ -1,4 +1,7 @@
-"""RCAEval's folders (RE1, RE2, RE3): a case has an `inject_time.txt` and the name of its root cause."""
+"""RCAEval's folders (RE1, RE2, RE3): a case has an `inject_time.txt` and the name of its root cause.
+
+Logs and traces of RE2 and RE3 are evidence beside the metrics: as they are, else the series made of them.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +14,10 @@ from data.files.json_text import NotJson, read_json
 from data.incident import Incident
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
-from data.sources.files.tables import read_parquet
+from data.sources.files.span_tables import add_log_lines, add_spans
+from data.sources.files.tables import read_parquet, times_of
 from data.sources.recording import Recording, incident_of
+from data.sources.spans import Spans
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +31,14 @@ _METRICS = (
     "metrics.json",
     "simple_data.csv",
 )
+_ROWS = 100_000  # of logs and traces read at once
 _HALF_S = 600.0  # kept before and after the injection
+_PER_SECOND = 1e6  # durations of spans are microseconds
+# Of lines and spans that are counted already: columns of one service come together like this.
+_SERIES = {
+    "logts.csv": ("log_count", "sum"), "tracets_err.csv": ("trace_error_count", "sum"),
+    "tracets_lat.csv": ("trace_latency", "max"),
+}  # fmt: skip
 
 
 class RcaEval:
@@ -67,10 +79,58 @@ def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Inc
             recording.series(entity, metric, times, frame[column].to_numpy(dtype=float))
     root, fault = _label(case)
     recording.root_causes, recording.fault = (root,) if root else (), fault
+    recording.at = injected
+    _add_logs_and_traces(case, recording, injected)
     name = case.relative_to(above).as_posix() if case != above else case.name
     return incident_of(
         recording, injected, _HALF_S, _HALF_S, step_s=_step(times), incident_id=name, system=_system(case)
     )
+
+
+def _add_logs_and_traces(case: Path, recording: Recording, injected: float) -> None:
+    spans = Spans()
+    for name, series in (
+        ("logs.csv", ("logts.csv",)),
+        ("traces.csv", ("tracets_err.csv", "tracets_lat.csv")),
+    ):
+        for frame, where in _frames(case / name):
+            column = next((one for one in ("startTime", "timestamp", "time") if one in frame), None)
+            if column is None:
+                continue
+            times = times_of(frame[column], where)
+            near = frame[(times >= injected - _HALF_S) & (times <= injected + _HALF_S)]
+            if name == "logs.csv":
+                add_log_lines(near, spans, where)
+            else:
+                add_spans(near, spans, _PER_SECOND, where)
+        if not (case / name).is_file():
+            for one in series:
+                _add_series(case / one, recording)
+    spans.fill(recording)
+
+
+def _add_series(path: Path, recording: Recording) -> None:
+    metric, how = _SERIES[path.name]
+    for frame, where in _frames(path):
+        if "time" in frame:
+            times = times_of(frame.pop("time"), where)
+            values = _numbers(frame).T.groupby(entity_of).agg(how).T
+            for entity in values.columns:
+                recording.series(entity, metric, times, values[entity].to_numpy(dtype=float))
+
+
+def _frames(path: Path) -> Iterator[tuple["pd.DataFrame", str]]:
+    """A table in pieces; none where there is no such file."""
+    import pandas as pd
+
+    if not path.is_file():
+        return
+    try:
+        with File(path).open() as stream:
+            for frame in pd.read_csv(stream, chunksize=_ROWS, encoding_errors="replace", low_memory=False):
+                yield frame, str(path)
+    except ValueError as error:
+        raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
 
 
 def entity_of(column: str) -> str:
@@ -122,8 +182,15 @@ def metrics_of(case: Path) -> "pd.DataFrame":
     frame = frame.rename(columns={"Time": "time", "timestamp": "time"})
     if "time" not in frame:
         raise SchemaError(str(path), "", tuple(frame.columns[:5]), "a column 'time' is missing")
-    numbers = frame.apply(pd.to_numeric, errors="coerce")
+    numbers = _numbers(frame)
     return numbers[numbers["time"].notna()].sort_values("time", kind="stable")
+
+
+def _numbers(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Every cell as a number; what is none is missing."""
+    import pandas as pd
+
+    return frame.apply(pd.to_numeric, errors="coerce")
 
 
 def _of_pairs(file: File) -> "pd.DataFrame":

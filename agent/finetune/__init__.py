@@ -1,0 +1,1 @@
+"""Teaches a model to decide: from good trajectories, then against the environment."""

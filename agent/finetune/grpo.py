@@ -1,0 +1,143 @@
+"""Teaches a model by what its decisions come to: GRPO on embedded tasks, from an adapter that can answer."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
+from agent.finetune.rollouts import Branch, RewardWeights, branches, reward_of, rollout
+from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
+from agent.llm.prompt_budget import PromptBudget
+from agent.llm.weights import load_weights
+from agent.records.provenance import git_revision, versions
+from data.extras import needs
+from data.observation import Task, parse
+from data.options import option
+from gnn.ranker import Ranker
+from gnn.registry import make_ranker
+
+
+class GrpoOptions(TeachingOptions):
+    """Everything that decides what a model learns from outcomes."""
+
+    batch: int = option(2, "Prompts a step.", ge=1)
+    steps: int = option(100, "Steps to train.", ge=1)
+    group: int = option(4, "Replies to each prompt, compared with each other.", ge=2)
+    learning_rate: float = option(2e-5, "Highest learning rate.", gt=0.0)
+    kl: float = option(0.02, "Weight of the distance from the model it starts from.", ge=0.0)
+    reply_tokens: int = option(64, "Longest reply, in tokens.", ge=16)
+    temperature: float = option(1.0, "Sampling temperature of the replies.", gt=0.0, le=2.0)
+    held_out: int = option(8, "Prompts of other tasks to measure before and after.", ge=1)
+
+
+def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
+    """Trains an adapter in `folder`, or goes on training it there.
+
+    Args:
+        options: what to learn and how.
+        folder: gets the adapter with its card, and what is needed to go on.
+        tell: hears how it goes.
+
+    Returns:
+        The card: rewards of held-out prompts before and after, and the curve between.
+
+    Raises:
+        SettingsError: a package is missing, or the folder is not as asked for.
+    """
+    with needs("finetune"):
+        import datasets
+        import trl
+    datasets.disable_progress_bars()
+    options = options.begun(folder)
+    weights = load_weights(options.model, options.adapter, trainable=True)
+    ranker = make_ranker(options.ranker, options.checkpoint, options.seed)
+    budget = PromptBudget(options.prompt_budget, weights.count)
+    asked = list(branches(options.tasks, ranker, budget, options.hinted_share, options.seed))
+    tasks = list(dict.fromkeys(branch.task for branch in asked))
+    others = frozenset(tasks[-max(1, len(tasks) // 5) :])
+    held_out = _spread([b for b in asked if b.task in others], options.held_out)
+    learnt = [b for b in asked if b.task not in others] or asked
+    tell(f"{len(learnt)} prompts to learn from, {len(held_out)} held out.")
+    trainer = trl.GRPOTrainer(
+        model=weights.network,
+        processing_class=weights.tokenizer,
+        reward_funcs=outcome_reward(ranker, RewardWeights()),
+        args=trl.GRPOConfig(
+            **trainer_arguments(options, folder)
+            | {
+                "per_device_train_batch_size": options.batch * options.group,
+                "per_device_eval_batch_size": options.group,
+                "logging_steps": 1,
+            },
+            max_steps=options.steps,
+            save_steps=max(1, options.steps // 10),
+            learning_rate=options.learning_rate,
+            num_generations=options.group,
+            max_completion_length=options.reply_tokens,
+            temperature=options.temperature,
+            beta=options.kl,
+        ),
+        train_dataset=datasets.Dataset.from_list(_rows(learnt)),
+        eval_dataset=datasets.Dataset.from_list(_rows(held_out)),
+        peft_config=None if options.adapter else adapter_config(options.rank),
+    )
+    last = last_whole_checkpoint(folder)
+    before = None if last else made_quiet(trainer, folder, tell).evaluate()["eval_reward"]
+    outcome = trainer.train(resume_from_checkpoint=last)
+    after = trainer.evaluate()["eval_reward"]
+    save_adapter(trainer, folder)
+    card = {
+        "how": "grpo",
+        "options": options.model_dump(mode="json"),
+        "prompt_budget": options.prompt_budget,
+        "steps": trainer.state.global_step,
+        "seconds": round(outcome.metrics["train_runtime"], 1),
+        "held_out_reward_before": before,
+        "held_out_reward_after": after,
+        "curve": [
+            {name: round(line[name], 4) for name in _CURVE if name in line}
+            for line in trainer.state.log_history
+            if "reward" in line
+        ],
+        "versions": versions(),
+        "git": git_revision(),
+    }
+    write_card(folder, card)
+    return card
+
+
+_CURVE = ("step", "reward", "kl", "completions/mean_length", "fallback_rate")
+
+
+def outcome_reward(ranker: Ranker, weights: RewardWeights) -> Callable[..., Any]:
+    """The reward of each completion: what its task comes to with it, all of them played side by side."""
+
+    async def outcome(
+        completions: Sequence[Any],
+        task: Sequence[str],
+        step: Sequence[int],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float]:
+        played = await asyncio.gather(
+            *(
+                rollout(parse(Task, told, "task"), at, completion[-1]["content"], ranker)
+                for completion, told, at in zip(completions, task, step, strict=True)
+            )
+        )
+        if log_metric:
+            log_metric("fallback_rate", mean(not one.usable for one in played))
+        return [reward_of(one, weights) for one in played]
+
+    return outcome
+
+
+def _rows(asked: Sequence[Branch]) -> list[dict[str, Any]]:
+    return [{"prompt": list(b.prompt), "task": b.task.model_dump(), "step": b.step} for b in asked]
+
+
+def _spread(asked: Sequence[Branch], most: int) -> list[Branch]:
+    """As many of them as asked for, from start to end."""
+    return list(asked[:: max(1, len(asked) // most)][:most])

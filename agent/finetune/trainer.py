@@ -1,0 +1,69 @@
+"""How TRL's trainers are set up here: quiet, offline, resumable, and with a small adapter."""
+
+from pathlib import Path
+from typing import Any
+
+from agent.finetune.options import CHECKPOINTS, LOGS, TeachingOptions, Tell
+
+# What is told of a training's progress.
+_TOLD = ("loss", "eval_loss", "reward", "kl", "completions/mean_length", "fallback_rate")
+
+
+def trainer_arguments(options: TeachingOptions, folder: Path) -> dict[str, Any]:
+    """The arguments that every trainer gets."""
+    return {
+        "output_dir": str(folder / CHECKPOINTS),
+        "report_to": [],  # but see `made_quiet`
+        "per_device_train_batch_size": options.batch,
+        "per_device_eval_batch_size": options.batch,
+        "gradient_checkpointing": False,
+        "bf16": False,  # the weights themselves are, where the machine is quick with it
+        "logging_steps": 5,
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "seed": options.seed,
+        "data_seed": options.seed,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
+def adapter_config(rank: int) -> Any:
+    """A LoRA adapter on the attention: Hu et al., "LoRA", ICLR 2022."""
+    import peft
+
+    return peft.LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
+        task_type="CAUSAL_LM",
+    )
+
+
+def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
+    """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
+    import transformers
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    class Teller(transformers.TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            told = [f"{name} {logs[name]:.4g}" for name in _TOLD if name in logs]
+            if told:
+                tell(f"Step {state.global_step} of {state.max_steps}: {', '.join(told)}.")
+
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(Teller)
+    trainer.add_callback(TensorBoardCallback(SummaryWriter(folder / LOGS)))
+    return trainer
+
+
+def save_adapter(trainer: Any, folder: Path) -> None:
+    """Writes the adapter alone, at half precision."""
+    import torch
+
+    network = trainer.model.to(torch.bfloat16)
+    network.peft_config["default"].base_model_name_or_path = None
+    network.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # a form that nobody filled in
