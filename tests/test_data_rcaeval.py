@@ -10,7 +10,7 @@ import pytest
 from agent.cli import answer
 from data.sources.files.rcaeval import metrics_of, prepared
 from data.sources.files.reading import read_evidence
-from gnn.baselines.rcaeval import RcaEvalRanker
+from gnn.baselines.rcaeval import their_method, their_ranker
 from gnn.evaluation.rcaeval import score_as_rcaeval
 from gnn.ranker import Candidate, Ranking
 from gnn.registry import make_ranker
@@ -139,11 +139,11 @@ def test_what_counts_is_the_entity_in_its_first_place():
 
 def test_our_baro_ranks_as_theirs_and_all_stand_in_one_table(tmp_path, capfd):
     pytest.importorskip("RCAEval")
-    theirs = RcaEvalRanker("baro")
+    theirs = their_ranker("baro")
     for seed, root in enumerate(SERVICES[:3]):
         folder = case(tmp_path / f"RE1-OB/{root}_cpu/{seed}", root, seed)
         table = prepared(metrics_of(folder), INJECTED)
-        columns = theirs.method(table.copy(), inject_time=INJECTED, dataset="re1-ob")["ranks"]
+        columns = their_method("baro")(table.copy(), inject_time=INJECTED, dataset="re1-ob")["ranks"]
         wanted = list(dict.fromkeys(column.split("_")[0] for column in columns))
         [incident] = read_evidence([folder]).incidents
         for ranker in (make_ranker("baro"), theirs):

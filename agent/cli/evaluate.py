@@ -15,7 +15,7 @@ from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
-from gnn.baselines.rcaeval import METHODS, RcaEvalRanker
+from gnn.baselines.rcaeval import METHODS, their_ranker
 from gnn.checkpoint import channel_map_for, read_card
 from gnn.evaluation.evaluate import Score, Source, sources_of
 from gnn.evaluation.evaluate import evaluate as evaluate_on
@@ -76,7 +76,7 @@ def evaluate(asked: EvaluateOptions) -> int:
 def _theirs(quiet: bool) -> list[Ranker]:
     """RCAEval's own baselines, where its package is installed."""
     try:
-        return [RcaEvalRanker(method) for method in METHODS]
+        return [their_ranker(method) for method in METHODS]
     except SettingsError as missing:
         note(f"RCAEval's own baselines are left out: {missing}", quiet)
         return []

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.channels import ChannelMap
 from data.extras import needs
 from data.incident import Incident
-from gnn.baselines.order import ranked
-from gnn.ranker import Ranking
+from gnn.baselines.scoring import ScoringRanker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,34 +23,38 @@ _NO_METRICS = frozenset(
 _MEGA = 1e6  # their preparation brings bytes of memory to MB, as our reader of their cases did
 
 
-class RcaEvalRanker:
-    """One of their methods on an incident with a past.
-
-    Args:
-        method: one of `METHODS`.
+def their_method(name: str) -> Callable[..., dict[str, Any]]:
+    """One of `METHODS`, as their package has it.
 
     Raises:
         SettingsError: the extra is not installed.
     """
+    with needs("rcaeval"), warnings.catch_warnings():
+        from RCAEval.e2e import baro as of_baro
+        from RCAEval.e2e import nsigma
 
-    def __init__(self, method: str) -> None:
-        self.name = f"rcaeval-{method}"
-        with needs("rcaeval"), warnings.catch_warnings():
-            from RCAEval.e2e import baro as of_baro
-            from RCAEval.e2e import nsigma
+    found = {"nsigma": nsigma, "baro": getattr(of_baro, "baro", of_baro)}
+    return found[name]
 
-        found = {"nsigma": nsigma, "baro": getattr(of_baro, "baro", of_baro)}
-        self.method: Callable[..., dict[str, Any]] = found[method]
 
-    def rank(self, incident: Incident) -> Ranking:
-        """A service stands where the first of its columns does; who has none comes last."""
+def their_ranker(name: str) -> ScoringRanker:
+    """One of `METHODS` as a ranker: a service stands where the first of its columns does, others come last.
+
+    Raises:
+        SettingsError: the extra is not installed.
+    """
+    method = their_method(name)
+
+    def scores(incident: Incident, _: ChannelMap) -> dict[str, float]:
         frame, service_of = _frame(incident)
-        scores = dict.fromkeys(incident.services, -float(len(service_of)))
+        found = dict.fromkeys(incident.services, -float(len(service_of)))
         if service_of and {True, False} == set(frame["time"] < 0):
-            columns = self.method(frame, inject_time=0, dataset="re1-ob")["ranks"]
+            columns = method(frame, inject_time=0, dataset="re1-ob")["ranks"]
             for place, column in reversed(list(enumerate(columns))):
-                scores[service_of[column]] = -float(place)
-        return ranked(scores, self.name)
+                found[service_of[column]] = -float(place)
+        return found
+
+    return ScoringRanker(f"rcaeval-{name}", scores)
 
 
 def _frame(incident: Incident) -> tuple["pd.DataFrame", dict[str, str]]:
