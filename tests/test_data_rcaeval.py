@@ -1,6 +1,5 @@
 """RCAEval's cases are read and counted as RCAEval does."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -8,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.cli import answer
 from data.sources.files.rcaeval import metrics_of, prepared
 from data.sources.files.reading import read_evidence
+from gnn.baselines.rcaeval import their_method, their_ranker
 from gnn.evaluation.rcaeval import score_as_rcaeval
 from gnn.ranker import Candidate, Ranking
 from gnn.registry import make_ranker
@@ -56,7 +57,7 @@ def test_every_edition_of_a_case_is_the_same_incident(form, tmp_path):
     [incident] = read_evidence([tmp_path]).incidents
     assert (incident.root_causes, incident.fault, incident.system) == (("checkout",), "cpu", "RE2-OB")
     assert incident.incident_id == "RE2/RE2-OB/checkout_cpu/1" and incident.start_s == INJECTED
-    assert set(incident.services) == {"cart", "checkout", "orders", "ts-auth-service", "frontend"}
+    assert set(incident.services) == {"cart", "checkout", "orders-db", "ts-auth-service", "frontend"}
     series = incident.telemetry["checkout"]["cpu"]
     assert (len(series.baseline), len(series.incident)) == (600, 600)
     assert (
@@ -136,20 +137,29 @@ def test_what_counts_is_the_entity_in_its_first_place():
     assert found("cart") == (0, 0, 0, 0, 0)
 
 
-def test_our_baro_ranks_as_theirs(tmp_path):
-    spec = importlib.util.find_spec("RCAEval")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("rcaeval is not installed")
-    # The package's own __init__ wants every method's libraries.
-    file = Path(spec.submodule_search_locations[0]) / "e2e" / "baro.py"
-    module_spec = importlib.util.spec_from_file_location("rcaeval_baro", file)
-    theirs = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(theirs)
+def test_our_baro_ranks_as_theirs_and_all_stand_in_one_table(tmp_path, capfd):
+    pytest.importorskip("RCAEval")
+    theirs = their_ranker("baro")
     for seed, root in enumerate(SERVICES[:3]):
-        folder = case(tmp_path / f"{seed}/{root}_cpu/1", root, seed)
+        folder = case(tmp_path / f"RE1-OB/{root}_cpu/{seed}", root, seed)
         table = prepared(metrics_of(folder), INJECTED)
-        columns = theirs.baro(table.copy(), inject_time=INJECTED, dataset="re1-ob")["ranks"]
-        wanted = list(dict.fromkeys(column.split("_")[0].replace("-db", "") for column in columns))
+        columns = their_method("baro")(table.copy(), inject_time=INJECTED, dataset="re1-ob")["ranks"]
+        wanted = list(dict.fromkeys(column.split("_")[0] for column in columns))
         [incident] = read_evidence([folder]).incidents
-        ours = [one.service for one in make_ranker("baro").rank(incident).candidates]
-        assert ours == wanted
+        for ranker in (make_ranker("baro"), theirs):
+            assert [one.service for one in ranker.rank(incident).candidates] == wanted
+    words = [
+        "evaluate",
+        "--incidents",
+        str(tmp_path),
+        "--protocol",
+        "rcaeval",
+        "--ranker",
+        "zscore",
+        "--json",
+        "-",
+    ]
+    assert answer(words) == 0
+    results = json.loads(capfd.readouterr().out)["results"]
+    assert [one["ranker"] for one in results] == ["zscore", "rcaeval-nsigma", "rcaeval-baro"]
+    assert results[-1]["ac@1"] == 1.0

@@ -15,12 +15,14 @@ from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
+from gnn.baselines.rcaeval import METHODS, their_ranker
 from gnn.checkpoint import channel_map_for, read_card
 from gnn.evaluation.evaluate import Score, Source, sources_of
 from gnn.evaluation.evaluate import evaluate as evaluate_on
 from gnn.evaluation.metrics import MEASURES, score_ranking
 from gnn.evaluation.options import EvaluateOptions
 from gnn.evaluation.rcaeval import score_as_rcaeval
+from gnn.ranker import Ranker
 from gnn.registry import make_ranker, weights_folder
 from gnn.seen import mark_of
 
@@ -32,16 +34,19 @@ _HEADINGS = ("source", "ranker", "n", "unscored", *(title for title, _ in MEASUR
 def evaluate(asked: EvaluateOptions) -> int:
     """Scores one or more rankers: AC@1, AC@3, AC@5, Avg@5, MRR and calibration, with intervals.
 
-    All of RCAEval: firewatch evaluate --incidents RE1 --incidents RE2 --incidents RE3 --protocol rcaeval
+    RCAEval's own baselines stand beside ours with --protocol rcaeval (extra rcaeval). All of its cases:
+    firewatch evaluate --incidents RE1 --incidents RE2 --incidents RE3 --protocol rcaeval
 
     [dim]Example:[/dim] firewatch evaluate --episodes-from episodes/test --ranker gnn,heuristic
     """
     channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    rankers = []
+    rankers: list[tuple[Ranker, str | None]] = []
     for name in asked.rankers:
         weights = weights_folder(name, asked.checkpoint)
         ranker = make_ranker(name, asked.checkpoint, asked.seed, channel_map)
         rankers.append((ranker, str(weights) if weights else None))
+    if asked.protocol == "rcaeval":
+        rankers += [(ranker, None) for ranker in _theirs(asked.quiet)]
     known = read_labels(asked.labels) if asked.labels else {}
     sources = sources_of(asked, known, asked.seed)
     if not rankers or not sources:
@@ -66,6 +71,15 @@ def evaluate(asked: EvaluateOptions) -> int:
     if asked.json_to is not None and not is_stdout(asked.json_to):
         note(f"Plots: firewatch report {asked.json_to}", asked.quiet)
     return 0
+
+
+def _theirs(quiet: bool) -> list[Ranker]:
+    """RCAEval's own baselines, where its package is installed."""
+    try:
+        return [their_ranker(method) for method in METHODS]
+    except SettingsError as missing:
+        note(f"RCAEval's own baselines are left out: {missing}", quiet)
+        return []
 
 
 def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
@@ -104,7 +118,11 @@ def _tell_seen(
 
 
 def _scored(
-    rankers: list[Any], sources: Sequence[Source], score: Score, seed: int, quiet: bool
+    rankers: Sequence[tuple[Ranker, str | None]],
+    sources: Sequence[Source],
+    score: Score,
+    seed: int,
+    quiet: bool,
 ) -> list[dict[str, Any]]:
     total = len(rankers) * sum(len(source.cases) for source in sources)
     with Progress(console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:

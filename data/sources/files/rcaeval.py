@@ -75,8 +75,8 @@ def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Inc
     times = frame["time"].to_numpy(dtype=float)
     for column in frame.columns:
         if column != "time":
-            entity, metric = entity_of(column), column.partition("_")[2] or "value"
-            recording.series(entity, metric, times, frame[column].to_numpy(dtype=float))
+            service, _, metric = column.partition("_")
+            recording.series(service, metric or "value", times, frame[column].to_numpy(dtype=float))
     root, fault = _label(case)
     recording.root_causes, recording.fault = (root,) if root else (), fault
     recording.at = injected
@@ -114,9 +114,9 @@ def _add_series(path: Path, recording: Recording) -> None:
     for frame, where in _frames(path):
         if "time" in frame:
             times = times_of(frame.pop("time"), where)
-            values = _numbers(frame).T.groupby(entity_of).agg(how).T
-            for entity in values.columns:
-                recording.series(entity, metric, times, values[entity].to_numpy(dtype=float))
+            values = _numbers(frame).T.groupby(lambda name: name.partition("_")[0]).agg(how).T
+            for service in values.columns:
+                recording.series(service, metric, times, values[service].to_numpy(dtype=float))
 
 
 def _frames(path: Path) -> Iterator[tuple["pd.DataFrame", str]]:
@@ -131,11 +131,6 @@ def _frames(path: Path) -> Iterator[tuple["pd.DataFrame", str]]:
                 yield frame, str(path)
     except ValueError as error:
         raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
-
-
-def entity_of(column: str) -> str:
-    """Whose a column is, as RCAEval counts it."""
-    return column.split("_")[0].replace("-db", "")
 
 
 def prepared(frame: "pd.DataFrame", injected: float) -> "pd.DataFrame":
