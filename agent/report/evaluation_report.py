@@ -1,4 +1,4 @@
-"""How good rankers are: an evaluation by source, observation, difficulty, fault and size of the graph."""
+"""The report on an evaluation: how good rankers are, by source, observation, difficulty, fault and size."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ def evaluation_report(title: str, result: EvaluationResult) -> Report:
 
 
 def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
-    """Tables and plots of rankers on sources; none when nothing was ranked."""
+    """Tables and plots of rankers on sources; empty if nothing was ranked."""
     if not results:
         return ()
     sections = [
@@ -58,7 +58,7 @@ def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
 def difference_report(
     title: str, before: tuple[str, EvaluationResult], after: tuple[str, EvaluationResult]
 ) -> Report:
-    """Two evaluations side by side, ranker by ranker on the sources that both have."""
+    """Two evaluations side by side, for the rankers and sources in both."""
     earlier = {(r.source, r.ranker): r for r in before[1].results}
     pairs = [(earlier[key], r) for r in after[1].results if (key := (r.source, r.ranker)) in earlier]
     changes = [
@@ -83,7 +83,7 @@ def difference_report(
         title=title,
         kind="Two evaluations",
         lead=f"Before: {before[0]}. After: {after[0]}. {count(len(pairs), 'result')} in both, "
-        f"{len(changes)} with another AC@1.",
+        f"{len(changes)} with a different AC@1.",
         points=tuple(changes[:12]),
         sections=(Section("Differences", table=Table(tuple(headings), tuple(rows))),),
     )
@@ -98,7 +98,7 @@ def _lead(results: Sequence[RankerResult]) -> str:
 
 
 def ranking_points(results: Sequence[RankerResult]) -> Iterable[str]:
-    """For each source who did best, how sure that is, and what guessing would give."""
+    """For each source the best ranker with its interval, and what guessing would give."""
     for source in _names(r.source for r in results):
         scored = [(r.ac1, r) for r in results if r.source == source and r.ac1 is not None]
         if not scored:
