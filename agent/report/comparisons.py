@@ -16,6 +16,7 @@ from agent.report.document import (
     text,
 )
 from agent.report.results import ComparisonResult, label_of
+from gnn.evaluation.metrics import MEASURES
 
 EPISODES = "episodes"  # a comparison of played episodes, rather than of rankings on a source
 NAMES = {
@@ -29,8 +30,7 @@ NAMES = {
     "tokens": "tokens",
     "cost_usd": "US dollars",
     "seconds": "seconds",
-    "ac@1": "AC@1",
-    "avg@5": "Avg@5",
+    **{name: title for name, (title, _) in MEASURES.items()},
 }
 _NO_DIFFERENCE = "no difference shown"
 # With fewer pairs neither test can give a p below 0.05: the smallest is 2 / 2^n.

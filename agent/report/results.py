@@ -37,6 +37,11 @@ class Measures(_Shown):
     chance: dict[str, float | None] = Field(default_factory=dict)
     ci95: dict[str, Bounds] = Field(default_factory=dict)
 
+    def value(self, measure: str) -> float | None:
+        """One of the measures, by its name in the file."""
+        found: float | None = self.model_dump(by_alias=True)[measure]
+        return found
+
 
 class Reliability(_Shown):
     """One bar of a reliability plot."""
