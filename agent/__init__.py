@@ -1,4 +1,4 @@
-"""What we do about it: prompt, model, rules, loop, trajectories, ablation, report and the command line."""
+"""The agent: prompt, model, rules, loop, trajectories, ablation, reports and the command line."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ __all__ = ["explain", "rank", "read"]
 
 
 def __getattr__(name: str) -> object:
-    """The verbs for notebooks, loaded when the first is used: commands and helpers need none of it."""
+    """Loads `agent.api` on first use, because commands don't need it."""
     if name not in __all__:
         raise AttributeError(f"module 'agent' has no attribute '{name}'")
     from agent import api

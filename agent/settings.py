@@ -1,4 +1,4 @@
-"""What environment variables and `.env` say: where the model is, its key, where a FirewatchEnv may be."""
+"""Settings from environment variables and `.env`: the model's endpoint and key, a hosted FirewatchEnv."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -11,45 +11,45 @@ from data.errors import SettingsError
 
 DEFAULT_API_BASE_URL = "https://router.huggingface.co/v1"
 DEFAULT_MODEL = "Qwen/Qwen2.5-72B-Instruct"
-# Behind a policy's name: the model is asked without the ranker's suspects.
+# Suffix of a policy whose model doesn't see the ranker's suspects.
 NO_HINTS = "-without-hints"
-# Local endpoints ask for no key, but the protocol wants one to be sent.
+# Local endpoints need no key, but the client must send one.
 NO_KEY = "none"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one run that come from outside of the command line."""
+    """Settings that don't come from the command line."""
 
     api_base_url: str = DEFAULT_API_BASE_URL
     model_names: tuple[str, ...] = (DEFAULT_MODEL,)  # in order of preference
     api_key: str | None = field(default=None, repr=False)
-    # {model: US dollars for a million prompt tokens, and for a million completion tokens}
+    # {model: US dollars per million prompt tokens, and per million completion tokens}
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     space_url: str | None = None
     report_rewards: bool = False
 
     @property
     def key(self) -> str | None:
-        """What to authenticate with, a placeholder at a local endpoint; None: no model can be asked."""
+        """The API key, a placeholder for a local endpoint; None: no model can be used."""
         return self.api_key or (NO_KEY if _is_local(self.api_base_url) else None)
 
     @property
     def public_api_base_url(self) -> str:
-        """The endpoint as it may be written down: without credentials."""
+        """The endpoint without credentials, to write down."""
         parts = urlsplit(self.api_base_url)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
     def models_for(self, policy: str) -> tuple[str, ...]:
-        """The models that take part in a run with this policy."""
+        """The models to use in a run with this policy."""
         return self.model_names if policy in ("auto", "llm") and self.key is not None else ()
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Reads the settings from variables, those of `.env` already merged in.
+    """Reads the settings from variables, which include those of `.env`.
 
     Raises:
-        SettingsError: a variable that cannot be used, by name.
+        SettingsError: names a variable with an invalid value.
     """
     base_url = environ.get("API_BASE_URL") or DEFAULT_API_BASE_URL
     space_url = environ.get("SPACE_URL") or None
@@ -92,7 +92,7 @@ def _is_url(url: str) -> bool:
 
 
 def _is_local(url: str) -> bool:
-    """Whether the host is this machine or on its own network."""
+    """Whether the host is this machine or on the local network."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)

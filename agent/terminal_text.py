@@ -1,19 +1,19 @@
-"""Text from outside – names, evidence, feedback – as one line that no terminal and no renderer obeys."""
+"""Makes untrusted text (names, evidence, feedback) safe to show in a terminal and in Markdown."""
 
 import re
 
-# What a renderer makes a link, a mention or a reference of, wherever it stands outside of code.
+# What Markdown turns into a link, a mention or a reference.
 _LINK = re.compile(r"://|\bwww\.|\w@\w+\.\w|(?<!\w)[@#]\w|\bGH-\d", re.IGNORECASE)
 _MARKUP = frozenset("\\`*_[]<>|~&")
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without characters that move a cursor, change a title or turn the direction."""
+    """`text` on one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def markdown_text(text: str) -> str:
-    """`text` as Markdown that reads the same and links to nothing."""
+    """`text` escaped for Markdown, without links."""
     line = printable(text)
     if _LINK.search(line):
         return markdown_code(line)
@@ -21,5 +21,5 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """`text` as code; neither the code span nor a table's cell can be left from within."""
+    """`text` as a code span, safe within a table."""
     return f"`{printable(text).replace('`', chr(39)).replace('|', '¦')}`"

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
-# Unpacked size; a world of 10,000 services takes about 5 MiB.
-LARGEST_BODY_BYTES = 32 * 2**20
 _PACKED = {"gzip": 31, "x-gzip": 31}  # zlib's window size selects the format
 PACKED_HEADER = {"Accept-Encoding": "gzip"}
 
 
-def bounded(largest_bytes: int = LARGEST_BODY_BYTES) -> Callable[[httpx.Response], Awaitable[None]]:
+def bounded(largest_bytes: int) -> Callable[[httpx.Response], Awaitable[None]]:
     """A response hook for httpx; reading a larger body raises `httpx.DecodingError`."""
 
     async def bound(response: httpx.Response) -> None:

@@ -10,13 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from data.bounded import PACKED_HEADER, bounded
 from data.errors import EpisodeLost, ProtocolError, SchemaError, SettingsError, TaskRefused
 from data.files import json_text
+from data.limits import MIB, limits
 from data.observation import Action, Step, Task, parse, parse_step
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws"), "wss": ("https", "wss")}
 _LONGEST_REASON = 300
-# Memory for a decoded response; a world of 10,000 services takes about 25 MiB.
-LARGEST_ANSWER_BYTES = 128 * 2**20
-_MOST_SERVICES = 100_000
 
 
 class ServerState(BaseModel):
@@ -83,7 +81,7 @@ def http_client(address: Address, timeout: float | httpx.Timeout) -> httpx.Async
             timeout=timeout,
             trust_env=not address.is_local,
             headers=PACKED_HEADER,
-            event_hooks={"response": [bounded()]},
+            event_hooks={"response": [bounded(limits().answer_mib * MIB)]},
             # Loading certificates is slow, so only do it if needed.
             verify=address.http.startswith("https:"),
         )
@@ -117,7 +115,7 @@ def decode_body(text: str | bytes, where: str, *, finite: bool = False) -> Any:
         ProtocolError: it is not JSON, or too large to read safely.
     """
     try:
-        return json_text.read_json(text, LARGEST_ANSWER_BYTES, finite=finite)
+        return json_text.read_json(text, limits().memory_mib * MIB, finite=finite)
     except json_text.NotJson as error:
         if error.line is None:
             raise ProtocolError(f"{where}: not JSON that can be read: {error}") from None
@@ -215,8 +213,8 @@ def stale_step(before: Step, action: Action, why: str) -> Step:
 def _read(raw: object, where: str) -> Step:
     observation = raw.get("observation") if isinstance(raw, dict) else None
     services = observation.get("services") if isinstance(observation, dict) else None
-    if isinstance(services, dict) and len(services) > _MOST_SERVICES:
-        raise ProtocolError(f"{where}: {len(services)} services, at most {_MOST_SERVICES} can be handled")
+    if isinstance(services, dict) and len(services) > limits().services:
+        raise ProtocolError(f"{where}: {len(services)} services, at most {limits().services} can be handled")
     try:
         return parse_step(raw, where)
     except SchemaError as error:

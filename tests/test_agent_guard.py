@@ -179,7 +179,7 @@ def test_remedies_are_limited() -> None:
     steps = (PastStep(act("restart_service", "db")), PastStep(act("scale_replicas", "db")))
     spent = situation(observation(db=SICK), steps=steps)
     guard = Guard(GuardSettings(max_remedies=2))
-    assert "spent" in str(guard.refusal(act("revert_config", "db"), spent))
+    assert "used up" in str(guard.refusal(act("revert_config", "db"), spent))
     assert guard.refusal(act("fetch_logs", "db"), spent) is None
 
 

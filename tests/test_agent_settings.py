@@ -4,6 +4,7 @@ import pytest
 
 from agent.settings import DEFAULT_API_BASE_URL, DEFAULT_MODEL, NO_KEY, read_settings
 from data.errors import SettingsError
+from data.limits import Limits, read_limits
 
 
 def test_nothing_set_means_the_documented_defaults_and_no_model() -> None:
@@ -71,3 +72,18 @@ def test_prices() -> None:
 def test_what_may_be_written_down_holds_no_credentials() -> None:
     settings = read_settings({"API_BASE_URL": "https://user:pass@host:1/v1?key=x"})
     assert settings.public_api_base_url == "https://host:1/v1"
+
+
+def test_bounds_are_set_by_name() -> None:
+    assert read_limits({}) == Limits()
+    assert read_limits({"FIREWATCH_LIMITS": " services=5, answer_mib=64 "}) == Limits(
+        answer_mib=64, services=5
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["services", "services=0", "services=-1", "speed=5", "services=5x", "services=²"]
+)
+def test_a_bound_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"FIREWATCH_LIMITS: .* names are answer_mib, "):
+        read_limits({"FIREWATCH_LIMITS": text})

@@ -59,7 +59,7 @@ def test_of_two_runs_into_one_folder_one_plays(tmp_path: Path) -> None:
     ends = [(*process.communicate(timeout=120), process.returncode) for process in both]
     assert sorted(status for *_, status in ends) == [0, 2]
     refused = next(said for _, said, status in ends if status == 2)
-    assert ("writes there" in refused or "holds a run already" in refused) and "Traceback" not in refused
+    assert ("writes there" in refused or "already holds a run" in refused) and "Traceback" not in refused
     episodes = [json.loads(line)["task"] for line in (out / "episodes.jsonl").read_text().splitlines()]
     assert max(Counter(episodes).values()) == 1
 
@@ -101,7 +101,7 @@ def test_a_run_does_not_go_on_with_other_weights(tmp_path: Path) -> None:
     shutil.copytree(shipped("ranker"), weights, dirs_exist_ok=True)
     again = firewatch("run", "--resume", str(out), "--quiet")
     _, said = again.communicate(timeout=120)
-    assert again.returncode == 2 and "begun with other weights" in said
+    assert again.returncode == 2 and "started with other weights" in said
 
 
 def test_no_worker_outlives_a_killed_ablation(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
 from data.files.jsonl import files
 from data.labels import read_labels
+from data.limits import Limits, limits, set_limits
 from data.observation import Task
 
 Progress = Callable[[int, int], None]
@@ -82,7 +83,7 @@ def ablate(
     _open_run_folders(folder, endpoint)
     context = get_context("forkserver")
     context.set_forkserver_preload(["agent.benchmark.worker"])  # imported once, for all workers
-    pool = ProcessPoolExecutor(jobs, context, initializer=_leave_with_owner)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(limits(),))
     try:
         if not ablation.ranking_only:
             _watch_all(pool, place, folder, on_progress)
@@ -253,8 +254,9 @@ def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) 
         on_progress(done, len(jobs))
 
 
-def _leave_with_owner() -> None:
-    """In a worker: Ctrl+C ends it without a word, and so does the end of the process that owns it."""
+def _start_worker(bounds: Limits) -> None:
+    """In a worker: the owner's bounds hold; Ctrl+C and the end of the owner end it without a word."""
+    set_limits(bounds)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     threading.Thread(target=_await_owner, daemon=True, name="owner").start()
 

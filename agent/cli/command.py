@@ -13,6 +13,8 @@ import typer
 from pydantic import ValidationError
 
 from agent.cli.console import is_stdout
+from agent.cli.environ import variables_from_environment
+from data.limits import read_limits, set_limits
 from data.options import Common
 
 M = TypeVar("M", bound=Common)
@@ -38,6 +40,7 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
                 _check_writable(asked.json_to)
             if asked.quiet:  # what is logged on the way is no result; `agent.cli.answer` undoes this
                 logging.disable(logging.WARNING)
+            set_limits(read_limits(variables_from_environment()))
             return function(asked)
 
         fields = sorted(_options_of(model), key=lambda name: name in Common.model_fields)

@@ -1,19 +1,24 @@
 """Reads the process environment and `.env`, once."""
 
 import os
+from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values, find_dotenv
 
-from agent.settings import Settings, read_settings
 from data.errors import SettingsError
 
+if TYPE_CHECKING:
+    from agent.settings import Settings
 
-def settings_from_environment() -> Settings:
+
+def settings_from_environment() -> "Settings":
     """The settings among the variables.
 
     Raises:
         SettingsError: a file or variable that cannot be used, by name.
     """
+    from agent.settings import read_settings
+
     return read_settings(variables_from_environment())
 
 

@@ -19,7 +19,7 @@ from gnn.baselines.rcaeval import METHODS, their_ranker
 from gnn.checkpoint import channel_map_for, read_card
 from gnn.evaluation.evaluate import Score, Source, sources_of
 from gnn.evaluation.evaluate import evaluate as evaluate_on
-from gnn.evaluation.metrics import score_ranking
+from gnn.evaluation.metrics import MEASURES, score_ranking
 from gnn.evaluation.options import EvaluateOptions
 from gnn.evaluation.rcaeval import score_as_rcaeval
 from gnn.ranker import Ranker
@@ -27,7 +27,7 @@ from gnn.registry import make_ranker, weights_folder
 from gnn.seen import mark_of
 
 _TICKS = ("0", "1", "3")
-_HEADINGS = ("source", "ranker", "n", "unscored", "AC@1", "AC@3", "AC@5", "Avg@5", "MRR", "ECE", "ms")
+_HEADINGS = ("source", "ranker", "n", "unscored", *(title for title, _ in MEASURES.values()), "ECE", "ms")
 
 
 @command(EvaluateOptions)
@@ -133,7 +133,7 @@ def _scored(
 def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
     low, high = result["ci95"]["ac@1"]
     interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-    rest = (_figure(result[name]) for name in ("ac@3", "ac@5", "avg@5", "mrr", "ece"))
+    rest = (_figure(result[name]) for name in (*list(MEASURES)[1:], "ece"))
     return (
         result["source"],
         result["ranker"],

@@ -19,6 +19,7 @@ from agent.situation.decision import Message, Usage
 from data.bounded import PACKED_HEADER, bounded
 from data.errors import FirewatchError, SchemaError
 from data.files.json_text import read_json
+from data.limits import MIB, limits
 from data.observation import parse
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LlmSettings:
     temperature: float = 0.3
     max_tokens: int = 256
     total_timeout_s: float = 120.0  # one question, its retries and all models together; there is no other
-    largest_answer_bytes: int = 2**20
+    largest_answer_bytes: int = field(default_factory=lambda: limits().model_answer_mib * MIB)
     max_retries: int = 2  # of one request; waits as the server asks, at most a minute each
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
     task_budget: Budget = field(default_factory=Budget)

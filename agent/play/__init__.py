@@ -1,1 +1,1 @@
-"""Plays tasks: one episode, or many at once."""
+"""Plays tasks, one or many at once."""

@@ -1,4 +1,4 @@
-"""Makes what a run's configuration names: environment, ranker, model and policies."""
+"""Builds the parts that a run's configuration names: environment, ranker, model and policies."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from gnn.registry import make_ranker
 
 @dataclass(frozen=True)
 class Parts:
-    """What plays."""
+    """The parts of a run."""
 
     endpoint: Endpoint
     ranker: Ranker
@@ -30,17 +30,17 @@ class Parts:
 
     @property
     def policy_name(self) -> str:
-        """Who decides, when no model takes part."""
+        """The policy's name."""
         return self.new_policy(Task(difficulty="easy", seed=0, max_ticks=1)).name
 
 
 async def assemble(
     config: PlayOptions, settings: Settings, concurrency: int = 1, guard: Guard | None = None
 ) -> Parts:
-    """Makes every part once, so that whatever cannot be made is known before anything is written.
+    """Builds every part, so that errors show before anything is written.
 
     Raises:
-        FirewatchError: a part that cannot be made, with what to do.
+        FirewatchError: a part cannot be built; says what to do.
     """
     model = make_model(config, settings)
 
@@ -63,10 +63,10 @@ async def assemble(
 
 
 def make_model(config: ModelOptions, settings: Settings) -> BudgetedModel | None:
-    """The model that takes part, if one does.
+    """The model, if the run uses one.
 
     Raises:
-        SettingsError: a budget in dollars for a model without a price, or a model that is not there.
+        SettingsError: a budget in dollars, but a model without a price; or a model that doesn't exist.
     """
     if not config.models or (settings.key is None and config.model is None):
         return None

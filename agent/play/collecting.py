@@ -1,4 +1,4 @@
-"""Turns played tasks into stored, labelled episodes."""
+"""Stores played tasks as labelled episodes."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,13 @@ from data.observation import Task
 
 
 class Collector:
-    """Listens to a run and stores every task that was played to its grade.
+    """Listens to a run and stores every completed task.
 
     Args:
-        known: root causes told from elsewhere, by task name; they win over every other label.
+        store: where to.
+        source: the environment's name.
+        policy: the policy's name.
+        known: root causes by task name, from a labels file; they override all other labels.
     """
 
     def __init__(
@@ -24,10 +27,10 @@ class Collector:
         self._known = known
 
     def task_started(self, task: Task) -> None:
-        """Nothing to keep yet."""
+        """Does nothing yet."""
 
     def step_played(self, step: StepRecord) -> None:
-        """Kept with its episode."""
+        """Does nothing: steps are stored with their episode."""
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Stores the episode."""
@@ -36,9 +39,9 @@ class Collector:
 
 
 def episode_of(result: EpisodeResult, source: str, policy: str) -> Episode:
-    """The played task as an episode; actions that the environment did not take are no part of it."""
+    """The played task as an episode, without actions that the environment refused."""
     taken = [(step, step.result) for step in result.steps if step.result is not None]
-    told = Labels(root_causes=result.root_causes, origin="environment", fault_types=result.fault_types)
+    labels = Labels(root_causes=result.root_causes, origin="environment", fault_types=result.fault_types)
     return Episode(
         task=result.task,
         source=source,
@@ -47,5 +50,5 @@ def episode_of(result: EpisodeResult, source: str, policy: str) -> Episode:
         actions=tuple(step.action for step, _ in taken),
         feedback=tuple(answer.feedback for _, answer in taken),
         score=result.score,
-        labels=told if result.root_causes else None,
+        labels=labels if result.root_causes else None,
     )

@@ -1,4 +1,4 @@
-"""The options of `run` and `collect`, which the run folder keeps."""
+"""The options of `run` and `collect`, which are saved in the run folder."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,7 +23,7 @@ def _limit(span: str, unit: str) -> Any:
 
 
 class TaskChoice(Options):
-    """The ways to name tasks; without any, the whole catalogue."""
+    """Which tasks to play; the whole catalogue by default."""
 
     test_run: bool = option(False, "The three smoke tasks: one easy, medium, hard.")
     task: tuple[str, ...] = option((), "A catalogue task; repeatable.", metavar="ID")
@@ -36,10 +36,10 @@ class TaskChoice(Options):
     )
 
     def chosen(self, seed: int) -> tuple[Task, ...]:
-        """The tasks, each once.
+        """The chosen tasks, without duplicates.
 
         Raises:
-            SettingsError: two ways at once, or an unknown task id.
+            SettingsError: tasks named in two ways, or an unknown task id.
         """
         ways = {
             "--test-run": self.test_run,
@@ -72,7 +72,7 @@ def env_option(default: str | None) -> Any:
 
 
 class Place(Options):
-    """Where is played."""
+    """Where to play."""
 
     env: str | None = env_option(None)
     transport: Literal["auto", "http", "ws"] = option(
@@ -81,7 +81,7 @@ class Place(Options):
 
 
 class Asking(Options):
-    """How a model is asked, if one is."""
+    """How to ask a model, if there is one."""
 
     model: Path | None = option(
         None,
@@ -90,11 +90,11 @@ class Asking(Options):
         metavar="smol|FOLDER",
     )
     adapter: Path | None = option(
-        None, "What that model has learnt: the folder of an adapter.", panel=_MODEL, metavar="DIR"
+        None, "A fine-tuned adapter for that model: its folder.", panel=_MODEL, metavar="DIR"
     )
     prompt_budget: int | None = option(
         None,
-        "Longest prompt, in tokens; what matters least is left out. Default: what the adapter is used to.",
+        "Longest prompt, in tokens; the least important parts are left out. Default: the adapter's.",
         panel=_MODEL,
         metavar="N",
         ge=128,
@@ -102,15 +102,15 @@ class Asking(Options):
     temperature: float = option(0.3, "Sampling temperature of the replies.", panel=_MODEL, ge=0.0, le=2.0)
     max_tokens: int = option(256, "Longest reply, in tokens.", panel=_MODEL, ge=16)
 
-    # Made of the options, and of the environment's variables.
-    models: tuple[str, ...] = ()  # in order of preference; none when no model takes part
+    # From the options and from environment variables.
+    models: tuple[str, ...] = ()  # in order of preference; empty without a model
     api_base_url: str = ""  # without credentials
     prices: dict[str, tuple[float, float]] = Field(default_factory=dict)  # as in Settings
 
     def model_facts(self, settings: Settings, policy: str) -> dict[str, Any]:
-        """What is set up for a policy, as fields of this model: what runs here, or else the endpoint.
+        """The fields of this model for a policy: a local model, or else the endpoint.
 
-        Where "llm" is asked for and no endpoint is set up, the shipped small model plays, if it can.
+        For "llm" without an endpoint, the shipped small model is used if possible.
         """
         model, adapter = self.model, self.adapter
         ours = shipped("policy")
@@ -129,7 +129,7 @@ class Asking(Options):
 
 
 class ModelOptions(Asking):
-    """The same, with what it may cost."""
+    """How to ask a model, and what it may cost."""
 
     llm_timeout_s: float = option(
         120.0,
@@ -143,7 +143,7 @@ class ModelOptions(Asking):
     llm_cache: Path | None = option(
         None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
     )
-    # What the model may cost; None is unlimited.
+    # Budgets; None is unlimited.
     task_tokens: int | None = _limit("a task", "tokens")
     task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
     task_seconds: float | None = _limit("a task", "seconds of model time")
@@ -153,7 +153,7 @@ class ModelOptions(Asking):
 
 
 class Playing(Place, TaskChoice, Asking):
-    """Where and how tasks are played, whoever plays them."""
+    """Where and how to play tasks, with any policy."""
 
     concurrency: int = option(
         1,
@@ -171,11 +171,11 @@ class Playing(Place, TaskChoice, Asking):
         gt=0,
         allow_inf_nan=False,
     )
-    tasks: tuple[Task, ...] = ()  # made of the options
+    tasks: tuple[Task, ...] = ()  # derived from the options
 
 
 class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
-    """What `run` and `collect` share."""
+    """The common options of `run` and `collect`."""
 
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     policy: str = option(
@@ -183,33 +183,33 @@ class PlayOptions(Common, Resumable, Weights, Playing, ModelOptions):
         "auto: the model, with the rules as fallback; only the rules if no model is set up.",
         choices=POLICIES,
     )
-    hints: bool = True  # whether a model is shown the ranking
+    hints: bool = True  # show the ranking to the model
 
     def completed(self, settings: Settings) -> Self:
-        """The same with the tasks that are asked for, and the model that is set up.
+        """A copy with the chosen tasks and the configured model filled in.
 
         Raises:
-            SettingsError: the tasks are named in two ways, or one is unknown.
+            SettingsError: tasks named in two ways, or an unknown task.
         """
         return self.model_copy(
             update={"tasks": self.chosen(self.seed), **self.model_facts(settings, self.policy)}
         )
 
     def resumed(self, environment: str | None, settings: Settings) -> Self:
-        """The same where it was begun, for a run that goes on.
+        """A copy for resuming a run in the environment where it was started.
 
         Raises:
-            SettingsError: another model endpoint is set up than then, or none.
+            SettingsError: the model endpoint differs or is missing.
         """
         if self.models and not self.model and self.api_base_url != settings.public_api_base_url:
-            raise SettingsError(f"the run was started with API_BASE_URL={self.api_base_url}: set it as then")
+            raise SettingsError(f"the run was started with API_BASE_URL={self.api_base_url}: set it again")
         if self.models and not self.model and settings.key is None:
-            raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY as then")
+            raise SettingsError("the run was started with a model: set HF_TOKEN or OPENAI_API_KEY again")
         return self.model_copy(update={"env": self.env or environment})
 
 
 class RunConfig(PlayOptions):
-    """Everything that decides how a run goes; a resumed run takes it from the folder."""
+    """All options of a run; a resumed run takes them from its folder."""
 
     dry_run: bool = option(False, "Recommend remedies but send none.")
     approve: bool = option(False, "Ask before each remedy.")
@@ -220,10 +220,10 @@ class RunConfig(PlayOptions):
 
 
 class CollectOptions(PlayOptions):
-    """Everything that decides which episodes are collected; kept beside them for --resume."""
+    """All options of `collect`; saved with the episodes for --resume."""
 
     ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)
     labels: Path | None = option(None, LABELS, metavar="FILE")
 
-    environment: str | None = None  # where it began
+    environment: str | None = None  # where it was started

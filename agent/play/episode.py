@@ -1,4 +1,4 @@
-"""The loop: an environment, a ranker and a policy play one task, and every step is recorded."""
+"""The main loop: an environment, a ranker and a policy play one task, and every step is recorded."""
 
 import asyncio
 import time
@@ -20,22 +20,22 @@ SOLVED_SCORE = 0.5
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One action, with the decision behind it and its outcome."""
+    """One action, the decision behind it, and its result."""
 
     task: Task
     number: int  # from 1
-    observation: Observation  # what the decision was made on
+    observation: Observation  # before the action
     ranking: Ranking | None
     decision: Decision
-    result: Step | None  # None when the environment gave no answer
-    refused: str | None = None  # the environment does not accept this action; nothing happened
-    fault: str | None = None  # the environment failed, which ends the task
+    result: Step | None  # None if the environment gave no answer
+    refused: str | None = None  # why the environment rejected the action, without any effect
+    fault: str | None = None  # why the environment failed, which ends the task
     ranking_s: float = 0.0
     environment_s: float = 0.0
 
     @property
     def action(self) -> Action:
-        """What was sent."""
+        """The action that was sent."""
         return self.decision.action
 
     @property
@@ -45,31 +45,31 @@ class StepRecord:
 
     @property
     def error(self) -> str | None:
-        """The environment's error message, however it arrived."""
+        """The environment's error message of any kind."""
         return self.fault or self.refused or (self.result.error if self.result else None)
 
     @property
     def feedback(self) -> str:
-        """What the policy is told about the action."""
+        """The feedback on the action, for the policy."""
         return self.result.feedback if self.result else self.refused or ""
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How one task went."""
+    """The result of one task."""
 
     task: Task
     steps: tuple[StepRecord, ...] = ()
-    error: str | None = None  # why the task ended without a grade
+    error: str | None = None  # why the task ended without a score
     interrupted: bool = False
     seconds: float = 0.0
-    # From the environment's label channel, where it has one.
+    # Known only from an environment that tells them, such as the embedded one.
     root_causes: tuple[str, ...] = ()
     fault_types: tuple[str, ...] = ()
 
     @cached_property
     def score(self) -> float | None:
-        """The environment's grade, None when it gave none."""
+        """The environment's score, if any."""
         return _score_of(self.steps)
 
     @property
@@ -79,28 +79,28 @@ class EpisodeResult:
 
     @property
     def wrong_actions(self) -> int:
-        """Remedies of services that were healthy, by the grader's definition."""
+        """The number of remedies sent to healthy services (by the grader's definition)."""
         return sum(_is_wrong(step) for step in self.steps)
 
     @property
     def mitigated_at_tick(self) -> int | None:
-        """When users stopped being hurt, as the environment says."""
+        """When users were no longer affected, according to the environment."""
         last = next((step.result for step in reversed(self.steps) if step.result), None)
         return last.observation.mttm_achieved_tick if last else None
 
     @property
     def decisions(self) -> dict[str, int]:
-        """How many steps each source decided."""
+        """The number of steps decided by each source."""
         return dict(Counter(step.decision.source for step in self.steps))
 
     @property
     def usage(self) -> Usage:
-        """What the model was paid for, all steps together."""
+        """The model usage of all steps."""
         return sum((step.decision.usage for step in self.steps), Usage())
 
     @property
     def ranked_first_at_step(self) -> int | None:
-        """The first step at which the ranker had a true root cause first; None when never or not known."""
+        """The first step at which the ranker put a root cause first; None if never or unknown."""
         ranked = (s for s in self.steps if s.ranking and s.ranking.candidates)
         return next(
             (s.number for s in ranked if s.ranking and s.ranking.services[0] in self.root_causes), None
@@ -108,7 +108,7 @@ class EpisodeResult:
 
     @property
     def remedied_at_step(self) -> int | None:
-        """The first step with a remedy for a true root cause; None when never or not known."""
+        """The first step with a remedy for a root cause; None if never or unknown."""
         remedies = (s for s in self.steps if is_remedy(s.action))
         return next((s.number for s in remedies if s.action.target_service in self.root_causes), None)
 
@@ -123,8 +123,8 @@ async def play_task(
 ) -> EpisodeResult:
     """Plays `task` to its end.
 
-    An environment that fails ends this task with the reason in `error`, and so does the deadline. When the
-    caller is cancelled, so is the episode; `on_step` has then heard of every step that was completed.
+    If the environment fails or the deadline passes, the task ends with the reason in `error`. Cancelling the
+    caller cancels the episode; `on_step` has then been called for every completed step.
     """
     started = time.monotonic()
     steps: list[StepRecord] = []
@@ -162,7 +162,7 @@ async def play_task(
 async def _steps(
     environment: Environment, ranker: Ranker, policy: Policy, task: Task
 ) -> AsyncIterator[StepRecord]:
-    """Resets, then acts until the environment is done, fails, or the task's steps are used up."""
+    """Resets, then acts until the environment is done or fails, or the task's steps are used up."""
     window = [(await environment.reset(task)).observation]
     past: list[PastStep] = []
     logs: dict[str, tuple[str, ...]] = {}
@@ -173,7 +173,7 @@ async def _steps(
         asked = time.monotonic()
         ranking = ranker.rank(Incident.from_observations(window))
         ranking_s = time.monotonic() - asked
-        # The environment's clock may be one tick ahead of our steps; one that says more is not believed.
+        # The environment's clock may be one tick ahead of our steps, but no more.
         ticks_left = max(1, task.max_ticks - min(max(number - 1, now.sim_tick), number))
         offered = live.offered if live else None
         situation = Situation(tuple(window), ranking, tuple(past), ticks_left, dict(logs), offered)
@@ -198,8 +198,8 @@ async def _act(
     decision: Decision,
     ranking_s: float,
 ) -> StepRecord:
-    """Sends the decision's action; an environment's failure becomes part of the record."""
-    # Embedded episodes never wait for anything: without this no other task, signal or deadline gets its turn.
+    """Sends the decision's action; failures become part of the record."""
+    # Embedded episodes never wait, so give other tasks, signals and deadlines a turn.
     await asyncio.sleep(0)
     sent = time.monotonic()
     result, refused, fault = None, None, None

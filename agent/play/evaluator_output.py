@@ -1,4 +1,4 @@
-"""The lines that an evaluator parses from stdout, each task's together and in order."""
+"""The stdout lines for an automatic evaluator, kept together and in order for each task."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -11,12 +11,12 @@ _FALLBACK_LENGTH = 120
 
 
 def start_line(task: Task, model: str) -> str:
-    """Announces a task."""
+    """The line for the start of a task."""
     return f"[START] task={_word(task.name)} env=firewatch-env model={_word(model)}"
 
 
 def step_line(step: StepRecord, report_rewards: bool) -> str:
-    """One action with its error, if any."""
+    """The line for one action, with any error."""
     reward = f" reward={_reward(step):.2f}" if report_rewards else ""
     done = "true" if step.done else "false"
     return (
@@ -25,7 +25,7 @@ def step_line(step: StepRecord, report_rewards: bool) -> str:
 
 
 def end_line(result: EpisodeResult, report_rewards: bool) -> str:
-    """How a task ended."""
+    """The line for the end of a task."""
     line = f"[END] success={'true' if result.success else 'false'} steps={len(result.steps)}"
     if report_rewards:
         rewards = ",".join(f"{_reward(step):.2f}" for step in result.steps)
@@ -34,10 +34,13 @@ def end_line(result: EpisodeResult, report_rewards: bool) -> str:
 
 
 class EvaluatorOutput:
-    """Writes the lines; the lines of parallel tasks are kept together and in order.
+    """Writes the lines, without mixing those of parallel tasks.
 
     Args:
-        tasks: all tasks of the run, in the order in which their lines appear.
+        stream: where to.
+        tasks: all tasks of the run, in the order of their output.
+        model: the model's name.
+        report_rewards: include rewards and scores.
     """
 
     def __init__(self, stream: TextIO, tasks: Sequence[Task], model: str, report_rewards: bool) -> None:
@@ -83,5 +86,5 @@ def _error(step: StepRecord) -> str:
 
 
 def _word(text: str) -> str:
-    """Text as one word, because a space or a line end would break the line's fields."""
+    """Text as one word, because blanks and line breaks separate fields."""
     return "".join(c if c.isprintable() and not c.isspace() else "_" for c in text)

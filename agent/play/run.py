@@ -1,4 +1,4 @@
-"""Plays many tasks, several at once where the environment has sessions, and tells listeners how it goes."""
+"""Plays many tasks, several at once if the environment has sessions, and informs listeners."""
 
 import asyncio
 from collections import deque
@@ -13,16 +13,16 @@ from gnn.ranker import Ranker
 
 
 class Listener(Protocol):
-    """Hears how a run goes: the evaluator's lines, the run folder, the live table."""
+    """Follows a run: for example the evaluator's output, the run folder, the live table."""
 
     def task_started(self, task: Task) -> None:
-        """`task` begins."""
+        """A task starts."""
 
     def step_played(self, step: StepRecord) -> None:
-        """One more step of a task is complete."""
+        """A step is complete."""
 
     def task_ended(self, result: EpisodeResult) -> None:
-        """A task is over; every task that began ends, interrupted ones included."""
+        """A task has ended; called for every started task, even if interrupted."""
 
 
 async def play_tasks(
@@ -34,10 +34,10 @@ async def play_tasks(
     concurrency: int,
     deadline_s: float,
 ) -> tuple[EpisodeResult, ...]:
-    """Plays `tasks`, each once, `concurrency` at a time, every player in an environment of its own.
+    """Plays each of `tasks` once, `concurrency` at a time, each in its own environment.
 
-    Whatever ends this call early – cancellation or a defect – every task that did not end is reported as
-    interrupted first, so that listeners hear of every task's start and end.
+    If this call ends early, by cancellation or an error, unfinished tasks are reported as interrupted, so
+    that listeners learn of every task's start and end.
     """
     waiting = deque(tasks)
     results: dict[Task, EpisodeResult] = {}
@@ -45,7 +45,7 @@ async def play_tasks(
     async def play_on(environment: Environment) -> None:
         while waiting:
             task = waiting.popleft()
-            results[task] = await _play_heard(
+            results[task] = await _play_reported(
                 environment, ranker, new_policy(task), task, listeners, deadline_s
             )
 
@@ -66,7 +66,7 @@ async def play_tasks(
     return tuple(results[task] for task in tasks)
 
 
-async def _play_heard(
+async def _play_reported(
     environment: Environment,
     ranker: Ranker,
     policy: Policy,
@@ -74,11 +74,11 @@ async def _play_heard(
     listeners: Sequence[Listener],
     deadline_s: float,
 ) -> EpisodeResult:
-    """Plays one task and reports its start, steps and end, also when it is cut short."""
+    """Plays one task and reports its start, steps and end, even if interrupted."""
     steps: list[StepRecord] = []
     result = None
 
-    def heard(step: StepRecord) -> None:
+    def on_step(step: StepRecord) -> None:
         steps.append(step)
         for listener in listeners:
             listener.step_played(step)
@@ -86,7 +86,7 @@ async def _play_heard(
     for listener in listeners:
         listener.task_started(task)
     try:
-        result = await play_task(environment, ranker, policy, task, deadline_s, heard)
+        result = await play_task(environment, ranker, policy, task, deadline_s, on_step)
     finally:
         ended = result or EpisodeResult(task, tuple(steps), interrupted=True)
         for listener in listeners:

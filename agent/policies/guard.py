@@ -1,4 +1,4 @@
-"""Refuses harmful or useless actions, whoever decided them: models and rules alike."""
+"""Refuses harmful or useless actions, by models and rules alike."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from data.actions import LOOKS, is_remedy, takes_target
 from data.observation import Action, Observation
 
 MAX_REPEATS = 2
-HELPED = 0.02  # by so much less bad a service is that a remedy visibly helped
+HELPED = 0.02  # fall of badness from which a remedy has visibly helped
 
 Approve = Callable[[Action, Situation], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """How much the guard allows."""
+    """The guard's limits."""
 
-    # Remedies in one task, all together.
+    # In one task.
     max_remedies: int = 30
-    # Never send a remedy, only name it.
+    # Only recommend remedies.
     dry_run: bool = False
 
 
@@ -30,11 +30,11 @@ class Guard:
     """Refuses actions that cannot help or could do harm."""
 
     settings: GuardSettings = GuardSettings()
-    # Asks a person before each remedy; None asks nobody.
+    # Asks the operator before each remedy; None: no approval needed.
     approve: Approve | None = None
 
     def refusal(self, action: Action, situation: Situation) -> str | None:
-        """Why `action` must not be sent now; None when it may."""
+        """Why `action` must not be sent now; None if it may."""
         kind, target = action.action_type, action.target_service
         if kind not in situation.menu:
             return f"'{kind}' is not in the menu"
@@ -55,7 +55,7 @@ class Guard:
             and kind in LOOKS
             and any(step.action == action for step in situation.steps)
         ):
-            return "that was looked at already, and is the same now"
+            return "this was already looked at and has not changed"
         return self._remedy_refusal(action, situation) if is_remedy(action) else None
 
     def _remedy_refusal(self, action: Action, situation: Situation) -> str | None:
@@ -73,7 +73,7 @@ class Guard:
             if action in sent:
                 return f"'{action}' was sent before, and nothing is measured that it could have changed"
         if self._spent(situation):
-            return f"all {self.settings.max_remedies} remedies of this task are spent"
+            return f"all {self.settings.max_remedies} remedies of this task are used up"
         if repeats(action, situation) >= MAX_REPEATS and not _helps(action, situation):
             return f"'{action}' would run a third time in a row, and it does not help"
         return None
@@ -82,7 +82,7 @@ class Guard:
         return sum(is_remedy(step.action) for step in situation.steps) >= self.settings.max_remedies
 
     async def withheld(self, action: Action, situation: Situation) -> str | None:
-        """Why a permitted remedy is still only recommended: a dry run, or a person who said no."""
+        """Why a permitted remedy is only recommended: a dry run, or the operator declined."""
         if not is_remedy(action):
             return None
         if self.settings.dry_run:
@@ -93,7 +93,7 @@ class Guard:
 
 
 def repeats(action: Action, situation: Situation) -> int:
-    """How often `action` was the latest step, without a break."""
+    """How many of the latest steps were `action`, in a row."""
     count = 0
     for step in reversed(situation.steps):
         if step.action != action:
@@ -103,7 +103,7 @@ def repeats(action: Action, situation: Situation) -> int:
 
 
 def _has_other_signs(observation: Observation, name: str) -> bool:
-    """Whether the service's status, or an alert, says that it is not well."""
+    """Whether the service's status or an alert says that it is unhealthy."""
     status = observation.services[name].status
     return status in ("degraded", "critical", "down") or any(
         alert.service_name == name for alert in observation.active_alerts
@@ -111,7 +111,7 @@ def _has_other_signs(observation: Observation, name: str) -> bool:
 
 
 def _helps(action: Action, situation: Situation) -> bool:
-    """Whether its target is visibly better than before the latest times that `action` was sent."""
+    """Whether the target is visibly better than before `action` was sent, counting repeats in a row."""
     before = situation.window[max(0, len(situation.window) - 1 - repeats(action, situation))]
     name = str(action.target_service)
     service, earlier = situation.now.services[name], before.services.get(name)

@@ -1,4 +1,4 @@
-"""The original runner's rule policy, exact: the baseline that ours are measured against."""
+"""The rule policy of the original client, reproduced exactly as a baseline."""
 
 from agent.situation.decision import Decision, Situation
 from data.actions import RESOLVE
@@ -10,7 +10,7 @@ CYCLE = ("restart_service", "rollback_deploy", "revert_config", "circuit_break",
 INVESTIGATED_STEPS = 3
 MAX_IN_A_ROW = 3
 
-# The first entry with a word in the service's logs wins.
+# The first entry with a word in the service's logs applies.
 _REMEDY_WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("oomkilled", "exit code 137", "memory limit"), "restart_service"),
     (("nullpointerexception", "deploy", "version"), "rollback_deploy"),
@@ -21,20 +21,20 @@ _REMEDY_WORDS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 class LegacyRulesPolicy:
-    """Three investigations, then remedies on the first-ranked service by words in its logs, and round."""
+    """Three investigations, then remedies for the first suspect: by words in its logs, then in a cycle."""
 
     name = "legacy-rules"
 
     def __init__(self) -> None:
         self._heuristic = HeuristicRanker()
-        self._suspect: str | None = None  # ranked first at the start; the investigations stay with it
+        self._suspect: str | None = None  # the first suspect at the start; investigations stay with it
         self._target: str | None = None
         self._remedy = ""
         self._in_a_row = 0
-        self._next_in_cycle = 0  # goes on from service to service
+        self._next_in_cycle = 0  # not reset when the service changes
 
     async def decide(self, situation: Situation) -> Decision:
-        """The action that the original would have taken; it passes no guard, as the original had none."""
+        """The original's action, without a guard, as in the original."""
         return Decision(self._action(situation), source="rules")
 
     def _action(self, situation: Situation) -> Action:
@@ -70,7 +70,7 @@ class LegacyRulesPolicy:
 
 
 def remedy_by_words(logs: tuple[str, ...]) -> str:
-    """The remedy that the first known word in `logs` stands for; a restart without any."""
+    """The remedy for the first known word in `logs`; a restart without any."""
     text = "\n".join(logs).lower()
     for words, remedy in _REMEDY_WORDS:
         if any(word in text for word in words):

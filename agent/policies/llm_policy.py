@@ -1,4 +1,4 @@
-"""The model decides: one question, one repair question, then the rules; three failures end its part."""
+"""Lets the model decide: one question, one repair question, then the rules; three failures turn it off."""
 
 import time
 
@@ -15,7 +15,7 @@ GAVE_UP = "gave_up"
 
 
 class LlmPolicy:
-    """A model with rules behind it, for one task."""
+    """A model with the rules as fallback, for one task."""
 
     name = "llm"
 
@@ -38,7 +38,7 @@ class LlmPolicy:
         self._failures_in_a_row = 0
 
     async def decide(self, situation: Situation) -> Decision:
-        """The model's action if it gives a usable one in two attempts, else the rules'."""
+        """The model's action if one of two attempts is usable, else the rules'."""
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             return await self._by_rules(_Exchange(), GAVE_UP, situation)
         started = time.monotonic()
@@ -53,7 +53,7 @@ class LlmPolicy:
             except ModelFault as fault:
                 cause = str(fault)
                 break
-            exchange.heard(reply.text, reply.model, reply.usage)
+            exchange.add_reply(reply.text, reply.model, reply.usage)
             try:
                 wanted = self._permitted(reply.text, situation, exchange)
             except UnusableReply as unusable:
@@ -67,7 +67,7 @@ class LlmPolicy:
         return await self._by_rules(exchange, cause, situation, time.monotonic() - started)
 
     def _permitted(self, text: str, situation: Situation, exchange: "_Exchange") -> Wanted:
-        """What the reply asks for, once the guard lets it through.
+        """The action that the reply asks for, if the guard permits it.
 
         Raises:
             UnusableReply: it does not parse, or the guard refuses it.
@@ -76,9 +76,9 @@ class LlmPolicy:
         refusal = self._guard.refusal(wanted.action, situation)
         if refusal is not None:
             exchange.refusals += (Refusal(wanted.action, refusal),)
-            # The guard speaks of services by their names, which stand in no prompt outside of a fence.
-            told = refusal.replace(wanted.action.target_service or "\n", "the service")
-            raise UnusableReply("refused", f"the action is not permitted: {told}")
+            # Prompts must not contain service names outside of a fence.
+            anonymous = refusal.replace(wanted.action.target_service or "\n", "the service")
+            raise UnusableReply("refused", f"the action is not permitted: {anonymous}")
         return wanted
 
     async def _by_model(
@@ -123,7 +123,7 @@ class LlmPolicy:
 
 
 class _Exchange:
-    """The conversation of one decision as it grows."""
+    """The conversation of one decision."""
 
     def __init__(self, messages: tuple[Message, ...] = ()) -> None:
         self.messages = messages
@@ -132,6 +132,6 @@ class _Exchange:
         self.usage = Usage()
         self.refusals: tuple[Refusal, ...] = ()
 
-    def heard(self, reply: str, model: str, usage: Usage) -> None:
-        """Notes an answer."""
+    def add_reply(self, reply: str, model: str, usage: Usage) -> None:
+        """Records a reply."""
         self.reply, self.model, self.usage = reply, model, self.usage + usage

@@ -1,4 +1,4 @@
-"""Who decides: the model with rules behind it, the rules, the original rules, or a seeded explorer."""
+"""All policies by name: the model with the rules as fallback, the rules, the original rules, an explorer."""
 
 import random
 from typing import TYPE_CHECKING, Literal
@@ -34,7 +34,7 @@ PolicyName = Literal["auto", "llm", "rules", "legacy-rules", "explore"]
 
 
 class ExplorePolicy:
-    """Mixes random actions into the rules' choices, to collect varied episodes."""
+    """The rules with random actions mixed in, to collect varied episodes."""
 
     name = "explore"
 
@@ -45,7 +45,7 @@ class ExplorePolicy:
         self._rules = RulesPolicy(self._guard)
 
     async def decide(self, situation: Situation) -> Decision:
-        """The rules' action, or now and then any permitted one; never ends the episode at random."""
+        """The rules' action, or sometimes a random permitted one, but never a random end of the episode."""
         ruled = await self._rules.decide(situation)
         if self._random.random() >= self._random_share:
             return ruled
@@ -71,10 +71,10 @@ def make_policy(
     """Builds the policy for one task.
 
     Args:
-        name: one of `PolicyName`; "auto" is "llm" where a model is given, else "rules".
-        model: who answers prompts.
+        name: one of `PolicyName`; "auto" is "llm" with a model, else "rules".
+        model: that answers prompts.
         seed: the task's seed, for the model and the explorer.
-        guard: limits; the default ones when not given.
+        guard: None for the default limits.
         hints: whether the prompt shows the ranking.
         prompt_budget: the most tokens of a prompt.
 

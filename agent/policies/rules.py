@@ -1,4 +1,4 @@
-"""Decides without a model: remedies the suspect by evidence, watches, moves on, and resolves in time."""
+"""Decides without a model: remedies the suspects by evidence, watches the effect, and resolves in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,36 +21,35 @@ NO_EFFECT_WORDS = (
     "not needed",
     "goes on",
 )
-# Weight from which a remedy is taken without reading anything first.
+# Weight from which a remedy is sent without reading logs first.
 CONVINCED = 1.5
 CLEAR_LEAD = 0.5
 SUSPECTS = 5  # considered at a time
 # A remedy has this many ticks to show that it helps.
 WATCHED_TICKS = 2
 IMPROVING = -0.005
-AFTERMATH = 3  # ticks in which callers may still suffer from a service that was remedied
-# Observations without trouble before an incident is over, and before one that never showed is given up.
-CALM_OBSERVATIONS = 2
+AFTERMATH = 3  # ticks in which callers may still suffer after a remedy
+CALM_OBSERVATIONS = 2  # without trouble, until an incident is over
 SHIFT = "traffic_shift"
-STILL_FAILING = 0.20  # error rate; services below are likely to be well before the traffic has moved
-HELPED = 0.05  # by so much less bad a service is that a remedy visibly helped
-PATIENCE = 8
-GROWING = 0.01  # of memory utilisation in a tick
+STILL_FAILING = 0.20  # error rate; services below will recover before the traffic has moved
+HELPED = 0.05  # fall of badness from which a remedy has visibly helped
+PATIENCE = 8  # observations to wait if no trouble shows at all
+GROWING = 0.01  # of memory utilisation per tick
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A remedy that was sent and what became of it."""
+    """A remedy that was sent, and its effect."""
 
     service: str
     remedy: str
-    ticks_ago: int  # 0: its feedback is the latest thing known
+    ticks_ago: int  # 0: the latest step
     failed: bool
-    helped: bool = False  # its service is visibly better since, and better no more
+    helped: bool = False  # the service got visibly better, but no longer improves
 
 
 class RulesPolicy:
-    """Evidence in, action out: a pure function of the situation, which reads what a prompt shows."""
+    """Decides by fixed rules, as a pure function of what a prompt would show."""
 
     name = "rules"
 
@@ -58,7 +57,7 @@ class RulesPolicy:
         self._guard = guard or Guard()
 
     async def decide(self, situation: Situation) -> Decision:
-        """The first proposal that the guard lets through."""
+        """The first proposal that the guard permits."""
         refused: list[Refusal] = []
         for proposal in (*self.proposals(situation), *self.idle_proposals(situation)):
             reason = self._guard.refusal(proposal.action, situation)
@@ -86,7 +85,7 @@ class RulesPolicy:
         return idle_proposals(situation)
 
     def idle_action(self, situation: Situation) -> Action:
-        """A permitted action that changes nothing, while a wanted remedy is only named."""
+        """A permitted action that changes nothing, to send while a remedy is only recommended."""
         looks = (
             p.action
             for p in self.idle_proposals(situation)
@@ -96,14 +95,13 @@ class RulesPolicy:
 
 
 def proposals(situation: Situation) -> list[Proposal]:
-    """What should be done now, best first; empty when watching is best."""
-    case = Assessment(situation)
-    over = case.when_calm()
-    return over or case.remedies() or case.shifts()
+    """What to do now, best first; empty if watching is best."""
+    assessment = Assessment(situation)
+    return assessment.when_calm() or assessment.remedies() or assessment.shifts()
 
 
 def idle_proposals(situation: Situation) -> list[Proposal]:
-    """Harmless ways to spend a tick while watching, the most telling first."""
+    """Harmless actions to send while watching, the most useful first."""
     ranked = situation.ranking.services if situation.ranking is not None else ()
     services = [name for name in ranked if name in situation.now.services] or list(situation.now.services)
     unread = [name for name in services[:2] if name not in situation.logs]
@@ -115,7 +113,7 @@ def idle_proposals(situation: Situation) -> list[Proposal]:
 
 
 class Assessment:
-    """One situation, read: who is broken, what has been tried, and who is still unexplained."""
+    """One situation, assessed: what is broken, what has been tried, and what is still unexplained."""
 
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
@@ -133,7 +131,7 @@ class Assessment:
             t.name for t in self.trends.values() if t.is_background or self._is_hopeless(t.name)
         )
         self.broken = [t for t in self.trends.values() if self._hurts(t.name, situation.now)]
-        # Services whose remedy is still taking hold or is visibly helping.
+        # Services whose remedy is taking effect.
         self.under_way = frozenset(
             t.service for t in self.trials if not (t.failed or t.helped) and t.service in self.trends
         )
@@ -143,18 +141,18 @@ class Assessment:
 
     @property
     def tells_harm(self) -> bool:
-        """Whether the environment counts what users suffer."""
+        """Whether the environment counts bad customer minutes."""
         return self.situation.now.bad_customer_minutes > 0.0
 
     def _may_hide(self, trend: Trend) -> bool:
-        """Whether the service may be broken though its figures, which are missing, do not show it."""
+        """Whether the service may be broken without showing it, because metrics are missing."""
         if trend.is_measured or not trend.now.is_healthy or self._is_explained(trend):
             return False
         logs = self.logs.get(trend.name, ())
         return not logs or guilt(logs) > 0.0
 
     def _trial(self, k: int) -> Trial:
-        """Judges step `k` by its feedback, else by whether its service got better since."""
+        """Judges the remedy at step `k` by its feedback, else by whether its service got better."""
         step = self.situation.steps[k]
         service, ticks_ago = str(step.action.target_service), len(self.situation.steps) - 1 - k
         failed = any(words in step.feedback.lower() for words in NO_EFFECT_WORDS)
@@ -177,19 +175,19 @@ class Assessment:
         return len(self.harm) > 1 and self.harm[-1] < 0.95 * self.harm[-2]
 
     def _is_explained(self, trend: Trend) -> bool:
-        """Whether the service is getting better, or suffers from another that is being dealt with."""
+        """Whether the service is recovering, or a victim of one that is being remedied."""
         if trend.name in self.under_way or (trend.observations > 1 and trend.change <= IMPROVING):
             return True
-        # A little trouble can wait while a remedy elsewhere spares the users more and more.
+        # Slight trouble can wait while a remedy elsewhere reduces the harm to users.
         if trend.is_mild and self.under_way and self._harm_falls():
             return True
-        # The observation that a remedy comes back with is from before it took hold anywhere.
+        # The first observation after a remedy doesn't show its effect yet.
         if any(trial.ticks_ago == 0 and not trial.failed for trial in self.trials):
             return True
         return bool(callees_of(trend.name, self.situation.now.call_graph) & self._recovering())
 
     def _recovering(self) -> frozenset[str]:
-        """Services under way that their callers may still suffer from."""
+        """Remedied services from which callers may still suffer."""
         lately = {trial.service for trial in self.trials if trial.ticks_ago <= AFTERMATH}
         return frozenset(s for s in self.under_way if s in lately or not self.trends[s].now.is_healthy)
 
@@ -198,7 +196,7 @@ class Assessment:
         return {t.remedy for t in self.trials if t.service == name and t.failed} >= set(REMEDIES)
 
     def when_calm(self) -> list[Proposal]:
-        """Resolves once everything has been well for long enough; before any trouble it waits for it."""
+        """Resolves if everything has been healthy for long enough, or if nothing helps any more."""
         window = self.situation.window
         troubled = [self._is_troubled(k) for k in range(len(window))]
         calm = next((k for k, trouble in enumerate(reversed(troubled)) if trouble), len(window))
@@ -213,7 +211,7 @@ class Assessment:
         return []
 
     def _is_troubled(self, k: int) -> bool:
-        """Whether users suffered at observation `k` or, where nobody counts that, services did."""
+        """Whether users were affected at observation `k` or, if that isn't counted, services unhealthy."""
         if self.tells_harm:
             return self.harm[k] > NO_HARM
         observation = self.situation.window[k]
@@ -223,7 +221,7 @@ class Assessment:
         return name not in self.written_off and not observation.services[name].is_healthy
 
     def _by_suspicion(self) -> list[Trend]:
-        """The likeliest root first: the ranking's word and own evidence together."""
+        """The open services by ranking and own evidence, the likeliest root cause first."""
         hidden = [t for t in self.open if t not in self.broken]
         names = frozenset(t.name for t in self.open if t not in hidden)
         call_graph = self.situation.now.call_graph
@@ -231,8 +229,9 @@ class Assessment:
         ranking = self.situation.ranking
         ranked_share: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
-            given = candidate.probability
-            ranked_share[candidate.service] = given if given is not None else 0.6 / (position + 1)
+            probability = candidate.probability
+            share = probability if probability is not None else 0.6 / (position + 1)
+            ranked_share[candidate.service] = share
         accused = frozenset().union(*(blamed(lines, self.trends) for lines in self.logs.values()))
 
         def suspicion(trend: Trend) -> float:
@@ -248,7 +247,7 @@ class Assessment:
         return sorted(self.open, key=suspicion, reverse=True)
 
     def remedies(self) -> list[Proposal]:
-        """Each suspect's untried remedies, best fit first; its logs before where none fits clearly."""
+        """Each suspect's untried remedies, best fit first; fetches logs first if none clearly fits."""
         wanted: list[Proposal] = []
         for trend in self._by_suspicion()[:SUSPECTS]:
             logs = self.logs.get(trend.name, ())
@@ -268,7 +267,7 @@ class Assessment:
         return wanted
 
     def shifts(self) -> list[Proposal]:
-        """Traffic away from services that still fail plainly, the worst first, while a remedy takes hold."""
+        """Moves traffic away from clearly failing services, the worst first, while a remedy takes effect."""
         if not self.under_way:
             return []
         plain = [t for t in self.broken if t.now.error_rate >= STILL_FAILING]
@@ -279,13 +278,13 @@ class Assessment:
 
 
 def _only_shifts(steps: Sequence[PastStep], k: int) -> bool:
-    """Whether step `k` moves traffic away while an earlier remedy takes hold: no cure, so it cannot fail."""
+    """Whether step `k` only moves traffic away while an earlier remedy takes effect."""
     if steps[k].action.action_type != SHIFT:
         return False
     return any(is_remedy(step.action) for step in steps[max(0, k - AFTERMATH) : k])
 
 
 def _is_clear(weights: list[float]) -> bool:
-    """Whether the best of these, best first, is good enough and stands out."""
+    """Whether the best of `weights`, best first, is good enough and stands out."""
     best, runner_up = (*weights, 0.0, 0.0)[:2]
     return best >= CONVINCED and best - runner_up >= CLEAR_LEAD

@@ -1,1 +1,1 @@
-"""What is kept of a run, and what can be made from it."""
+"""The records of a run, and what is made from them."""

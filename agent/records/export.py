@@ -1,4 +1,4 @@
-"""Trajectories as chat examples for fine-tuning: the model's own steps of tasks that went well, as played."""
+"""Exports the model's steps in successful tasks as chat examples for fine-tuning."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from data.files.whole_file import write_whole
 
 
 class LeakError(FirewatchError):
-    """A recorded prompt holds what an agent must not read."""
+    """A recorded prompt contains something that an agent must not read."""
 
 
 def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
@@ -22,15 +22,15 @@ def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
 
 
 def solved_steps(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
-    """The steps that the model decided at once, in tasks it solved without help.
+    """The steps with a usable first reply, in tasks that the model solved without the rules.
 
     Args:
         run: a run folder.
-        min_score: of the tasks to take; unsolved ones are never taken.
+        min_score: of the tasks; unsolved ones are always left out.
 
     Raises:
         SettingsError: no run there.
-        LeakError: a prompt fails the honesty check.
+        LeakError: a prompt contains what only the grader knows.
     """
     if not (run / "run.json").exists():
         raise SettingsError(f"{run} holds no run: there is no run.json")
@@ -46,7 +46,7 @@ def solved_steps(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
 
 
 def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
-    """Writes one example a line and returns how many there are; nothing is written if one of them leaks."""
+    """Writes one example per line and returns their number; writes nothing if one of them leaks."""
     lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, "".join(lines))

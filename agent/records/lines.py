@@ -1,4 +1,4 @@
-"""The lines of a run folder and a ranking as data: these models write them, and read them back."""
+"""The models that write and read the lines of a run folder, and rankings as data."""
 
 from typing import Annotated, Any, Self
 
@@ -14,12 +14,12 @@ Sent = Annotated[Action, PlainSerializer(Action.to_wire)]
 
 
 class Line(BaseModel):
-    """What one line holds; of lines of other versions, fields without a name here are passed over."""
+    """One line; unknown fields from other versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     def record(self) -> dict[str, Any]:
-        """As JSON: what is known, and nothing else."""
+        """The line as JSON, with only the fields that are set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -30,11 +30,11 @@ class SuspectLine(Line):
     score: float
     probability: float | None = None
     evidence: tuple[str, ...] = ()
-    queries: tuple[str | None, ...] = ()  # of live telemetry: what shows each piece of evidence
+    queries: tuple[str | None, ...] = ()  # for live telemetry: the query that shows each piece of evidence
 
 
 class RankingLine(Line):
-    """A ranking; fault families are the labels' business and stay out."""
+    """A ranking, without fault families, which are labels."""
 
     ranker: str
     verdict: Verdict = "unsure"
@@ -46,7 +46,7 @@ class RankingLine(Line):
 
     @classmethod
     def of(cls, ranking: Ranking, **more: Any) -> Self:
-        """The ranking as data."""
+        """The line for a ranking."""
         own = ("ranker", "verdict", "reason", "unsure", "unsure_below", "incident_probability")
         told = {name: getattr(ranking, name) for name in own}
         suspects = tuple(
@@ -62,7 +62,7 @@ class RankingLine(Line):
 
 
 class TaskLine(Line):
-    """Which task a line is about."""
+    """The task that a line is about."""
 
     task: str
     task_id: str | None = None
@@ -72,7 +72,7 @@ class TaskLine(Line):
 
     @property
     def key(self) -> Key:
-        """What tells the tasks of a run apart, and pairs them across runs."""
+        """Identifies a task within a run, and pairs it with the same task of another run."""
         return self.task, self.seed
 
     @property
@@ -86,7 +86,7 @@ def _about(task: Task) -> dict[str, Any]:
 
 
 class RefusalLine(Line):
-    """What the guard did not let through."""
+    """An action that the guard refused."""
 
     action: Sent
     reason: str
@@ -119,14 +119,14 @@ class StepLine(TaskLine):
 
     @property
     def usage(self) -> Usage:
-        """What the model came to in this step."""
+        """The model usage of this step."""
         if not self.prompt:
             return Usage()
         return Usage(1, self.tokens["prompt"], self.tokens["completion"], self.cost_usd)
 
     @staticmethod
     def of(step: StepRecord) -> "StepLine":
-        """The step as data."""
+        """The line for a step."""
         decision = step.decision
         after: dict[str, Any] = {}
         if step.result:
@@ -182,7 +182,7 @@ class EpisodeLine(TaskLine):
 
     @classmethod
     def of(cls, result: EpisodeResult, **more: Any) -> Self:
-        """The episode as data."""
+        """The line for an episode."""
         own = ("score", "success", "wrong_actions", "mitigated_at_tick", "decisions", "error", "root_causes",
                "ranked_first_at_step", "remedied_at_step")  # fmt: skip
         return cls(

@@ -1,4 +1,4 @@
-"""A post-mortem for each played task, in Markdown: timeline, evidence, root cause, what helped."""
+"""Writes a Markdown post-mortem for each task: root cause, evidence, timeline, and what helped."""
 
 import hashlib
 from pathlib import Path
@@ -9,27 +9,27 @@ from agent.terminal_text import markdown_code, markdown_text
 from data.actions import is_remedy
 from data.observation import Observation, Service, Task
 
-_AFTER = 3  # steps after a remedy in which its effect is looked for
+_AFTER = 3  # steps after a remedy until its effect is measured
 _SHOWN_SUSPECTS = 3
 _LONGEST_NAME = 60
-_NOISE = 0.01  # of error rate or seconds; less than that and a tenth of the old figure is no change
+_NOISE = 0.01  # error rate or seconds; together with a tenth of the old value, the smallest change
 
 
 class PostMortems:
-    """Listens to a run and writes a file for every task that was played to its grade.
+    """Listens to a run and writes a file for every completed task.
 
     Args:
-        folder: where the files go, each named after its task.
+        folder: for the files, which are named after their tasks.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def task_started(self, task: Task) -> None:
-        """Nothing to tell yet."""
+        """Does nothing yet."""
 
     def step_played(self, step: StepRecord) -> None:
-        """Told with its task."""
+        """Does nothing: steps are written with their task."""
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Writes the task's file."""
@@ -41,13 +41,13 @@ class PostMortems:
 
 
 def file_name(name: str) -> str:
-    """`name` as the name of a file, no two the same: what had to be replaced or cut is told by a hash."""
+    """`name` as a unique file name; with a hash if characters had to be replaced or cut."""
     plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:_LONGEST_NAME]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def post_mortem(result: EpisodeResult) -> str:
-    """The whole document for a task that was played to its grade."""
+    """The document for a completed task."""
     sections = (
         f"# Post-mortem: {markdown_text(result.task.name)}",
         _summary(result),
@@ -64,7 +64,7 @@ def post_mortem(result: EpisodeResult) -> str:
 def _summary(result: EpisodeResult) -> str:
     ending = "Solved" if result.success else "Not solved"
     tick = result.mitigated_at_tick
-    mitigated = f"users were relieved at tick {tick}" if tick is not None else "users were never relieved"
+    mitigated = "users stayed affected" if tick is None else f"users were no longer affected at tick {tick}"
     wrong = f", {result.wrong_actions} of them on a healthy service" if result.wrong_actions else ""
     remedies = sum(is_remedy(step.action) for step in result.steps)
     score = "no score" if result.score is None else f"score {result.score:.2f}"
@@ -76,10 +76,10 @@ def _summary(result: EpisodeResult) -> str:
 
 def _root_cause(result: EpisodeResult) -> str:
     told = ", ".join(markdown_code(name) for name in result.root_causes)
-    lines = [f"By the environment: {told}." if told else "The environment does not tell."]
+    lines = [f"According to the environment: {told}." if told else "The environment does not say."]
     first = result.steps[0].ranking
     if first and first.candidates:
-        lines.append(f"\nSuspects of {first.ranker} at the first observation:\n")
+        lines.append(f"\nSuspects by {first.ranker} at the first observation:\n")
         for candidate in first.top(_SHOWN_SUSPECTS):
             chance = "" if candidate.probability is None else f", {candidate.probability:.0%}"
             evidence = "; ".join(markdown_text(one.text) for one in candidate.evidence)
@@ -107,7 +107,7 @@ def _timeline(result: EpisodeResult) -> str:
 
 
 def _remedies(result: EpisodeResult) -> str:
-    """Each remedy with its target's state before it and a few steps later; no change is no help."""
+    """Each remedy, with its target's state before and a few steps later."""
     lines = []
     for index, step in enumerate(result.steps):
         if not is_remedy(step.action) or step.result is None:
@@ -134,12 +134,12 @@ def _state(service: Service | None) -> str:
 
 
 def _effect(before: Service | None, after: Service | None) -> str:
-    """What to say of a remedy whose target does not fail visibly less than before."""
+    """A remark on a remedy whose target has not visibly improved."""
     known = [(before.number(name), after.number(name)) for name in _FIGURES] if before and after else []
     changes = [(then, now) for then, now in known if then is not None and now is not None]
     if not changes:
-        return ": effect not known"
-    return "" if any(now <= 0.9 * then - _NOISE for then, now in changes) else ": no help"
+        return ": effect unknown"
+    return "" if any(now <= 0.9 * then - _NOISE for then, now in changes) else ": it did not help"
 
 
 def _worst(observation: Observation) -> str:

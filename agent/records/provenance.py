@@ -1,4 +1,4 @@
-"""What made a result: versions, git revision and the hash of a checkpoint."""
+"""Where a result comes from: versions, git revision and the hash of the checkpoint."""
 
 import hashlib
 import platform
@@ -29,7 +29,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the installed packages that a result depends on."""
+    """The versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 
 
 def run_facts(config: PlayOptions, endpoint: Endpoint) -> dict[str, Any]:
-    """What run.json says beside the configuration."""
+    """The contents of run.json besides the configuration."""
     weights = weights_folder(config.ranker, config.checkpoint)
     return {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -56,22 +56,22 @@ def run_facts(config: PlayOptions, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def refuse_other_weights(run: Path, config: PlayOptions) -> None:
-    """Makes sure that a run which goes on uses the weights that it was begun with.
+    """Checks that a resumed run uses the same weights as before.
 
     Raises:
-        SettingsError: they are others now.
+        SettingsError: the weights have changed.
     """
     begun = read_object(run / "run.json").get("checkpoint_sha256")
     weights = weights_folder(config.ranker, config.checkpoint)
     if begun is not None and weights is not None and folder_hash(weights) != begun:
         raise SettingsError(
-            f"{run}: the run was begun with other weights than {weights} holds now – "
-            "put them back, or begin anew with --out"
+            f"{run}: the run was started with other weights than {weights} holds now – "
+            "put them back, or start a new run with --out"
         )
 
 
 def git_revision() -> str | None:
-    """The commit of this source tree, with "+changes" when it is not clean; None outside of git."""
+    """The commit of this source tree, with "+changes" if it is not clean; None outside of git."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -86,7 +86,7 @@ def folder_hash(folder: Path) -> str:
 
 
 def files_hash(files: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of files, wherever they lie."""
+    """SHA-256 over the names and contents of files in any folders."""
     return _hash((file.name, file) for file in files)
 
 

@@ -1,4 +1,4 @@
-"""What a run came to, in words that a person understands; made from episode records alone."""
+"""Summarises a run in words, from its episode records."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ HEADINGS = ("task", "outcome", "score", "steps", "root cause", "ranked first", "
 
 
 def summary_row(episode: EpisodeLine) -> tuple[str, ...]:
-    """One episode as the cells of a table under `HEADINGS`."""
+    """One episode as a table row under `HEADINGS`."""
     score = episode.score
     return (
         episode.task,
         outcome(episode),
         "–" if score is None else f"{score:.2f}",
         str(episode.steps),
-        ", ".join(episode.root_causes) or "not told",
+        ", ".join(episode.root_causes) or "unknown",
         _at("step", episode.ranked_first_at_step),
         _at("step", episode.remedied_at_step),
         _at("tick", episode.mitigated_at_tick),
@@ -23,7 +23,7 @@ def summary_row(episode: EpisodeLine) -> tuple[str, ...]:
 
 
 def outcome(episode: EpisodeLine) -> str:
-    """How an episode ended, in a word or with the reason."""
+    """How an episode ended; with the reason if it failed."""
     if episode.error is not None:
         return f"failed: {episode.error}"
     return "solved" if episode.success else "not solved"

@@ -1,4 +1,4 @@
-"""The run folder: run.json, steps.jsonl and episodes.jsonl, whole whatever kills the process, resumable."""
+"""The run folder (run.json, steps.jsonl, episodes.jsonl): crash-safe and resumable."""
 
 import json
 from collections import Counter
@@ -24,11 +24,11 @@ from data.observation import Task, parse
 L = TypeVar("L", bound=Line)
 
 FORMAT = 1
-DROPPED = "dropped.jsonl"  # what the model cost in steps that are no part of the run any more
+DROPPED = "dropped.jsonl"  # the model usage of steps that were dropped on resuming
 
 
 class RunFolder:
-    """One run's files. `open` begins a run, `resume` goes on with one; both keep other processes out."""
+    """The files of one run. `open` starts a run, `resume` continues one; both lock the folder."""
 
     def __init__(
         self, path: Path, config: RunConfig, finished: frozenset[Task], lock: FileLock | None = None
@@ -40,7 +40,7 @@ class RunFolder:
 
     @property
     def missing(self) -> tuple[Task, ...]:
-        """The tasks that have no result yet, in the run's order."""
+        """The tasks without a result, in the run's order."""
         return tuple(task for task in self.config.tasks if task not in self._finished)
 
     @property
@@ -62,12 +62,12 @@ class RunFolder:
 
     @property
     def environment(self) -> str | None:
-        """Where the run was begun, as run.json says."""
+        """The environment of the run, from run.json."""
         return read_object(self.path / "run.json").get("environment")
 
     @property
     def spent(self) -> tuple[Usage, float]:
-        """What the model came to so far, and its seconds; with steps of tasks that had no result."""
+        """The model's usage and time in seconds so far, including dropped steps."""
         usage, seconds = _spent(chain.from_iterable(self.steps().values()))
         for _, line in jsonl.read(self.path / DROPPED) if (self.path / DROPPED).exists() else ():
             usage, seconds = usage + Usage(**line["usage"]), seconds + line["seconds"]
@@ -78,12 +78,12 @@ class RunFolder:
         """Creates the folder and its run.json.
 
         Raises:
-            SettingsError: the folder holds a run already, or another process writes there.
+            SettingsError: the folder already holds a run, or another process writes there.
         """
         lock = hold(path)
         if (path / "run.json").exists():
             raise SettingsError(
-                f"{path} holds a run already: go on with --resume {path}, or choose another --out"
+                f"{path} already holds a run: continue it with --resume {path}, or choose another --out"
             )
         run = {"format": FORMAT, **facts, "config": config.model_dump(mode="json")}
         write_whole(path / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
@@ -91,14 +91,14 @@ class RunFolder:
 
     @staticmethod
     def resume(path: Path, only: Collection[Task] | None = None) -> "RunFolder":
-        """Opens the folder of an earlier run and drops what belongs to tasks without a result.
+        """Opens the folder of an earlier run and drops the steps of tasks without a result.
 
-        A task that ended in an error has no result: it is played again, and so is one of which there are two
-        results or other steps than its own. What the model cost in it stays known.
+        A task is played again if it ended in an error, has two results, or its steps are inconsistent. The
+        model usage of dropped steps is kept.
 
         Args:
             path: the folder.
-            only: the tasks whose results count, if not all do.
+            only: the tasks whose results count; None for all.
 
         Raises:
             SettingsError: no run there, or another process writes there.
@@ -116,23 +116,23 @@ class RunFolder:
         finished = frozenset(task for _, task in whole)
         usage, seconds = _spent(step for _, step in steps if step.played not in finished)
         if usage != Usage() or seconds:
-            # Before the steps go: a crash in between counts them twice rather than never.
+            # Saved before the steps are dropped: after a crash in between they count twice, not never.
             jsonl.append(path / DROPPED, {"usage": asdict(usage), "seconds": seconds})
         write_whole(path / "steps.jsonl", _text(raw for raw, step in steps if step.played in finished))
         write_whole(path / "episodes.jsonl", _text(raw for raw, _ in whole))
         return RunFolder(path, config, finished, lock)
 
     def task_started(self, task: Task) -> None:
-        """Nothing to keep yet."""
+        """Does nothing yet."""
 
     def step_played(self, step: StepRecord) -> None:
-        """Keeps the step."""
+        """Saves the step."""
         jsonl.append(self.path / "steps.jsonl", StepLine.of(step).record(), durable=False)
 
     def task_ended(self, result: EpisodeResult) -> None:
-        """Keeps the episode, unless it was interrupted: then it is missing."""
+        """Saves the episode, unless it was interrupted."""
         if not result.interrupted:
-            # An episode that is on the disk has all its steps there.
+            # The steps of a saved episode must be on disk.
             jsonl.sync(self.path / "steps.jsonl")
             jsonl.append(self.path / "episodes.jsonl", EpisodeLine.of(result).record())
 
@@ -151,13 +151,13 @@ def read_config(path: Path) -> RunConfig:
 
 
 def _spent(steps: Iterable[StepLine]) -> tuple[Usage, float]:
-    """What the model came to in these steps, and its seconds."""
+    """The model's usage and time in seconds over these steps."""
     asked = [step for step in steps if step.prompt]
     return sum((step.usage for step in asked), Usage()), sum(step.latency_s["decision"] for step in asked)
 
 
 def _read(path: Path, model: type[L]) -> Iterator[tuple[dict[str, Any], L]]:
-    """Every line of a file as it is written, and as it is read; none without the file."""
+    """Every line of a file, raw and parsed; none if the file doesn't exist."""
     for number, raw in jsonl.read(path) if path.exists() else ():
         yield raw, parse(model, raw, f"{path}:{number}")
 

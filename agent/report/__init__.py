@@ -1,1 +1,1 @@
-"""Results as one self-contained HTML file that opens offline, or as Markdown for a pull request."""
+"""Shows results as one HTML file that opens offline, or as Markdown for a pull request."""

@@ -1,4 +1,4 @@
-"""What each part is worth: the arms of an ablation and the rankers by themselves."""
+"""The report on an ablation: what each part is worth, and the rankers by themselves."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from agent.report.evaluation_report import ranking_points, ranking_sections
 from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
 from agent.report.run_report import PlayedRun, replay_key, replays
 
-# Counts of `hint_use`, as the table names them.
+# Counts in `hint_use` and their labels.
 _HINTS = {
     "followed_right": "followed a right hint",
     "overrode_wrong": "overrode a wrong hint",
@@ -31,9 +31,9 @@ def ablation_report(title: str, result: AblationResult, runs: Mapping[str, Playe
     """The report on one ablation.
 
     Args:
-        title: its name.
-        result: the figures.
-        runs: the run folders that the ablation kept, by the name of their arm.
+        title: the ablation's name.
+        result: its figures.
+        runs: the saved run folders, by arm.
     """
     telling = _most_different(result.values.episodes, _REPLAYED)
     arms = [section for section in (_arms(result), _hints(result.arms)) if section is not None]
@@ -66,14 +66,14 @@ def _lead(result: AblationResult) -> str:
     first = result.arms[0]
     return (
         f"{count(len(result.arms), 'arm')} on the same {count(first.n, 'episode')}. "
-        f"The first, {first.arm}, came to {_came_to(first)}. What replacing its parts changed:"
+        f"The first, {first.arm}, {_came_to(first)}. What replacing its parts changed:"
     )
 
 
 def _came_to(arm: ArmResult) -> str:
     if arm.score is None or arm.solved is None:
-        return "no grade at all"
-    return f"a mean score of {arm.score:.2f} and {arm.solved:.0%} solved"
+        return "got no score"
+    return f"reached a mean score of {arm.score:.2f} and solved {arm.solved:.0%}"
 
 
 def _points(result: AblationResult) -> Iterable[str]:
@@ -139,14 +139,14 @@ def _arms_table(arms: Sequence[ArmResult]) -> Table:
         ("solved", "share with a score of 0.5 or more"),
         ("steps", ""),
         ("ticks to mitigation", "of the episodes that got there"),
-        ("wrong remedies", "remedies of healthy services, an episode"),
+        ("wrong remedies", "remedies sent to healthy services, per episode"),
         ("SLO budget left", "in percent"),
         ("AC@1 at first", "share of first rankings with a root cause on top"),
         ("AC@3 at first", "share with one among the first three"),
-        ("fallbacks", "share of steps that the rules decided for the model"),
-        ("tokens", "an episode"),
-        ("US$", "an episode"),
-        ("seconds", "an episode"),
+        ("fallbacks", "share of steps that the rules decided instead of the model"),
+        ("tokens", "per episode"),
+        ("US$", "per episode"),
+        ("seconds", "per episode"),
     )
     rows = tuple(
         (
@@ -212,7 +212,7 @@ def _share(counts: Mapping[str, int], part: str, whole: str) -> Cell:
 
 
 def _most_different(episodes: EpisodeValues, at_most: int) -> list[Key]:
-    """The tasks on which the arms' scores lie furthest apart."""
+    """The tasks on which the arms' scores differ most."""
     spread = {}
     for key, scores in _scores(episodes).items():
         known = [score for score in scores if score is not None]
@@ -222,12 +222,12 @@ def _most_different(episodes: EpisodeValues, at_most: int) -> list[Key]:
 
 
 def _tasks(episodes: EpisodeValues, replayed: Sequence[Key]) -> Section:
-    """The score of every arm on every task; a click on a task steps through it with the first arm."""
+    """The score of every arm on every task; a click on a task replays it with the first arm."""
     arms = list(episodes.values)
     note = (
-        f"The {len(replayed)} tasks on which the arms differ most can be stepped through below."
+        f"The {len(replayed)} tasks on which the arms differ most can be replayed below."
         if replayed
-        else "Kept without their steps, so none of them can be stepped through."
+        else "Saved without steps, so none of them can be replayed."
     )
     rows = tuple(
         (

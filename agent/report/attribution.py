@@ -1,4 +1,4 @@
-"""What the ranker goes by, on request: attributions for `rank --attribute`, in memory and as data."""
+"""Attributions for `rank --attribute`: what the ranker's scores are based on."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def attributed(
     ranker: Ranker, incident: Incident, ranking: Ranking, top: int, seed: int
 ) -> "tuple[Ranking, dict[str, Attribution]]":
-    """As `gnn.explain.attribution.attribute_first`, for a ranker that can be asked.
+    """Like `gnn.explain.attribution.attribute_first`, for rankers that are networks.
 
     Raises:
-        SettingsError: the ranker is no network.
+        SettingsError: the ranker is not a network.
     """
     if not isinstance(ranker, GraphRanker):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Reads what lies at a path – a run, an evaluation, an ablation, stored episodes – and makes its report."""
+"""Makes the report for any result: a run, an evaluation, an ablation, rankings or stored episodes."""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...] | d
 
 
 def make_report(path: Path, against: Path | None = None) -> Report:
-    """The report on the result at `path`, or on what changed from there to the one at `against`.
+    """The report on the result at `path`, or on the differences to the one at `against`.
 
     Raises:
-        SettingsError: nothing there that a report could be made of, or two results that do not go together.
-        SchemaError: a file that does not parse.
+        SettingsError: there is no result, or the two results cannot be compared.
+        SchemaError: a file does not parse.
     """
     result = _read(path)
     if against is not None:
@@ -45,7 +45,7 @@ def make_report(path: Path, against: Path | None = None) -> Report:
 
 
 def beside(path: Path, against: Path | None, suffix: str) -> Path:
-    """Where the report on a result goes: into its folder, or beside its file and under its name."""
+    """Where to write the report: into the result's folder, or next to its file."""
     if path.is_dir() or path.name == RESULT:  # the folder of an ablation, by the file in it
         return (path if path.is_dir() else path.parent) / f"report.{suffix}"
     name = path.name.removesuffix(".json")
@@ -86,7 +86,7 @@ def _read(path: Path) -> Result:
 
 
 def _arms(path: Path, result: AblationResult) -> dict[str, PlayedRun]:
-    """The run folders of the arms, as far as the ablation kept them."""
+    """The run folders of the arms, if the ablation saved them."""
     arms = (path if path.is_dir() else path.parent) / "arms"
     folders = {arm.arm: arms / arm.arm.replace("/", "_") for arm in result.arms}
     return {
@@ -97,6 +97,6 @@ def _arms(path: Path, result: AblationResult) -> dict[str, PlayedRun]:
 
 
 def _name(path: Path) -> str:
-    """The folder of an ablation, whether it or the file in it was given."""
+    """The name of the ablation's folder; `path` is the folder or the file in it."""
     whole = path.resolve()
     return whole.parent.name if whole.name == "ablation.json" else whole.name

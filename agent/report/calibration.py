@@ -1,4 +1,4 @@
-"""How far a ranker's probabilities can be trusted: reliability, risk and coverage, and its own "unsure"."""
+"""How far a ranker's probabilities can be trusted: reliability, risk and coverage, and being unsure."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,22 @@ from agent.report.results import RankerResult, label_of
 _HEADINGS = (
     ("source", ""),
     ("ranker", ""),
-    ("unsure below", "the ranker calls itself unsure when its first suspect has less chance than this"),
+    ("unsure below", "the ranker is unsure if its first suspect is less likely than this"),
     ("answered", "scored cases in which it was not unsure"),
     ("coverage", "their share of all scored cases"),
-    ("wrong when sure", "share of the answered in which the first suspect is no root cause"),
-    ("wrong when unsure", "the same share of the others, had it answered"),
+    ("wrong when sure", "share of answered cases in which the first suspect is not a root cause"),
+    ("wrong when unsure", "the same share of the other cases, had it answered"),
 )
 
 
 def calibration_section(results: Sequence[RankerResult]) -> Section:
-    """Both plots and the table; empty where no ranker claims a probability."""
+    """Both plots and the table; empty if no ranker gives probabilities."""
     return Section(
         "Calibration",
         (
-            "A probability is honest when suspects that claim 70 % are right 7 times in 10: a line on "
-            "the diagonal. The second plot shows what answering only the more confident cases saves; the "
-            "table shows it at the confidence below which the ranker itself says that it is unsure.",
+            "A probability is calibrated if suspects with 70 % are right 7 times in 10: a line on the "
+            "diagonal. The second plot shows how far answering only the more confident cases reduces "
+            "errors; the table shows it for the ranker's own limit of being unsure.",
         ),
         _charts(results),
         _abstention(results),
@@ -74,7 +74,7 @@ def _charts(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
             ("claimed", "claimed probability"),
             ("right", "share that was right"),
             choice,
-            "Claimed against observed: on the dashed line a claim is honest, below it too bold.",
+            "Claimed against observed: calibrated on the dashed line, overconfident below it.",
             diagonal=True,
         ),
         charts.lines(

@@ -1,4 +1,4 @@
-"""The plots of a report, as Vega-Lite made by Altair; colours are the page's, so that both schemes fit."""
+"""The plots of a report, in Vega-Lite; colours come from the page, for light and dark mode."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,14 @@ _WORDS = frozenset({"name", "kind", "verdict", "outcome", "service"})  # fields 
 def dots(
     rows: Sequence[Row], title: str, choices: Mapping[str, str], description: str, *, reference: str = ""
 ) -> Chart:
-    """Values with their intervals, one line for each `name`; `choices` (field → label) select among the rows.
-
-    Rows have "name", "value", and where known "low", "high" and "chance".
+    """Values with their intervals, one line per `name`.
 
     Args:
-        reference: the name that the others are compared with; it is drawn in the accent colour.
+        rows: with "name", "value", and optionally "low", "high" and "chance".
+        title: of the axis.
+        choices: drop-downs that select rows, {field: label}.
+        description: in words.
+        reference: the name that the others are compared with; drawn in the accent colour.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = _chosen([{**row, "is_reference": row["name"] == reference} for row in rows], choices)
@@ -50,7 +52,7 @@ def dots(
 
 
 def differences(rows: Sequence[Row], title: str, choices: Mapping[str, str], description: str) -> Chart:
-    """Differences with their intervals around zero; what is shown stands out from what is not."""
+    """Differences with their intervals around zero; significant ones are highlighted."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     base = _chosen(rows, choices)
     y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
@@ -80,13 +82,16 @@ def lines(
     diagonal: bool = False,
     shares: bool = True,
 ) -> Chart:
-    """A line for each `name`; a click in the legend puts one in front.
+    """One line per `name`; a click in the legend highlights one.
 
     Args:
+        rows: with "name" and the fields of `x` and `y`.
         x: field and title.
         y: field and title.
-        diagonal: draw where y equals x.
-        shares: both ends of y are 0 and 1.
+        choices: drop-downs that select rows, {field: label}.
+        description: in words.
+        diagonal: draw the line where y equals x.
+        shares: y ranges from 0 to 1.
     """
     picked = alt.selection_point(fields=["name"], bind="legend")
     names = list(dict.fromkeys(row["name"] for row in rows))
@@ -107,7 +112,7 @@ def lines(
 
 
 def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: str) -> Chart:
-    """Counts of each of four `kinds`, named from best to worst, stacked, one bar for each `name`."""
+    """Stacked counts of four `kinds`, from best to worst, one bar per `name`."""
     names = list(dict.fromkeys(row["name"] for row in rows))
     bars = (
         alt.Chart(_data(rows))
@@ -129,7 +134,7 @@ def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: s
 
 
 def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
-    """One dot for each row, at its "value" in the line of its "group"; the tooltip names it."""
+    """One dot per row at its "value", in the line of its "group"; the tooltip shows the name."""
     groups = list(dict.fromkeys(row["group"] for row in rows))
     points = (
         alt.Chart(_data(rows))
@@ -145,7 +150,7 @@ def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
 
 
 def against_each_other(rows: Sequence[Row], first: str, second: str, description: str) -> Chart:
-    """One dot a task: its score in one run against its score in the other."""
+    """One dot per task: its score in one run against its score in the other."""
     scale = alt.Scale(domain=[0, 1])
     ends = alt.Chart(_data([{"at": 0}, {"at": 1}]))
     diagonal = ends.mark_line(color=_MUTED, strokeDash=[3, 3]).encode(
@@ -164,7 +169,7 @@ def against_each_other(rows: Sequence[Row], first: str, second: str, description
 
 
 def timeline() -> Mapping[str, Any]:
-    """The plot of a replay: the script brings data `series` and sets `now` and `last`, both steps from 1."""
+    """The plot of a replay; the page's script fills in `series`, and `now` and `last` (steps from 1)."""
     now, last = alt.param(name="now", value=1), alt.param(name="last", value=1)
     # Rows: service, picked, step, value.
     series = alt.Chart(alt.NamedData(name="series"))
@@ -174,7 +179,7 @@ def timeline() -> Mapping[str, Any]:
         axis=_WHOLE,
         scale=alt.Scale(domainMin=1, domainMax=alt.ExprRef("last"), nice=False),
     )
-    # The same room for labels whatever the figures, so that both plots and their steps stand in line.
+    # A fixed width for labels, so that the steps of both plots line up.
     y = alt.Y("value:Q", title=None, axis=alt.Axis(minExtent=40, tickCount=4))
     others = series.transform_filter("!datum.picked").mark_line(
         color=_MUTED, opacity=0.45, strokeWidth=1.2, point=alt.OverlayMarkDef(size=14, color=_MUTED)
@@ -199,7 +204,7 @@ def _layered(*layers: alt.Chart) -> alt.LayerChart:
 
 
 def _chosen(rows: Sequence[Row], choices: Mapping[str, str]) -> alt.Chart:
-    """A chart of the rows that the drop-downs select; a field with one value needs none."""
+    """A chart of the rows that the drop-downs select; fields with a single value get none."""
     chart = alt.Chart(_data(rows))
     for field, label in choices.items():
         options = list(dict.fromkeys(row[field] for row in rows))
@@ -212,7 +217,7 @@ def _chosen(rows: Sequence[Row], choices: Mapping[str, str]) -> alt.Chart:
 
 
 def _data(rows: Iterable[Row]) -> alt.InlineData:
-    """The rows as JSON can hold them; what is not a number is drawn nowhere."""
+    """The rows in JSON form; values that are not finite are not drawn."""
     return alt.InlineData(values=[{name: _finite(value) for name, value in row.items()} for row in rows])
 
 
@@ -228,7 +233,7 @@ def _tooltips(*fields: str) -> list[alt.Tooltip]:
 
 
 def _chart(chart: alt.Chart | alt.LayerChart, height: int, description: str) -> Chart:
-    """Fits a chart to the page's width and colours."""
+    """Applies the page's width and colours."""
     sized = chart.properties(width="container", height=height, background="transparent").configure(
         font="system-ui, sans-serif",
         view=alt.ViewConfig(stroke=None),

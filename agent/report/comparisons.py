@@ -1,4 +1,4 @@
-"""Paired comparisons in words, as a table and as a plot."""
+"""Shows paired comparisons in words, as a table and as a plot."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,8 +16,9 @@ from agent.report.document import (
     text,
 )
 from agent.report.results import ComparisonResult, label_of
+from gnn.evaluation.metrics import MEASURES
 
-EPISODES = "episodes"  # what a comparison is of, if not of rankings on a source
+EPISODES = "episodes"  # a comparison of played episodes, rather than of rankings on a source
 NAMES = {
     "score": "score",
     "solved": "share solved",
@@ -29,11 +30,10 @@ NAMES = {
     "tokens": "tokens",
     "cost_usd": "US dollars",
     "seconds": "seconds",
-    "ac@1": "AC@1",
-    "avg@5": "Avg@5",
+    **{name: title for name, (title, _) in MEASURES.items()},
 }
 _NO_DIFFERENCE = "no difference shown"
-# With fewer the smallest p that either test can give, 2 / 2^n, is not below 0.05.
+# With fewer pairs neither test can give a p below 0.05: the smallest is 2 / 2^n.
 _LEAST_PAIRS = 6
 _READING = (
     "The same tasks under the same seeds, compared pair by pair: Wilcoxon's signed ranks, or McNemar's test "
@@ -57,7 +57,7 @@ _HEADINGS = (
 
 
 def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
-    """Comparisons in one measure as sentences: what is shown comes first, the rest is taken together."""
+    """The comparisons in one measure as sentences: first the differences shown, then the rest together."""
     yield from (comparison_in_words(c) for c in comparisons if c.verdict != _NO_DIFFERENCE)
     rest = [c for c in comparisons if c.verdict == _NO_DIFFERENCE]
     for reference in dict.fromkeys(c.reference for c in rest):
@@ -73,7 +73,7 @@ def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
 
 
 def comparison_in_words(c: ComparisonResult) -> str:
-    """One comparison as a sentence; that no difference is shown is said when it is so."""
+    """One comparison as a sentence."""
     what = NAMES.get(c.measure, c.measure) + ("" if c.of == EPISODES else f" on {label_of(c.of)}")
     if is_missing(c.difference) or c.difference is None:
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
@@ -118,7 +118,7 @@ def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
 
 
 def _plots(rows: Sequence[charts.Row]) -> tuple[Chart, ...]:
-    """One for what was played and for each source, or one for all where each would have a single line."""
+    """One plot for episodes and for each source, or a common one if each would have a single line."""
     by_source = {of: [row for row in rows if row["of"] == of] for of in dict.fromkeys(r["of"] for r in rows)}
     if all(len({row["name"] for row in own}) == 1 for own in by_source.values()) and len(by_source) > 1:
         by_source = {"each source": [{**row, "name": f"{row['of']}: {row['name']}"} for row in rows]}

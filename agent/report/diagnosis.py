@@ -1,4 +1,4 @@
-"""A ranking in words, for a person who was just woken up."""
+"""Puts a ranking into words, for somebody who was just woken up."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from gnn.explain.attribution import Attribution, Part
 
 _LIKELY = 0.5  # chance from which a kind of fault is named
-_TOLD = 4  # parts of an attribution that speak for a suspect
-_TIED = 0.5  # of the first suspect's probability: from here on others are named beside it
+_TOLD = 4  # parts of an attribution to show in favour of a suspect
+_TIED = 0.5  # share of the first suspect's probability from which others are named with it
 _MOST_TIED = 3
-_WORTH_TELLING = 0.1  # share from which a part that speaks against it is told
+_WORTH_TELLING = 0.1  # share from which a part against the suspect is shown
 
 NOT_ATTRIBUTED: "Mapping[str, Attribution]" = {}
 
@@ -26,11 +26,14 @@ def diagnosis(
     attributions: "Mapping[str, Attribution]" = NOT_ATTRIBUTED,
     query: Callable[[Evidence], str] = lambda _: "",
 ) -> str:
-    """The first `top` suspects with probability and evidence, and how much to trust them.
+    """The first `top` suspects with probability and evidence, and how sure the ranker is.
 
     Args:
-        attributions: of some suspects what the ranker goes by.
-        query: what shows a piece of evidence in the source that it is from; "" where nothing does.
+        incident: as it was ranked.
+        ranking: of the incident.
+        top: number of suspects.
+        attributions: of some suspects' scores.
+        query: a query that shows a piece of evidence in its source, or "".
     """
     services, calls = len(incident.services), sum(map(len, incident.call_graph.values()))
     lines = [f"{services} service{'s' * (services != 1)}, {calls} call{'s' * (calls != 1)}."]
@@ -53,7 +56,7 @@ def diagnosis(
 
 
 def in_one_sentence(ranking: Ranking) -> str:
-    """The answer in one sentence."""
+    """The verdict in one sentence."""
     if ranking.verdict == "nobody" or not ranking.candidates:
         return f"Nobody: {ranking.reason or 'no service is suspected'}."
     first, *others = ranking.top(3)
@@ -65,7 +68,7 @@ def in_one_sentence(ranking: Ranking) -> str:
 
 
 def _family(families: Mapping[str, float]) -> list[str]:
-    """What kind of fault it most likely is, once that is more likely than not."""
+    """The most likely kind of fault, if more likely than not."""
     name, chance = max(families.items(), key=lambda family: family[1], default=("", 0.0))
     return (
         [f"       looks like {name.replace('_', ' ')} ({percent_words(chance)})"] if chance > _LIKELY else []
@@ -89,17 +92,17 @@ def _strength(candidate: Candidate) -> str:
 
 
 def percent_words(chance: float) -> str:
-    """As a person reads it: nothing is certain, and nothing is impossible."""
+    """A percentage that is never 0 or 100 by rounding."""
     if 0.0 < chance < 0.005:
         return "under 1 %"
     return "over 99 %" if 0.995 <= chance < 1.0 else f"{100 * chance:.0f} %"
 
 
 def _goes_by(parts: "tuple[Part, ...]") -> list[str]:
-    """What speaks for and against a suspect, each with its share."""
+    """The evidence for and against a suspect, with shares."""
     speaking = [part for part in parts if part.contribution > 0][:_TOLD]
     against = [part for part in parts if part.contribution < 0 and part.share >= _WORTH_TELLING][::-1][:2]
-    lines = [("weighs for it", speaking), ("weighs against it", against)]
+    lines = [("evidence for it", speaking), ("evidence against it", against)]
     return [
         f"       {side}: "
         + ", ".join(f"{printable(part.words)} {percent_words(part.share)}" for part in told)

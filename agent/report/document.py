@@ -1,4 +1,4 @@
-"""What a report says, apart from how it is shown: words, tables, charts and replays."""
+"""The contents of a report, independent of its format: text, tables, charts and replays."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ class Cell:
     """One cell of a table."""
 
     text: str
-    # What the column is sorted by; None sorts by the text, and numbers that are missing go last.
+    # The sort key; None sorts by the text, with missing numbers last.
     order: float | None = None
     is_number: bool = False
-    # The replay that belongs to this row, by its key.
+    # The key of the row's replay.
     replay: str | None = None
 
 
@@ -28,7 +28,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite chart and what it shows in words, for those who do not see it."""
+    """A Vega-Lite chart, with a description in words for those who cannot see it."""
 
     spec: Mapping[str, Any]
     description: str
@@ -50,20 +50,20 @@ class Replay:
 
     key: str
     title: str
-    # JSON-ready, as `agent.report.replay` makes it and the page's script reads it.
+    # JSON from `agent.report.replay` for the page's script.
     content: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole report; the summary comes first and stands by itself."""
+    """A report; the lead and points are its summary."""
 
     title: str
     kind: str  # such as "Run"
     lead: str
     points: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
-    # Most telling first: when a page has no room for all, the last ones are left out.
+    # Most interesting first; the last ones are left out if the page gets too large.
     replays: tuple[Replay, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,7 +74,7 @@ def text(value: str, replay: str | None = None) -> Cell:
 
 
 def number(value: float | None, digits: int = 2, *, sign: bool = False, unit: str = "") -> Cell:
-    """A figure; what is missing or not a number is a dash, never a zero."""
+    """A cell with a number; a dash if missing or NaN."""
     if is_missing(value):
         return Cell("–", is_number=True)
     assert value is not None
@@ -82,7 +82,7 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False, unit: st
 
 
 def with_interval(value: float | None, bounds: tuple[float | None, float | None] | None) -> Cell:
-    """A figure and its 95 % interval."""
+    """A cell with a number and its 95 % interval."""
     cell = number(value)
     shown = interval_text(bounds)
     return Cell(f"{cell.text} {shown}", cell.order, True) if shown and cell.order is not None else cell
@@ -91,7 +91,7 @@ def with_interval(value: float | None, bounds: tuple[float | None, float | None]
 def interval_text(
     bounds: tuple[float | None, float | None] | None, digits: int = 2, *, sign: bool = False
 ) -> str:
-    """Such as "[0.71, 0.84]"; "" when there is none."""
+    """Such as "[0.71, 0.84]"; "" without an interval."""
     if bounds is None or is_missing(bounds[0]) or is_missing(bounds[1]):
         return ""
     low, high = (figure(bound, digits, sign=sign) for bound in bounds if bound is not None)
@@ -99,7 +99,7 @@ def interval_text(
 
 
 def figure(value: float, digits: int = 2, *, sign: bool = False) -> str:
-    """The number as it is printed, with a true minus and without a negative zero."""
+    """The number as text, with a true minus sign and no negative zero."""
     rounded = round(value, digits) + 0.0
     return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
 

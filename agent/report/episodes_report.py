@@ -1,4 +1,4 @@
-"""Stored or recorded episodes, each to be stepped through."""
+"""The report on stored or recorded episodes, with replays."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -16,7 +16,7 @@ def episodes_report(title: str, episodes: Sequence[Episode]) -> Report:
         SettingsError: there are none.
     """
     if not episodes:
-        raise SettingsError(f"{title}: no episodes there to report on")
+        raise SettingsError(f"{title}: there are no episodes to report on")
     graded = [episode.score for episode in episodes if episode.score is not None]
     labelled = sum(episode.labels is not None for episode in episodes)
     mean = f", mean score {fmean(graded):.2f} of {len(graded)} graded" if graded else ", none graded"
@@ -45,7 +45,7 @@ def episodes_report(title: str, episodes: Sequence[Episode]) -> Report:
     return Report(
         title=title,
         kind="Episodes",
-        lead=f"{count(len(episodes), 'episode')}{mean}; the root cause is known of {labelled}.",
+        lead=f"{count(len(episodes), 'episode')}{mean}; the root cause of {labelled} is known.",
         sections=(Section("Episodes", table=Table(headings, rows)),),
         replays=tuple(replay_of_episode(episode, key) for key, episode in zip(keys, episodes, strict=True)),
     )

@@ -1,4 +1,4 @@
-"""How good rankers are: an evaluation by source, observation, difficulty, fault and size of the graph."""
+"""The report on an evaluation: how good rankers are, by source, observation, difficulty, fault and size."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,9 @@ from agent.report.document import (
     with_interval,
 )
 from agent.report.results import EvaluationResult, Measures, RankerResult, label_of
+from gnn.evaluation.metrics import MEASURES
 
-_MEASURES = ("AC@1", "AC@3", "AC@5", "Avg@5", "MRR")
-_EXPLAINED = {
-    "AC@1": "share of cases with a root cause ranked first",
-    "AC@3": "share with a root cause among the first three",
-    "AC@5": "share with a root cause among the first five",
-    "Avg@5": "mean of AC@1 … AC@5",
-    "MRR": "mean of 1/rank of the first root cause",
-    "ECE": "how far claimed probabilities are from what came true; 0 is perfect",
-}
+_ECE = "how far claimed probabilities are from what came true; 0 is perfect"
 _READING = (
     "AC@k is the share of cases in which a true root cause is among the first k suspects; ties count in "
     "expectation. Intervals are 95 % bootstrap over whole episodes. Unscored cases have no known root cause."
@@ -50,7 +43,7 @@ def evaluation_report(title: str, result: EvaluationResult) -> Report:
 
 
 def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
-    """Tables and plots of rankers on sources; none when nothing was ranked."""
+    """Tables and plots of rankers on sources; empty if nothing was ranked."""
     if not results:
         return ()
     sections = [
@@ -65,7 +58,7 @@ def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
 def difference_report(
     title: str, before: tuple[str, EvaluationResult], after: tuple[str, EvaluationResult]
 ) -> Report:
-    """Two evaluations side by side, ranker by ranker on the sources that both have."""
+    """Two evaluations side by side, for the rankers and sources in both."""
     earlier = {(r.source, r.ranker): r for r in before[1].results}
     pairs = [(earlier[key], r) for r in after[1].results if (key := (r.source, r.ranker)) in earlier]
     changes = [
@@ -75,28 +68,22 @@ def difference_report(
         if old.ac1 is not None and new.ac1 is not None and old.ac1 != new.ac1
     ]
     headings = [("source", ""), ("ranker", ""), ("scored", "")]
-    for name in _MEASURES[:3]:
-        headings += [
-            (f"{name} before", _EXPLAINED[name]),
-            (f"{name} after", _EXPLAINED[name]),
-            ("change", "after minus before; not a paired test"),
-        ]
+    compared = list(MEASURES)[:3]
+    for title_of, said in map(MEASURES.__getitem__, compared):
+        change = ("change", "after minus before; not a paired test")
+        headings += [(f"{title_of} before", said), (f"{title_of} after", said), change]
     rows = []
     for old, new in pairs:
         row = [text(label_of(new.source)), text(new.ranker), number(new.n, 0)]
-        for name in _MEASURES[:3]:
-            values = (_measure(old, name), _measure(new, name))
-            row += [
-                number(values[0], 3),
-                number(values[1], 3),
-                number(_minus(values[1], values[0]), 3, sign=True),
-            ]
+        for name in compared:
+            was, now = old.value(name), new.value(name)
+            row += [number(was, 3), number(now, 3), number(_minus(now, was), 3, sign=True)]
         rows.append(tuple(row))
     return Report(
         title=title,
         kind="Two evaluations",
         lead=f"Before: {before[0]}. After: {after[0]}. {count(len(pairs), 'result')} in both, "
-        f"{len(changes)} with another AC@1.",
+        f"{len(changes)} with a different AC@1.",
         points=tuple(changes[:12]),
         sections=(Section("Differences", table=Table(tuple(headings), tuple(rows))),),
     )
@@ -111,7 +98,7 @@ def _lead(results: Sequence[RankerResult]) -> str:
 
 
 def ranking_points(results: Sequence[RankerResult]) -> Iterable[str]:
-    """For each source who did best, how sure that is, and what guessing would give."""
+    """For each source the best ranker with its interval, and what guessing would give."""
     for source in _names(r.source for r in results):
         scored = [(r.ac1, r) for r in results if r.source == source and r.ac1 is not None]
         if not scored:
@@ -137,18 +124,18 @@ def _measures_chart(results: Sequence[RankerResult]) -> Chart:
         {
             "name": r.ranker,
             "source": label_of(r.source),
-            "measure": measure,
+            "measure": title,
             "cases": group,
-            "value": _measure(measures, measure),
+            "value": measures.value(measure),
             "low": bounds[0],
             "high": bounds[1],
-            "chance": measures.chance.get(measure.lower()),
+            "chance": measures.chance.get(measure),
             "n": measures.n,
         }
         for r in results
         for group, measures in _groups(r).items()
-        for measure in _MEASURES
-        for bounds in [measures.ci95.get(measure.lower(), (None, None))]
+        for measure, (title, _) in MEASURES.items()
+        for bounds in [measures.ci95.get(measure, (None, None))]
     ]
     choices = {"source": "source ", "measure": "measure ", "cases": "cases "}
     description = "Each ranker with its 95 % interval; the grey mark is what a random order gives."
@@ -156,13 +143,13 @@ def _measures_chart(results: Sequence[RankerResult]) -> Chart:
 
 
 def _measures_table(results: Sequence[RankerResult]) -> Table:
-    explained = tuple((name, _EXPLAINED[name]) for name in (*_MEASURES, "ECE"))
     headings = (
         ("source", ""),
         ("ranker", ""),
         ("scored", "cases with a known root cause"),
         ("unscored", "cases without one"),
-        *explained,
+        *MEASURES.values(),
+        ("ECE", _ECE),
         ("guessing", "AC@1 of a random order"),
         ("lift", "AC@1 divided by that of a random order"),
         ("ms", "median time of one ranking"),
@@ -174,7 +161,7 @@ def _measures_table(results: Sequence[RankerResult]) -> Table:
             number(r.n, 0),
             number(r.unscored, 0),
             with_interval(r.ac1, r.ci95.get("ac@1")),
-            *(number(_measure(r, name)) for name in _MEASURES[1:]),
+            *(number(r.value(name)) for name in list(MEASURES)[1:]),
             number(r.ece, 3),
             number(r.chance.get("ac@1")),
             number(_lift(r), 1, unit="×"),
@@ -191,8 +178,8 @@ def _groups_table(results: Sequence[RankerResult]) -> Table | None:
         ("ranker", ""),
         ("cases", ""),
         ("scored", ""),
-        ("AC@1", _EXPLAINED["AC@1"]),
-        ("AC@3", _EXPLAINED["AC@3"]),
+        MEASURES["ac@1"],
+        MEASURES["ac@3"],
         ("guessing", "AC@1 of a random order"),
     )
     rows = tuple(
@@ -235,11 +222,6 @@ def _groups(result: RankerResult) -> Mapping[str, Measures]:
         **{f"fault {fault}": m for fault, m in result.by_fault.items()},
         **{f"{size} services": m for size, m in result.by_services.items()},
     }
-
-
-def _measure(measures: Measures, name: str) -> float | None:
-    found: float | None = measures.model_dump(by_alias=True)[name.lower()]
-    return found
 
 
 def _lift(result: RankerResult) -> float | None:

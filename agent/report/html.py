@@ -1,4 +1,4 @@
-"""A report as one HTML file that opens offline, whatever is quoted in it staying text."""
+"""Renders a report as one HTML file that opens offline; all quoted text is escaped."""
 
 import base64
 import gzip
@@ -15,11 +15,11 @@ from markupsafe import Markup
 from agent.report.charts import timeline
 from agent.report.document import Report
 
-_ROOM_FOR_REPLAYS = 3_500_000  # characters; the plots take one million, a page is to stay below five
+_ROOM_FOR_REPLAYS = 3_500_000  # characters; plots take one million, and a page should stay below five
 
 
 def render_html(report: Report) -> str:
-    """The whole page; replays that there is no room for are left out, and the page says so."""
+    """The whole page; if replays don't fit, the page says so."""
     packed = _packed(report)
     return _template("page.html.j2").render(
         report=report,
@@ -34,7 +34,7 @@ def render_html(report: Report) -> str:
 
 
 def render_fragment(report: Report) -> str:
-    """Words and tables of a report without the page around them, as a notebook shows them."""
+    """The text and tables of a report, for a notebook."""
     return _template("fragment.html.j2").render(report=report)
 
 
@@ -45,7 +45,7 @@ def _template(name: str) -> Template:
 
 
 def _packed(report: Report) -> Sequence[dict[str, str]]:
-    """The replays in the report's order as far as they fit, compressed: prompts repeat each other."""
+    """The replays that fit, in the report's order, compressed because prompts are repetitive."""
     packed: list[dict[str, str]] = []
     room = _ROOM_FOR_REPLAYS
     for replay in report.replays:
@@ -60,12 +60,12 @@ def _packed(report: Report) -> Sequence[dict[str, str]]:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed from Altair's companion; putting them together takes seconds."""
+    """Vega, Vega-Lite and Vega-Embed in one script; bundling takes seconds."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
 
 
 def _json_text(value: Any) -> Markup:
-    """JSON inside a script element; no text in it can end the element or open a comment."""
+    """JSON for a script element, escaped so that no text can end the element or open a comment."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

@@ -1,4 +1,4 @@
-"""Where the services of a call graph are drawn: layers from callers on the left to callees on the right."""
+"""Places the services of a call graph in layers, from callers on the left to callees on the right."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from statistics import fmean
 
 import networkx as nx
 
-COLUMN, ROW = 200, 54  # distance of neighbours
+COLUMN, ROW = 200, 54  # distances
 BOX = (160, 40)  # width and height of a service
 _MARGIN = 24
-_TALLEST = 10  # services on top of each other before a layer takes another column
-_SWEEPS = 4  # enough to settle graphs of a few dozen services
+_TALLEST = 10  # most services in a column; a layer may take several columns
+_SWEEPS = 4  # enough for a few dozen services
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The upper left corner of each service's box, and the size of the whole drawing."""
+    """The upper left corner of each service's box, and the size of the drawing."""
 
     corners: Mapping[str, tuple[int, int]]
     width: int
@@ -23,7 +23,7 @@ class Layout:
 
 
 def layered(services: Collection[str], call_graph: Mapping[str, Sequence[str]]) -> Layout:
-    """Places `services`; every caller stands left of what it calls, except along a cycle."""
+    """Places `services`, with every caller to the left of its callees, except in a cycle."""
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted(services))
     graph.add_edges_from(calls_among(services, call_graph))
@@ -43,7 +43,7 @@ def layered(services: Collection[str], call_graph: Mapping[str, Sequence[str]]) 
 
 
 def calls_among(services: Collection[str], call_graph: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """The calls between two different ones of `services`, each (caller, callee) once, sorted."""
+    """The calls between `services` as sorted (caller, callee) pairs, without self-calls and duplicates."""
     return sorted(
         {
             (caller, callee)
@@ -55,7 +55,7 @@ def calls_among(services: Collection[str], call_graph: Mapping[str, Sequence[str
 
 
 def _layers(graph: "nx.DiGraph[str]") -> list[list[str]]:
-    """Services by their longest path from an entry; those that call each other in a circle stay together."""
+    """Services by their longest path from an entry; a cycle stays together."""
     circles = nx.condensation(graph)
     return [
         sorted(service for circle in generation for service in circles.nodes[circle]["members"])
@@ -64,7 +64,7 @@ def _layers(graph: "nx.DiGraph[str]") -> list[list[str]]:
 
 
 def _ordered(graph: "nx.DiGraph[str]", layers: list[list[str]]) -> list[list[str]]:
-    """Moves each service to the middle of its neighbours, to and fro, so that few calls cross."""
+    """Moves each service to the mean height of its neighbours, so that few calls cross."""
     height: dict[str, float] = {}
     for layer in layers:
         height.update(_heights(layer))
@@ -78,7 +78,7 @@ def _ordered(graph: "nx.DiGraph[str]", layers: list[list[str]]) -> list[list[str
 
 
 def _heights(layer: Sequence[str]) -> dict[str, float]:
-    """How far above or below the middle each service of a layer stands."""
+    """Each service's distance from the middle of its layer."""
     return {service: y - (len(layer) - 1) / 2 for y, service in enumerate(layer)}
 
 

@@ -1,11 +1,11 @@
-"""A report as Markdown for a pull request: its words and tables; plots and replays stay with the page."""
+"""Renders a report as Markdown for a pull request, without plots and replays."""
 
 from collections.abc import Iterable
 
 from agent.report.document import Cell, Report, Section, Table
 from agent.terminal_text import markdown_text
 
-_FOLDED_FROM = 30  # rows; longer tables are folded away
+_FOLDED_FROM = 30  # rows; longer tables are collapsed
 
 
 def render_markdown(report: Report) -> str:
@@ -23,7 +23,7 @@ def render_markdown(report: Report) -> str:
 
 
 def _section(section: Section) -> Iterable[str]:
-    if section.table is None:  # plots alone say nothing here
+    if section.table is None:  # nothing but plots
         return
     yield f"## {markdown_text(section.title)}"
     yield from map(markdown_text, section.text)

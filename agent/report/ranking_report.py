@@ -1,4 +1,4 @@
-"""A ranking as a report: the suspects, each with its evidence and, where known, the query that shows it."""
+"""The report on a ranking: suspects, their evidence and, if known, the queries that show it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from data.observation import parse
 from gnn.ranker import Ranking
 
 _SHOWN = 10  # suspects
-_LEAST_KIND = 0.05  # chance from which a kind of fault is kept
+_LEAST_KIND = 0.05  # chance from which a kind of fault is listed
 _LEAD = {
     "culprit": "{first} is the most likely root cause ({chance}).",
     "unsure": "Unsure: {first} comes first ({chance}), but not by enough to name it.",
@@ -20,17 +20,17 @@ _LEAD = {
 
 
 def diagnosis_record(incident: Incident, ranking: Ranking) -> dict[str, Any]:
-    """What `rank --json` and `diagnose --json` write of one incident."""
+    """The output of `rank --json` and `diagnose --json` for one incident."""
     likely = sorted(ranking.families.items(), key=lambda kind: -kind[1])
     kinds = {name: round(chance, 4) for name, chance in likely if chance >= _LEAST_KIND}
     return RankedIncident.of(ranking, incident=incident.incident_id, fault_kinds=kinds).record()
 
 
 def ranking_report(record: Mapping[str, Any], where: str = "ranking") -> Report:
-    """The report on one incident, as `diagnosis_record` makes it.
+    """The report on one incident, from a `diagnosis_record`.
 
     Raises:
-        SchemaError: the record is of another form.
+        SchemaError: the record has another form.
     """
     ranked = parse(RankedIncident, record, where)
     suspects = ranked.candidates[:_SHOWN]
@@ -82,7 +82,7 @@ def _lead(ranked: RankedIncident) -> str:
     if not ranked.candidates:
         return _LEAD["nobody"]
     first = ranked.candidates[0]
-    chance = "no chance told" if first.probability is None else f"{first.probability:.0%}"
+    chance = "no probability" if first.probability is None else f"{first.probability:.0%}"
     return _LEAD[ranked.verdict].format(first=first.service, chance=chance)
 
 

@@ -1,4 +1,4 @@
-"""One episode as data that the page can step through: graph, states, metrics, suspicion and who decided."""
+"""An episode as data for the page's replay: graph, states, metrics, suspects and decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from agent.report.layout import BOX, calls_among, layered
 from data.episodes import Episode
 from data.observation import Observation, Service
 
-_MOST_SERVICES = 40  # drawn; beyond it a picture says less than a list
+_MOST_SERVICES = 40  # larger drawings are unreadable
 _SUSPECTS = 5
 _FIRST_METRICS = (
     "http_server_error_rate",
@@ -23,7 +23,7 @@ _FIRST_METRICS = (
 
 @dataclass(frozen=True)
 class Frame:
-    """One observation and, but for the last, the step that was taken on it."""
+    """One observation and, except for the last, the step that followed."""
 
     observation: Observation
     ranking: RankingLine | None = None
@@ -42,8 +42,8 @@ def replay_of_run(episode: EpisodeLine, steps: Sequence[StepLine], key: str, pre
 
 
 def replay_of_episode(episode: Episode, key: str) -> Replay:
-    """The replay of a stored or recorded episode; nobody wrote down why its actions were taken."""
-    told = zip(episode.actions, episode.feedback, strict=True)
+    """The replay of a stored or recorded episode; the reasons for its actions are unknown."""
+    actions = zip(episode.actions, episode.feedback, strict=True)
     frames = [
         Frame(
             observation,
@@ -54,7 +54,7 @@ def replay_of_episode(episode: Episode, key: str) -> Replay:
             },
             target=action.target_service,
         )
-        for observation, (action, feedback) in zip(episode.observations, told, strict=False)
+        for observation, (action, feedback) in zip(episode.observations, actions, strict=False)
     ]
     frames.append(Frame(episode.observations[-1]))
     score = "no grade" if episode.score is None else f"{episode.score:.2f}"
@@ -63,7 +63,7 @@ def replay_of_episode(episode: Episode, key: str) -> Replay:
 
 
 def _decision(step: StepLine) -> dict[str, Any]:
-    """Who decided what and why; empty fields are left out, which keeps pages small."""
+    """What was decided, by whom and why; empty fields are left out to keep pages small."""
     fields: dict[str, Any] = {
         "action": str(step.action),
         "by": step.decided_by,
@@ -114,7 +114,7 @@ def _content(frames: Sequence[Frame], roots: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _drawn(everybody: Sequence[str], frames: Sequence[Frame], roots: tuple[str, ...]) -> list[str]:
-    """The services that the picture has room for."""
+    """The most interesting services, as many as fit into the drawing."""
     if len(everybody) <= _MOST_SERVICES:
         return list(everybody)
     acted_on = {frame.target for frame in frames}
@@ -126,7 +126,7 @@ def _drawn(everybody: Sequence[str], frames: Sequence[Frame], roots: tuple[str, 
 
 
 def _metrics(names: Sequence[str], frames: Sequence[Frame]) -> dict[str, list[list[float | None]]]:
-    """Every numeric metric: values by service and frame, None where it was not shown."""
+    """Every numeric metric: values by service and frame, None where unknown."""
     found = {
         metric
         for frame in frames
@@ -182,14 +182,14 @@ def _frame(frame: Frame, names: Sequence[str], index: Mapping[str, int]) -> dict
 
 
 def _facts(seen: Observation) -> str:
-    hurt = "users are hurt" if seen.user_impact_active else "users are fine"
+    affected = "users are affected" if seen.user_impact_active else "users are not affected"
     budget = f"SLO budget {seen.slo_budget_remaining_pct:.1f} %"
-    burn = f"burning {seen.current_slo_burn_rate:.2g} a tick"
-    return f"{hurt} · {budget}, {burn} · {seen.bad_customer_minutes:.1f} bad customer minutes"
+    burn = f"burning {seen.current_slo_burn_rate:.2g} per tick"
+    return f"{affected} · {budget}, {burn} · {seen.bad_customer_minutes:.1f} bad customer minutes"
 
 
 def _note(service: Service | None) -> str:
-    """The two figures that define health, as they fit under a name."""
+    """The two metrics that define health, short enough to fit below a name."""
     if service is None:
         return "not seen"
     errors = service.number("http_server_error_rate")

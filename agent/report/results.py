@@ -1,4 +1,4 @@
-"""The fields of result files that a report shows; what else they hold is passed over."""
+"""The fields of result files that reports show; other fields are ignored."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ class RankedIncident(RankingLine):
     """The JSON of `rank` or `diagnose`."""
 
     incident: str = ""
-    fault_kinds: dict[str, float] = Field(default_factory=dict)  # chances, were the first suspect the root
+    fault_kinds: dict[str, float] = Field(default_factory=dict)  # chances, if the first suspect is right
     notes: tuple[str, ...] = ()
     explanation: str = ""
 
 
 class Measures(_Shown):
-    """Ranking measures over some cases; None where nothing was scored."""
+    """Ranking measures over some cases; None if nothing was scored."""
 
     n: int = 0
     unscored: int = 0
@@ -36,6 +36,11 @@ class Measures(_Shown):
     ece: float | None = None
     chance: dict[str, float | None] = Field(default_factory=dict)
     ci95: dict[str, Bounds] = Field(default_factory=dict)
+
+    def value(self, measure: str) -> float | None:
+        """One of the measures, by its name in the file."""
+        found: float | None = self.model_dump(by_alias=True)[measure]
+        return found
 
 
 class Reliability(_Shown):
@@ -55,7 +60,7 @@ class Risk(_Shown):
 
 
 class Abstaining(_Shown):
-    """What the ranker's own "unsure" costs and saves."""
+    """The effect of not answering when the ranker is unsure."""
 
     unsure_below: float
     answered: int = 0
@@ -66,7 +71,7 @@ class Abstaining(_Shown):
 
 
 class RankerResult(Measures):
-    """What one ranker made of one source."""
+    """The results of one ranker on one source."""
 
     source: str
     ranker: str
@@ -90,7 +95,7 @@ class EvaluationResult(_Shown):
 
 
 class ArmMeans(_Shown):
-    """What an arm came to over some episodes; None where nothing was graded."""
+    """An arm's means over some episodes; None if nothing was graded."""
 
     n: int
     ungraded: int = 0
@@ -122,7 +127,7 @@ class ArmResult(ArmMeans):
 
 
 class ComparisonResult(_Shown):
-    """What replacing the reference by an arm changed."""
+    """The difference between an arm and the reference."""
 
     of: str = "episodes"
     measure: str
@@ -139,7 +144,7 @@ class ComparisonResult(_Shown):
 
 
 class EpisodeValues(_Shown):
-    """What every arm came to in every task and seed: values[arm][measure], one for each key."""
+    """The values of every arm in every task: values[arm][measure], one per key."""
 
     keys: tuple[tuple[str, int], ...] = ()
     values: dict[str, dict[str, tuple[float | None, ...]]] = Field(default_factory=dict)
@@ -152,7 +157,7 @@ class Values(_Shown):
 
 
 class AblationResult(_Shown):
-    """The JSON of `ablate`; the first arm of a policy is what its others are compared with."""
+    """The JSON of `ablate`; the first arm of a policy is the reference for the others."""
 
     arms: tuple[ArmResult, ...] = ()
     results: tuple[RankerResult, ...] = ()
@@ -164,6 +169,6 @@ class AblationResult(_Shown):
 
 
 def label_of(source: str) -> str:
-    """A source's path without the folders that say nothing."""
+    """The last two parts of a source's path."""
     parts = Path(source).parts
     return "/".join(parts[-2:])

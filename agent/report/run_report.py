@@ -1,4 +1,4 @@
-"""What a run came to: its tasks, how they went, and a replay of each."""
+"""The report on a run: its tasks, their results, and replays."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +19,11 @@ _HEADINGS = (
     ("outcome", ""),
     ("score", "the environment's grade, 0 to 1; solved from 0.5 on"),
     ("steps", ""),
-    ("root cause", "as the environment tells after the episode"),
-    ("ranked first", "the first step at which the ranker had a root cause on top"),
+    ("root cause", "according to the environment"),
+    ("ranked first", "the first step at which the ranker put a root cause first"),
     ("remedied", "the first step that remedied a root cause"),
-    ("mitigated", "the tick at which users stopped being hurt"),
-    ("wrong remedies", "remedies of services that were healthy"),
+    ("mitigated", "the tick at which users were no longer affected"),
+    ("wrong remedies", "remedies sent to healthy services"),
     ("tokens", ""),
     ("seconds", ""),
 )
@@ -32,7 +32,7 @@ _NAMED = 5  # tasks named in a sentence
 
 @dataclass(frozen=True)
 class PlayedRun:
-    """A run folder; its steps, which can be many, are read when they are asked for."""
+    """A run folder; its steps, which may be many, are read on demand."""
 
     folder: RunFolder
     episodes: Sequence[EpisodeLine]
@@ -40,17 +40,17 @@ class PlayedRun:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The folder's name."""
         return self.folder.path.resolve().name
 
     @property
     def ranker(self) -> str:
-        """Who ranked."""
+        """The ranker's name."""
         return self.folder.config.ranker
 
     @property
     def policy(self) -> str:
-        """Who acted."""
+        """The policy's name."""
         config = self.folder.config
         return config.policy if config.hints else f"{config.policy}-without-hints"
 
@@ -60,7 +60,7 @@ def read_run(path: Path, facts: Mapping[str, Any]) -> PlayedRun:
 
     Args:
         path: the folder.
-        facts: what its run.json says.
+        facts: the contents of its run.json.
     """
     folder = RunFolder(path, read_config(path), frozenset())
     shown = {
@@ -88,7 +88,7 @@ def run_report(run: PlayedRun) -> Report:
 def replays(
     episodes: Sequence[EpisodeLine], steps: Mapping[Key, Sequence[StepLine]], prefix: str = ""
 ) -> tuple[Replay, ...]:
-    """The replays of those episodes whose `steps` are given, the worst first."""
+    """The replays of the episodes whose `steps` are given, the worst first."""
     worst_first = sorted(episodes, key=lambda e: -1.0 if e.score is None else e.score)
     return tuple(
         replay_of_run(episode, steps[key], replay_key(key, prefix), prefix)
@@ -98,17 +98,17 @@ def replays(
 
 
 def replay_key(key: Key, prefix: str = "") -> str:
-    """The name of a task's replay in the page."""
+    """The key of a task's replay in the page."""
     return f"{prefix}{key[0]}#{key[1]}"
 
 
 def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable[str]:
-    """What a reader should know beyond the headline; nothing is said of what nobody told."""
+    """What else a reader should know; unknown facts are left out."""
     told = [e for e in run.episodes if e.root_causes]
     if told:
         at_once = sum(e.ranked_first_at_step == 1 for e in told)
         yield (
-            f"The ranker, {run.ranker}, had a root cause on top at the first step in {at_once} of "
+            f"The ranker, {run.ranker}, put a root cause first at the first step in {at_once} of "
             f"{count(len(told), 'task')} whose root cause is known."
         )
         never = [e.task for e in told if e.remedied_at_step is None]
@@ -116,9 +116,9 @@ def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable
             yield f"No root cause was ever remedied in {_named(never)}."
     wrong = sum(e.wrong_actions for e in run.episodes)
     yield (
-        f"{count(wrong, 'remedy', 'remedies')} of a healthy service."
+        f"{count(wrong, 'remedy was', 'remedies were')} sent to a healthy service."
         if wrong
-        else ("No healthy service was remedied.")
+        else "No remedy was sent to a healthy service."
     )
     reasons = Counter(
         step.why_not_model
@@ -129,7 +129,7 @@ def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable
     if reasons:
         why = ", ".join(f"{reason} ({times})" for reason, times in reasons.most_common(3))
         steps_so = count(reasons.total(), "step")
-        yield f"The model was asked and the rules answered instead in {steps_so}: {why}."
+        yield f"The model was asked, but the rules decided, in {steps_so}: {why}."
     unsolved = [e.task for e in run.episodes if e.error is None and not e.success]
     if unsolved:
         yield f"Not solved: {_named(unsolved)}."
@@ -156,7 +156,7 @@ def _score_chart(episodes: Sequence[EpisodeLine]) -> tuple[Chart, ...]:
         for e in episodes
         if e.score is not None and e.difficulty == difficulty
     ]
-    description = "Scores by difficulty: one dot a task, in red where it was not solved."
+    description = "Scores by difficulty: one dot per task, red if not solved."
     return (charts.strips(rows, "score", description),) if rows else ()
 
 
@@ -167,7 +167,7 @@ def _tasks_table(episodes: Sequence[EpisodeLine]) -> Table:
             text(outcome(e)),
             number(e.score),
             number(e.steps, 0),
-            text(", ".join(e.root_causes) or "not told"),
+            text(", ".join(e.root_causes) or "unknown"),
             _at("step", e.ranked_first_at_step),
             _at("step", e.remedied_at_step),
             _at("tick", e.mitigated_at_tick),

@@ -1,4 +1,4 @@
-"""Two runs side by side: what changed, task by task, and whether that is more than luck."""
+"""The report on two runs: what changed, task by task, and whether it is significant."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -26,7 +26,7 @@ _HEADINGS = (
     ("B minus A", ""),
     ("steps A", ""),
     ("steps B", ""),
-    ("where they part", "the first step that was not the same"),
+    ("first difference", "the first step with different actions"),
 )
 
 
@@ -62,7 +62,7 @@ def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:
 
 
 def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
-    """How both were made, with both values where they differ."""
+    """The facts about both runs, with both values where they differ."""
     return {
         name: a[name] if a.get(name) == b.get(name) else f"A: {a.get(name, '–')}, B: {b.get(name, '–')}"
         for name in {**a, **b}
@@ -86,7 +86,7 @@ def _compared(a: Episodes, b: Episodes, steps: Steps) -> list[ComparisonResult]:
 
 
 def _values(episodes: Episodes, measure: str) -> dict[Hashable, float]:
-    """The measure in every task; NaN where nothing was graded."""
+    """The measure in every task; NaN if not graded."""
     field = {"score": "score", "solved": "success"}[measure]
     return {key: math.nan if e.score is None else float(getattr(e, field)) for key, e in episodes.items()}
 
@@ -103,7 +103,7 @@ def _chart(a: Episodes, b: Episodes, keys: Sequence[Key]) -> tuple[Chart, ...]:
         for key in keys
         if a[key].score is not None and b[key].score is not None
     ]
-    description = "One dot a task: above the dashed line B scored higher."
+    description = "One dot per task: above the dashed line B scored higher."
     return (charts.against_each_other(points, "A", "B", description),) if points else ()
 
 

@@ -1,1 +1,1 @@
-"""What a policy sees of a running incident, and what it may answer."""
+"""What a policy sees of a running incident, and the form of its decision."""

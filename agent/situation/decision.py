@@ -1,4 +1,4 @@
-"""What a policy may see and what it answers: the seam between evidence and action."""
+"""The interface of policies: the situation they see and the decision they make."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from gnn.ranker import Ranking
 Source = Literal["llm", "llm_repaired", "rules"]
 
 
-LOG_LINES = 4  # of each service, the last ones: what a prompt shows and the rules read
+LOG_LINES = 4  # latest lines per service that prompts show and the rules read
 
 
 class Message(TypedDict):
@@ -25,7 +25,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True)
 class PastStep:
-    """One own action and the part of its feedback that may be read."""
+    """One of the agent's actions, with its cleaned feedback."""
 
     action: Action
     feedback: str = ""
@@ -33,7 +33,7 @@ class PastStep:
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that a policy may read before it decides; nothing of the grader's is reachable from here."""
+    """Everything that a policy may see; the grader's data is not reachable from here."""
 
     window: tuple[Observation, ...]  # oldest first, at least one; the last is now
     ranking: Ranking | None = None
@@ -44,7 +44,7 @@ class Situation:
 
     @property
     def menu(self) -> Mapping[str, str]:
-        """{action type: what it does}: the actions on offer."""
+        """{action type: what it does} for the available actions."""
         if self.offered is not None:
             return self.offered
         return {name: DESCRIPTIONS[name] for name in action_space(self.logs_fetched)}
@@ -56,24 +56,24 @@ class Situation:
 
     @property
     def logs(self) -> Mapping[str, tuple[str, ...]]:
-        """Log lines read so far, by service; the latest observation's replace older ones."""
+        """Log lines read so far, by service; the latest observation's lines replace older ones."""
         shown = {name: s.recent_logs for name, s in self.now.services.items() if s.recent_logs}
         return {**self.fetched_logs, **shown}
 
     @property
     def logs_fetched(self) -> bool:
-        """Whether any logs have been fetched, which opens three more investigations."""
+        """Whether any logs have been fetched, which makes three more investigations available."""
         return bool(self.logs) or any(step.action.action_type == "fetch_logs" for step in self.steps)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a decision cost at the model's end, all calls together."""
+    """The model usage of a decision, over all its calls."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float = 0.0  # 0 when the model's price is not known
+    cost_usd: float = 0.0  # 0 if the model's price is unknown
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -86,7 +86,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An action that the guard did not let through."""
+    """An action that the guard refused, and why."""
 
     action: Action
     reason: str
@@ -94,33 +94,33 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Decision:
-    """One action and the record of how it came about."""
+    """An action, and how it was decided."""
 
     action: Action
     source: Source
-    # Short cause when a model should have answered and the rules did; None otherwise.
+    # Why the rules decided instead of the model, if so.
     why_not_model: str | None = None
-    # The conversation as it was sent, a repair question included; empty when no model was asked.
+    # The conversation as sent, with any repair question; empty if no model was asked.
     prompt: tuple[Message, ...] = ()
     reply: str | None = None
     model: str | None = None
     usage: Usage = Usage()
     latency_s: float = 0.0
     refusals: tuple[Refusal, ...] = ()
-    # The rules' own reason, or the model's, in one line.
+    # The rules' or the model's reason, in one line.
     reason: str = ""
-    # A remedy that was wanted but not sent, because a person declined it or the run is a dry run.
+    # A remedy that was not sent, because the operator declined it or this is a dry run.
     recommended: Action | None = None
 
     @property
     def fallback(self) -> str | None:
-        """Why the rules answered although a model was asked; None when none was, or when it answered."""
+        """Why the rules decided after a model was asked; None otherwise."""
         return self.why_not_model if self.prompt else None
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """An action that the rules want, and why."""
+    """An action that the rules propose, and why."""
 
     action: Action
     reason: str
@@ -128,16 +128,16 @@ class Proposal:
 
 
 class Policy(Protocol):
-    """Decides one task's steps; it may remember, so every task gets its own."""
+    """Decides the steps of one task; may keep state, so every task has its own."""
 
     @property
     def name(self) -> str:
         """The name under which results are reported."""
 
     async def decide(self, situation: Situation) -> Decision:
-        """Chooses the next action; never raises for what a model or an observation says."""
+        """Chooses the next action; never fails because of a model's reply or an observation."""
 
 
 def last_feedback(steps: Sequence[PastStep]) -> str:
-    """The feedback of the latest own action, "" at the start."""
+    """The feedback on the latest action, "" at the start."""
     return steps[-1].feedback if steps else ""

@@ -1,4 +1,4 @@
-"""Whether users suffer, and whether anything that we do still moves it."""
+"""Whether users are affected, and whether anything still changes."""
 
 from collections.abc import Sequence
 
@@ -17,24 +17,24 @@ from data.actions import REMEDIES, is_remedy
 from data.observation import Observation
 
 USERS_HURT_ERROR_RATE = 0.10
-# Of a service that users reach: too much to be usual, whatever is said of them.
+# From this error rate on a user-facing service affects users, even if the environment denies it.
 PLAIN_ERROR_RATE = 0.50
 
 
 def user_facing(observation: Observation) -> frozenset[str]:
-    """The services whose failures users feel: those that no other service is known to call."""
+    """The services that users call: those without known callers."""
     graph = observation.call_graph
     called = {callee for caller, callees in graph.items() for callee in callees if callee != caller}
     return frozenset(observation.services.keys() - called)
 
 
 def users_are_hurt(history: Sequence[Observation]) -> bool:
-    """Whether anything in the observation says that users suffer; what is unknown does not deny it."""
+    """Whether anything in the observation says that users are affected; missing data counts as yes."""
     now = history[-1]
     told = now.user_impact_active if "user_impact_active" in now.model_fields_set else None
     if told or any(alert.severity == "page" for alert in now.active_alerts):
         return True
-    if not harm_per_tick(history)[-1] <= NO_HARM:  # NaN is no comfort
+    if not harm_per_tick(history)[-1] <= NO_HARM:  # NaN counts as harm
         return True
     facing = [trend_of(name, history) for name in user_facing(now)]
     if told is None and any(t.now.number("http_server_error_rate") is None for t in facing):
@@ -45,7 +45,7 @@ def users_are_hurt(history: Sequence[Observation]) -> bool:
 
 
 def _is_usual(trend: Trend, denied: bool) -> bool:
-    """Whether the service has long failed like this: a little, or while nobody is said to be hurt."""
+    """Whether these errors are usual: few and steady, or steady while users are said to be unaffected."""
     if trend.observations < RECENT:
         return False
     held = trend.now.error_rate < PLAIN_ERROR_RATE and trend.recent_error_spread <= USERS_HURT_ERROR_RATE
@@ -53,13 +53,13 @@ def _is_usual(trend: Trend, denied: bool) -> bool:
 
 
 def is_exhausted(situation: Situation) -> bool:
-    """Whether as many different remedies as there are have been sent, and no service has moved of late."""
+    """Whether many different remedies have been sent, and no service changes any more."""
     sent = {str(step.action) for step in situation.steps if is_remedy(step.action)}
     return len(sent) >= len(REMEDIES) and nothing_moves(situation.window)
 
 
 def nothing_moves(history: Sequence[Observation]) -> bool:
-    """Whether every service has been as it is for some observations."""
+    """Whether no service has changed over the last few observations."""
     return len(history) >= RECENT and all(map(_is_flat, trends(history).values()))
 
 

@@ -1,4 +1,4 @@
-"""What the telemetry itself says about a service: how bad, getting better or worse, and why."""
+"""How bad each service is, by its telemetry, and whether it gets better or worse."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from data.observation import Observation, Service
 
-# A degradation counts as background while it stays below this and does not move.
+# A degradation below these that doesn't change is background noise.
 BACKGROUND_ERROR_RATE = 0.15
 BACKGROUND_P99_S = 0.50
-STEADY_ERRORS, STEADY_LATENCY_S = 0.02, 0.1  # largest minus smallest
-NO_HARM = 1e-3  # bad customer minutes in a tick
+STEADY_ERRORS, STEADY_LATENCY_S = 0.02, 0.1  # maximum minus minimum
+NO_HARM = 1e-3  # bad customer minutes per tick
 RECENT = 5  # observations
 
 
@@ -22,7 +22,7 @@ class Trend:
     name: str
     now: Service
     before: Service  # one observation ago; the same as `now` at the start
-    error_spread: float  # largest minus smallest error rate so far
+    error_spread: float  # maximum minus minimum error rate so far
     latency_spread_s: float
     recent_error_spread: float  # the same over the last few observations
     recent_latency_spread_s: float
@@ -30,27 +30,27 @@ class Trend:
 
     @property
     def badness(self) -> float:
-        """One figure for how much the service hurts, from errors and slowness."""
+        """How bad the service is, from errors and latency."""
         return badness(self.now)
 
     @property
     def is_measured(self) -> bool:
-        """Whether both figures that tell a healthy service are there."""
+        """Whether both metrics that define health are known."""
         return service_is_measured(self.now)
 
     @property
     def change(self) -> float:
-        """By how much `badness` rose in the last tick; negative while it recovers."""
+        """The change of `badness` in the last tick; negative during recovery."""
         return badness(self.now) - badness(self.before)
 
     @property
     def is_mild(self) -> bool:
-        """Whether the service is only a little off."""
+        """Whether the service is only slightly degraded."""
         return self.now.error_rate < BACKGROUND_ERROR_RATE and self.now.latency_p99_s < BACKGROUND_P99_S
 
     @property
     def is_background(self) -> bool:
-        """Whether the service is a little off and stays so: nothing that an incident explains."""
+        """Whether the service is slightly degraded and doesn't change, so that no incident is to blame."""
         if self.observations < 2:
             return False
         always = self.error_spread <= STEADY_ERRORS and self.latency_spread_s <= STEADY_LATENCY_S
@@ -67,11 +67,11 @@ class Trend:
 
     @property
     def memory_per_tick(self) -> float:
-        """How fast memory utilisation grew in the last tick."""
+        """The growth of memory utilisation in the last tick."""
         return self.now.memory_utilization - self.before.memory_utilization
 
     def age_s(self, field: str) -> float:
-        """Seconds since the last change of that kind; infinite when the service does not tell."""
+        """Seconds since the last change of that kind; infinite if unknown."""
         value = self.now.number(field)
         return math.inf if value is None or value < 0 else value
 
@@ -83,13 +83,13 @@ def service_is_measured(service: Service) -> bool:
 
 
 def badness(service: Service) -> float:
-    """See `Trend.badness`; latency counts as much as errors at ten seconds."""
+    """See `Trend.badness`; ten seconds of latency are as bad as an error rate of 1."""
     slow = max(0.0, service.latency_p99_s - 0.2)
     return service.error_rate + min(1.0, slow / 10)
 
 
 def trends(history: Sequence[Observation]) -> dict[str, Trend]:
-    """The trend of every service of the latest observation."""
+    """The trends of all services of the latest observation."""
     return {name: trend_of(name, history) for name in history[-1].services}
 
 
@@ -115,7 +115,7 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def callees_of(name: str, call_graph: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    """Every service that `name` reaches through calls, itself left out."""
+    """All direct and indirect callees of `name`, without itself."""
     reached: set[str] = set()
     todo: list[str] = list(call_graph.get(name, ()))
     while todo:
@@ -127,12 +127,12 @@ def callees_of(name: str, call_graph: Mapping[str, Sequence[str]]) -> frozenset[
 
 
 def harm_per_tick(history: Sequence[Observation]) -> list[float]:
-    """By how much the bad customer minutes rose up to each observation."""
+    """The increase of bad customer minutes at each observation."""
     minutes = [0.0, *(o.bad_customer_minutes for o in history)]
     return [now - before for before, now in pairwise(minutes)]
 
 
 def number_text(value: float, digits: int, signed: bool = False) -> str:
-    """A number with so many decimals; one that is absurdly large in a few characters."""
+    """A number with this many decimals; huge ones in exponential notation."""
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.1e}"

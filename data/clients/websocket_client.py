@@ -8,7 +8,6 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, WebSocketException
 
-from data.bounded import LARGEST_BODY_BYTES
 from data.errors import (
     ActionRefused,
     CapacityReached,
@@ -18,6 +17,7 @@ from data.errors import (
     TaskRefused,
     Unreachable,
 )
+from data.limits import MIB, limits
 from data.observation import Action, Step, Task
 from data.wire import (
     Address,
@@ -144,7 +144,7 @@ class WebSocketEnvironment:
                 self._where,
                 open_timeout=self._connect_timeout_s,
                 close_timeout=_CLOSE_TIMEOUT_S,
-                max_size=LARGEST_BODY_BYTES,
+                max_size=limits().answer_mib * MIB,
                 max_queue=1,
                 compression=None,
                 proxy=None if self._is_local else True,

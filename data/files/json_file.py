@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import SchemaError
-from data.files.json_text import LARGEST_FILE_BYTES, NotJson, read_json
+from data.files.json_text import NotJson, read_json
+from data.limits import MIB, limits
 
 
 def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
@@ -15,7 +16,7 @@ def read_object(file: Path, fix: str = "give a JSON object") -> dict[str, Any]:
     """
     try:
         with file.open("rb") as opened:
-            result = read_json(opened.read(LARGEST_FILE_BYTES + 1))
+            result = read_json(opened.read(limits().file_mib * MIB + 1))
     except NotJson as error:
         where = f"{file}:{error.line}" if error.line else str(file)
         raise SchemaError(where, "", error.found, f"{error.reason} – {fix}") from None

@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# Memory for the decoded value of a file, as estimated from its text.
-LARGEST_FILE_BYTES = 512 * 2**20
+from data.limits import MIB, limits
 
 _LONG_INTEGER = 301  # digits; about the largest integer that fits a float
 _LONG_RUN = b"0" * _LONG_INTEGER
@@ -37,7 +36,7 @@ class NotJson(ValueError):
         self.reason, self.line, self.found = reason, line, found
 
 
-def read_json(text: str | bytes, largest_bytes: int = LARGEST_FILE_BYTES, *, finite: bool = False) -> Any:
+def read_json(text: str | bytes, largest_bytes: int | None = None, *, finite: bool = False) -> Any:
     """Decodes `text`, UTF-8 with or without a byte order mark.
 
     Half a surrogate pair becomes "�"; an integer too large for a float becomes infinite, like 1e999. Values
@@ -45,7 +44,7 @@ def read_json(text: str | bytes, largest_bytes: int = LARGEST_FILE_BYTES, *, fin
 
     Args:
         text: the text.
-        largest_bytes: memory for the decoded value.
+        largest_bytes: memory for the decoded value; that of a file when None.
         finite: refuse NaN and infinite numbers.
 
     Raises:
@@ -53,6 +52,7 @@ def read_json(text: str | bytes, largest_bytes: int = LARGEST_FILE_BYTES, *, fin
     """
     raw = text.encode(errors="replace") if isinstance(text, str) else text
     raw = raw.removeprefix(b"\xef\xbb\xbf")
+    largest_bytes = largest_bytes or limits().file_mib * MIB
     if len(raw) * _DEAREST > largest_bytes and _decoded_bytes(raw) > largest_bytes:
         raise NotJson(f"too large: it would take over {largest_bytes / 2**20:.0f} MiB of memory")
     if b"\\ud" in raw or b"\\uD" in raw or _LONG_RUN in raw.translate(_DIGITS_AS_ZERO):

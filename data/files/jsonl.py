@@ -13,9 +13,9 @@ from typing import IO, Any
 from data.errors import SchemaError
 from data.files.json_text import NotJson, read_json
 from data.files.whole_file import named
+from data.limits import MIB, limits
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
-LARGEST_LINE_BYTES = 128 * 2**20
 _MOST_BLANK_LINES = 10_000
 
 _log = logging.getLogger(__name__)
@@ -76,11 +76,12 @@ def read_lines(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Like `read`, from an open stream."""
     whole = blank = 0
+    largest = limits().line_mib * MIB
     fix = f"write one JSON object a line: {form}" if form else "write one JSON object a line"
-    for number, line in enumerate(iter(lambda: lines.readline(LARGEST_LINE_BYTES + 1), b""), start=1):
+    for number, line in enumerate(iter(lambda: lines.readline(largest + 1), b""), start=1):
         at = f"{where}:{number}"
-        if len(line) > LARGEST_LINE_BYTES:
-            raise SchemaError(at, "", f"over {LARGEST_LINE_BYTES // 2**20} MiB in one line", fix)
+        if len(line) > largest:
+            raise SchemaError(at, "", f"over {largest // MIB} MiB in one line", fix)
         if line.isspace():
             blank += 1
             if blank > _MOST_BLANK_LINES:

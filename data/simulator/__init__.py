@@ -1,1 +1,1 @@
-"""The embedded incident world: call graphs, faults, propagation, telemetry, actions, the grade."""
+"""The incident simulator: call graphs, faults, propagation, telemetry, actions and grading."""

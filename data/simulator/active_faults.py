@@ -1,4 +1,4 @@
-"""A fault that is running in a world: its clock, and what remedies have done to it."""
+"""Faults that are running in a world: their clocks, and the effects of remedies on them."""
 
 import math
 from collections.abc import Iterable
@@ -12,29 +12,29 @@ from data.simulator.faults.base import FADE_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)
-# What is a share cannot exceed the whole.
+# Shares cannot exceed 1.
 _SHARES = (Drive.ERROR, Drive.CPU, Drive.MEMORY, Drive.SATURATION, Drive.DISK, Drive.NETWORK, Drive.SILENCE)
 _MOST: Floats = np.array([0.98 if drive in _SHARES else np.inf for drive in Drive])
 
 
 @dataclass
 class RunningFault:
-    """One family at one service. `minutes` is negative before its onset."""
+    """A fault of one family at one service. `minutes` is negative before the onset."""
 
     family: FaultFamily
     service: int
     pace: float = 1.0
-    # Factors on the drives, for faults that push harder here and softer there; None for the family's own.
+    # Factors on the family's drives; None for 1.
     strength: Floats | None = None  # (D,)
-    # Drives besides the family's own, for as long as it runs; None for none.
+    # Drives in addition to the family's own; None for none.
     beside: Floats | None = None  # (D,)
     minutes: float = 0.0
     halted: bool = False
-    lasts_minutes: float = math.inf  # some faults go as they came
+    lasts_minutes: float = math.inf  # some faults end by themselves
     levels: Floats = field(default_factory=lambda: np.zeros(DRIVES))
 
     def advance(self, minutes: float) -> None:
-        """Grows, or fades once halted."""
+        """Lets the fault grow, or fade once halted."""
         if self.halted:
             self.levels = np.maximum(self.levels - FADE_PER_MINUTE * minutes, 0.0)
             return
@@ -51,7 +51,7 @@ class RunningFault:
             self.levels = np.minimum(self.levels + self.beside, _MOST)
 
     def apply(self, remedy: Remedy) -> None:
-        """What the remedy does, at once."""
+        """Applies the immediate effect of a remedy."""
         if remedy.effect == "halt":
             self.halted = True
             self.levels[Drive.ERROR] *= remedy.left
@@ -63,7 +63,7 @@ class RunningFault:
 
 
 def drives(faults: Iterable[RunningFault], services: int) -> Floats:
-    """All faults together.  → (D, S)"""
+    """The drives of all faults together.  → (D, S)"""
     own = np.zeros((DRIVES, services))
     for fault in faults:
         column = own[:, fault.service]
@@ -73,7 +73,7 @@ def drives(faults: Iterable[RunningFault], services: int) -> Floats:
 
 
 def hidden_shares(faults: Iterable[RunningFault], services: int) -> Floats:
-    """Share of each service's own trouble that its own metrics do not show.  → (S,)"""
+    """The share of each service's errors and latency that its own metrics don't show.  → (S,)"""
     hidden = np.zeros(services)
     for fault in faults:
         hidden[fault.service] = fault.family.hidden
@@ -81,5 +81,5 @@ def hidden_shares(faults: Iterable[RunningFault], services: int) -> Floats:
 
 
 def as_callers_see(values: Floats, usual: Floats | float, hidden: Floats | float) -> Floats:
-    """What callers measure where a service itself shows `values`, a share of all above `usual` hidden."""
+    """What callers measure if a service shows `values`, but hides a share of the excess over `usual`."""
     return values + np.maximum(values - usual, 0.0) * hidden / (1.0 - hidden)

@@ -1,4 +1,4 @@
-"""The 60 catalogue tasks with their scenarios, the smoke tasks, random episodes and task files."""
+"""Tasks: the 60 of the catalogue with their scenarios, the smoke tasks, random episodes and task files."""
 
 from functools import cache
 from importlib import resources
@@ -24,14 +24,14 @@ class Scenario(BaseModel):
     difficulty: Difficulty
     seed: int
     max_ticks: int
-    about: str  # what happens, in a sentence; for people and documents, never shown to an agent
+    about: str  # what happens, in a sentence for people; never shown to an agent
     services: tuple[str, ...]
     faults: dict[str, str]
     dials: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def task(self) -> Task:
-        """What to play."""
+        """The task of the scenario."""
         return Task(
             task_id=self.task_id, difficulty=self.difficulty, seed=self.seed, max_ticks=self.max_ticks
         )
@@ -45,7 +45,7 @@ def scenarios() -> dict[str, Scenario]:
 
 
 def script(task_id: str) -> Script | None:
-    """What a task fixes of its world; None for an unknown task."""
+    """The fixed part of a task's world; None for an unknown task."""
     scenario = scenarios().get(task_id)
     if scenario is None:
         return None
@@ -72,20 +72,20 @@ def task(task_id: str) -> Task:
 
 
 def _smoke_tasks() -> tuple[Task, ...]:
-    """The first task of each difficulty that the original runner's test run plays."""
+    """The tasks of the original client's test run, one per difficulty."""
     ids = ("task_easy_oom_baseline", "task_medium_cascade_memleak", "task_hard_config_drift_noise")
     return tuple(task(task_id) for task_id in ids)
 
 
 def __getattr__(name: str) -> Any:
-    # Read on first use: importing this module opens no file.
+    # Read on first use, so that importing opens no file.
     if name == "SMOKE_TASKS":
         return _smoke_tasks()
     raise AttributeError(name)
 
 
 def random_tasks(n: int, difficulty: str, seed: int) -> tuple[Task, ...]:
-    """`n` random episodes; with "all" the difficulties take turns.
+    """`n` random episodes; with "all", the difficulties alternate.
 
     Raises:
         SettingsError: unknown difficulty.
@@ -106,7 +106,7 @@ def read_tasks(path: Path) -> tuple[Task, ...]:
     """Reads a JSON list of tasks.
 
     Raises:
-        SchemaError: not such a list; names file, field and value.
+        SchemaError: not a list of tasks; names file, field and value.
     """
     try:
         raw = read_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The dials of a world: how large, how fast, how loud, and what makes the culprit hard to find."""
+"""The settings of simulated worlds: size, speed, noise, and what makes the root cause hard to find."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ SIMPLE_FAMILIES = ("oom", "bad_deploy", "config_drift", "memory_leak", "network_
 
 @dataclass(frozen=True)
 class Script:
-    """What a catalogue task fixes of its world; everything else is drawn from the seed."""
+    """The fixed part of a catalogue task's world; the rest is drawn from the seed."""
 
     services: tuple[str, ...] = ()
     # {service: fault family}
@@ -20,31 +20,31 @@ class Script:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """One difficulty's defaults; a scenario of the catalogue may override some."""
+    """The defaults of one difficulty; a catalogue task may override some."""
 
     services: tuple[int, int]  # fewest and most
     max_ticks: int
     slo_budget: float
-    slo_burn: float  # a tick, while users are hurt
-    impact_scale: float  # bad-customer-minutes that leave nothing of that part of the grade
+    slo_burn: float  # per tick while users are affected
+    impact_scale: float  # bad customer minutes from which that part of the grade is 0
     pace: float  # how fast faults grow
     families: tuple[str, ...] = SIMPLE_FAMILIES  # empty: all of them
     second_fault: float = 0.0  # chance of a second, unrelated fault
-    waiting: float = 0.0  # how much callers wait for slow callees: victims get loud
+    waiting: float = 0.0  # how much callers wait for slow callees, which makes victims look bad
     noise: float = 0.0  # relative spread of every reading
-    red_herrings: int = 0  # innocents with elevated error rates and misleading logs
-    degraded_herrings: float = 0.0  # chance for each that it really is degraded, for reasons of its own
-    recent_changes: float = 0.0  # share of innocents with a fresh deployment and configuration
-    missing_metrics: float = 0.0  # chance that the culprit lacks part of its metrics
-    blind_root: float = 0.0  # chance that nothing at all is measured at the culprit
-    missing_elsewhere: float = 0.0  # share of innocents that lack part of their metrics
-    blind_elsewhere: float = 0.0  # share of innocents at which nothing is measured: it betrays nobody
-    unmonitored: float = 0.0  # share of stores, caches, queues and third parties that nobody monitors
-    stale: float = 0.0  # share of services whose metrics come a tick or two late
+    red_herrings: int = 0  # number of innocents with elevated error rates and misleading logs
+    degraded_herrings: float = 0.0  # chance for each that it really is degraded, for unrelated reasons
+    recent_changes: float = 0.0  # share of innocents with a recent deployment and configuration change
+    missing_metrics: float = 0.0  # chance that the root cause lacks some metrics
+    blind_root: float = 0.0  # chance that nothing is measured at the root cause
+    missing_elsewhere: float = 0.0  # share of innocents that lack some metrics
+    blind_elsewhere: float = 0.0  # share of innocents without metrics, so that lacking them means nothing
+    unmonitored: float = 0.0  # share of stores, caches, queues and third parties without monitoring
+    stale: float = 0.0  # share of services whose metrics are one or two ticks late
     silent: float = 0.0  # share of services whose metrics stop during the incident
-    load_shift: float = 0.0  # chance that traffic changes during the incident for no bad reason
-    seasonality: float = 0.0  # how far the usual traffic swings up and down over time, at most
-    lying_logs: float = 0.0  # share of innocents whose logs read like a fault, or order the reader about
+    load_shift: float = 0.0  # chance that traffic changes during the incident for harmless reasons
+    seasonality: float = 0.0  # largest relative swing of the usual traffic over time
+    lying_logs: float = 0.0  # share of innocents whose logs look like a fault or give orders to the reader
 
 
 CONFIGS: dict[Difficulty, WorldConfig] = {
@@ -98,27 +98,27 @@ CONFIGS: dict[Difficulty, WorldConfig] = {
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """What is simulated, and how hard it is to read."""
+    """What to simulate, and how hard it is to diagnose."""
 
     most_services: int = 60  # largest graph; up to 5,000
-    snapshots: float = 0.5  # share of windows without a baseline, in the environment's own vocabulary
-    alerts: float = 0.25  # share of incidents told by alert events only; the rest are baselined series
-    first_looks: float = 0.6  # share of windows without a baseline that are cut to their first observation
+    snapshots: float = 0.5  # share of windows without a baseline, with the environment's metric names
+    alerts: float = 0.25  # share of incidents with alert events only; the rest are series with baselines
+    first_looks: float = 0.6  # share of windows without a baseline that have a single observation
     watched: float = 0.6  # chance, in these windows, that the fault begins with the first observation
-    healthy: float = 0.06  # share of windows in which nothing is broken
+    healthy: float = 0.06  # share of windows without a fault
     second_root: float = 0.06  # share with two independent faults
-    blind_root: float = 0.12  # chance that nothing is measured at the culprit
+    blind_root: float = 0.12  # chance that nothing is measured at the root cause
     missing_service: float = 0.06  # chance that nothing is measured at an innocent
     missing_metric: float = 0.15  # chance that a service lacks a metric that others have
-    missing_point: float = 0.3  # chance that a window has holes
-    client_views: float = 0.3  # share of series in which addresses appear besides the services they lead to
-    injected: float = 0.45  # least share of faults, where series tell, of the kinds that injectors set
-    injected_alerts: float = 0.9  # the same where alerts tell
-    side_effects: float = 0.5  # chance that a culprit's resources move beyond what its fault does
-    drifts: float = 0.5  # chance that some innocents are steadily slower, faster or sicker than before
+    missing_point: float = 0.3  # chance that a window has gaps
+    client_views: float = 0.3  # share of series with address nodes beside the services behind them
+    injected: float = 0.45  # smallest share, with series, of faults that fault injectors produce
+    injected_alerts: float = 0.9  # the same, with alerts
+    side_effects: float = 0.5  # chance of side effects at the root cause
+    drifts: float = 0.5  # chance that some innocents are slower, faster or less reliable than before
     load_shift: float = 0.25  # chance that traffic changes without a fault
-    closed: float = 0.5  # share of measured systems whose users wait for an answer before they ask again
+    closed: float = 0.5  # share of systems whose users wait for an answer before the next request
     passing: float = 0.35  # chance that a fault ends by itself within the window
-    paged: float = 0.6  # chance that it is known what paged
-    call_telemetry: float = 0.25  # chance that calls are measured one by one
+    paged: float = 0.6  # chance that the page is known
+    call_telemetry: float = 0.25  # chance of telemetry for single calls
     worlds_at_once: int = 32

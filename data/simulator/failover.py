@@ -1,4 +1,4 @@
-"""What leads around a failure or hides it for some minutes: balancers with health checks, and buffers."""
+"""What bypasses a failure or hides it for some minutes: load balancers with health checks, and buffers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,16 +7,16 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# Health checks fail a service that loses at least this share of its requests …
+# Health checks fail if a service loses at least this share of its requests …
 FAILS_CHECKS = 0.30
-# … and believe it only after this long: three checks in a row, and names that resolvers have remembered.
+# … for this long (three checks in a row, plus cached names).
 CONVINCED_MINUTES = 1.5
-# How fast traffic moves away, and comes back, as a share of all traffic a minute.
+# Share of all traffic that can move away, or back, per minute.
 _MOVED_PER_MINUTE = 0.6
 
 
 class Failover:
-    """Moves part of the traffic of a failing service to its stand-ins, minutes after it began to fail."""
+    """Moves part of a failing service's traffic to its stand-ins, minutes after it began to fail."""
 
     def __init__(self, groups: Ints, failovers: Floats) -> None:
         self._groups = groups
@@ -24,24 +24,24 @@ class Failover:
         members = np.bincount(groups, minlength=self._size)[groups]
         self._others = np.maximum(members - 1.0, 1.0)
         self._most = np.where(members > 1, failovers, 0.0)
-        # Whether any service has a stand-in that balancers know of: without, there is nothing to compute.
+        # Whether any service has a stand-in that load balancers know; if not, there is nothing to compute.
         self.possible = bool((self._most > 0.0).any())
         self._failed_minutes: Floats = np.zeros(self._size)
-        self.moved: Floats = np.zeros(self._size)  # (S,) share of the traffic that goes elsewhere
+        self.moved: Floats = np.zeros(self._size)  # (S,) share of the traffic that has moved
 
     def check(self, failing: Floats, minutes: float | Floats) -> None:
-        """Health checks of `minutes`; `failing` is the share of requests lost at each service.  (S,)"""
+        """Runs health checks for `minutes`; `failing` is the share of requests lost at each service.  (S,)"""
         sick = failing >= FAILS_CHECKS
         self._failed_minutes = np.where(sick, self._failed_minutes + minutes, 0.0)
         given_up = self._failed_minutes >= CONVINCED_MINUTES
-        # The fewer stand-ins are well, the less there is to gain: with none left everybody keeps his own.
+        # Fewer healthy stand-ins take less traffic; without any, all traffic stays.
         well = np.bincount(self._groups, ~sick, self._size)[self._groups]
         due = np.where(given_up, self._most * np.minimum(well / self._others, 1.0), 0.0)
         pace = _MOVED_PER_MINUTE * minutes
         self.moved = np.minimum(np.maximum(due, self.moved - pace), self.moved + pace)
 
     def balance(self, flow: Floats) -> Floats:
-        """The traffic that arrives once balancers have moved what they move; nothing is lost.  (S,) → (S,)"""
+        """The traffic that arrives after load balancing; the total stays the same.  (S,) → (S,)"""
         leaving = flow * self.moved
         room = 1.0 - self.moved
         away = np.bincount(self._groups, leaving, self._size)
@@ -51,7 +51,7 @@ class Failover:
 
 
 class Buffers:
-    """Cached answers and outboxes: for some minutes the caller does not notice that its callee fails."""
+    """Cached answers and outboxes, which hide a failing callee from its caller for some minutes."""
 
     def __init__(self, lags_minutes: Floats) -> None:
         self._lags_minutes = lags_minutes
@@ -60,15 +60,15 @@ class Buffers:
 
     @property
     def empty(self) -> Bools:
-        """Which calls have nothing left, or never had anything, to fall back on.  (E,)"""
+        """Which calls have no buffer, or none left.  (E,)"""
         return self._used_minutes >= self._lags_minutes
 
     def drain(self, troubled: Bools, minutes: float | Floats) -> None:
-        """`minutes` more of troubled calls, which empty their buffers, and of quiet ones, which fill them.
+        """Empties the buffers of troubled calls, and refills the others.
 
         Args:
-            troubled: whose callee fails or is slow.  (E,)
-            minutes: a number, or one a call.  (E,)
+            troubled: the callee fails or is slow.  (E,)
+            minutes: that pass, for all or for each call.  scalar or (E,)
         """
         used = self._used_minutes + np.where(troubled, minutes, -np.asarray(minutes))
         self._used_minutes = np.minimum(np.maximum(used, 0.0), self._lags_minutes)

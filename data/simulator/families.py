@@ -1,4 +1,4 @@
-"""Describes and plots every fault family from its class; `python -m data.simulator.families` remakes all."""
+"""Generates FAMILIES.md and its plots from the fault families: `python -m data.simulator.families`."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ _UNITS = {
     Drive.CLIENT: "s more on each call it makes",
     Drive.LOGS: "unusual lines a request",
 }
-# What an episode's plot shows of every family, and of those that push on it: (field of the state, title).
+# Panels of every family's plot, and panels by drive: (field of the state, title).
 _ALWAYS = (("error_rate", "errors"), ("latency_s", "p99, s"), ("traffic", "traffic"))
 _PUSHED = {
     Drive.CPU: ("cpu", "cpu"),
@@ -57,7 +57,7 @@ _EFFECTS = {"halt": "ends it", "ease": "eases it for a while", "worsen": "makes 
 
 
 def describe(family: str) -> str:
-    """One family as Markdown: what happens, onset, channels, what others see, remedies, logs, one episode."""
+    """One family as Markdown."""
     fault = FAMILIES[family]
     lines = [f"## {fault.title} (`{fault.name}`)", "", fault.story, ""]
     if fault.change:
@@ -104,7 +104,7 @@ def _levels(family: str) -> dict[Drive, tuple[float, float, float]]:
 
 
 def chart(family: str) -> "altair.FacetChart":
-    """One episode of the family: each signal that it moves, at the service and its two neighbours."""
+    """A plot of one episode: each affected signal, at the service and its two neighbours."""
     import altair
 
     rng = np.random.default_rng(0)
@@ -137,14 +137,14 @@ def chart(family: str) -> "altair.FacetChart":
 
 
 def plot_fingerprint(plot: "altair.FacetChart") -> str:
-    """Tells whether a plot was drawn from the same numbers in the same way."""
+    """A hash of a plot's data and style."""
     spec = plot.to_dict()
     del spec["$schema"]
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 
 def plot_family(family: str) -> str:
-    """The plot of one episode as SVG, its fingerprint in a comment at the end."""
+    """The plot of one episode as SVG, with its fingerprint in a comment at the end."""
     import vl_convert
 
     plot = chart(family)
@@ -152,7 +152,7 @@ def plot_family(family: str) -> str:
 
 
 def travel() -> str:
-    """How every fault reaches others, from the constants of the physics, as Markdown."""
+    """How faults spread, from the constants of the physics, as Markdown."""
     (outboxes, *outbox), (caches, *cached), (zones, *moved) = OUTBOX, CACHED, FAILOVER
     ways = (
         f"A callee that fails {TOLERANCE:.0%} of its calls or more makes its callers fail in turn, within "

@@ -1,4 +1,4 @@
-"""Names of services: well-known ones with what they call, and made-up ones for large graphs."""
+"""Service names: well-known ones with their callees, and made-up ones for large graphs."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Role:
-    """What a well-known service is and whom it calls when they are around."""
+    """The kind of a well-known service, and its callees where these exist."""
 
     kind: str = "service"
     calls: tuple[str, ...] = ()
-    stands_in_for: str = ""  # whose work it does too, in another zone or another version
+    stands_in_for: str = ""  # the service that it can replace, in another zone or version
 
 
 _DB = "db-proxy"
@@ -85,7 +85,7 @@ _SUFFIX = {
 
 
 def stand_ins(names: Sequence[str]) -> list[int]:
-    """For every well-known service a number, the same for those that can stand in for each other."""
+    """A number for every service, the same for those that can stand in for each other."""
     numbers: dict[str, int] = {}
     found = []
     for number, name in enumerate(names):
@@ -95,7 +95,7 @@ def stand_ins(names: Sequence[str]) -> list[int]:
 
 
 def service_names(rng: np.random.Generator, kinds: Sequence[str]) -> list[str]:
-    """One distinct name a service, in one style for the whole system."""
+    """A distinct name for each service, in one style for the whole system."""
     joint = str(rng.choice(["-", "_", ""]))
     taken: dict[str, int] = {}
     names = []

@@ -1,8 +1,8 @@
-"""The one propagation physics: what faults at some services do to every service, tick by tick.
+"""The propagation of faults: their effect on every service, tick by tick.
 
-Failures flow from callee to caller, waiting adds up along synchronous calls, traffic flows from caller to
-callee, and around what fails where there is a way. The step-by-step environment and the batch generator both
-run on it; many worlds side by side are one larger graph.
+Failures flow from callee to caller, waiting adds up along synchronous calls, and traffic flows from caller to
+callee, or around a failure if possible. The step-by-step environment and the batch generator both use it;
+many worlds are simulated as one larger graph.
 """
 
 from dataclasses import dataclass
@@ -18,27 +18,27 @@ from data.simulator.topology import Topology
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# Callers shrug off a callee that fails fewer calls than this, unless a world says otherwise.
+# By default callers tolerate a callee that fails a smaller share of calls than this.
 TOLERANCE = 0.30
-# Share of a callee's pressure that its caller hands on to its own callers.
+# Share of a callee's failures that its caller passes on to its own callers.
 _HANDED_ON = 0.4
-# How fast a call to a failing callee takes hold of the caller, and lets go again, a minute.
+# How fast a failing call affects the caller, and how fast the caller recovers, per minute.
 _RISE_PER_MINUTE = 0.5
 _FADE_PER_MINUTE = 0.3
-# A caller with retries can end up failing more requests than the callee that it depends on.
+# A caller can fail at most this many times the share of requests that its callee fails.
 _LOUDEST = 1.3
-# More than this times the usual traffic never arrives: a surge in a ring of calls would feed itself for ever.
+# Limit of traffic relative to the usual, because a surge in a cycle of calls would grow for ever.
 _FLOOD = 8.0
-# A breaker opens once so much of the caller's requests fails for this callee's sake, and lets few calls pass.
+# A circuit breaker opens if a callee fails this share of the caller's requests; then only a few calls pass.
 TRIPS = 0.4
 PROBES = 0.2
-# Calls of a store on top of the usual, as a share, while the cache before it answers nobody.
+# Extra calls to a store, relative to the usual, while the cache before it fails completely.
 MISSES = 1.5
 
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
-    """What the services are like when nothing is wrong; one entry a service (S)."""
+    """The services in health; one entry per service (S)."""
 
     error_rate: Floats
     latency_s: Floats  # p99
@@ -47,12 +47,12 @@ class Fleet:
     active_requests: Floats
     descriptors: Floats
     memory_limit_bytes: Floats
-    # Seconds of LATENCY drive are meant for a service of 0.1 s; slower and faster ones feel it in proportion.
+    # LATENCY drives are meant for a service of 0.1 s; this scales them for slower and faster ones.
     latency_scale: Floats
 
 
 class State(NamedTuple):
-    """What is true of every service at one tick, measured or not; each (S,)."""
+    """The true state of every service at one tick; each (S,)."""
 
     error_rate: Floats
     latency_s: Floats  # p99
@@ -69,12 +69,12 @@ class State(NamedTuple):
     network: Floats
     gc_pause_ms: Floats
     restarts: Floats
-    odd_logs: Floats  # unusual lines a request
-    calling_slower_s: Floats  # the part of client_latency_s that is its own way out, not its callees
+    odd_logs: Floats  # unusual lines per request
+    calling_slower_s: Floats  # the part of client_latency_s that its own fault causes, not its callees
 
 
 class Physics:
-    """Runs one graph forward. `step` is the only thing that changes it."""
+    """Simulates one graph; only `step` and `extend_timeouts` change it."""
 
     def __init__(
         self,
@@ -90,12 +90,12 @@ class Physics:
         self._closed = bool(np.isfinite(self._think_s).any())
         self._size = len(topology.names)
         callers = topology.callers
-        # Calls are sorted by caller, so that "over all callees of s" is one reduceat.
+        # Calls are sorted by caller, so that reductions over a caller's callees are one reduceat.
         self._has_calls = len(callers) > 0
         self._calls_any = np.bincount(callers, minlength=self._size) > 0
         self._with_calls, self._starts = np.unique(callers, return_index=True)
         self._timeouts_s = topology.timeouts_s.copy()
-        # Waiting ends with the last attempt; a failure cannot be more than whole.
+        # Waiting ends with the last attempt; the share of failures is at most 1.
         patience_s = topology.timeouts_s * (1.0 + topology.retries)
         self._ceilings = np.array([patience_s, np.ones(len(callers))])  # (2, E)
         self._gains = np.array([topology.waits, np.full(len(callers), _HANDED_ON)])  # (2, E)
@@ -113,28 +113,28 @@ class Physics:
         self._overload: Floats = np.zeros(self._size)
 
     def extend_timeouts(self, service: int, factor: float) -> None:
-        """Callers of `service` wait `factor` times as long before they give up."""
+        """Multiplies the time-outs of calls to `service`."""
         calls = self._topology.callees == service
         self._timeouts_s[calls] *= factor
         self._ceilings[0, calls] *= factor
 
     def _spread(self, own: Floats, tripped: Bools | None, opened: Bools | None) -> Floats:
-        """What callers take over from their callees, hop by hop.
+        """Propagates waiting and failures from callees to callers, hop by hop.
 
         Args:
-            own: seconds above the usual, and share of failures that counts.  (2, S)
-            tripped: where the caller's circuit breaker is open; None for nowhere.  (E,)
-            opened: where somebody has opened it, and callers do without; None for nowhere.  (E,)
+            own: seconds above the usual, and share of failures.  (2, S)
+            tripped: calls whose circuit breaker has opened by itself; None for none.  (E,)
+            opened: calls cut by an operator, which callers do without; None for none.  (E,)
 
         Returns:
-            The same with what came from below, the worst callee counting.  (2, S)
+            `own` together with the effect of the worst callee.  (2, S)
         """
         if not self._has_calls:
             return own
         callees = self._topology.callees
         gains = self._gains * self._buffers.empty if self._buffers.possible else self._gains
         if tripped is not None:
-            # Whoever has cut a call off fails at once instead of waiting.
+            # A call behind an open breaker fails at once instead of waiting.
             gains = np.array([np.where(tripped, 0.0, gains[0]), gains[1]])
         if opened is not None:
             gains = np.where(opened, 0.0, gains)
@@ -154,7 +154,7 @@ class Physics:
         demand: Floats | None = None,  # (S,) load from outside, 1 = as usual
         opened: Bools | None = None,  # (E,) calls cut by a circuit breaker
     ) -> State:
-        """One tick of `minutes`."""
+        """Simulates one tick of `minutes`."""
         topology, fleet = self._topology, self._fleet
         callees = topology.callees
         own_error, silence = own[Drive.ERROR], own[Drive.SILENCE]
@@ -174,12 +174,12 @@ class Physics:
             pressure = np.where(opened, 0.0, pressure)
         pace = minutes if isinstance(minutes, float) else minutes[topology.callers]
         if self._buffers.possible:
-            # Slower than twice the usual is reason enough to do without.
+            # A callee slower than twice the usual counts as failing.
             troubled = (failing[callees] > 0.0) | (excess[callees] > fleet.latency_s[callees])
             self._buffers.drain(troubled, pace)
             pressure = np.where(self._buffers.empty, pressure, 0.0)
         if self._failover.possible:
-            # Health checks ask the service itself, and see no more than its own metrics show.
+            # Health checks see no more than the service's own metrics.
             self._failover.check(np.maximum(own_error * (1.0 - hidden), silence), minutes)
             pressure = pressure * (1.0 - self._failover.moved[callees])
         ceiling = np.minimum(1.0, pressure * _LOUDEST)
@@ -188,7 +188,7 @@ class Physics:
         self._exposure = np.where(self._exposure <= ceiling, grown, faded)
         passed = np.minimum(np.bincount(topology.callers, self._exposure, self._size), 1.0)
 
-        # A failed call with retries is made again; a cut one is not; a cache's misses are asked of the store.
+        # Failed calls are retried, cut ones are not, and cache misses go to the store.
         frequency = topology.shares * (1.0 + 0.5 * topology.retries * self._exposure)
         if tripped is not None:
             frequency = np.where(tripped, PROBES * frequency, frequency)
@@ -204,7 +204,7 @@ class Physics:
         surge = 1.0 + own[Drive.SURGE]
         going_on = surge * (1.0 - 0.5 * own_error) * (1.0 - silence) * (1.0 - 0.4 * passed)
         if self._closed:
-            # Who asks again after an answer and a pause asks less often the later answers come
+            # Users who wait for an answer before the next request send fewer requests if answers are slow
             # (Schroeder et al., "Open versus closed: a cautionary tale", NSDI 2006).
             outside = outside / (1.0 + excess / self._think_s)
         for _ in range(2):
@@ -221,7 +221,7 @@ class Physics:
         slower = own_wait * seen + waits_s
         inflight = traffic * (1.0 + np.minimum(slower / fleet.latency_s, 60.0) * 0.1)
         saturation = _unit(0.04 * inflight + own[Drive.SATURATION])
-        # Pools that are full refuse: felt from the next tick on.
+        # Full pools refuse requests, from the next tick on.
         self._overload = np.maximum((saturation - 0.9) * 4.0, 0.0)
         calling_slower_s = own[Drive.CLIENT] * fleet.latency_scale * self._calls_any
         failed = (1.0 - fleet.error_rate) * (1.0 - own_error * seen) * (1.0 - passed)

@@ -1,4 +1,4 @@
-"""What the server is asked, validated, and how it refuses: the shapes of FirewatchEnv's answers."""
+"""Validates the server's requests, and builds its refusals in FirewatchEnv's form."""
 
 from typing import Annotated, Any
 
@@ -10,12 +10,12 @@ from data.observation import Action
 
 _LONGEST_NAME = 200
 _MOST_COMPLAINTS = 10
-# Whatever is named here comes back in answers, in the history for ten steps.
+# Names are repeated in answers, in the history for ten steps.
 Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
 
 
 class ResetRequest(BaseModel):
-    """The body of `/reset`; the difficulty is checked by the world, which answers with a reason."""
+    """The body of `/reset`; the world checks the difficulty."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,7 +40,7 @@ class ActionRequest(BaseModel):
     action_type: Name
     target_service: Name | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    # Accepted from clients that send one, never looked at.
+    # Some clients send it; ignored.
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("action_type")
@@ -52,7 +52,7 @@ class ActionRequest(BaseModel):
         return value
 
     def action(self) -> Action:
-        """The action as the world takes it."""
+        """The action for the world."""
         return Action(
             action_type=self.action_type,
             target_service=self.target_service or None,
@@ -69,13 +69,13 @@ def complaints(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _short(value: object) -> object:
-    """What was sent, or the beginning of what is long."""
+    """The value, shortened if long."""
     shown = str(value)
     return value if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"
 
 
 def invalid_request(error: ValidationError) -> str:
-    """The reason in the flat body of a request that is no reset and no step."""
+    """The reason in the answer to a request that is neither a reset nor a step."""
     entries = [
         {name: part for name, part in entry.items() if name != "url"} | {"loc": ("body", *entry["loc"])}
         for entry in complaints(error)
@@ -84,7 +84,7 @@ def invalid_request(error: ValidationError) -> str:
 
 
 def empty_observation(reason: str) -> dict[str, Any]:
-    """What stands for an observation where no episode is running."""
+    """The observation if no episode is running."""
     return {
         "services": {},
         "active_alerts": [],
@@ -103,10 +103,10 @@ def empty_observation(reason: str) -> dict[str, Any]:
 
 
 def nothing_observed(reason: str) -> dict[str, Any]:
-    """The answer to a reset that starts nothing and to a step without an episode."""
+    """The answer to a reset that fails, and to a step without an episode."""
     return {"observation": empty_observation(reason), "reward": None, "done": False}
 
 
 def flat_refusal(reason: str) -> dict[str, Any]:
-    """The answer to a body that is no request: the observation's fields without an `observation`."""
+    """The answer to an invalid request: the observation's fields at the top level."""
     return {"done": False, "reward": None, "metadata": {"error": reason}, **empty_observation(reason)}

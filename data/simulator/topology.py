@@ -1,4 +1,4 @@
-"""Call graphs: who calls whom, how long they wait, and what kind of service each one is."""
+"""Simulated call graphs: services of several kinds, and the properties of their calls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
-# What many share and nobody owns.
+# Kinds that many services share.
 CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
-# Share of a caller's requests that touch a callee of this kind, and how much of them wait for the answer.
+# Share of a caller's requests that use a callee of this kind, and how far they wait for its answer.
 _SHARE = {"datastore": 0.8, "cache": 0.9, "queue": 0.3, "external": 0.3, "sidecar": 1.0}
 _WAITS = {"queue": 0.0, "cache": 0.8}
 _TIMEOUTS_S = (1.0, 2.0, 2.0, 5.0, 10.0, 30.0)
-# How often, and for how many minutes, callers do without: outboxes before a queue, cached answers of a store.
+# How often, and for how many minutes (from, to), an outbox hides a failing queue, or a cache a failing store.
 OUTBOX = (0.6, 1.0, 4.0)
 CACHED = (0.4, 0.5, 3.0)
-# Share of calls behind a circuit breaker of the caller's own.
+# Share of calls behind a circuit breaker.
 BREAKERS = 0.2
-# How often balancers lead around a failing service that has a stand-in, and with what share of its traffic.
+# How often, and with what share (from, to) of its traffic, a failing service hands over to a stand-in.
 FAILOVER = (0.7, 0.4, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """A call graph as arrays: one entry a service (S) or a call (E)."""
+    """A call graph as arrays: one entry per service (S) or call (E)."""
 
     names: tuple[str, ...]  # (S,)
     kinds: tuple[str, ...]  # (S,)
     callers: Ints  # (E,)
     callees: Ints  # (E,)
     shares: Floats  # (E,) share of the caller's requests that make this call
-    waits: Floats  # (E,) 1 the caller waits for the answer … 0 asynchronous
+    waits: Floats  # (E,) from 1 (the caller waits for the answer) to 0 (asynchronous)
     timeouts_s: Floats  # (E,)
     retries: Floats  # (E,) extra attempts after a failed call
-    fallbacks: Floats  # (E,) share of failed calls that the caller hides behind a fallback
-    lags_minutes: Floats  # (E,) how long the caller does without a failing callee before it notices
-    breakers: npt.NDArray[np.bool_]  # (E,) whether a circuit breaker cuts the call off while it keeps failing
-    groups: Ints  # (S,) services with the same number can stand in for each other, as zone twins can
-    failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if there are any
+    fallbacks: Floats  # (E,) share of failed calls for which the caller has a fallback
+    lags_minutes: Floats  # (E,) how long a buffer hides a failing callee
+    breakers: npt.NDArray[np.bool_]  # (E,) a circuit breaker cuts the call off while it fails
+    groups: Ints  # (S,) services with the same number can stand in for each other, such as zone twins
+    failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if any
 
     @cached_property
     def call_graph(self) -> dict[str, list[str]]:
-        """{caller: [callees]}, every service a key."""
+        """{caller: [callees]}, with every service as a key."""
         graph: dict[str, list[str]] = {name: [] for name in self.names}
         for caller, callee in zip(self.callers.tolist(), self.callees.tolist(), strict=True):
             graph[self.names[caller]].append(self.names[callee])
@@ -56,19 +56,19 @@ class Topology:
 
     @cached_property
     def entries(self) -> npt.NDArray[np.bool_]:
-        """Services that users reach without any other service in between.  # (S,)"""
+        """Services that users call directly.  # (S,)"""
         entry = np.ones(len(self.names), dtype=bool)
         entry[self.callees[self.callers != self.callees]] = False
         return entry
 
     @cached_property
     def behind_cache(self) -> npt.NDArray[np.bool_]:
-        """Calls of a store by callers that ask a cache first: it gets what the cache misses.  # (E,)"""
+        """Calls to a store from callers with a cache; they grow with cache misses.  # (E,)"""
         return _behind_cache(self.kinds, self.callers, self.callees)
 
     @cached_property
     def depth(self) -> int:
-        """Calls of the longest chain, at most 8: what comes from further away hardly matters."""
+        """The length of the longest chain of calls, at most 8, because distant faults hardly matter."""
         calls = self.callers != self.callees
         callers, callees = self.callers[calls], self.callees[calls]
         before = np.zeros(len(self.names), dtype=np.int64)
@@ -82,7 +82,7 @@ class Topology:
 
 
 def union(topologies: Sequence[Topology]) -> Topology:
-    """All of them side by side as one graph without calls in between."""
+    """Joins separate graphs into one, without calls between them."""
     offsets = np.cumsum([0, *(len(t.names) for t in topologies)])
     return Topology(
         names=tuple(name for t in topologies for name in t.names),
@@ -109,7 +109,7 @@ def _behind_cache(kinds: Sequence[str], callers: Ints, callees: Ints) -> npt.NDA
 
 
 def _sometimes(rng: np.random.Generator, how: tuple[float, float, float], count: int) -> Floats:
-    """0, or with the first number's chance something between the others.  → (count,)"""
+    """With the chance `how[0]` a value from `how[1]` to `how[2]`, else 0.  → (count,)"""
     chance, least, most = how
     return np.where(rng.random(count) < chance, rng.uniform(least, most, count), 0.0)
 
@@ -122,21 +122,21 @@ def from_calls(
     waiting: float = 1.0,
     groups: Sequence[int] | None = None,
 ) -> Topology:
-    """Gives every call its rate, patience and retries.
+    """Draws the rate, time-out, retries and so on of every call.
 
     Args:
         names: (S,)
         kinds: (S,)
-        calls: (caller, callee) by position; repeated ones count once.
-        rng: what everything else is drawn from.
-        waiting: scales how much callers wait at all.
-        groups: (S,) services with the same number stand in for each other; nobody for anybody unless given.
+        calls: (caller, callee) by position; duplicates count once.
+        rng: random numbers.
+        waiting: scales how far callers wait.
+        groups: (S,) services with the same number can stand in for each other; by default none can.
     """
     edges = np.array(sorted(set(calls)), dtype=np.int64).reshape(-1, 2)
     count = len(edges)
     called = [kinds[i] for i in edges[:, 1]]
     spread = rng.uniform(0.5, 1.0, count)
-    # A stream of its own: what softens failures changes nothing else.
+    # A separate stream, so that these options don't change the other random numbers.
     soft = rng.spawn(1)[0]
     queues = np.array([kind == "queue" for kind in called], dtype=bool)
     outboxes = np.where(queues, _sometimes(soft, OUTBOX, count), 0.0)
@@ -159,7 +159,7 @@ def from_calls(
 
 
 def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Calls among well-known service names, by what such services do for a living."""
+    """The usual calls between well-known services."""
     position = {name: i for i, name in enumerate(names)}
     calls = []
     for caller, i in position.items():
@@ -173,7 +173,7 @@ def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
 def connect_services(
     names: Sequence[str], kinds: Sequence[str], rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """The known calls of a small set of services, and one more for each service that nothing connects."""
+    """The known calls of a small set of services, and a random call for each unconnected one."""
     calls = known_calls(names)
     for i, kind in enumerate(kinds):
         if any(i in call for call in calls):
@@ -191,13 +191,13 @@ def connect_services(
 
 
 def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> Topology:
-    """A call graph with the shapes of real systems: gateways, layers, shared stores, queues, third parties,
-    sidecars, zone twins and, rarely, a cycle."""
+    """A realistic call graph: gateways, layers, shared stores, queues, third parties, sidecars, zone twins
+    and, rarely, a cycle."""
     leaves = 0 if services < 4 else int(services * rng.uniform(0.15, 0.4))
     sidecars = int(services * 0.15) if services >= 12 and rng.random() < 0.15 else 0
     gateways = 1 if services < 12 else int(rng.integers(1, 2 + min(6, services // 20)))
     workers = max(1, services - gateways - leaves - sidecars)
-    # A stream of its own: systems in one zone stay as they are.
+    # A separate stream, so that zones don't change the other random numbers.
     zones = rng.spawn(1)[0]
     twins = 0
     if workers >= 4 and zones.random() < 0.25:
@@ -211,7 +211,7 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
     layers = int(rng.integers(1, 2 + min(5, max(1, workers // 3))))
     layer = np.sort(rng.integers(0, layers, workers))
     calls: list[tuple[int, int]] = []
-    favour = rng.pareto(1.5, workers) + 0.2  # a few services are everybody's callee
+    favour = rng.pareto(1.5, workers) + 0.2  # a few services are called by many
     for w in range(workers):
         me = gateways + w
         earlier = np.flatnonzero(layer < layer[w])
@@ -232,7 +232,7 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
             calls.append((gateways + int(user), leaf))
     for sidecar in range(services - twins - sidecars, services - twins):
         calls.append((gateways + int(rng.integers(workers)), sidecar))
-    if workers >= 4 and rng.random() < 0.08:  # callers and callees in a ring: callbacks, legacy
+    if workers >= 4 and rng.random() < 0.08:  # a cycle, as with callbacks or in legacy systems
         a, b = rng.choice(workers, 2, replace=False)
         calls.append((gateways + int(max(a, b)), gateways + int(min(a, b))))
     for gateway in range(gateways):
@@ -248,7 +248,7 @@ def generate(rng: np.random.Generator, services: int, waiting: float = 1.0) -> T
 
 
 def _in_zone(calls: Sequence[tuple[int, int]], twin_of: Mapping[int, int]) -> list[tuple[int, int]]:
-    """The calls of the twins: within their zone where the callee has a twin too, from outside to both."""
+    """The calls of zone twins: to the callee's twin if it has one; callers from outside call both."""
     copied = []
     for caller, callee in calls:
         if caller in twin_of or callee in twin_of:

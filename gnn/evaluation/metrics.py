@@ -1,7 +1,7 @@
 """How good rankings are: AC@k, Avg@5, MRR, calibration and their intervals; unscored is NaN, never zero."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,14 +15,21 @@ Floats = npt.NDArray[np.float64]
 
 DEPTH = 5  # AC@1 … AC@5
 
+# Every measure that is averaged, compared and written, by its name in result files: its title, what it says.
+MEASURES: Mapping[str, tuple[str, str]] = {
+    "ac@1": ("AC@1", "share of cases with a root cause ranked first"),
+    "ac@3": ("AC@3", "share with a root cause among the first three"),
+    "ac@5": ("AC@5", "share with a root cause among the first five"),
+    "avg@5": ("Avg@5", "mean of AC@1 … AC@5"),
+    "mrr": ("MRR", "mean of 1/rank of the first root cause"),
+}
+
 
 @dataclass(frozen=True)
 class CaseScore:
     """The measures of one ranking; all NaN when the root cause is not known."""
 
-    ac: tuple[
-        float, ...
-    ]  # AC@1 … AC@5: the chance, over the order of ties, of a root cause among the first k
+    ac: tuple[float, ...]  # AC@1 … AC@5: the chance, over the order of ties, of a root among the first k
     mrr: float  # expected 1/rank of the first root cause
     chance: tuple[float, ...]  # AC@1 … AC@5 of a random order
     confidence: float = math.nan  # the probability claimed for the first candidate; NaN when none is claimed
@@ -39,14 +46,8 @@ class CaseScore:
 
     @property
     def measures(self) -> dict[str, float]:
-        """Every measure that is averaged, compared and written, by its name in result files."""
-        return {
-            "ac@1": self.ac[0],
-            "ac@3": self.ac[2],
-            "ac@5": self.ac[4],
-            "avg@5": self.avg5,
-            "mrr": self.mrr,
-        }
+        """The value of each of `MEASURES`."""
+        return dict(zip(MEASURES, (self.ac[0], self.ac[2], self.ac[4], self.avg5, self.mrr), strict=True))
 
 
 UNSCORED = CaseScore((math.nan,) * DEPTH, math.nan, (math.nan,) * DEPTH)
@@ -234,7 +235,7 @@ def summarise(
     labels = list(range(len(scores))) if clusters is None else list(clusters)
     scored = [(s, label) for s, label in zip(scores, labels, strict=True) if s.is_scored]
     kept, kept_labels = [s for s, _ in scored], [label for _, label in scored]
-    columns = {name: [s.measures[name] for s in kept] for name in UNSCORED.measures}
+    columns = {name: [s.measures[name] for s in kept] for name in MEASURES}
     return Summary(
         n=len(kept),
         unscored=len(scores) - len(kept),

@@ -1,4 +1,4 @@
-"""Turns runs into incidents: names of metrics, gaps, pages, call telemetry and alert events."""
+"""Turns simulated runs into incidents: metric names, gaps, pages, call telemetry and alert events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Window:
-    """The shape of what is seen."""
+    """The shape of an incident's data."""
 
     kind: Literal["snapshot", "series", "alerts"]
     baseline: int  # points before the incident
@@ -31,16 +31,16 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One world as it is looked at."""
+    """One world, as far as assembling its incident needs it."""
 
     topology: Topology
-    views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
+    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
     naming: MetricNaming
 
 
 class Gaps(Protocol):
-    """The dials of `SimulationConfig` that decide what is not seen."""
+    """The settings of `SimulationConfig` that decide what is missing."""
 
     @property
     def blind_root(self) -> float: ...
@@ -70,7 +70,7 @@ def assemble_incidents(
     season: Floats,
     gaps: Gaps,
 ) -> list[Incident]:
-    """Splits one run of many worlds into an incident each."""
+    """Splits one run of many worlds into one incident per world."""
     spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
     wanted = sorted(
         {metric.signal for world in worlds for metric in world.naming.metrics}
@@ -90,7 +90,7 @@ def assemble_incidents(
     return incidents
 
 
-# The percentile that shows to some of the callers what another shows to all of them.
+# A single caller may see in its lower percentile what all callers together see in a higher one.
 _FURTHER_OUT = {
     "latency_mean": "latency_p90",
     "latency_p50": "latency_p90",
@@ -102,21 +102,21 @@ _FURTHER_OUT = {
 def _as_shown(
     rng: np.random.Generator, signals: dict[str, Floats], views: npt.NDArray[np.int64], hidden: Floats
 ) -> dict[str, Floats]:
-    """What each node shows: its own signals or, for an address, those of the service behind it, from afar.
+    """What each node shows: its own signals or, for an address, those of the service behind it.
 
-    From afar calls take a little longer, only one caller's calls are counted, and trouble that the service
-    itself does not see (`hidden`, a share (S,)) is seen.  {signal: (S, T0 + T)}
+    At an address calls take a little longer, only one caller's calls are counted, and the share `hidden` (S,)
+    of errors and latency that the service itself doesn't show is visible.  → {signal: (S, T0 + T)}
     """
     address = views != np.arange(len(views))
     if not address.any():
         return signals
     own = {name: values[views] for name, values in signals.items()}
-    # Whose calls are hit sees it in the median already, while all callers together see it in the tail.
+    # An affected caller sees it in the median, while all callers together see it in the tail, …
     hit = (address & (rng.random(len(views)) < 0.6))[:, None]
     for name, tail in _FURTHER_OUT.items():
         if name in own and tail in own:
             own[name] = np.where(hit, signals[tail][views], own[name])
-    # … and harder: the calls of others do not dilute it.
+    # … and more strongly, because other callers' calls don't dilute it.
     harder = np.where(hit[:, 0], np.exp(rng.uniform(0.0, 1.5, len(views))), 1.0)
     harder = np.where(address, harder / (1.0 - hidden[views]), harder)[:, None]
     farther, fewer = rng.uniform(1.0, 1.6, len(views)), rng.uniform(0.2, 1.0, len(views))
@@ -150,7 +150,7 @@ def _incident(
     size = len(topology.names)
     blind = rng.random(size) < gaps.missing_service
     for root in roots:
-        # A culprit that neither measures anything nor has callers would leave nothing to find it by.
+        # A root cause with neither metrics nor callers could not be found.
         blind[root] = bool((topology.callees == root).any()) and rng.random() < gaps.blind_root
     measured = _measured(rng, naming, signals, blind, gaps)
     telemetry: dict[str, dict[str, Series]] = {}
@@ -182,7 +182,7 @@ def _incident(
 
 
 def _observed_graph(rng: np.random.Generator, topology: Topology) -> dict[str, list[str]]:
-    """The call graph as traces tell it: now and then without direction."""
+    """The call graph as traces show it, sometimes without direction."""
     graph = topology.call_graph
     if rng.random() < 0.5:
         return graph
@@ -200,7 +200,7 @@ def _measured(
     blind: npt.NDArray[np.bool_],
     gaps: Gaps,
 ) -> list[Measured]:
-    """The metrics that this system has, service by service, holes included."""
+    """The metrics of this system, with gaps."""
     metrics = [m for m in naming.metrics if rng.random() > 0.12] or list(naming.metrics)
     have = rng.random((len(blind), len(metrics))) >= gaps.missing_metric * (rng.random() < 0.5)
     holes = rng.uniform(0.02, 0.2) if rng.random() < gaps.missing_point else 0.0
@@ -230,7 +230,7 @@ def _call_telemetry(
     signals: dict[str, Floats],
     hidden: Floats,
 ) -> dict[tuple[str, str], dict[str, Series]]:
-    """Each call as its caller measures it, by a mesh or by traces, with what the callee does not see."""
+    """Each call as its caller measures it, by a mesh or by traces, including what the callee doesn't show."""
     split = window.baseline
     calls = {}
 
@@ -252,7 +252,7 @@ def _call_telemetry(
 def page_of(
     rng: np.random.Generator, window: Window, topology: Topology, signals: dict[str, Floats]
 ) -> Page | None:
-    """The service at the edge of the graph that is worst off, and which kind of metric says so."""
+    """A page about the worst entry service, by latency or availability; None if none is bad enough."""
     edge = np.flatnonzero(topology.entries)
     if len(edge) == 0:
         return None

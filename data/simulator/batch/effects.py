@@ -1,4 +1,4 @@
-"""What a simulated fault does to a metric of a real system: its signal's change, in the metric's own unit.
+"""Applies a simulated fault to a real system's metric: the signal's change, in the metric's own unit.
 
 Shapes: T ticks of the incident, S services, N points of the metric's incident.
 """
@@ -37,14 +37,14 @@ _SIGNAL = {
 }
 _SHARES = {Channel.ERROR, Channel.CLIENT_ERROR, Channel.CPU, Channel.MEMORY, Channel.SATURATION}
 _AGES = {Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME}
-_ADDED = {Channel.LOG_SHIFT, Channel.RESTARTS}  # measured by everybody in the unit of the signal
-# Counts and amounts with a floor of nothing: what is new is so many times the system's own large values.
+_ADDED = {Channel.LOG_SHIFT, Channel.RESTARTS}  # always in the unit of the signal
+# Counts and amounts that are usually near zero: increases are multiples of the system's own large values.
 _COUNTED = {Channel.ERROR, Channel.CLIENT_ERROR, Channel.SATURATION, Channel.NETWORK_FAULT, Channel.LOGS}
 _LOUDEST = 5.0
 
 
 def signal_of(name: str, meaning: Meaning) -> str:
-    """The simulated signal that the metric `name` reads."""
+    """The simulated signal that corresponds to the metric `name`."""
     if meaning.channel == Channel.LATENCY_MID:
         return "latency_mean" if re.search("mean|avg|average", name, re.IGNORECASE) else "latency_p50"
     if meaning.channel == Channel.LATENCY_TAIL:
@@ -58,10 +58,10 @@ class Effect:
 
     Args:
         meaning: of the metric.
-        kind: what its values are like.
+        kind: of its values.
         calm: its signal at rest.  (S,)
         now: its signal during the incident, NaN where it vanishes.  (T, S)
-        loudness: for what is counted, how many large everyday values a full signal is worth: 0 one … 1 most.
+        loudness: for counts, how many large everyday values a full signal equals, from 0 (one) to 1 (most).
     """
 
     def __init__(self, meaning: Meaning, kind: Kind, calm: Floats, now: Floats, loudness: float) -> None:
@@ -70,12 +70,12 @@ class Effect:
         self.per = meaning.per
 
     def __call__(self, service: int, points: Floats, whole: Floats | None = None) -> Floats:
-        """The incident's points under the fault; missing ones stay missing, and unmoved ones as they are.
+        """The incident's points under the fault; missing and unaffected ones stay as they are.
 
         Args:
-            service: which one, or whose calls.
-            points: what was measured in health.  (N,)
-            whole: what the metric is a count out of, where it is one and both are measured.  (N,)
+            service: whose metric this is, or the callee of its calls.
+            points: as measured in health.  (N,)
+            whole: the metric that this one is a count out of, if both are measured.  (N,)
         """
         ticks = ((np.arange(len(points)) + 0.5) * len(self._now) / max(len(points), 1)).astype(np.int64)
         now, calm = self._now[ticks, service], float(self._calm[service])
@@ -91,11 +91,11 @@ class Effect:
             of = self._unit if whole is None else np.where(np.isfinite(whole), whole, self._unit)
             changed = points + np.clip(moved, 0.0, 1.0) * of
         elif channel in _SHARES and self._kind.is_share:
-            # 0..1 and worse upwards, whichever way the metric itself counts.
+            # Calculate in 0..1 with higher being worse, whichever way the metric counts.
             usual = 1.0 - scale * points if worse_is_less else scale * points
             worse = np.clip(usual + moved, np.minimum(usual, 0.0), np.maximum(usual, 1.0)) - usual
             changed = points + (-worse if worse_is_less else worse) / scale
-        elif worse_is_less:  # free memory, instances that are ready
+        elif worse_is_less:  # free memory, ready instances
             changed = points * (1.0 - now) / max(1.0 - calm, 1e-3)
         elif channel in _COUNTED:
             changed = points + np.maximum(moved, 0.0) * self._unit
@@ -105,11 +105,11 @@ class Effect:
 
 
 def moves(signals: Mapping[str, Floats], unserved: npt.NDArray[np.bool_]) -> dict[str, Floats]:
-    """The signals as metrics follow them: durations only of who is served, and log lines a request.
+    """Prepares signals for metrics: durations only where requests are served, and log lines per request.
 
     Args:
         signals: of a run.  {signal: (1 + T, S)}
-        unserved: where next to nobody is served.  (1 + T, S)
+        unserved: where hardly any request is served.  (1 + T, S)
     """
     served = np.where(unserved, np.nan, 1.0)
     lines = signals["log_errors"] / (10.0 * np.maximum(signals["traffic"], 1e-9))

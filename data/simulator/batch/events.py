@@ -1,4 +1,4 @@
-"""Alert events: series judged by thresholds, calls judged by traces, and log patterns, with false alarms."""
+"""Generates alert events from metric thresholds, traces and log patterns, with false alarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from data.incident import AlertEvent
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
-# What a system's tracing goes by when it calls a span slow.
+# The percentile by which tracing finds spans slow.
 LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
 
@@ -21,7 +21,7 @@ class Measured:
 
     name: str
     values: Floats  # (S, T0 + T)
-    known: npt.NDArray[np.bool_]  # (S,) who has it
+    known: npt.NDArray[np.bool_]  # (S,) which services have it
 
 
 def alert_events(
@@ -34,17 +34,17 @@ def alert_events(
     blind: npt.NDArray[np.bool_],
     hidden: Floats,
 ) -> tuple[AlertEvent, ...]:
-    """Everything that would have alerted, in no order that means anything.
+    """All alerts, in random order.
 
     Args:
-        rng: what is drawn from.
+        rng: random numbers.
         topology: of the system.
         measured: every metric.
         signals: {signal: (S, T0 + T)}
         baseline: T0.
-        roots: the culprits.
-        blind: (S,) at which nothing is measured.
-        hidden: (S,) share of each service's own trouble that only its callers see.
+        roots: the root causes.
+        blind: (S,) nothing is measured.
+        hidden: (S,) share of each service's errors and latency that only its callers see.
     """
     events = _metric_alerts(rng, topology, measured, baseline)
     slower, failing = _changes(signals, baseline, str(rng.choice(LATENCIES)))
@@ -59,7 +59,7 @@ def alert_events(
 
 
 def _changes(signals: Mapping[str, Floats], baseline: int, which: str) -> tuple[Floats, Floats]:
-    """Relative slow-down and rise of the error rate of every service.  → (S,), (S,)"""
+    """Each service's relative slow-down and rise of the error rate.  → (S,), (S,)"""
     latency, error = np.nan_to_num(signals[which]), signals["error"]
     usual = latency[:, :baseline].mean(axis=1) + 1e-9
     slower = latency[:, baseline:].max(axis=1) / usual - 1.0
@@ -74,7 +74,7 @@ def _metric_alerts(
     unsteady = np.exp(rng.normal(-0.5, 0.8, len(topology.names)))
     events = []
     for metric in measured:
-        # Some metrics cry wolf in every incident, others hardly ever.
+        # Some metrics raise false alarms in every incident, others hardly ever.
         false_alarms = rng.choice([0.0, 0.01, 0.03, 0.1, 0.3])
         values = metric.values
         gone = np.isnan(values)
@@ -96,12 +96,12 @@ def _metric_alerts(
 def _trace_alerts(
     rng: np.random.Generator, topology: Topology, slower: Floats, failing: Floats, inside: Floats
 ) -> list[AlertEvent]:
-    """Slow and failed spans, at callee, caller or both: as a system's tracing happens to report."""
+    """Slow and failed spans, reported by the callee, the caller or both, depending on the system."""
     names = topology.names
     failed = str(rng.choice(["500", "ERROR", "400"]))
     slow_at, fail_at = rng.uniform(0.3, 2.0), rng.uniform(0.02, 0.15)
     client_spans, inner_spans = rng.random() < 0.6, rng.random() < 0.7
-    # A callee that is cut off or killed reports no failed span; often only its callers do.
+    # A callee that is cut off or killed reports no failed spans; often only its callers do.
     callee_reports, caller_reports = rng.choice([0.0, 0.2, 0.9]), rng.choice([0.2, 0.9])
     false_alarms = rng.choice([0.0, 0.02, 0.1, 0.2])
     operations: dict[int, list[str]] = {}
@@ -142,10 +142,10 @@ def _log_alerts(
     roots: Sequence[int],
     blind: npt.NDArray[np.bool_],
 ) -> list[AlertEvent]:
-    # Some services write unusual lines all day, whatever happens.
+    # Some services always write unusual lines.
     background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))
     victims_write = rng.choice([0.0, 0.5, 1.5])
-    # Unusual lines at the culprit itself are common, not certain.
+    # Unusual lines at the root cause itself are common, but not certain.
     culprit_writes = rng.choice([0.0, 1.5, 4.0])
     patterns = rng.integers(1, 80, 24)
     events = []

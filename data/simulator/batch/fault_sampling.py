@@ -1,4 +1,4 @@
-"""Which faults strike a simulated world, when, how hard, and what else moves at the culprit.
+"""Draws the faults of a simulated world: which, when, how strong, and with which side effects.
 
 Shapes: S services, D drives.
 """
@@ -17,7 +17,7 @@ from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]
 
-# What fault injectors set.
+# Faults that fault injectors produce.
 INJECTED = (
     "cpu_stress",
     "memory_stress",
@@ -26,7 +26,7 @@ INJECTED = (
     "instance_lost",
     "uncaught_exception",
 )
-# What a culprit's resources may show besides, whatever its fault: the most of each drive.
+# Side effects at the root cause, whatever its fault: the largest value of each drive.
 _BESIDE = {
     Drive.CPU: 0.5,
     Drive.MEMORY: 0.4,
@@ -48,7 +48,7 @@ def faults_of(
     profile: Profile,
     window: Window,
 ) -> tuple[RunningFault, ...]:
-    """Draws what strikes one world: nothing, a fault, now and then two."""
+    """Draws the faults of one world: none, one, or sometimes two."""
     if rng.random() < config.healthy:
         return ()
     size = len(topology.names)
@@ -57,9 +57,9 @@ def faults_of(
     if len(busy) == 0:
         return ()
     count = 2 if rng.random() < config.second_root and size >= 6 else 1
-    # Slow sampling sees slow faults; most faults show within a few points.
+    # With slow sampling faults are slower, too, so that most show within a few points.
     pace = (0.5 / window.minutes) ** 0.7
-    # In the environment faults of its own come first, and all others are equally rare.
+    # Snapshots mostly have the environment's own faults; all others are equally rare.
     injected = {"snapshot": 0.0, "series": config.injected, "alerts": config.injected_alerts}[window.kind]
     faults = []
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
@@ -84,8 +84,8 @@ def faults_of(
 def date(
     rng: np.random.Generator, config: SimulationConfig, fault: RunningFault, window: Window, unseen: int
 ) -> None:
-    """Draws when a fault begins, and whether it passes; `unseen` points go by before the window's first."""
-    # Some are looked at the moment they begin, others late.
+    """Draws when a fault begins and whether it ends by itself; `unseen` points precede the window."""
+    # Some are seen the moment they begin, others late.
     youngest, patience = (0.4, 1.0) if window.kind == "snapshot" else (1.0, 3.0)
     age = min(youngest + rng.exponential(patience), unseen + window.points - 0.5)
     if window.kind == "snapshot" and rng.random() < config.watched:
@@ -98,7 +98,7 @@ def date(
 
 
 def date_changes(rng: np.random.Generator, profile: Profile, faults: Sequence[RunningFault]) -> None:
-    """A fault that came with a change leaves a fresh one behind."""
+    """Gives services whose fault comes from a change a recent change."""
     for fault in faults:
         if fault.family.change == "deploy":
             profile.deploy_age_s[fault.service] = rng.uniform(30.0, 600.0)
@@ -107,7 +107,7 @@ def date_changes(rng: np.random.Generator, profile: Profile, faults: Sequence[Ru
 
 
 def _beside(rng: np.random.Generator) -> Floats:
-    """Up to three resources of the culprit that move too: real faults seldom touch one thing.  → (D,)"""
+    """Side effects on up to three resources, because real faults seldom affect just one thing.  → (D,)"""
     beside = np.zeros(DRIVES)
     for drive in rng.choice(list(_BESIDE), int(rng.integers(1, 4)), replace=False).tolist():
         beside[drive] = _BESIDE[Drive(drive)] * rng.uniform(0.3, 1.0)
@@ -116,7 +116,7 @@ def _beside(rng: np.random.Generator) -> Floats:
 
 
 def _strength(rng: np.random.Generator, window: Window) -> Floats:
-    """How hard a fault pushes: from hardly felt to overwhelming, and unevenly.  → (D,)"""
+    """How strong a fault is on each drive, from hardly noticeable to overwhelming.  → (D,)"""
     if window.kind == "snapshot":
         strength = np.exp(rng.normal(0.0, 0.3, DRIVES))
     else:

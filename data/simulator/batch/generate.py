@@ -1,4 +1,4 @@
-"""Labelled incidents by the thousand: many worlds in one physics, each with its own names for metrics."""
+"""Generates labelled incidents by the thousand: many worlds in one simulation, with varied metric names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.topology import Topology, connect_services, from_calls, generate, union
 
 Floats = npt.NDArray[np.float64]
-_WORLDS_A_TOPOLOGY = 3  # one after another, each with faults and telemetry of its own
+_WORLDS_A_TOPOLOGY = 3  # worlds per call graph, each with its own faults and telemetry
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,12 @@ class Plan:
     topology: Topology
     fleet: Fleet
     profile: Profile
-    views: npt.NDArray[np.int64]  # (S,) the service that each node shows, itself for real ones
+    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
     naming: MetricNaming
     demand: float
-    tolerance: float  # share of failed calls that callers shrug off
-    think_s: float  # seconds between two requests of a user who waits for the answer; infinite: nobody waits
+    tolerance: float  # share of failed calls that callers tolerate
+    think_s: float  # pause of a user between an answer and the next request; infinite: users don't wait
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     tolerance: Floats | float = TOLERANCE,  # scalar or (S,)
     think_s: Floats | float = np.inf,  # scalar or (S,)
 ) -> list[State]:
-    """The truth about `ticks` ticks; the same numbers as the step-by-step environment."""
+    """Simulates `ticks` ticks; gives the same numbers as the step-by-step environment."""
     physics = Physics(topology, fleet, tolerance, think_s)
     size = len(topology.names)
     hidden = hidden_shares(faults, size)
@@ -75,7 +75,7 @@ def simulate(n: int, seed: int = 0, config: SimulationConfig | None = None) -> I
 
 
 def topology_key(incident_id: str) -> str | None:
-    """What the ids of simulated incidents on one call graph have in common; None for any other id."""
+    """A key that simulated incidents with the same call graph share; None for other ids."""
     name, _, number = incident_id.rpartition("-")
     if not name.startswith("sim-") or not number.isdigit():
         return None
@@ -83,7 +83,7 @@ def topology_key(incident_id: str) -> str | None:
 
 
 def _chunk(rng: np.random.Generator, config: SimulationConfig, worlds: int, name: str) -> list[Incident]:
-    """Worlds that share the shape of their window."""
+    """Simulates several worlds with the same shape of window."""
     draw = rng.random()
     if draw < config.snapshots:
         points = 1 if rng.random() < config.first_looks else int(rng.integers(1, 6))
@@ -154,7 +154,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
         restless = 0.0 if window.kind == "snapshot" else float(rng.choice([0.0, 0.03, 0.1, 0.2]))
         # Some environments measure without any noise.
         exact = window.kind == "snapshot" and rng.random() < 0.5
-        # Alerts go by minutes of readings at once, which are steadier than one.
+        # Alerts summarise minutes of readings, which are steadier than a single one.
         wobble = 0.0 if exact else float(rng.uniform(0.1, 1.2 if window.kind == "alerts" else 2.0))
         drifts = window.kind != "snapshot" and rng.random() < config.drifts
         drift = float(rng.choice([0.02, 0.06, 0.15])) if drifts else 0.0
@@ -173,7 +173,7 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
     return plans
 
 
-# Vocabularies that say least or most are read most often.
+# The poorest and the richest vocabularies are drawn more often.
 _SERIES_NAMINGS = (*METRIC_NAMINGS, FIREWATCH, *(d for d in METRIC_NAMINGS if d.name in ("xray", "pods")))
 
 
@@ -202,7 +202,7 @@ def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window
 
 
 def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) -> Fleet:
-    """What one world's services are like in health."""
+    """Draws one world's services in health."""
     if like_the_environment:
         latency = rng.uniform(0.05, 0.15, size)
         scale = np.ones(size)
@@ -225,7 +225,7 @@ def draw_fleet(rng: np.random.Generator, size: int, like_the_environment: bool) 
 
 
 def _season(rng: np.random.Generator, sizes: Sequence[int], ticks: int) -> Floats:
-    """Usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
+    """The usual traffic over time, the same wave for all services of a world.  → (ticks, S)"""
     time = np.arange(ticks, dtype=np.float64)[:, None]
     worlds = len(sizes)
     size = rng.choice([0.0, 0.05, 0.2], worlds)

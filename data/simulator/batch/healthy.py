@@ -1,4 +1,4 @@
-"""Windows in which a real system was healthy: its series, what is usual in them, and cuts into past and now.
+"""Windows in which a real system was healthy, and how to split them into baseline and incident.
 
 Shapes: S services, L points of a series.
 """
@@ -16,40 +16,40 @@ from data.incident import Incident, Series
 Floats = npt.NDArray[np.float64]
 Rows = Mapping[str, Floats]  # {metric: (L,)}, NaN where missing
 
-_PASTS, _MOST = (6, 10, 20, 30, 30, 60), 10  # points of a past, and most points of an incident: as simulated
-_SHARE_AT_MOST = 2.0  # what goes beyond is no share of a whole: bytes, millicores, counts
+_PASTS, _MOST = (6, 10, 20, 30, 30, 60), 10  # points of a baseline, and most points of an incident
+_SHARE_AT_MOST = 2.0  # larger values are not shares, but bytes, millicores or counts
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the values of one metric are like over the whole system."""
+    """The kind of values that one metric has across the system."""
 
     is_share: bool  # of a whole, 0..1 in our unit
-    typical: float  # a large everyday value, in its own unit, above 0
+    typical: float  # a large everyday value in its own unit, above 0
     scale: float = 1.0  # the factor to our unit
 
 
 @dataclass(frozen=True, eq=False)
 class HealthyWindow:
-    """One window of a system in health."""
+    """A window in which a system was healthy."""
 
-    incident: Incident  # where it comes from: services, call graph and system; nothing else of it is read
+    incident: Incident  # the source; only its services, call graph and system are used
     telemetry: tuple[Rows, ...]  # (S,)
     calls: Mapping[tuple[str, str], Rows]  # (caller, callee)
     kinds: Mapping[str, Kind]
-    latency: Floats  # (S,) usual, 1 for the median service; NaN where it is not measured
-    cpu: Floats  # (S,) usual share; NaN where it is not measured as one
+    latency: Floats  # (S,) usual, relative to the median service; NaN if not measured
+    cpu: Floats  # (S,) usual share; NaN if not measured as a share
     memory: Floats  # (S,) likewise
-    idle: npt.NDArray[np.bool_]  # (S,) measured, and asked by nobody most of the time
+    idle: npt.NDArray[np.bool_]  # (S,) measured, but without requests most of the time
     longest: int  # points of its longest series
 
 
 def healthy_windows(
     incidents: Iterable[Incident], channel_map: ChannelMap | None = None
 ) -> tuple[HealthyWindow, ...]:
-    """The healthy part of each incident: what came before it, and all of it where nothing was broken.
+    """The healthy part of each incident: its baseline, or all of it if nothing was broken.
 
-    Incidents without two healthy points in a row of any known metric are left out.
+    Incidents without two consecutive healthy points of any known metric are left out.
     """
     means = channel_map or default_channel_map()
     found = (_window(incident, means) for incident in incidents)
@@ -113,7 +113,7 @@ def _levels(
     channels: Sequence[Channel],
     among: set[str] | None = None,
 ) -> Floats:
-    """The usual value, in our unit, of the first channel's most widespread metric.  → (S,)"""
+    """The usual values, in our unit, of the most common metric of the first channel that has any.  → (S,)"""
     counts: defaultdict[Channel, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in telemetry:
         for name in row:
@@ -131,7 +131,7 @@ def _levels(
 
 @dataclass(frozen=True)
 class WindowSlice:
-    """A stretch of a window and where its past ends, as shares of the window, whatever a series' pace."""
+    """A part of a window and its split into baseline and incident, as shares of the window's length."""
 
     start: float
     split: float
@@ -140,7 +140,7 @@ class WindowSlice:
 
     @staticmethod
     def draw(rng: np.random.Generator, longest: int) -> "WindowSlice":
-        """A past and an incident of lengths as they occur, in a window of `longest` points, at least 2."""
+        """Draws a baseline and an incident within a window of `longest` points (at least 2)."""
         points = min(int(rng.integers(1, _MOST + 1)), max(1, longest // 3))
         past = min(int(rng.choice(_PASTS)), longest - points)
         start = int(rng.integers(longest - past - points + 1))
@@ -149,7 +149,7 @@ class WindowSlice:
         )
 
     def of(self, points: int) -> tuple[int, int, int]:
-        """Start, split and end in a series of so many points: something on both sides if it has two."""
+        """Start, split and end in a series of this many points; with two or more, neither side is empty."""
         end = min(max(round(self.end * points), 2), points)
         split = min(max(round(self.split * points), 1), end - 1)
         return min(round(self.start * points), max(split - 1, 0)), max(split, 0), end

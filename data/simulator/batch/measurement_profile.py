@@ -1,4 +1,4 @@
-"""How the services of a world are measured: what they are asked, what they show, what moves by itself."""
+"""How the services of a world are measured: their load, noise, and changes unrelated to faults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -18,24 +18,24 @@ class Profile:
     """How the services of a run are measured; each (S,) unless said otherwise."""
 
     requests_per_s: Floats
-    sleeps: Floats  # points between two naps without any request, 0 for who never sleeps
-    idle_fails: npt.NDArray[np.bool_]  # availability of a service that nobody asked reads as zero
+    sleeps: Floats  # period in points of pauses without requests; 0 for none
+    idle_fails: npt.NDArray[np.bool_]  # without requests the availability reads as zero
     median_share: Floats  # healthy p50 as a share of p99
-    slow_median: Floats  # how much of what slows the tail slows the median too
-    rare: npt.NDArray[np.bool_]  # few requests are hit: the tail and the mean move, median and p90 hardly
-    drift: Floats  # steady factor on latency during the incident that has nothing to do with it
+    slow_median: Floats  # how much of the tail's slow-down shows in the median
+    rare: npt.NDArray[np.bool_]  # few requests are affected: tail and mean change, median and p90 hardly
+    drift: Floats  # constant factor on latency during the incident, unrelated to it
     client_drift: Floats  # the same for the calls that it makes
-    sick: Floats  # steady share of failures during the incident that has nothing to do with it
-    common: Floats  # share of requests that wait for a callee: its slowness may show in the tail only
-    wobble: Floats  # factor on every spread
-    blips: Floats  # chance of an outlier a reading
+    sick: Floats  # constant share of failures during the incident, unrelated to it
+    common: Floats  # share of requests that wait for a callee; if small, slow callees show in the tail only
+    wobble: Floats  # factor on the spread of all signals
+    blips: Floats  # chance of an outlier per reading
     memory_limit_bytes: Floats
-    restless: Floats  # chance that a signal moves during the incident for reasons of its own
+    restless: Floats  # chance that a signal changes during the incident, unrelated to it
     error_floor: Floats  # healthy error rate as measured, often exactly 0
     deploy_age_s: Floats  # at the first reading
     config_age_s: Floats
     uptime_s: Floats
-    error_logging: Floats  # how much of an ordinary failure shows in the service's own log
+    error_logging: Floats  # how far ordinary failures show in the service's own log
 
 
 def draw_profile(
@@ -49,16 +49,16 @@ def draw_profile(
 ) -> Profile:
     """Draws how one world is measured."""
     requests = np.exp(rng.normal(rng.choice([2.0, 2.0, 0.0, -1.0]), 1.5, services))
-    # Some are hardly ever asked, some never: a few requests between two readings, or none.
+    # Some services get only a few requests between two readings, or none.
     rare = rng.random(services) < idle_share
     requests[rare] = np.maximum(rng.uniform(-1.0, 4.0, int(rare.sum())), 0.0) / (60.0 * minutes)
     quiet = rng.random(services) < 0.7
     few = bool(rng.random() < 0.25)
-    # Other users ask for other things: every path is somewhat slower or faster than before.
+    # The mix of requests has changed: every path is somewhat slower or faster than before.
     mixed = rng.choice([0.0, 0.0, 0.2, 0.5]) if drifting > 0.0 else 0.0
     mix, client_mix = np.exp(mixed * rng.standard_normal((2, services)))
     drifts = rng.random(services) < drifting
-    recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # changes that mean nothing
+    recent = rng.random((2, services)) < rng.choice([0.0, 0.1, 0.5])  # unrelated changes
     return Profile(
         requests_per_s=requests,
         sleeps=np.where(rng.random(services) < 0.7 * idle_share, rng.integers(4, 16, services), 0).astype(
@@ -85,11 +85,11 @@ def draw_profile(
 
 
 def _old(rng: np.random.Generator, services: int) -> Floats:
-    """Hours to a week, in seconds."""
+    """Ages from hours to a week, in seconds."""
     return np.exp(rng.uniform(np.log(5_000.0), np.log(605_000.0), services))
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """Dataclasses of several worlds, each field (S,), as one."""
+    """Concatenates the fields, each (S,), of several worlds' dataclasses."""
     names = [field.name for field in fields(parts[0])]
     return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

@@ -1,4 +1,4 @@
-"""How real systems name and scale what they measure."""
+"""Metric names and units of various monitoring systems."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class MetricNaming:
-    """A vocabulary."""
+    """The metrics of one monitoring system."""
 
     name: str
     metrics: tuple[Metric, ...]
@@ -155,5 +155,5 @@ METRIC_NAMINGS: tuple[MetricNaming, ...] = (
         ("saturation_pool", "saturation"),
     ),
 )
-# Vocabularies of systems that hand over judged events rather than series.
+# Dialects of systems that give alert events rather than series.
 ALERT_NAMINGS = tuple(d for d in METRIC_NAMINGS if d.name in ("mesh", "docker", "pods"))

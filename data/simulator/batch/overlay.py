@@ -1,7 +1,8 @@
-"""Labelled incidents of a real system that needs no label: simulated faults laid over its own healthy series.
+"""Generates labelled incidents of a real system by adding simulated faults to its own healthy series.
 
-The system's call graph, metrics, noise, gaps and seasons are its own; only what a fault changes is simulated,
-by the physics of all other worlds. Shapes: S services, T ticks, D drives.
+The call graph, metrics, noise, gaps and seasonality are real; only the effect of the fault is simulated.
+
+Shapes: S services, T ticks, D drives.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,10 +28,10 @@ from data.simulator.topology import CALLED_BY_ALL, Topology, from_calls
 
 Floats = npt.NDArray[np.float64]
 
-_ANOTHER_TIME = 0.3  # chance that past and incident are of different windows: systems change in between
-_LONG_AGO_S = 1e12  # before any metric's memory
-_BUSY = 1e6  # requests between two readings: so many that counting adds no noise of its own
-_LEAVES = (*CALLED_BY_ALL, "service", "service")  # what a service that calls nobody may be
+_ANOTHER_TIME = 0.3  # chance that baseline and incident come from different windows
+_LONG_AGO_S = 1e12  # older than any change that matters
+_BUSY = 1e6  # requests between two readings: enough that counting adds no noise
+_LEAVES = (*CALLED_BY_ALL, "service", "service")  # possible kinds of a service without callees
 
 
 def overlay(
@@ -44,12 +45,12 @@ def overlay(
     """Yields `n` labelled incidents; the same windows and seed give the same incidents.
 
     Args:
-        windows: at least one, of one system or of several; each incident is made of one system's.
-        n: how many.
-        seed: what everything is drawn from.
-        channel_map: how metric names are read; the default rules when None.
-        config: how often nothing is broken, two things are, a fault passes, and it is known what paged.
-        strength: factor on all that faults do; without any nothing changes.
+        windows: at least one, of one or more systems; each incident uses one system's.
+        n: number of incidents.
+        seed: of the random numbers.
+        channel_map: how metric names are read; None for the default rules.
+        config: how often there is no fault, two faults, a passing fault, or a known page.
+        strength: factor on the effects of faults; 0 for none.
     """
     means = channel_map or default_channel_map()
     config = config or SimulationConfig()
@@ -75,18 +76,18 @@ def overlay(
 
 @dataclass(frozen=True, eq=False)
 class _Struck:
-    """A simulated fault of a system."""
+    """The simulated faults of a system, and their signals."""
 
     faults: tuple[RunningFault, ...]
     signals: Mapping[str, Floats]  # {signal: (1 + T, S)}: at rest, then tick by tick
-    of_calls: Mapping[str, Floats]  # likewise, of the calls to each service as its callers see them
+    of_calls: Mapping[str, Floats]  # likewise, for calls to each service as its callers see them
     page: Page | None
 
 
 def _strike(
     rng: np.random.Generator, config: SimulationConfig, window: HealthyWindow, points: int, strength: float
 ) -> _Struck:
-    """Runs the system's call graph with faults at random services, its levels as measured where they are."""
+    """Simulates faults at random services of the system, with its real call graph and measured levels."""
     shape = Window("series", baseline=1, points=points, minutes=float(rng.choice([0.25, 0.5, 1.0, 1.0, 5.0])))
     topology = _topology(rng, window)
     size = len(topology.names)
@@ -100,7 +101,7 @@ def _strike(
         config_age_s=far.copy(),
         uptime_s=far,
     )
-    # Where nothing is measured only callers can tell; who is never asked breaks unnoticed.
+    # A faulty service must be noticeable: it needs metrics or callers, and requests.
     called = np.bincount(topology.callees, minlength=size) > 0
     found = called | np.array([bool(row) for row in window.telemetry])
     asked = replace(profile, requests_per_s=np.where(found & ~window.idle, profile.requests_per_s, 0.0))
@@ -128,7 +129,7 @@ def _strike(
 
 
 def _topology(rng: np.random.Generator, window: HealthyWindow) -> Topology:
-    """The system's own graph; what its services are, and how they wait, is drawn: names say nothing."""
+    """The system's own graph, with random kinds and waiting, because names don't tell them."""
     services = window.incident.services
     position = {name: number for number, name in enumerate(services)}
     calls = [
@@ -150,7 +151,7 @@ def _topology(rng: np.random.Generator, window: HealthyWindow) -> Topology:
 
 
 def _fleet(rng: np.random.Generator, window: HealthyWindow) -> Fleet:
-    """As any simulated world's, but as slow, busy and full as measured; only the unit of time is drawn."""
+    """Like any simulated world's, but with measured relative latency, cpu and memory, if known."""
     drawn = draw_fleet(rng, len(window.incident.services), like_the_environment=False)
     own = np.median(drawn.latency_s) * np.clip(window.latency, 0.01, 100.0)
     latency = np.where(np.isfinite(own), own, drawn.latency_s)
@@ -170,8 +171,8 @@ class _Calm:
     cut: WindowSlice
     another: HealthyWindow | None  # of the same system
     position: Mapping[str, int]  # of its services
-    rather: bool  # whether what is seen during the incident is of the other window
-    when: float  # where in it, 0..1
+    rather: bool  # take the incident's points from the other window
+    when: float  # where in that window, 0..1
 
     @staticmethod
     def draw(
@@ -194,7 +195,7 @@ class _Calm:
         return {} if self.another is None or number is None else self.another.telemetry[number]
 
     def series(self, points: Floats, other: Floats | None) -> tuple[Floats, Floats] | None:
-        """Past and incident of a series; None for a lone point with nothing to compare it with."""
+        """Baseline and incident of a series; None for a single point without anything to compare it with."""
         start, split, end = self.cut.of(len(points))
         if other is None or not len(other) or not (self.rather or len(points) < 2):
             return (points[start:split], points[split:end]) if len(points) >= 2 else None
@@ -207,7 +208,7 @@ class _Calm:
 def _laid_over(
     rng: np.random.Generator, struck: _Struck, window: HealthyWindow, calm: _Calm, means: ChannelMap
 ) -> tuple[list[dict[str, Series]], dict[tuple[str, str], dict[str, Series]]]:
-    """The telemetry of services and calls, changed as the fault changes what they read."""
+    """The telemetry of services and calls with the fault's effects."""
     effects: dict[str, Effect] = {}
     of_calls: dict[str, Effect] = {}
     for name in sorted(window.kinds):

@@ -1,4 +1,4 @@
-"""What instruments read of a run: states become signals over time, noisy, seasonal and sometimes absent."""
+"""Turns simulated states into measured signals: noisy, seasonal and sometimes missing."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from data.simulator.physics import Fleet, State
 
 Floats = npt.NDArray[np.float64]
 
-# Relative spread of each signal from one reading to the next, before a world's own factor.
+# Relative spread of each signal between readings, before the world's own factor.
 SPREAD = {
     "error": 0.3,
     "latency_mean": 0.1,
@@ -59,7 +59,7 @@ NEEDS_REQUESTS = (
 
 
 def _asleep(rng: np.random.Generator, sleeps: Floats, points: int) -> npt.NDArray[np.bool_]:
-    """When batch jobs and the like rest, whatever happens elsewhere.  → (T, S)"""
+    """When services such as batch jobs pause.  → (T, S)"""
     period = np.maximum(sleeps, 1.0)
     phase = rng.uniform(0.0, period)
     share = rng.uniform(0.2, 0.6, len(sleeps))
@@ -67,13 +67,13 @@ def _asleep(rng: np.random.Generator, sleeps: Floats, points: int) -> npt.NDArra
 
 
 def _logging(rng: np.random.Generator, services: int) -> tuple[Floats, Floats]:
-    """Whether what is unusual is written as errors, as lines never seen before, or both: twice (S,)."""
+    """Whether unusual events are logged as errors, as new kinds of lines, or both: twice (S,)."""
     how = rng.random(services)
     return (how < 0.65).astype(np.float64), (how > 0.35).astype(np.float64)
 
 
 def _calm_shift(rng: np.random.Generator, before: int, points: int, services: int) -> Floats:
-    """How far a healthy service's lines are from the usual: another distance each window.  → (T, S)"""
+    """How far a healthy service's log lines differ from usual, different in every window.  → (T, S)"""
     usual = rng.uniform(0.1, 1.5, services)
     past = usual * rng.uniform(0.2, 1.8, services)
     now = usual * rng.uniform(0.5, 2.0, services)
@@ -81,10 +81,10 @@ def _calm_shift(rng: np.random.Generator, before: int, points: int, services: in
 
 
 class Truth(NamedTuple):
-    """The signals of a run before any instrument reads them."""
+    """The true signals of a run, before measurement."""
 
     signals: dict[str, Floats]  # {signal: (T0 + T, S)}
-    unserved: npt.NDArray[np.bool_]  # (T0 + T, S) next to nobody was served
+    unserved: npt.NDArray[np.bool_]  # (T0 + T, S) hardly any request was served
 
 
 def truth(
@@ -96,7 +96,7 @@ def truth(
     season: Floats,  # (T0 + T, S) usual traffic over time, 1 on average
     minutes: float,  # between two readings
 ) -> Truth:
-    """All signals over baseline and incident as they are; of chance, only who asks and what is logged."""
+    """All true signals over baseline and incident; only request counts and logging are random."""
     before = len(season) - len(states)
 
     def series(name: str) -> Floats:
@@ -130,7 +130,7 @@ def truth(
     own = np.maximum(slower - waits, 0.0)
 
     def slowed(share: Floats | float) -> Floats:
-        """Seconds more at a percentile that feels this share of what the tail feels."""
+        """Extra seconds at a percentile that shows this share of the tail's slow-down."""
         return own * share + waits * share * profile.common
 
     share = profile.slow_median
@@ -182,7 +182,7 @@ def read_signals(
     minutes: float,  # between two readings
     wanted: Sequence[str],
 ) -> dict[str, Floats]:
-    """The wanted signals as instruments read them.  → {signal: (T0 + T, S)}"""
+    """The wanted signals as measured.  → {signal: (T0 + T, S)}"""
     true, unserved = of
     seconds = 60.0 * minutes
     # A percentile of few requests jumps about.

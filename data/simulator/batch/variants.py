@@ -1,4 +1,4 @@
-"""Call graphs made from others: needed less, seen through load balancers, every worker several times."""
+"""Variants of call graphs: weaker dependencies, addresses beside services, replicated workers."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from data.simulator.topology import Ints, Topology, from_calls
 
 
 def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topology:
-    """Callers that need a callee for part of their requests: up to `most` of its failures go unnoticed."""
+    """Makes callers depend less on callees: up to the share `most` of failures goes unnoticed."""
     unneeded = most * rng.random(len(topology.callers))
     return replace(
         topology,
@@ -18,15 +18,15 @@ def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topolo
 
 
 def with_client_views(topology: Topology, rng: np.random.Generator, share: float) -> tuple[Topology, Ints]:
-    """Adds nodes that are only an address: what one caller sees of a load balancer or remote host.
+    """Adds address nodes: what one caller sees of a load balancer or remote host.
 
     Args:
         topology: the real services.
-        rng: decides which.
-        share: of the calls, those whose caller also shows the address that it calls.
+        rng: random numbers.
+        share: of calls that get an address node.
 
     Returns:
-        The graph, and for every node the service whose behaviour it shows, itself for real ones.  (S,)
+        The graph, and for every node the service behind it; a real service is behind itself.  (S,)
     """
     size = len(topology.names)
     seen = np.flatnonzero(rng.random(len(topology.callees)) < share)
@@ -58,7 +58,7 @@ def with_client_views(topology: Topology, rng: np.random.Generator, share: float
 
 
 def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Every worker as `name-0`, `name-1`, …: instances whose callers spread over all of them."""
+    """Replaces every worker with replicas `name-0`, `name-1`, …, which share its callers."""
     count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
     first = np.concatenate([[0], np.cumsum(count)])
     names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]

@@ -1,4 +1,4 @@
-"""Faults that somebody's change brought: code, configuration, certificates, clocks."""
+"""Faults caused by changes: code, configuration, certificates, clocks."""
 
 from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
 

@@ -1,4 +1,4 @@
-"""Faults of the machine below: processor, threads, disk, neighbours."""
+"""Faults of the machine: CPU, threads, disk, noisy neighbours."""
 
 from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom, every
 
@@ -133,7 +133,7 @@ class DiskFull(FaultFamily):
     symptoms = (
         Symptom(Drive.DISK, jump=0.3, per_minute=0.2, ceiling=0.62),
         Symptom(Drive.LATENCY, per_minute=0.4, ceiling=3.0, after_minutes=1.0),
-        # 0.35 of it was full before: nothing is left after a minute and a half.
+        # 0.35 of the disk was full before, so it is full after a minute and a half.
         Symptom(Drive.ERROR, per_minute=0.25, ceiling=0.9, after_minutes=1.5),
         Symptom(Drive.DESCRIPTORS, per_minute=10.0, ceiling=200.0),
     )

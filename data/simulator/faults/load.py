@@ -89,7 +89,7 @@ class SlowQuery(FaultFamily):
     symptoms = (
         Symptom(Drive.LATENCY, jump=0.8, per_minute=1.5, ceiling=15.0),
         Symptom(Drive.CPU, jump=0.15, per_minute=0.1, ceiling=0.6),
-        # Sessions pile up for minutes before the first one is refused.
+        # Sessions pile up for minutes before any is refused.
         Symptom(Drive.SATURATION, per_minute=0.2, ceiling=0.9, after_minutes=1.0),
         Symptom(Drive.ERROR, per_minute=0.08, ceiling=0.4, after_minutes=2.5),
     )

@@ -124,7 +124,7 @@ class InstanceLost(FaultFamily):
         Symptom(Drive.SILENCE, jump=0.9, ceiling=0.9),
         Symptom(Drive.ERROR, jump=0.7, per_minute=0.2, ceiling=1.0),
         Symptom(Drive.RESTARTS, jump=1.0, ceiling=1.0),
-        # What starts up again computes, fills memory and opens threads before it serves.
+        # A starting instance uses CPU, memory and threads before it serves.
         Symptom(Drive.CPU, jump=0.3, ceiling=0.3),
         Symptom(Drive.MEMORY, jump=0.25, ceiling=0.25),
         Symptom(Drive.SATURATION, jump=0.15, ceiling=0.15),

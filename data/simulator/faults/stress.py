@@ -1,6 +1,6 @@
-"""Faults that fault injectors set: one resource loaded on purpose, callers hardly or only partly hurt.
+"""Faults of fault injectors: one resource is loaded, and callers are hardly affected.
 
-Too mild to be played as an episode, they teach the ranker that a culprit need not be the loudest.
+They are too mild for an episode, but teach the ranker that the root cause need not be the loudest service.
 """
 
 from data.simulator.faults.base import Drive, FaultFamily, Remedy, Symptom

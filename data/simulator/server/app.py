@@ -1,4 +1,4 @@
-"""The embedded environment as an application: FirewatchEnv's HTTP and WebSocket protocol on Starlette."""
+"""The server application: FirewatchEnv's HTTP and WebSocket protocol on Starlette."""
 
 import asyncio
 import contextlib
@@ -32,28 +32,27 @@ from data.wire import ServerState, decode_body, one_line
 
 NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
 _STOPPING = "the server is shutting down"
-# How long a session that shuts down still listens for what is on its way through the socket.
+# On shutdown, sessions still accept frames that are already on their way for this long.
 _LAST_WORDS_S = 0.05
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server grants its clients."""
+    """The server's limits for its clients."""
 
-    sessions: int = 256  # WebSocket sessions open at once
-    body_bytes: int = 2**20  # the largest request body or frame
-    idle_s: float = 900.0  # a session or connection that says nothing for so long is closed
-    connections: int = 1024  # open at once, those of sessions included; fewer where the system allows fewer
-    head_s: float = 10.0  # the head of a request has to arrive within this time
-    receive_s: float = 30.0  # and its body within this
-    shutdown_s: float = 0.8  # a shutdown waits so long for clients to take their last answers
+    sessions: int = 256  # concurrent WebSocket sessions
+    body_bytes: int = 2**20  # largest request body or frame
+    idle_s: float = 900.0  # a session or connection is closed after this long without traffic
+    connections: int = 1024  # concurrent connections, including sessions; fewer if the system allows fewer
+    head_s: float = 10.0  # time for a request's head to arrive
+    receive_s: float = 30.0  # time for its body
+    shutdown_s: float = 0.8  # time on shutdown for clients to read their last answers
 
 
 class SimulatorApp:
-    """The handlers and what they share: one HTTP episode for everybody, and the WebSocket sessions.
+    """The request handlers: one HTTP episode shared by all clients, and WebSocket sessions.
 
-    Worlds are computed on the event loop: a step takes a fraction of a millisecond, and nothing can come
-    between a step and its answer.
+    Worlds run on the event loop: a step takes a fraction of a millisecond, and this keeps steps atomic.
     """
 
     def __init__(self, limits: Limits, make_world: Callable[[], ServedWorld]) -> None:
@@ -64,7 +63,7 @@ class SimulatorApp:
         self._listening: set[asyncio.Timeout] = set()
 
     def routes(self) -> list[Route | WebSocketRoute]:
-        """Everything that the server answers to."""
+        """All routes of the server."""
         return [
             Route("/reset", self._reset, methods=["POST"]),
             Route("/step", self._step, methods=["POST"]),
@@ -76,19 +75,19 @@ class SimulatorApp:
         ]
 
     async def drain(self) -> None:
-        """Lets every session answer what has reached it, then closes it; new ones are turned away."""
+        """Lets every session answer pending frames, then closes it; new sessions are refused."""
         self._draining = True
         deadline = asyncio.get_running_loop().time() + _LAST_WORDS_S
         for clock in self._listening:
             if not clock.expired():
                 clock.reschedule(deadline)
-        # A client that does not read its answer would keep its session for ever.
+        # A client that doesn't read its answer would keep its session open for ever.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.shutdown_s):
                 while len(self._sessions):
                     await asyncio.sleep(0.01)
 
-    # HTTP: one episode, whoever asks.
+    # HTTP: one episode for all clients.
 
     async def _reset(self, request: Request) -> Response:
         try:
@@ -133,14 +132,14 @@ class SimulatorApp:
         )
 
     async def _body(self, request: Request) -> object:
-        """The JSON of a request's body; what is not JSON is answered like what is no request."""
+        """The JSON of a request's body; a body that is not JSON counts as an invalid request."""
         body = await bounded_body(request, self._limits.body_bytes, self._limits.receive_s)
         try:
             return decode_body(body, "body", finite=True)
         except FirewatchError:
             return body.decode(errors="replace")
 
-    # WebSocket: a world for every connection.
+    # WebSocket: one world per connection.
 
     async def _session(self, socket: WebSocket) -> None:
         await socket.accept()
@@ -157,7 +156,7 @@ class SimulatorApp:
     async def _converse(self, socket: WebSocket, session: Session) -> None:
         try:
             while not self._draining:
-                text = await self._hear(socket)
+                text = await self._next_frame(socket)
                 if text is None:
                     return
                 answer = _answer(session, text)
@@ -165,14 +164,14 @@ class SimulatorApp:
                     await socket.close(NORMAL_CLOSE)
                     return
                 await _send(socket, answer)
-                await asyncio.sleep(0)  # whoever asks without listening keeps nobody waiting
+                await asyncio.sleep(0)  # a client that sends without pause must not block others
             await socket.close(RESTART_CLOSE, _STOPPING)
         except WebSocketDisconnect:
-            # The client left while it was being answered.
+            # The client left before its answer was sent.
             return
 
-    async def _hear(self, socket: WebSocket) -> str | bytes | None:
-        """The next frame; None once the connection is closed, by the client or for idleness or shutdown."""
+    async def _next_frame(self, socket: WebSocket) -> str | bytes | None:
+        """The next frame; None if the connection was closed: by the client, when idle, or on shutdown."""
         clock = asyncio.timeout(self._limits.idle_s)
         try:
             async with clock:
@@ -191,7 +190,7 @@ class SimulatorApp:
 
 
 def _answer(session: Session, text: str | bytes) -> dict[str, Any] | None:
-    """The frame that answers a frame; None to "close"."""
+    """The frame in response to a frame; None for "close"."""
     try:
         frame = decode_body(text, "frame", finite=True)
     except FirewatchError:
@@ -225,7 +224,7 @@ def _dumps(content: object) -> str:
 
 
 async def _receive(socket: WebSocket) -> str | bytes | None:
-    """The next frame; None once the client has closed the connection."""
+    """The next frame; None if the client has closed the connection."""
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         return None
@@ -252,8 +251,8 @@ def create_app(
     """The ASGI application.
 
     Args:
-        limits: what it grants its clients.
-        make_world: builds the world of every session; the embedded one unless a test brings its own.
+        limits: for clients.
+        make_world: builds the world of every session; the embedded one by default.
     """
     if make_world is None:
         from data.simulator.world.environment import World as EmbeddedWorld

@@ -1,4 +1,4 @@
-"""What keeps a server standing: connections that end, a log that stays short, and no calls from web pages."""
+"""Protects a server: connection time-outs, a bounded log, and no calls from web pages."""
 
 import asyncio
 import logging
@@ -15,26 +15,26 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from data.wire import is_local
 
-# What the process itself opens.
+# File descriptors that the process itself needs.
 _OWN_DESCRIPTORS = 64
 
 
 def connections_possible(wanted: int) -> int:
-    """How many connections the operating system lets this process have, at most `wanted`."""
+    """The number of connections that the operating system allows, at most `wanted`."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return wanted if allowed == resource.RLIM_INFINITY else max(min(wanted, allowed - _OWN_DESCRIPTORS), 1)
 
 
 def http_protocol(header_s: float, connections: int) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol with two more bounds, which it has no options for.
+    """uvicorn's HTTP protocol with two more limits, for which it has no options.
 
     Args:
-        header_s: a connection has to bring a whole request head within this time.
-        connections: one more than these is closed at once.
+        header_s: time for a complete request head to arrive.
+        connections: most concurrent connections; more are closed at once.
     """
 
     class BoundedProtocol(H11Protocol):
-        """HTTP on a connection that cannot be kept open by saying nothing, or half a word."""
+        """HTTP with a time-out for silent connections and incomplete requests."""
 
         _waiting: asyncio.TimerHandle | None = None
 
@@ -88,12 +88,12 @@ async def bounded_body(request: Request, largest_bytes: int, receive_s: float) -
 
 
 class OneLineASecond(logging.Filter):
-    """Lets one line through a second, without its traceback: no flood of requests fills the disk."""
+    """Passes one log line per second, without traceback, so that no flood of requests fills the disk."""
 
     _last_s = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
+        """Whether to write the line."""
         now_s = time.monotonic()
         if now_s - self._last_s < 1.0:
             return False
@@ -105,20 +105,20 @@ class OneLineASecond(logging.Filter):
 
 
 def quiet_logs() -> None:
-    """Keeps the log of a server in the foreground short."""
+    """Limits the log output of a server in the foreground."""
     keep = OneLineASecond()
     for name in ("uvicorn.error", "asyncio", "websockets.server"):
         logging.getLogger(name).addFilter(keep)
 
 
 class OwnCallersOnly:
-    """Refuses what web pages make a browser send, and what asks a loopback address under another name."""
+    """Refuses requests from web pages, and requests to a loopback address under another host name."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, or hands on."""
+        """Refuses the request or passes it on."""
         reason = _refused(scope) if scope["type"] in ("http", "websocket") else None
         if reason is None:
             await self._app(scope, receive, send)

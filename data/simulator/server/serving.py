@@ -1,4 +1,4 @@
-"""Runs the embedded environment as a server: in the foreground, or in a thread while it is needed."""
+"""Runs the embedded environment as a server, in the foreground or in a thread."""
 
 import math
 import socket
@@ -18,7 +18,7 @@ __all__ = ["Limits", "RunningServer", "create_app", "serve"]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which lets the sessions finish before it closes their connections."""
+    """uvicorn, but sessions finish before their connections are closed."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
         if drain is not None:
             await drain()
         for connection in list(self.server_state.connections):
-            if not isinstance(connection, H11Protocol):  # a client that takes no answer, nor a farewell
+            if not isinstance(connection, H11Protocol):  # a session whose client doesn't read
                 connection.transport.abort()
         await super().shutdown(sockets)
 
@@ -54,7 +54,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        # With the protocol named, asyncio switches Nagle's delay of 40 ms off.
+        # asyncio turns off Nagle's algorithm (40 ms) only if the protocol is given.
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,14 +82,14 @@ def serve(
     on_ready: Callable[[str], None] | None = None,
     app: Starlette | None = None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, then answers what has arrived and closes.
+    """Serves until SIGINT or SIGTERM, then answers pending requests and stops.
 
     Args:
         host: the address to listen on.
         port: the port to listen on, 0 for any free one.
-        limits: what the server grants its clients.
-        on_ready: called with the server's URL as soon as connections are accepted.
-        app: what to serve; the embedded environment unless given.
+        limits: for clients.
+        on_ready: called with the server's URL once connections are accepted.
+        app: what to serve; the embedded environment by default.
 
     Raises:
         SettingsError: the port is taken or the address not ours.
@@ -103,11 +103,11 @@ def serve(
 
 
 class RunningServer:
-    """A server in a thread of this process for as long as a `with` block runs.
+    """A context manager that runs a server in a thread of this process.
 
     Args:
-        app: what to serve; the embedded environment unless given.
-        limits: what it grants its clients.
+        app: what to serve; the embedded environment by default.
+        limits: for clients.
         host: the address to listen on.
         port: the port to listen on, 0 for any free one.
 

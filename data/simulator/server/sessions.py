@@ -1,4 +1,4 @@
-"""Sessions of the server: one world each, the count of its steps, and at most so many at a time."""
+"""The server's sessions: one world each, with a step count, and a limit on their number."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,17 +13,17 @@ Answer = dict[str, Any]
 
 
 class ServedWorld(Protocol):
-    """What the server needs of a simulated world: whole answers, as the wire carries them."""
+    """The interface of a simulated world for the server; answers are complete response bodies."""
 
     def reset(self, difficulty: str, seed: int, task_id: str | None) -> Answer:
-        """Starts an episode; one that cannot start answers without services, with the reason."""
+        """Starts an episode; if it cannot, the answer has no services but a reason."""
 
     def step(self, action: Action) -> Answer:
-        """Acts; without a running episode it answers without services, with the reason."""
+        """Performs an action; without an episode, the answer has no services but a reason."""
 
 
 class Session:
-    """One world and what `/state` tells about its episode."""
+    """One world, and the `/state` of its episode."""
 
     def __init__(self, world: ServedWorld) -> None:
         self._world = world
@@ -33,23 +33,23 @@ class Session:
 
     @property
     def state(self) -> Answer:
-        """The answer of `/state`."""
+        """The response of `/state`."""
         return {"episode_id": self._episode_id, "step_count": self._step_count}
 
     @property
     def info(self) -> Answer:
-        """The `info` of the last step, which every answer of `/step` repeats."""
+        """The `info` of the last step, which every response of `/step` repeats."""
         return self._info
 
     def reset(self, request: ResetRequest) -> Answer:
-        """Begins an episode under a new id, whoever held the old one."""
+        """Starts an episode under a new id."""
         self._episode_id = str(uuid.uuid4())
         self._step_count = 0
         self._info = {}
         return self._world.reset(request.difficulty, request.seed, request.task_id)
 
     def step(self, request: ActionRequest) -> Answer:
-        """Takes one step of the world."""
+        """Performs one step."""
         answer = self._world.step(request.action())
         if answer["observation"]["services"]:
             self._step_count += 1
@@ -62,7 +62,7 @@ class Sessions:
 
     Args:
         make_world: builds the world of a new session.
-        capacity: how many may be open at once.
+        capacity: most sessions at a time.
     """
 
     def __init__(self, make_world: Callable[[], ServedWorld], capacity: int) -> None:
@@ -75,10 +75,10 @@ class Sessions:
 
     @contextmanager
     def place(self) -> Iterator[Session]:
-        """A session for as long as the `with` block runs.
+        """A session, for the duration of a `with` block.
 
         Raises:
-            CapacityReached: all places are taken.
+            CapacityReached: too many sessions are open.
         """
         if self._open >= self._capacity:
             raise CapacityReached(f"Server at capacity: {self._open}/{self._capacity} sessions active")

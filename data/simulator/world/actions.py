@@ -1,4 +1,4 @@
-"""What each action does to the world, and what it answers."""
+"""Performs actions in the world."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an action."""
+    """The result of an action."""
 
     feedback: str
     valid: bool = True
-    wrong: bool = False  # a remediation of a healthy service
+    wrong: bool = False  # a remedy for a healthy service
 
 
 def act(scene: Scene, action: Action) -> Result:
-    """Carries out `action`; the world has moved one tick already."""
+    """Performs `action`, after the world has moved by one tick."""
     kind, target = action.action_type, action.target_service
     if kind == "declare_resolved":
         return Result("Incident declared resolved. Evaluating scene...")
@@ -142,7 +142,7 @@ _INVESTIGATE: dict[str, Callable[[Scene, int], str]] = {
 }
 
 
-# Remediations
+# Remedies
 
 
 def _remediate(scene: Scene, kind: str, index: int) -> Result:
@@ -179,7 +179,7 @@ _DONE = {
 
 
 def _nothing(_scene: Scene, _index: int) -> None:
-    """No lasting change besides what it does to a fault."""
+    """No lasting change, except for the effect on a fault."""
 
 
 def _restart(scene: Scene, index: int) -> None:
@@ -227,7 +227,7 @@ _PHYSICAL: dict[str, Callable[[Scene, int], None]] = {
 }
 
 
-# What both need
+# Helpers of both
 
 
 def _fault_at(scene: Scene, index: int) -> RunningFault | None:
@@ -241,7 +241,7 @@ def _ails(scene: Scene, index: int) -> bool:
 
 
 def log_values(scene: Scene, index: int) -> dict[str, object]:
-    """What log lines and feedback may quote."""
+    """Values for log lines and feedback."""
     setup, state = scene.setup, scene.state
     topology = setup.topology
     callees = topology.callees[topology.callers == index]

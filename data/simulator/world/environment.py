@@ -1,4 +1,4 @@
-"""The embedded world as an `Environment`, in process, with its labels in a channel of their own."""
+"""The simulated world as an in-process `Environment`, with separate access to its labels."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ _NAME = "embedded"
 
 
 class EmbeddedEnvironment:
-    """Plays in this process. The labels below are for training and scoring, never for an agent.
+    """An environment in this process. Its labels are for training and scoring, never for an agent.
 
     Args:
-        wording: the words that services log in.
+        wording: of log lines.
     """
 
     def __init__(self, wording: Wording = "known") -> None:
@@ -43,7 +43,7 @@ class EmbeddedEnvironment:
         return self._last
 
     async def step(self, action: Action) -> Step:
-        """Acts.
+        """Performs an action.
 
         Raises:
             ActionRefused: there is no such action.
@@ -54,7 +54,7 @@ class EmbeddedEnvironment:
             reason = answer["observation"]["action_history"][0]["feedback_string"]
             raise EpisodeLost(f"{_NAME}: {reason}")
         observation = answer["observation"]
-        # Past actions are parsed once, when they are new.
+        # Parse only the new past action, for speed.
         newest = parse(PastAction, observation["action_history"][-1], _NAME)
         self._past = (*self._past, newest)[-len(observation["action_history"]) :]
         answer["observation"] = {**observation, "action_history": self._past}
@@ -62,19 +62,19 @@ class EmbeddedEnvironment:
         return self._last
 
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """Does nothing."""
 
     def root_causes(self) -> tuple[str, ...]:
-        """The services that broke in the running episode."""
+        """The faulty services of the running episode."""
         episode = self._running
         return tuple(episode.setup.topology.names[fault.service] for fault in episode.setup.faults)
 
     def fault_types(self) -> tuple[str, ...]:
-        """What broke there, in the same order."""
+        """Their fault families, in the same order."""
         return tuple(fault.family.name for fault in self._running.setup.faults)
 
     def red_herrings(self) -> tuple[str, ...]:
-        """Innocents set up to look guilty."""
+        """Innocent services that look suspicious on purpose."""
         episode = self._running
         return tuple(episode.setup.topology.names[i] for i in episode.setup.red_herrings)
 

@@ -1,4 +1,4 @@
-"""The policy that knows the answer: for measuring what a world allows, never for an agent."""
+"""A policy that knows the answer, to measure the best possible score; never for an agent."""
 
 from data.actions import RESOLVE
 from data.observation import Action
@@ -6,7 +6,7 @@ from data.simulator.world.world import RunningEpisode
 
 
 def next_action(episode: RunningEpisode) -> Action:
-    """Cures the faults one after the other, waits until nothing ails, then resolves."""
+    """Cures the faults one by one, waits until all services have recovered, then resolves."""
     names = episode.setup.topology.names
     for fault in episode.setup.faults:
         if not fault.halted and fault.minutes > 0.0:

@@ -1,4 +1,4 @@
-"""The score of an episode, and the running accounts it is made of."""
+"""The score of an episode, and the figures behind it."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from data.simulator.config import WorldConfig
 
 _TICK_MINUTES = 0.5
-# The highest number of needless remediations that leaves anything of the precision part.
+# With this many needless remedies, the precision part of the score is 0.
 _WRONG_ACTIONS = 6
-# The first tick that an action can end an episode at. The original grades that 0.16 on average, above the
-# 0.05 of one that ends earlier, which cannot happen; no recording shows how. Without a reward for speed, of
-# which nothing has been seen yet, the formula comes to 0.15.
+# The first tick at which an action can end an episode. The original scores that 0.16 on average; no recording
+# shows how. Without the part for bad customer minutes, which nobody has seen yet, the formula gives 0.15.
 _FIRST_TICK = 2
 
 
 @dataclass(frozen=True)
 class Accounts:
-    """What the formula needs."""
+    """The inputs of the score."""
 
     affected: int
     recovered: int
@@ -31,7 +30,7 @@ class Accounts:
 def grade_score(a: Accounts) -> float:
     """40 % services recovered, 25 % speed, 20 % precision, 15 % SLO budget left.
 
-    Precision counts only once something has recovered: doing nothing is not precise.
+    Precision counts only if something has recovered, because doing nothing is not precise.
     """
     recovered = a.recovered / a.affected if a.affected else 0.0
     in_time = 0.0 if a.mitigated_at_tick is None else max(0.0, 1.0 - a.mitigated_at_tick / a.max_ticks)
@@ -43,7 +42,7 @@ def grade_score(a: Accounts) -> float:
 
 @dataclass
 class GradeBook:
-    """Keeps the accounts of a running episode."""
+    """Keeps the figures of a running episode."""
 
     config: WorldConfig
     budget: float = field(init=False)
@@ -57,25 +56,25 @@ class GradeBook:
         self.budget = self.config.slo_budget
 
     def impact(self, ailing: list[tuple[int, float, float]], tick: int) -> float:
-        """Adds one tick's harm of the services that are not healthy: (index, error rate, p99 seconds)."""
+        """Adds the harm of one tick, from unhealthy services: (index, error rate, p99 seconds)."""
         harm = 0.0
         for index, error_rate, latency_s in ailing:
             self.affected.add(index)
             slow = min(1.0, max(0.0, (latency_s - 0.5) / 4.0))
             harm += _TICK_MINUTES * (error_rate + slow)
         self.bad_customer_minutes += harm
-        # Mitigated at the first of two ticks without harm, after there had been some.
+        # Mitigated at the first of two consecutive ticks without harm.
         self._quiet_ticks = 0 if harm or not self.affected else self._quiet_ticks + 1
         if self._quiet_ticks == 2 and self.mitigated_at_tick is None:
             self.mitigated_at_tick = tick - 1
         return harm
 
     def burn(self, amount: float) -> None:
-        """Takes from the SLO budget."""
+        """Reduces the SLO budget."""
         self.budget = max(0.0, self.budget - amount)
 
     def final_score(self, still_ailing: set[int], tick: int) -> float:
-        """The grade when the episode ends at `tick`."""
+        """The score if the episode ends at `tick`."""
         return grade_score(
             Accounts(
                 affected=len(self.affected),

@@ -1,4 +1,4 @@
-"""What readings amount to: statuses by the protocol's thresholds, and the alerts that they raise."""
+"""Statuses and alerts, by the protocol's thresholds."""
 
 import zlib
 from typing import Any
@@ -24,18 +24,18 @@ def status_of(error_rate: float, latency_p99_s: float, memory: float) -> str:
 
 
 def severities(error_rate: Floats, latency_p99_s: Floats, memory: Floats) -> Ints:
-    """The same for all services at once, as indices into `STATUSES`.  → (S,)"""
+    """`status_of` for all services at once, as indices into `STATUSES`.  → (S,)"""
     degraded = (error_rate >= 0.10) | (latency_p99_s >= 0.50)
     critical = (error_rate >= 0.50) | (latency_p99_s >= 2.0)
     down = (error_rate >= 0.90) | (memory >= 0.98)
-    # Whatever is critical is degraded too.
+    # Critical includes degraded.
     return np.asarray(np.where(down, 3, degraded.astype(np.int64) + critical))
 
 
 def measured_status(own: dict[str, Any]) -> str:
-    """The status that a service's metrics imply where some are missing: healthy unless one speaks against it.
+    """The status implied by a service's metrics, some of which may be missing; healthy by default.
 
-    The protocol has no word for unknown, and its original client refuses one.
+    The protocol has no status for unknown, and its original client refuses one.
     """
     error = own.get("http_server_error_rate")
     latency = own.get("http_server_request_duration_p99")
@@ -44,7 +44,7 @@ def measured_status(own: dict[str, Any]) -> str:
 
 
 def alerts(services: dict[str, dict[str, Any]], tick: int) -> list[dict[str, Any]]:
-    """The alerts that these services raise at `tick`."""
+    """The alerts of these services at `tick`."""
     raised = []
     for name, own in services.items():
         if own["status"] == "healthy" and own.get("process_memory_utilization", 0.0) < 0.80:

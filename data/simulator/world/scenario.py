@@ -1,4 +1,4 @@
-"""Sets up one incident: the services, the fault or faults, and everything that misleads."""
+"""Sets up one incident: services, faults and red herrings."""
 
 import zlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from data.simulator.topology import Topology, connect_services, from_calls, gene
 
 USER_FACING = ("api-gateway", "checkout-service")
 _MIB = 2**20
-_MOST_KNOWN = 24  # services of a world that is made of well-known ones
+_MOST_KNOWN = 24  # larger worlds have made-up services
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +31,17 @@ class Setup:
     red_herrings: tuple[int, ...]
     user_facing: tuple[int, ...]
     load: Load  # traffic from outside
-    rng: np.random.Generator  # what is left of the seed, for the world's own use
+    rng: np.random.Generator  # for all further random numbers
 
 
 def seeded(difficulty: str, seed: int, task_id: str | None) -> np.random.Generator:
-    """One stream of numbers for a task, the same in every process."""
+    """The random numbers of a task, the same in every process."""
     salt = zlib.crc32(f"{difficulty}/{task_id or ''}".encode())
     return np.random.default_rng(np.random.SeedSequence([seed & 0xFFFF_FFFF_FFFF_FFFF, salt]))
 
 
 def healthy_fleet(rng: np.random.Generator, services: int) -> Fleet:
-    """Services as the original environment draws them: about 0.1 s, 1 % errors, a third of memory."""
+    """Services like the original environment's: about 0.1 s, 1 % errors, a third of memory."""
     return Fleet(
         error_rate=rng.uniform(0.001, 0.02, services),
         latency_s=rng.uniform(0.05, 0.15, services),
@@ -57,7 +57,7 @@ def healthy_fleet(rng: np.random.Generator, services: int) -> Fleet:
 def set_up(
     difficulty: Difficulty, seed: int, task_id: str | None = None, script: Script | None = None
 ) -> Setup:
-    """Draws a world; `script` fixes what a catalogue task says about it."""
+    """Draws a world; `script` is the fixed part of a catalogue task."""
     script = script or Script()
     config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
     rng = seeded(difficulty, seed, task_id)
@@ -80,7 +80,7 @@ def set_up(
         fleet.latency_s[i] = rng.uniform(0.3, 1.2)
     factor = float(rng.choice([0.6, 1.3, 1.6])) if rng.random() < config.load_shift else 1.0
     since = int(rng.integers(0, 6))
-    # A stream of its own: how traffic swings changes nothing else.
+    # A separate stream, so that seasonality doesn't change the other random numbers.
     swing, period, phase = draw_load(rng.spawn(1)[0], config.seasonality)
     return Setup(
         config=config,
@@ -95,7 +95,7 @@ def set_up(
 
 
 def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Script) -> Topology:
-    """Well-known services where they suffice, a made-up system beyond."""
+    """Well-known services for a small world, made-up ones for a large one."""
     size = max(len(script.services), int(rng.integers(config.services[0], config.services[1] + 1)))
     if size > _MOST_KNOWN:
         return generate(rng, size, config.waiting)

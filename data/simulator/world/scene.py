@@ -1,4 +1,4 @@
-"""An incident as actions find and change it."""
+"""The state of an incident, which actions read and change."""
 
 from data.simulator.physics import Physics, State
 from data.simulator.world.logs import Voice, Wording
@@ -7,9 +7,9 @@ from data.simulator.world.telemetry import Sensors
 
 
 class Scene:
-    """The services of one incident, what is measured of them, and what actions have left behind."""
+    """The services of one incident, their sensors, and the lasting effects of actions."""
 
-    state: State  # what is true at this tick
+    state: State  # the truth at this tick
 
     def __init__(self, setup: Setup, wording: Wording) -> None:
         rng = setup.rng
@@ -26,5 +26,5 @@ class Scene:
             if i not in roots
             and rng.random() < setup.config.lying_logs * (3 if i in setup.red_herrings else 1)
         )
-        # A stream of its own: how logs are worded changes nothing else.
+        # A separate stream, so that log wordings don't change the other random numbers.
         self.voice = Voice(wording, int(rng.spawn(1)[0].integers(2**32)))

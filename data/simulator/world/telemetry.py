@@ -1,4 +1,4 @@
-"""What is measured of the truth: identity, and metrics with noise, gaps and delay."""
+"""Measures the true state: identities, and metrics with noise, gaps and delay."""
 
 import zlib
 from collections import deque
@@ -18,7 +18,7 @@ from data.simulator.world.scenario import Setup
 
 Floats = npt.NDArray[np.float64]
 _TICK_S = 30
-# Metrics that go missing together, as one exporter carries them.
+# Metrics of the same exporter, which go missing together.
 _GROUPS = (
     ("http_server_request_duration_p99", "http_server_error_rate", "http_server_active_requests"),
     (
@@ -38,7 +38,7 @@ _GROUPS = (
     ("last_deployment_sha", "last_deployment_age_seconds", "last_config_revision", "last_config_age_seconds"),
 )
 _MEASURED = tuple(name for group in _GROUPS[:3] for name in group)
-# What a status depends on.
+# The metrics that a status depends on.
 _JUDGED = ("http_server_request_duration_p99", "http_server_error_rate", "process_memory_utilization")
 _IDENTITY = ("service_name", "service_version", "service_instance_id")
 _FIELDS = (
@@ -52,13 +52,13 @@ _FIELDS = (
     "last_config_revision",
     "last_config_age_seconds",
 )
-# A copy of it has room for all fields: filling one is faster than growing one.
+# Copying a dict that has all keys is faster than building one.
 _ROOM: dict[str, Any] = dict.fromkeys(_FIELDS)
 
 
 @dataclass
 class Identity:
-    """What a service says about itself besides its metrics."""
+    """A service's version, instance, ages and the like."""
 
     version: str
     instance: str
@@ -77,7 +77,7 @@ class Sensors:
     setup: Setup
     identities: list[Identity] = field(init=False)
     logs: dict[int, list[str]] = field(default_factory=dict)
-    # What was measured, newest last: one services dict a tick.
+    # The measurements of recent ticks, newest last.
     history: deque[dict[str, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=4))
     _blind: list[bool] = field(init=False)
     _gaps: list[frozenset[str]] = field(init=False)
@@ -95,7 +95,7 @@ class Sensors:
             _identity(rng, name, changes.get(i), innocent[i] and rng.random() < config.recent_changes)
             for i, name in enumerate(names)
         ]
-        # A stream of its own: how many innocents are unmeasured changes nothing else.
+        # A separate stream, so that unmeasured innocents don't change the other random numbers.
         blindness = rng.spawn(1)[0]
         unmeasured = (blindness.random(size) < config.blind_elsewhere).tolist()
         shared = [kind in CALLED_BY_ALL for kind in setup.topology.kinds]
@@ -107,7 +107,7 @@ class Sensors:
             if rng.random() < missing:
                 gaps = frozenset(_GROUPS[int(rng.integers(len(_GROUPS)))])
             self._gaps.append(gaps)
-            # Without metrics and without callers it could not be found at all.
+            # A root cause with neither metrics nor callers could not be found.
             called = bool((setup.topology.callees == i).any())
             hidden = not innocent[i] and called and rng.random() < config.blind_root
             self._blind.append(hidden or (innocent[i] and unmeasured[i]) or (called and unmonitored[i]))
@@ -116,7 +116,7 @@ class Sensors:
         self._extras = _extras(setup)
 
     def measure(self, state: State, tick: int) -> dict[str, dict[str, Any]]:
-        """The services of the observation at `tick`."""
+        """The services for the observation at `tick`."""
         columns = self._columns(state)
         latency, error, memory = (np.array(columns[_MEASURED.index(name)]) for name in _JUDGED)
         statuses = [STATUSES[severity] for severity in severities(error, latency, memory).tolist()]
@@ -150,7 +150,7 @@ class Sensors:
     def _described(
         self, statuses: list[str], measured: list[list[float]], restarts: Floats
     ) -> list[Sequence[object]]:
-        """Every field that all services have, in the order of `_FIELDS`, one value a service."""
+        """The fields that all services have, in the order of `_FIELDS`, with one value per service."""
         everybody = self.identities
         return [
             self.setup.topology.names,
@@ -167,7 +167,7 @@ class Sensors:
         ]
 
     def _columns(self, state: State) -> list[list[float]]:
-        """Every measured metric, in the order of `_MEASURED`, one value a service."""
+        """The measured metrics, in the order of `_MEASURED`, with one value per service."""
         setup = self.setup
         noise = setup.config.noise
         size = len(state.error_rate)
@@ -198,7 +198,7 @@ class Sensors:
         ]
 
     def tick(self) -> None:
-        """Everybody gets 30 seconds older."""
+        """Makes every service 30 seconds older."""
         for who in self.identities:
             who.uptime_s += _TICK_S
             who.deploy_age_s += _TICK_S
@@ -226,7 +226,7 @@ def _identity(rng: np.random.Generator, name: str, change: str | None, recent: b
 
 
 def _extras(setup: Setup) -> list[dict[str, tuple[RunningFault | None, Any, Any]]]:
-    """Task-specific metrics: at the culprit and, healthy, at innocents: having one proves nothing."""
+    """Task-specific metrics of root causes; some innocents have them, too, so having one proves nothing."""
     extras: list[dict[str, tuple[RunningFault | None, Any, Any]]] = [{} for _ in setup.topology.names]
     for fault in setup.faults:
         for extra in fault.family.extras:

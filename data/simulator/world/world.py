@@ -1,4 +1,4 @@
-"""The embedded world, synchronous: an episode at a time, answering exactly what the wire carries."""
+"""The simulated world: one episode at a time, with answers in the protocol's form."""
 
 from collections import Counter
 from typing import Any
@@ -23,20 +23,20 @@ from data.simulator.world.telemetry import names_of
 _TICK_S = 30
 _TICK_MINUTES = _TICK_S / 60
 _HISTORY = 10
-# An incident that hurts nobody for so long is shown as it is.
+# An incident without any effect after this long is shown anyway.
 _MOST_UNSEEN_TICKS = 20
 _NO_EPISODE = "No episode is running. Call reset() to start one."
 _EPISODE_OVER = "Episode already completed. Call reset() to start a new one."
 
 
 class RunningEpisode(Scene):
-    """One incident from its first tick to its grade."""
+    """One incident, from its first tick to its score."""
 
     def __init__(self, setup: Setup, wording: Wording = "known") -> None:
         super().__init__(setup, wording)
         self.config = setup.config
         self.ledger = GradeBook(setup.config)
-        self.age = 0  # ticks since the beginning, seen or not
+        self.age = 0  # ticks since the start of the world, shown or not
         self.done = False
         self.resolved = False
         self.score: float | None = None
@@ -51,11 +51,11 @@ class RunningEpisode(Scene):
         self.ledger.burn(self.config.slo_burn * len(self._ailing) / size)
 
     def reset_answer(self) -> dict[str, Any]:
-        """What a reset answers."""
+        """The answer to the reset."""
         return {"observation": self._observation(first=True), "reward": None, "done": False}
 
     def step(self, action: Action) -> dict[str, Any]:
-        """The world moves one tick, then the action takes hold."""
+        """Moves the world by one tick, then performs the action."""
         worst_before = sum(error for _, error, _ in self._ailing)
         was_ailing = {index for index, _, _ in self._ailing}
         mitigated_before = self.ledger.mitigated_at_tick is not None
@@ -106,21 +106,21 @@ class RunningEpisode(Scene):
 
     @property
     def ails(self) -> bool:
-        """Whether any service is worse off than at rest."""
+        """Whether any service is worse than at rest."""
         return bool(self._ailing)
 
     @property
     def burn_rate(self) -> float:
-        """SLO budget that a tick costs: all of it while users are hurt, else a fifth."""
+        """The SLO budget used per tick: the full rate while users are affected, else a fifth."""
         return self.config.slo_burn if self.users_hurt else self.config.slo_burn / 5
 
     @property
     def users_hurt(self) -> bool:
-        """Whether a service that users reach fails more than a tenth of its requests."""
+        """Whether a user-facing service fails more than a tenth of its requests."""
         return any(self.state.error_rate[i] > 0.10 for i in self.setup.user_facing)
 
     def _until_something_ails(self) -> State:
-        """The incident before anybody looked: nobody is called while everything works."""
+        """Advances until the fault has an effect, because nobody is paged before that."""
         state = self._advance()
         for _ in range(_MOST_UNSEEN_TICKS):
             self.state = state
@@ -140,7 +140,7 @@ class RunningEpisode(Scene):
         return self._propagate(_TICK_MINUTES)
 
     def _propagate(self, minutes: float) -> State:
-        """What the faults now mean for everybody; without any time, only what is felt at once."""
+        """The effect of the faults on all services; with `minutes` 0, only the immediate effect."""
         setup = self.setup
         opened = None
         if self.broken_until:
@@ -154,7 +154,7 @@ class RunningEpisode(Scene):
         return self.physics.step(own, self._hidden, minutes, demand, opened)
 
     def _find_ailing(self) -> list[tuple[int, float, float]]:
-        """Services in a worse state than at rest: (index, error rate, p99 seconds)."""
+        """Services with a worse status than at rest: (index, error rate, p99 seconds)."""
         state = self.state
         severity = severities(state.error_rate, state.latency_s, state.memory)
         worse = np.flatnonzero(severity > self._resting)
@@ -216,10 +216,10 @@ class RunningEpisode(Scene):
 
 
 class World:
-    """Episodes one after the other; what the server and the in-process environment share.
+    """Plays one episode after another, for the server and the in-process environment.
 
     Args:
-        wording: the words that services log in.
+        wording: of log lines.
     """
 
     def __init__(self, wording: Wording = "known") -> None:
@@ -239,7 +239,7 @@ class World:
         return self.episode.reset_answer()
 
     def step(self, action: Action) -> dict[str, Any]:
-        """Takes one step; without a running episode it answers without services, with the reason.
+        """Performs one step; without an episode, the answer has no services but a reason.
 
         Raises:
             ActionRefused: there is no such action.
