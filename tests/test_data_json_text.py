@@ -15,7 +15,6 @@ from data.files import jsonl
 from data.files.json_text import NotJson, read_json
 from data.limits import MIB, InputLimits, set_limits
 
-MIB = 2**20
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**299), 10**299) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
