@@ -28,8 +28,8 @@ def traversal_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, f
     Deviations are of the kind of metric that paged, at the paging service's worst point, in plain MADs if
     there are ten baseline points, as published; any increase over a constant baseline is abnormal. With a
     shorter baseline, or without a page (which the source doesn't cover), the spread is at least 5 % of the
-    typical value. Without a page, paths start at abnormal services that no abnormal service calls; latency and
-    errors count together, at the worst point of all services. Any alert makes a service abnormal.
+    typical value. Without a page, paths start at abnormal services that no abnormal service calls; latency
+    and errors count together, at the worst point of all services. Any alert makes a service abnormal.
     """
     deviation = _at_worst_point(incident, channel_map)
     for service, n_alerts in alert_counts(incident).items():
