@@ -152,11 +152,18 @@ def test_a_model_that_breaks_off_leaves_the_rest_to_the_rules(
 
 
 DOWN, EMPTY, GARBAGE = "down", {"status": "success", "data": []}, b"<html>"
+MANY = b",".join([b'{"metric":{"job":"x"},"values":[[1,"1"]]}'] * 100_001)
 Fault = Callable[[str, str, Mapping[str, list[str]], Mapping[str, str]], object]
 
 
-def of_prometheus(value: str, shift_s: float = 0.0, series: int = 2) -> Fault:
-    """A Prometheus that tells of other values, of another time, or of too many series."""
+def too_many_series(_: str, path: str, parameters: Mapping[str, list[str]], __: Mapping[str, str]) -> object:
+    if not path.endswith("query_range"):
+        return sick(_, path, parameters, __)
+    return b'{"status":"success","data":{"resultType":"matrix","result":[' + MANY + b"]}}"
+
+
+def of_prometheus(value: str, shift_s: float = 0.0) -> Fault:
+    """A Prometheus that tells of other values, or of another time."""
 
     def made(
         method: str, path: str, parameters: Mapping[str, list[str]], headers: Mapping[str, str]
@@ -166,11 +173,6 @@ def of_prometheus(value: str, shift_s: float = 0.0, series: int = 2) -> Fault:
             result = told["data"]["result"]  # type: ignore[index]
             for one in result:
                 one["values"] = [[t + shift_s, value or v] for t, v in one["values"]]
-            more = [
-                {"metric": {"service_name": f"s{i}"}, "values": result[0]["values"][-1:]}
-                for i in range(series)
-            ]
-            told["data"]["result"] = [*result, *more]  # type: ignore[index]
         return told
 
     return made
@@ -180,6 +182,7 @@ LIES: dict[str, tuple[str, Fault]] = {
     "not a number": ("Prometheus", of_prometheus("NaN")),
     "infinite": ("Prometheus", of_prometheus("+Inf")),
     "wrong clock": ("Prometheus", of_prometheus("", shift_s=-(10**6))),
+    "a hundred thousand series": ("100,001 series at once", too_many_series),
     "empty": ("Prometheus", lambda *_: EMPTY),
     "garbage": ("Prometheus", lambda *_: GARBAGE),
     "slow": ("Prometheus", lambda *_: Slow(1.5, EMPTY)),
