@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shop_telemetry as shop
 from fake_kubectl import FakeKubectl, bad_rollout, kubectl
 from llm_server import Answer, LLMServer
 from sick_shop import sick_shop
@@ -61,6 +62,28 @@ def test_log_lines_are_evidence_with_their_query(tmp_path: Path) -> None:
     [line] = [one for one in told["evidence"] if "pool exhausted" in one["text"]]
     assert "29 more like it" in line["text"]
     assert line["query"].startswith('{app="stock", namespace="shop"} |~ ')
+
+
+@pytest.mark.parametrize("source", ["Jaeger", "Tempo"])
+def test_a_trace_shows_where_it_failed(source: str, tmp_path: Path) -> None:
+    end = str(shop.START + shop.STEP * shop.POINTS)
+
+    def made(_: str, path: str, __: Mapping[str, list[str]], ___: Mapping[str, str]) -> object:
+        if path == "/api/services":
+            return {"data": shop.SERVICES}
+        if path == "/api/search":
+            return {"traces": [{"traceID": "a1", "durationMs": 900}, {"traceID": "b2", "durationMs": 20}]}
+        if source == "Tempo":
+            return {"trace": {"resourceSpans": shop.otlp_batches()}}
+        return json.loads(shop.jaeger()) if path == "/api/traces" else {"data": []}
+
+    with telemetry_server(made) as url:
+        times = ["--at", end, "--window", "5m", "--baseline", "15m"]
+        told = asked(tmp_path, f"--{source.lower()}", url, *times)
+    assert told["culprits"] == ["payment"]
+    [trace] = [one for one in told["evidence"] if one["text"].startswith("trace ")]
+    assert "web 7" in trace["text"] and "payment 1.05 s (failed)" in trace["text"]
+    assert trace["query"].startswith(url)
 
 
 def test_files_of_log_lines_are_told_apart_by_name_or_by_line(tmp_path: Path) -> None:
