@@ -17,7 +17,7 @@ def follows_the_rules(request: Mapping[str, Any]) -> str:
     """The first proposal; an end where there is none. It explains with a number that nobody observed."""
     text = request["messages"][-1]["content"]
     if "Menu:" not in text:
-        return "It failed because of the rollout. Its queue held 98765 requests."
+        return "It fails, and its callers wait. Its queue held 98765 requests."
     found = _PROPOSED.search(text)
     return action(found[1], found[2], reason="the rules say so") if found else action("escalate")
 

@@ -1,6 +1,7 @@
 """Reads the process environment and `.env`, once."""
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values, find_dotenv
@@ -37,7 +38,9 @@ def variables_from_environment() -> dict[str, str]:
 
 
 def stay_offline() -> None:
-    """Keeps the libraries around models from asking any hub, and from drawing bars of their own."""
+    """Keeps the libraries around models from asking any hub, and from bars and warnings of their own."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
+    for library in ("peft", "transformers", "trl"):
+        warnings.filterwarnings("ignore", module=rf"{library}\.")

@@ -16,7 +16,7 @@ def trainer_arguments(options: TeachingOptions, folder: Path) -> dict[str, Any]:
         "report_to": [],  # but see `made_quiet`
         "per_device_train_batch_size": options.batch,
         "per_device_eval_batch_size": options.batch,
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "bf16": False,  # the weights themselves are, where the machine is quick with it
         "logging_steps": 5,
         "save_strategy": "steps",

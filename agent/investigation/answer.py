@@ -1,6 +1,6 @@
 """Makes the answer of what was seen, and of what a model says of it once that is checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.investigation.claims import checked
@@ -9,6 +9,7 @@ from agent.investigation.conclusion import (
     Known,
     action_for,
     conclude,
+    confidence_in,
     evidence_for,
     rivals_of,
     what_would_settle,
@@ -30,6 +31,7 @@ def answer_of(
     environment: LiveEnvironment,
     result: EpisodeResult,
     place: RemedyPlace,
+    waits: Callable[[str], str | None],
     missing: Mapping[str, str],
 ) -> Conclusion:
     """The answer, with the reasons that a model gave on the way."""
@@ -44,6 +46,7 @@ def answer_of(
         environment.logs,
         next((action.target_service for action in reversed(wanted) if is_remedy(action)), None),
         environment.recommended,
+        waits,
         missing,
         environment.unanswered,
     )
@@ -53,20 +56,17 @@ def answer_of(
         window = [step.observation for step in result.steps[-1:]]
         [(kind, _), *_] = fitting_remedies(first_culprit, window, environment.logs.get(first_culprit, ()))
         seen = replace(seen, remedy=place.remedy(kind, first_culprit))
-    chances = {one.service: one.probability for one in first.ranking.candidates}
-    chance = first.ranking.incident_probability
-    calm = None if chance is None else 1.0 - chance
     notes = [*first.notes, *([result.error] if result.error else [])]
     notes += [f"The model gave no answer: {why}." for why in _why_not_model(result)]
     if seen.named is not None and seen.named not in culprits:
         notes.append(f"The model named {seen.named}; the measurements speak against it.")
     notes += [f"Carried out: {environment.executed}"] if environment.executed else []
-    said = "\n".join(decision.reason for decision in by_model)
+    said = "\n".join(dict.fromkeys(decision.reason for decision in by_model))
     return Conclusion(
         first.incident.incident_id,
         verdict,
         culprits,
-        chances.get(first_culprit) if culprits else calm,
+        confidence_in(seen, culprits),
         reason,
         evidence_for(seen, culprits),
         rivals_of(seen, culprits),

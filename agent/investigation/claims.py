@@ -1,4 +1,4 @@
-"""Checks what a model says: a number that was not observed of the services it speaks of is not repeated."""
+"""Checks what a model says: a number or a cause that was not observed of its services is not repeated."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.investigation.telemetry_looks import Shown
 
-LEFT_OUT = "[left out: a number in this sentence was not observed]"
+LEFT_OUT = "[left out: nothing that was observed supports this sentence]"
 _UNITS = {
     "%": ("share", 0.01), "percent": ("share", 0.01),
     "µs": ("s", 1e-6), "us": ("s", 1e-6), "ms": ("s", 1e-3), "milliseconds": ("s", 1e-3), "s": ("s", 1.0),
@@ -20,6 +20,21 @@ _NUMBER = re.compile(
 )
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?Z?)?|\b\d{1,2}:\d\d(?::\d\d)?\b")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+# Causes, each in the words of models, of metrics, of alerts and of logs.
+_CAUSES = tuple(
+    re.compile(words, re.IGNORECASE)
+    for words in (
+        r"deploy|roll(?:ed|s|ing)?[ -]?out|rollback|release|new(?:er)? version|\bimage\b",
+        r"config",
+        r"\boom|out of memory|memory|heap",
+        r"restart|crash|back-?off|killed|\bup fell",
+        r"disk|no space|volume",
+        r"certificate|x509|tls|expired",
+        r"\bpool\b|connections? (?:exhausted|available)",
+        r"packet|network (?:loss|delay|partition)|never arrive|dropped",
+        r"cpu|throttl",
+    )
+)
 _NEAR = 0.06  # of a number: how people round
 
 
@@ -34,8 +49,9 @@ class Claim:
 def checked(said: str, shown: Sequence[Shown], services: Iterable[str]) -> tuple[Claim, ...]:
     """The sentences of `said`, each as it may be repeated.
 
-    A number is supported if it was observed, in its unit and as people round it, of one of the services that
-    the sentence names; of any service if it names none.
+    A cause is supported if a change of that kind was observed of a service that the sentence names, a number
+    if it was observed of one, in its unit and as people round it. A sentence that names no service is held
+    against all of them.
     """
     known = sorted(services, key=len, reverse=True)
     sentences = filter(None, (part.strip() for part in _SENTENCE.split(said)))
@@ -49,12 +65,18 @@ def _checked(sentence: str, shown: Sequence[Shown], services: Sequence[str]) -> 
         if pattern.search(rest):
             named.add(service)
             rest = pattern.sub(" ", rest)
-    about = [one.text for one in shown if not named or named.intersection(one.about)]
+    own = [one for one in shown if not named or named.intersection(one.about)]
+    about = [one.text for one in own]
     times = {time for text in about for time in _TIME.findall(text)}
     stated = _TIME.findall(rest)
     seen = [quantity for text in about for quantity in _quantities(text)]
-    supported = times.issuperset(stated) and all(
-        any(_is_same(quantity, other) for other in seen) for quantity in _quantities(rest)
+    causes = [cause for cause in _CAUSES if cause.search(rest)]
+    changed = [one.text for one in own if not one.is_figure]
+    seen_causes = all(any(cause.search(text) for text in changed) for cause in causes)
+    supported = (
+        seen_causes
+        and times.issuperset(stated)
+        and all(any(_is_same(quantity, other) for other in seen) for quantity in _quantities(rest))
     )
     return Claim(sentence, True) if supported else Claim(LEFT_OUT, False)
 

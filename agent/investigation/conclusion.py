@@ -1,6 +1,6 @@
 """What an investigation comes to: who, how sure, why, why not the others, and what to do next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,6 +67,7 @@ class Known:
         named: by a model, as its culprit; None where none was asked, or it named nobody.
         logs: lines read, by service.
         remedy: for the service that was named.
+        waits: of a service that takes longer, but not by itself, the figures that say so.
         missing: kinds of evidence that there was no source for, and the option that would bring each.
     """
 
@@ -78,6 +79,7 @@ class Known:
     logs: Mapping[str, Sequence[str]]
     named: str | None
     remedy: RemedyCommand | None
+    waits: Callable[[str], str | None]
     missing: Mapping[str, str]
     unanswered: Sequence[str]
 
@@ -90,15 +92,34 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
     first = ranking.candidates[0].service
     tied = _likely(ranking, _TIED)[:_MOST_TIED]
     if ranking.verdict == "unsure":
+        waiting = [one for one in tied if known.waits(one) and _reaches(one, set(tied) - {one}, known)]
+        if waiting and len(waiting) == len(tied) - 1:
+            [culprit] = set(tied) - set(waiting)
+            verb = "wait" if len(waiting) > 1 else "waits"
+            return "culprit", (culprit,), f"{' and '.join(waiting)} only {verb} for it"
         if known.named in tied:
             return "culprit", (str(known.named),), "the model's looks settled what the ranker left open"
         settled = _settled_by_logs(tied, known.logs)
         if settled:
             return "culprit", (settled,), "its log lines tell of a failure of its own"
-        return "unsure", tied, "the evidence fits each of them"
+        comes_first = "it comes first, but not by enough to name it"
+        return "unsure", tied, comes_first if len(tied) == 1 else "the evidence fits each of them"
     if known.named not in (None, first) and known.named in _likely(ranking, _DOUBT):
         return "unsure", (first, str(known.named)), "the ranker and the model name different services"
     return "culprit", (first,), _stands_out(first, known)
+
+
+def confidence_in(known: Known, culprits: Sequence[str]) -> float | None:
+    """The chance of the first of them, without whom a look ruled out; where nobody is named, of calm."""
+    ranking = known.ranking
+    if not culprits:
+        return None if ranking.incident_probability is None else 1.0 - ranking.incident_probability
+    chances = {one.service: one.probability for one in ranking.candidates}
+    chance = chances.get(culprits[0])
+    if chance is None or ranking.verdict == "culprit" or len(culprits) > 1:
+        return chance
+    ruled_out = [one for one in _likely(ranking, _TIED)[:_MOST_TIED] if one != culprits[0]]
+    return chance / (1.0 - sum(chances[one] or 0.0 for one in ruled_out))
 
 
 def rivals_of(known: Known, culprits: Sequence[str]) -> tuple[Rival, ...]:
@@ -123,7 +144,9 @@ def evidence_for(known: Known, culprits: Sequence[str]) -> tuple[Shown, ...]:
     beside = [
         one
         for one in known.shown
-        if one.about[0] in culprits and not any(metric in one.text for metric in metrics) and _is_telling(one)
+        if one.about[0] in culprits
+        and not any(metric in one.text for metric in metrics)
+        and not one.is_figure
     ]
     return (*ranked, *beside[:_OF_LOOKS])
 
@@ -137,9 +160,8 @@ def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -
     if verdict == "unsure" or (chances.get(culprits[0]) or 0.0) < _SURE:
         whose = " and ".join(culprits)
         told += [f"{what} of {whose} ({how})" for what, how in known.missing.items()]
-    cured = next((one for one in evidence_for(known, culprits[:1]) if one.query), None)
-    if cured:
-        told.append(f"After the remedy this should be as before: {cured.query}")
+    elif (query := _metric_query(known, culprits)) is not None:
+        told.append(f"After the remedy this should be as before: {query}")
     return tuple(told)
 
 
@@ -147,10 +169,19 @@ def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextA
     """One thing to do now."""
     if verdict == "nobody":
         return NextAction("Nothing: no service is worse than its own past.")
+    if verdict == "culprit" and not known.incident.telemetry.get(culprits[0]):
+        words = f"Ask whoever runs {culprits[0]}: nothing that it tells of itself is known here."
+        return NextAction(words, _metric_query(known, culprits) or "")
     if verdict == "culprit" and known.remedy is not None:
         return NextAction(known.remedy.words, known.remedy.shell)
-    shown = next((one.query for one in evidence_for(known, culprits) if one.query), "")
-    return NextAction(f"Change nothing yet: look at {' and '.join(culprits)} first.", shown)
+    words = f"Change nothing yet: look at {' and '.join(culprits)} first."
+    return NextAction(words, _metric_query(known, culprits) or "")
+
+
+def _metric_query(known: Known, culprits: Sequence[str]) -> str | None:
+    """What shows the first metric that speaks for them."""
+    those = (c for c in known.ranking.candidates if c.service in culprits)
+    return next((query for c in those for one in c.evidence if (query := known.query(one))), None)
 
 
 def _stands_out(culprit: str, known: Known) -> str:
@@ -162,6 +193,11 @@ def _stands_out(culprit: str, known: Known) -> str:
     if callers == others:
         return "whatever else is in trouble calls it"
     return f"it stands out most of {len(others) + 1} services in trouble, {len(callers)} of which call it"
+
+
+def _reaches(service: str, others: Collection[str], known: Known) -> bool:
+    """Whether it calls one of the others, directly or not."""
+    return not callees_of(service, known.incident.call_graph).isdisjoint(others)
 
 
 def _likely(ranking: Ranking, share: float) -> tuple[str, ...]:
@@ -178,6 +214,9 @@ def _settled_by_logs(tied: Sequence[str], logs: Mapping[str, Sequence[str]]) -> 
 
 
 def _why_not(rival: Candidate, known: Known, culprits: Sequence[str]) -> str:
+    waits = known.waits(rival.service)
+    if waits:
+        return waits
     graph = known.incident.call_graph
     above = next((one for one in culprits if one in callees_of(rival.service, graph)), None)
     if rival.service not in known.troubled:
@@ -189,8 +228,3 @@ def _why_not(rival: Candidate, known: Known, culprits: Sequence[str]) -> str:
         )
     strongest = rival.evidence[0].text if rival.evidence else "it only raises no alarm of its own"
     return f"its signs are weaker: {strongest}"
-
-
-def _is_telling(shown: Shown) -> bool:
-    """Not a plain figure: a line of a log, a change, an alert, or who calls whom."""
-    return not shown.text.endswith(" at most")

@@ -90,12 +90,11 @@ async def looks_for(
     asked: InvestigateOptions,
     variables: Mapping[str, str],
     first: FirstLook,
-    channels: ChannelMap,
+    telemetry: TelemetryLooks,
     kubectl: Kubectl | None,
     stack: AsyncExitStack,
 ) -> dict[str, LookAt]:
     """What each look shows, by action type; those that there is no source for are left out."""
-    telemetry = TelemetryLooks(first.incident, channels, first.queries)
     looks: dict[str, LookAt] = {
         "get_metrics_detail": telemetry.metrics,
         "trace_dependencies": telemetry.calls,

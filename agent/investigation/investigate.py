@@ -18,6 +18,7 @@ from agent.investigation.evidence import (
 )
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.rules import InvestigationRules
+from agent.investigation.telemetry_looks import TelemetryLooks
 from agent.llm.client import BudgetedModel
 from agent.play.assembly import make_model
 from agent.play.config import ModelOptions, RunConfig
@@ -100,7 +101,8 @@ async def investigate(
         policy = _policy(asked, model, approve)
         kubectl = kubectl_of(asked)
         first = await first_look(asked, variables, ranker, channels, progress, kubectl)
-        looks = await looks_for(asked, variables, first, channels, kubectl, stack)
+        telemetry = TelemetryLooks(first.incident, channels, first.queries)
+        looks = await looks_for(asked, variables, first, telemetry, kubectl, stack)
         place = place_of(asked, kubectl)
         may_act = asked.allow_remedies and approve is not None and kubectl is not None
         execute = kubectl.run if may_act and kubectl else None
@@ -122,7 +124,9 @@ async def investigate(
         result = await play_task(environment, _KnownRanking(first.ranking), policy, task, _DEADLINE_S, heard)
         if folder is not None:
             folder.task_ended(result)
-        conclusion = answer_of(first, environment, result, place, missing_from(looks, first, kubectl))
+        conclusion = answer_of(
+            first, environment, result, place, telemetry.only_waits, missing_from(looks, first, kubectl)
+        )
         if model is not None and conclusion.decided_by.keys() - {"rules"}:
             progress("asking the model to explain")
             facts = facts_of(first, environment, result)

@@ -62,6 +62,8 @@ def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
     first = ranking.candidates[0].service
     if ranking.verdict == "unsure" or first not in situation.now.services:
         return [Proposal(ESCALATE, "the suspects cannot be told apart")]
+    if not situation.now.services[first].numbers:
+        return [Proposal(ESCALATE, f"nothing that {first} tells of itself is known")]
     logs = situation.logs.get(first, ())
     remedies = [
         Proposal(Action(action_type=kind, target_service=first), f"fits what {first} shows", weight)

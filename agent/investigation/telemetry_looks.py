@@ -18,6 +18,9 @@ _CHANGES = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
+_OWN_SHARE = 0.15  # of what a service takes longer: up to here it is not by itself
+_SLOWER = 0.3  # share by which it takes longer
+_FAILS = 0.01  # of the requests
 _RECENT_S = 6 * 3600.0
 
 Whose = str | tuple[str, str]
@@ -31,6 +34,11 @@ class Shown:
     text: str
     about: tuple[str, ...]  # services
     query: str = ""
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether it is a metric as it was and is, moved or not."""
+        return " before, " in self.text or " at first, " in self.text
 
 
 class TelemetryLooks:
@@ -86,6 +94,25 @@ class TelemetryLooks:
                 shown.append(Shown(text, (service,), self._queries(service, name)))
         return shown
 
+    def only_waits(self, service: str) -> str | None:
+        """In figures, that a service takes longer but not by itself, and fails no more than before."""
+        metrics = self._incident.telemetry.get(service, {})
+        found = {meaning.channel: name for name in metrics if (meaning := self._channels(name)) is not None}
+        own = found.get(Channel.OWN_LATENCY)
+        whole = found.get(Channel.LATENCY_MID) or found.get(Channel.LATENCY_TAIL)
+        error = found.get(Channel.ERROR)
+        if own is None or whole is None:
+            return None
+        rose, own_rose = _risen(metrics[whole]), _risen(metrics[own])
+        fails = 0.0 if error is None else _risen(metrics[error])
+        is_slower = rose > _SLOWER * _usual(metrics[whole])
+        if not (is_slower and own_rose <= _OWN_SHARE * rose and fails <= _FAILS):
+            return None
+        return (
+            f"it only waits: {own} {self._figure(own, metrics[own])}, "
+            f"while {whole} was {self._figure(whole, metrics[whole])}"
+        )
+
     def _figures(
         self, whose: Whose, metrics: Mapping[str, Series], start: str, about: tuple[str, ...], most: int
     ) -> Iterator[Shown]:
@@ -108,8 +135,9 @@ class TelemetryLooks:
         past = series.baseline[np.isfinite(series.baseline)]
         usual = float(np.median(past)) if len(past) else float(known[0])
         worst = float(known[np.argmax(np.abs(known - usual))])
-        then = "before" if len(past) else "at first"
-        return f"{words(usual)} {then}, {words(float(known[-1]))} now, {words(worst)} at most"
+        then, now = "before" if len(past) else "at first", words(float(known[-1]))
+        farthest = "" if words(worst) == now else f", {words(worst)} at its farthest"
+        return f"{words(usual)} {then}, {now} now{farthest}"
 
     def _is_age(self, name: str) -> bool:
         meaning = self._channels(name)
@@ -117,6 +145,17 @@ class TelemetryLooks:
 
     def _moved_most(self, pair: tuple[str, str]) -> float:
         return max(map(_moved, self._incident.call_telemetry.get(pair, {}).values()), default=0.0)
+
+
+def _risen(series: Series) -> float:
+    """By how much a metric is above its past, in its own unit; NaN where that is not known."""
+    known = series.incident[np.isfinite(series.incident)]
+    return float(np.median(known)) - _usual(series) if len(known) else np.nan
+
+
+def _usual(series: Series) -> float:
+    past = series.baseline[np.isfinite(series.baseline)]
+    return float(np.median(past)) if len(past) else np.nan
 
 
 def _moved(series: Series) -> float:

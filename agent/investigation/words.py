@@ -12,9 +12,8 @@ def answer_line(conclusion: Conclusion) -> str:
     if conclusion.verdict == "nobody":
         return f"Nobody: {conclusion.reason}."
     if conclusion.verdict == "unsure":
-        whose = " and ".join(conclusion.culprits)
-        between = f"between {whose}" if len(conclusion.culprits) > 1 else f"about {whose}"
-        return f"Unsure {between}: {conclusion.reason}."
+        between = "whether it is" if len(conclusion.culprits) == 1 else "between"
+        return f"Unsure {between} {' and '.join(conclusion.culprits)}: {conclusion.reason}."
     return f"Culprit: {conclusion.culprits[0]} ({_chance(conclusion.confidence)}): {conclusion.reason}."
 
 

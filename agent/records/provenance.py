@@ -22,9 +22,12 @@ _PACKAGES = (
     "numpy",
     "onnxruntime",
     "openai",
+    "peft",
     "pydantic",
     "torch",
     "torch-geometric",
+    "transformers",
+    "trl",
 )
 
 

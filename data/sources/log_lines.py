@@ -9,6 +9,7 @@ from data.errors import TelemetryFault
 
 TROUBLE = r"error|warn|fatal|panic|exception|critical|killed|refused|timed? ?out|denied|exhausted|unreachable"
 _TROUBLE = re.compile(TROUBLE, re.IGNORECASE)
+_LOG = re.compile(r"\.(?:log|txt|out|err)\b|^[^.]+$")  # such as cart.log.1; not what is packed
 _CHANGING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)
 _MOST, _LONGEST = 12, 300  # lines, characters
 _TAIL = 1_000_000  # bytes of a file
@@ -79,7 +80,7 @@ class LogFiles:
             file
             for path in self._paths
             for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-            if file.is_file() or not path.is_dir()
+            if not path.is_dir() or (_LOG.search(file.name) and file.is_file())
         ]
         return inside[:_FILES]
 
