@@ -120,7 +120,7 @@ def train(
         for first in range(0, len(shuffled), config.batch_graphs):
             chosen = [examples[i] for i in shuffled[first : first + config.batch_graphs]]
             mine = workers.share(chosen)
-            # Without a share of a small last batch a process takes part with weight 0: the others wait for it.
+            # A process without a share of the last batch takes part with weight 0: the others wait for it.
             weight = workers.size if mine else 0
             batch = collate(mine or chosen[:1], config.model.families)
             batch = drop_channels(batch, config.channel_dropout, dropout).to(device)
