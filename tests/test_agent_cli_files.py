@@ -93,7 +93,7 @@ def test_a_byte_order_mark_and_gzip_are_read_everywhere(
 
 @pytest.mark.parametrize(("bound", "said"), [("file_mib=1", b"over 1 MiB of memory"), ("x=1", b"names are")])
 def test_bounds_are_set_from_outside(bound: str, said: bytes, nowhere: Path) -> None:
-    (nowhere / "a.jsonl").write_text(json.dumps({"id": ["x" * 200_000] * 10}))
+    (nowhere / "a.jsonl").write_text(json.dumps({**CASE, "more": ["x" * 200_000] * 10}) + "\n")
     ended = shell("firewatch rank --ranker zscore a.jsonl", FIREWATCH_LIMITS=bound)
     assert ended.returncode == 2 and said in ended.stderr and ended.stderr.count(b"\n") == 1
 

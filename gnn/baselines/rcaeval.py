@@ -33,10 +33,8 @@ def their_method(name: str) -> Callable[..., dict[str, Any]]:
         from RCAEval.e2e import baro as of_baro
         from RCAEval.e2e import nsigma
 
-    found: dict[str, Callable[..., dict[str, Any]]] = {
-        "nsigma": nsigma,
-        "baro": getattr(of_baro, "baro", of_baro),
-    }
+    found: dict[str, Callable[..., dict[str, Any]]]
+    found = {"nsigma": nsigma, "baro": getattr(of_baro, "baro", of_baro)}
     return found[name]
 
 
