@@ -10,7 +10,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Limits:
+class InputLimits:
     """Bounds of one process; what exceeds one is refused in one line."""
 
     answer_mib: int = 32  # an environment's answer, unpacked; a world of 10,000 services has about 5
@@ -21,13 +21,13 @@ class Limits:
     model_answer_mib: int = 1  # a model's answer, unpacked
 
 
-def read_limits(variables: Mapping[str, str]) -> Limits:
+def read_limits(variables: Mapping[str, str]) -> InputLimits:
     """The bounds that `FIREWATCH_LIMITS` sets, such as `answer_mib=64,services=5000`; the rest are the usual.
 
     Raises:
         SettingsError: an unknown name, or no whole number above 0.
     """
-    known = [field.name for field in fields(Limits)]
+    known = [field.name for field in fields(InputLimits)]
     given = {}
     for entry in filter(None, (part.strip() for part in variables.get(VARIABLE, "").split(","))):
         name, _, number = entry.partition("=")
@@ -35,18 +35,18 @@ def read_limits(variables: Mapping[str, str]) -> Limits:
             names = ", ".join(known)
             raise SettingsError(f"{VARIABLE}: '{entry[:80]}' – write name=NUMBER; names are {names}")
         given[name] = int(number)
-    return Limits(**given)
+    return InputLimits(**given)
 
 
-_limits = Limits()
+_limits = InputLimits()
 
 
-def limits() -> Limits:
+def limits() -> InputLimits:
     """The bounds of this process."""
     return _limits
 
 
-def set_limits(bounds: Limits) -> None:
+def set_limits(bounds: InputLimits) -> None:
     """Sets the bounds of this process, before it reads anything."""
     global _limits
     _limits = bounds

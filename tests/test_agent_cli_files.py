@@ -91,11 +91,9 @@ def test_a_byte_order_mark_and_gzip_are_read_everywhere(
     assert b"1. db" in shell("firewatch rank --ranker zscore -", dressed).stdout
 
 
-@pytest.mark.parametrize(("bound", "said"), [("file_mib=1", b"over 1 MiB of memory"), ("x=1", b"names are")])
-def test_bounds_are_set_from_outside(bound: str, said: bytes, nowhere: Path) -> None:
-    (nowhere / "a.jsonl").write_text(json.dumps({"id": ["x" * 200_000] * 10}))
-    ended = shell("firewatch rank --ranker zscore a.jsonl", FIREWATCH_LIMITS=bound)
-    assert ended.returncode == 2 and said in ended.stderr and ended.stderr.count(b"\n") == 1
+def test_bounds_are_set_from_outside(nowhere: Path) -> None:
+    ended = shell("firewatch rank a.jsonl", FIREWATCH_LIMITS="x=1")
+    assert ended.returncode == 2 and b"names are" in ended.stderr and ended.stderr.count(b"\n") == 1
 
 
 def test_of_several_incidents_each_is_ranked_or_the_one_that_is_named(

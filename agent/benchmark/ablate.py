@@ -41,7 +41,7 @@ from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
 from data.files.jsonl import files
 from data.labels import read_labels
-from data.limits import Limits, limits, set_limits
+from data.limits import InputLimits, limits, set_limits
 from data.observation import Task
 
 Progress = Callable[[int, int], None]
@@ -254,7 +254,7 @@ def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) 
         on_progress(done, len(jobs))
 
 
-def _start_worker(bounds: Limits) -> None:
+def _start_worker(bounds: InputLimits) -> None:
     """In a worker: the owner's bounds hold; Ctrl+C and the end of the owner end it without a word."""
     set_limits(bounds)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
