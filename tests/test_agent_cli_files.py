@@ -91,11 +91,9 @@ def test_a_byte_order_mark_and_gzip_are_read_everywhere(
     assert b"1. db" in shell("firewatch rank --ranker zscore -", dressed).stdout
 
 
-@pytest.mark.parametrize(("bound", "said"), [("file_mib=1", b"over 1 MiB of memory"), ("x=1", b"names are")])
-def test_bounds_are_set_from_outside(bound: str, said: bytes, nowhere: Path) -> None:
-    (nowhere / "a.jsonl").write_text(json.dumps({"id": ["x" * 200_000] * 10}))
-    ended = shell("firewatch rank --ranker zscore a.jsonl", FIREWATCH_LIMITS=bound)
-    assert ended.returncode == 2 and said in ended.stderr and ended.stderr.count(b"\n") == 1
+def test_bounds_are_set_from_outside(nowhere: Path) -> None:
+    ended = shell("firewatch rank a.jsonl", FIREWATCH_LIMITS="x=1")
+    assert ended.returncode == 2 and b"names are" in ended.stderr and ended.stderr.count(b"\n") == 1
 
 
 def test_of_several_incidents_each_is_ranked_or_the_one_that_is_named(
@@ -210,7 +208,7 @@ def test_labels_from_elsewhere_are_heard_for_incidents(
         captured = capsys.readouterr()
         found.append(json.loads(captured.out)["results"][0]["ac@1"])
     assert found == [1.0, 0.0]
-    assert captured.err.strip() == "--labels: 1 of 2 name nothing that was read, 'easy/3' first"
+    assert captured.err.strip() == "--labels: 1 of 2 match nothing that was read, such as 'easy/3'"
 
 
 def test_a_root_cause_that_is_no_service_is_said(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +216,7 @@ def test_a_root_cause_that_is_no_service_is_said(nowhere: Path, capsys: pytest.C
     (nowhere / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert answer([*SCORE, "a.jsonl"]) == 0
     assert capsys.readouterr().err.strip() == (
-        "Root causes that are no service of their incident: 1, 'bd' of 'one' first; they count as missed"
+        "Root causes that are not services of their incident: 1, such as 'bd' of 'one'; they count as missed"
     )
     assert answer([*SCORE, "a.jsonl", "--quiet"]) == 0
     assert capsys.readouterr().err == ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import openai  # noqa: F401 – takes longer to import than a question may take
 import pytest
 from llm_server import Answer, LLMServer, action
 from situations import observation, service, situation

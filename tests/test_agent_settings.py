@@ -4,7 +4,7 @@ import pytest
 
 from agent.settings import DEFAULT_API_BASE_URL, DEFAULT_MODEL, NO_KEY, read_settings
 from data.errors import SettingsError
-from data.limits import Limits, read_limits
+from data.limits import InputLimits, read_limits
 
 
 def test_nothing_set_means_the_documented_defaults_and_no_model() -> None:
@@ -75,8 +75,8 @@ def test_what_may_be_written_down_holds_no_credentials() -> None:
 
 
 def test_bounds_are_set_by_name() -> None:
-    assert read_limits({}) == Limits()
-    assert read_limits({"FIREWATCH_LIMITS": " services=5, answer_mib=64 "}) == Limits(
+    assert read_limits({}) == InputLimits()
+    assert read_limits({"FIREWATCH_LIMITS": " services=5, answer_mib=64 "}) == InputLimits(
         answer_mib=64, services=5
     )
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from data.errors import SchemaError
 from data.files import jsonl
 from data.files.json_text import NotJson, read_json
+from data.limits import MIB, InputLimits, set_limits
 
-MIB = 2**20
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**299), 10**299) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -94,3 +94,14 @@ def test_blank_lines_without_end_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="over 10000 blank lines"):
         list(jsonl.read(file))
     assert list(jsonl.read_lines(io.BytesIO(b"\n" * 100 + b"{}\n"), "x")) == [(101, {})]
+
+
+def test_bounds_are_those_of_the_process() -> None:
+    text = json.dumps("x" * (3 * MIB))
+    assert read_json(text)
+    set_limits(InputLimits(file_mib=1))
+    try:
+        with pytest.raises(NotJson, match="over 1 MiB of memory"):
+            read_json(text)
+    finally:
+        set_limits(InputLimits())

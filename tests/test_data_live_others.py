@@ -1,6 +1,7 @@
 """Jaeger, Tempo and Alertmanager on a small real HTTP server: their answers end in the right culprit."""
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -131,6 +132,16 @@ def test_calls_come_from_traces_where_jaeger_has_no_dependencies() -> None:
 def test_alerts_of_alertmanager_join_what_the_others_tell() -> None:
     incident = look(jaeger=jaeger(), alertmanager=alertmanager).incident
     assert [(alert.service, alert.name) for alert in incident.alerts] == [("stock", "HighLatency")]
+
+
+def test_a_service_that_sources_name_differently_is_one() -> None:
+    def other_names(*asked: object) -> object:
+        return json.loads(json.dumps(jaeger()(*asked)).replace('"stock"', '"StockService"'))
+
+    found = look(jaeger=other_names, alertmanager=alertmanager)
+    assert "Taken for the same service: stock = StockService." in found.notes
+    assert [alert.service for alert in found.incident.alerts] == ["StockService"]
+    assert "stock" not in found.incident.services
 
 
 def test_one_source_that_is_down_is_told_and_the_others_answer() -> None:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -71,6 +71,10 @@ class Spans:
         while self._n_open > _MOST_OPEN:
             self._close(self._open.popitem(last=False)[1])
 
+    def open_traces(self) -> Iterable[Sequence[Span]]:
+        """The spans of each trace that may still get more."""
+        return self._open.values()
+
     def logs(self, service: str, times_s: Sequence[float], are_errors: Sequence[bool]) -> None:
         """Lines of the logs of a service."""
         lines = self._logs[service]
@@ -78,30 +82,29 @@ class Spans:
         lines.durations.extend([0.0] * len(times_s))
         lines.failed.extend(are_errors)
 
-    def fill(self, recording: Recording) -> None:
-        """Tells `recording` what the traces show."""
+    def recording(self, at: float | None = None) -> Recording:
+        """What the traces show, in even pieces of time; none of them is before and after `at`."""
+        recording = Recording()
         while self._open:
             self._close(self._open.popitem(last=False)[1])
         everything = [
             m for of in (self._served, self._sent, self._received, self._logs) for m in of.values() if m.times
         ]
         if not everything:
-            return
+            return recording
         first = min(min(m.times) for m in everything)
         last = max(max(m.times) for m in everything)
         step = max(float(np.clip((last - first) / _POINTS, 1.0, _STEP_S)), (last - first) / _MOST_POINTS)
-        if recording.at is not None:  # no bin holds both what was before and what came after
-            first = recording.at - step * np.ceil((recording.at - first) / step)
+        if at is not None:
+            first = at - step * np.ceil((at - first) / step)
         grid = _Bins(first, step, int((last - first) / step) + 1)
         for service, served in self._served.items():
             rate = grid.count(served) / step
             told = {"request_rate": rate, "error_rate": grid.failing(served)}
             told |= {f"latency_p{share}_s": grid.percentile(served, share) for share in (50, 99)}
             told["own_latency_s"] = grid.mean(self._own[service])
-            known = set(recording.services.get(service, ()))  # metrics count every request, traces some
             for name, values in told.items():
-                if name not in known:
-                    recording.series(service, name, grid.times, values)
+                recording.series(service, name, grid.times, values)
         for service, lines in self._logs.items():
             number = grid.count(lines)
             recording.series(service, "log_count", grid.times, number)
@@ -111,6 +114,7 @@ class Spans:
         lost = self._lost_calls()
         for pair in dict.fromkeys([*self._sent, *self._received, *lost]):
             self._tell_call(pair, lost.get(pair), grid, recording)
+        return recording
 
     def _tell_call(
         self, pair: tuple[str, str], lost: SpanTimes | None, grid: "_Bins", recording: Recording
@@ -134,10 +138,8 @@ class Spans:
                 told["unmatched_share"] = np.where(
                     number, (grid.count(lost) if lost else 0.0) / number, np.nan
                 )
-        known = set(recording.calls.get(pair, ()))
         for name, values in told.items():
-            if name not in known:
-                recording.call_series(*pair, name, grid.times, values)
+            recording.call_series(*pair, name, grid.times, values)
 
     def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
         """Calls that nobody answered, by whom they were for; they count as sent, too."""

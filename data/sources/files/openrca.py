@@ -9,6 +9,7 @@ from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
 from data.sources.files.span_tables import add_log_lines, add_spans
 from data.sources.files.tables import add_long, times_of
+from data.sources.joining import join
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Spans
 
@@ -43,7 +44,6 @@ class OpenRca:
                 into.recording.note(f"{folder}: there is no telemetry of {day.name}")
                 continue
             recording, spans = Recording(), Spans()
-            recording.at = when
             for file in sorted(day.rglob("*.csv")):
                 frame = _table(file)
                 time = next((c for c in ("timestamp", "startTime", "time") if c in frame), None)
@@ -59,11 +59,11 @@ class OpenRca:
                     add_log_lines(frame, spans, str(file))
                 elif file.parent.name == "metric":
                     _add_metrics(frame, recording, str(file))
-            spans.fill(recording)
+            join(recording, spans.recording(when), told_counts=True)
             recording.root_causes = (str(row["component"]),)
             recording.fault = str(row.get("reason", ""))
             name = f"{folder.name}/{number + 1}"
-            into.incidents.append(incident_of(recording, incident_id=name, system=folder.name))
+            into.incidents.append(incident_of(recording, at=when, incident_id=name, system=folder.name))
 
 
 def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> None:

@@ -16,6 +16,7 @@ from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
 from data.sources.files.span_tables import add_log_lines, add_spans
 from data.sources.files.tables import read_parquet, times_of
+from data.sources.joining import join
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Spans
 
@@ -79,7 +80,6 @@ def read_benchmark_case(case: Path, above: Path, at: float | None = None) -> Inc
             recording.series(service, metric or "value", times, frame[column].to_numpy(dtype=float))
     root, fault = _label(case)
     recording.root_causes, recording.fault = (root,) if root else (), fault
-    recording.at = injected
     _add_logs_and_traces(case, recording, injected)
     name = case.relative_to(above).as_posix() if case != above else case.name
     return incident_of(
@@ -106,7 +106,7 @@ def _add_logs_and_traces(case: Path, recording: Recording, injected: float) -> N
         if not (case / name).is_file():
             for one in series:
                 _add_series(case / one, recording)
-    spans.fill(recording)
+    join(recording, spans.recording(injected), told_counts=True)
 
 
 def _add_series(path: Path, recording: Recording) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from data.incident import Incident
 from data.sources.files.opened import File, Head
+from data.sources.joining import join, same_services
 from data.sources.recording import Recording
 from data.sources.resources import fill
 from data.sources.samples import Samples
@@ -25,20 +26,32 @@ class Gathered:
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
-        self.recording = Recording()
+        self.recording = Recording()  # of the file that is read
+        self._told: list[Recording] = []
         self.samples = Samples()  # metrics under their own names, with labels
         self.spans = Spans()
         self.incidents: list[Incident] = []
         self.changes: dict[str, list[float]] = {}  # when each service was deployed anew
         self.scrapes: dict[str, int] = {}  # scrapes read of each service
 
+    def next_file(self) -> None:
+        """What comes now is of another source, which may name services in its own way."""
+        self._told.append(self.recording)
+        self.recording = Recording()
+
     def finish(self) -> Recording:
-        """The recording, with what metrics under their own names and spans add to it."""
-        fill(self.samples, self.recording)
-        self.spans.fill(self.recording)
+        """What all of them tell, with metrics under their own names, and what spans add to it."""
+        self.next_file()
+        of_samples = Recording()
+        fill(self.samples, of_samples)
+        whole = Recording()
+        for one in (*self._told, of_samples):
+            join(whole, one)
+        join(whole, self.spans.recording(whole.at), told_counts=True)
+        same = same_services(whole.names, self.changes)
         for service, times in self.changes.items():
-            tell_changes(self.recording, service, sorted(times))
-        return self.recording
+            tell_changes(whole, same.get(service, service), sorted(times))
+        return whole
 
 
 def tell_changes(recording: Recording, service: str, times: Sequence[float]) -> None:

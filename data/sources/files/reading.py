@@ -58,6 +58,7 @@ def read_evidence(
             reader = reader_of(file)
             known = len(gathered.incidents)
             reader.read(file, gathered)
+            gathered.next_file()
             if len(gathered.incidents) == known:
                 evidence.append(file)
     incidents = gathered.incidents

@@ -6,13 +6,14 @@ from typing import Any
 
 from data.channels import ChannelMap
 from data.errors import TelemetryFault
+from data.sources.joining import join
 from data.sources.live.access import Access
 from data.sources.live.collect import Questions
 from data.sources.live.gather import Progress, Question, ask_prometheus
 from data.sources.live.http import Http
 from data.sources.live.kubectl import Kubectl, supplement_cluster
 from data.sources.live.names import Names
-from data.sources.live.others import ask_alertmanager, ask_jaeger, ask_tempo, supplement
+from data.sources.live.others import ask_alertmanager, ask_jaeger, ask_tempo
 from data.sources.recording import Recording
 
 _Ask = Callable[[Http, Question, Progress], Coroutine[Any, Any, Recording]]
@@ -59,7 +60,8 @@ async def observe(
                 if source.name == "Prometheus":
                     questions = await ask_prometheus(http, question, recording, names, channels, progress)
                 else:
-                    supplement(recording, await _OTHERS[source.name](http, question, progress), names)
+                    more = await _OTHERS[source.name](http, question, progress)
+                    join(recording, more, names.resolve, told_counts=True)
             except TelemetryFault as error:
                 faults.append(error)
             waited_s += http.waited_s

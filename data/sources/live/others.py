@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import SchemaError, TelemetryFault
-from data.incident import AlertEvent
 from data.sources.files.opened import File
 from data.sources.files.otlp_traces import OtlpTraces
 from data.sources.files.prometheus import AlertList
@@ -15,7 +14,6 @@ from data.sources.files.reader import Gathered, Reader
 from data.sources.files.traces import JaegerDependencies, JaegerTraces
 from data.sources.live.gather import Progress, Question
 from data.sources.live.http import Http
-from data.sources.live.names import Names
 from data.sources.recording import Recording
 
 _MOST_SERVICES = 100  # that Jaeger is asked about
@@ -104,31 +102,3 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
     for fault in faults:
         gathered.recording.note(f"{fault}; a part of {name} is missing.")
     return gathered
-
-
-def supplement(recording: Recording, more: Recording, names: Names) -> None:
-    """Takes over what another source tells and `recording` does not know: sampled traces have other rates."""
-    known = {(service, metric) for service, metrics in recording.services.items() for metric in metrics}
-    of_calls = {(pair, metric) for pair, metrics in recording.calls.items() for metric in metrics}
-    for service, metrics in more.services.items():
-        name = names.resolve(service)
-        for metric, pieces in metrics.items():
-            if name and (name, metric) not in known:
-                for times, values in pieces:
-                    recording.series(name, metric, times, values)
-    for caller, callees in more.call_graph.items():
-        for callee in callees:
-            pair = names.resolve(caller), names.resolve(callee)
-            if all(pair) and pair[0] != pair[1]:
-                recording.call(*pair)
-                for metric, pieces in more.calls.get((caller, callee), {}).items():
-                    if (pair, metric) not in of_calls:
-                        for times, values in pieces:
-                            recording.call_series(*pair, metric, times, values)
-    for event, time_s in more.alerts.items():
-        name = names.resolve(event.service)
-        recording.alert(AlertEvent(name, event.kind, event.name, event.direction, event.caller), time_s)
-    if more.first_page:
-        recording.page(names.resolve(more.first_page.service), more.first_page.metric)
-    for note in more.notes:
-        recording.note(note)

@@ -1,0 +1,96 @@
+"""What several sources tell becomes one recording, also where they name a service a little differently."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from data.incident import Page
+from data.sources.alignment import Pieces
+from data.sources.recording import Recording
+
+_SAID = 5  # pairs of names that a note tells
+_BETWEEN = re.compile(r"[-_.\s]+")
+_ANY_SERVICE = re.compile(r"^(?:service|svc)|(?:service|svc)$")
+
+
+def same_services(known: Iterable[str], new: Iterable[str]) -> dict[str, str]:
+    """{a name of one source: what another calls it}, where no third name could be meant.
+
+    The same are names that differ in a namespace, in what separates words, and in "service" or "svc".
+    """
+    ours, theirs = _by_core(known), _by_core(new)
+    pairs = ((theirs[core], ours[core]) for core in theirs.keys() & ours.keys())
+    return {
+        one: other for [one, *more], [other, *others] in pairs if not more and not others and one != other
+    }
+
+
+def _by_core(names: Iterable[str]) -> Mapping[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        words = _BETWEEN.sub("", name.lower().rpartition("/")[2].partition(".svc")[0])
+        if core := _ANY_SERVICE.sub("", words):
+            found[core].append(name)
+    return found
+
+
+def join(
+    recording: Recording,
+    more: Recording,
+    resolve: Callable[[str], str] = lambda name: name,
+    told_counts: bool = False,
+) -> None:
+    """Takes over what another source tells; a note says whose names were taken for the same.
+
+    Args:
+        recording: takes it over.
+        more: what the other source tells.
+        resolve: what a name of that source is here; "" for nobody.
+        told_counts: whether a metric that `recording` knows is not added to: sampled traces have other rates.
+    """
+    same = same_services(_named(recording), map(resolve, _named(more)))
+    if same:
+        shown = ", ".join(f"{one} = {other}" for one, other in sorted(same.items())[:_SAID])
+        rest = f" and {len(same) - _SAID} more" if len(same) > _SAID else ""
+        recording.note(f"Taken for the same service: {shown}{rest}.")
+
+    def name(of: str) -> str:
+        own = resolve(of)
+        return same.get(own, own)
+
+    for service, metrics in more.services.items():
+        if one := name(service):
+            _add(recording.services.setdefault(one, {}), metrics, told_counts)
+    for caller, callees in more.call_graph.items():
+        for callee in callees:
+            pair = name(caller), name(callee)
+            if all(pair) and pair[0] != pair[1]:
+                recording.call(*pair)
+                if measured := more.calls.get((caller, callee)):
+                    _add(recording.calls.setdefault(pair, {}), measured, told_counts)
+    for event, time_s in more.alerts.items():
+        of = name(event.caller) if event.caller else event.caller
+        recording.alert(replace(event, service=name(event.service), caller=of), time_s)
+    for event, share in more.routines.items():
+        recording.routine(replace(event, service=name(event.service)), share)
+    for replica, workload in more.owners.items():
+        recording.owner(name(replica), name(workload))
+    if more.first_page:
+        recording.page(name(more.first_page.service), more.first_page.metric)
+    for note in more.notes:
+        recording.note(note)
+    recording.at = more.at if recording.at is None else recording.at
+
+
+def _named(recording: Recording) -> list[str]:
+    page: Page | None = recording.first_page
+    return [*recording.names, *(one.service for one in recording.alerts), *([page.service] if page else ())]
+
+
+def _add(known: Pieces, metrics: Pieces, told_counts: bool) -> None:
+    for metric, pieces in metrics.items():
+        if metric not in known:
+            known[metric] = list(pieces)
+        elif not told_counts:
+            known[metric] += pieces
