@@ -1,6 +1,6 @@
 """The interface of policies: the situation they see and the decision they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
