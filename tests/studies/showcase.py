@@ -1,11 +1,11 @@
-"""Updates the tables of both READMEs from the committed results: `python -m agent.benchmark.showcase`."""
+"""Updates the tables of both READMEs from the committed results: `make readme`."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.benchmark.tables import rewrite
+from studies.tables import rewrite
 
 TREE = Path(__file__).resolve().parents[2]
 RESULTS = TREE / "checkpoints" / "results"
