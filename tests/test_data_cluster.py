@@ -76,7 +76,7 @@ def test_a_remedy_is_for_the_workload_and_a_look_for_the_pod(kubectl: FakeKubect
     asyncio.run(reached.read())
     pod = "cart-7d9f8b6c5-x2x4z"
     assert (reached.target(pod), reached.workload(pod)) == (f"pod/{pod}", "deployment/cart")
-    assert (reached.replicas(pod), reached.replicas("db-2"), reached.replicas("web-9")) == (2, 3, None)
+    assert (reached.replicas(pod), reached.replicas("db-2"), reached.replicas("users")) == (2, 3, None)
     assert reached.workload("db-2") == reached.target("db-2") == "statefulset/db-2"
 
 
