@@ -5,15 +5,19 @@ import json
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
+import openai  # noqa: F401 – loaded now: on a busy machine it takes longer than these tests wait
 import pytest
 from llm_server import Answer, LLMServer, action
 from situations import observation, service, situation
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
+from agent.llm.reply import Choice
 from agent.policies.registry import Decision, PastStep, Situation, make_policy
+from data.actions import LOOKS
 from data.errors import SettingsError
 from data.observation import Action
 
@@ -312,3 +316,13 @@ def test_a_policy_that_cannot_be_made_says_why() -> None:
         make_policy("llm")
     with pytest.raises(SettingsError, match="unknown"):
         make_policy("clever")
+
+
+def test_to_wait_is_to_send_a_look_that_harms_nobody() -> None:
+    with LLMServer(
+        [json.dumps({"action_type": "wait", "target_service": None, "reason": "it heals"})]
+    ) as server:
+        [made] = decisions(server)
+    assert (made.source, made.reason) == ("llm", "it heals") and made.action.action_type in LOOKS
+    live = replace(BROKEN, offered={"get_metrics_detail": "read its metrics"})
+    assert "wait" in Choice.of(BROKEN).menu and "wait" not in Choice.of(live).menu
