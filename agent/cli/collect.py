@@ -1,4 +1,4 @@
-"""`firewatch collect`: plays many episodes and stores them, labelled."""
+"""`firewatch collect`: plays many episodes and stores them with labels."""
 
 from collections import Counter
 from pathlib import Path
@@ -44,21 +44,21 @@ def collect(asked: CollectOptions) -> int:
     with hold(folder):
         if not asked.resume and (folder / STORE).exists():
             raise SettingsError(
-                f"{folder} holds episodes already: use --resume {folder}, or choose another --out"
+                f"{folder} already holds episodes: use --resume {folder}, or choose another --out"
             )
         return run_interruptible(_collect(asked, config, folder, settings))
 
 
 def _request_in(folder: Path) -> CollectOptions:
-    """What was to be collected in `folder`."""
+    """The options that `folder` was started with."""
     file = folder / REQUEST
     if not file.exists():
-        raise SettingsError(f"{folder} holds nothing to go on with: there is no {REQUEST}")
+        raise SettingsError(f"{folder} holds nothing to resume: there is no {REQUEST}")
     return parse(CollectOptions, read_object(file), str(file))
 
 
 async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, settings: Settings) -> int:
-    """Plays the tasks that the folder does not hold yet; returns the exit status."""
+    """Plays the missing tasks; returns the exit status."""
     file = folder / STORE
     store = EpisodeStore(file)
     known = read_labels(config.labels) if config.labels else {}
@@ -68,7 +68,7 @@ async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, 
     announce(parts, config, asked.quiet)
     if not asked.resume:
         begun = config.model_copy(update={"environment": str(parts.endpoint)})
-        # A task without an id has no such field: what goes on stores the same lines.
+        # Without empty fields, so that a resumed run stores the same lines.
         write_whole(folder / REQUEST, begun.model_dump_json(indent=2, exclude_none=True) + "\n")
     collector = Collector(store, str(parts.endpoint), config.policy, known)
     try:

@@ -19,7 +19,7 @@ _MODEL = "The model"
 
 
 def _limit(span: str, unit: str) -> Any:
-    return option(None, f"At most so many {unit} for {span}; then the rules decide.", panel=_MODEL, ge=0)
+    return option(None, f"Limit in {unit} {span}; after that the rules decide.", panel=_MODEL, ge=0)
 
 
 class TaskChoice(Options):
@@ -144,12 +144,12 @@ class ModelOptions(Asking):
         None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
     )
     # Budgets; None is unlimited.
-    task_tokens: int | None = _limit("a task", "tokens")
-    task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
-    task_seconds: float | None = _limit("a task", "seconds of model time")
-    run_tokens: int | None = _limit("the run", "tokens")
-    run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
-    run_seconds: float | None = _limit("the run", "seconds of model time")
+    task_tokens: int | None = _limit("per task", "tokens")
+    task_usd: float | None = _limit("per task", "US dollars (MODEL_PRICES)")
+    task_seconds: float | None = _limit("per task", "seconds of model time")
+    run_tokens: int | None = _limit("for the run", "tokens")
+    run_usd: float | None = _limit("for the run", "US dollars (MODEL_PRICES)")
+    run_seconds: float | None = _limit("for the run", "seconds of model time")
 
 
 class Playing(Place, TaskChoice, Asking):
