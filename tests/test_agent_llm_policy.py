@@ -74,7 +74,7 @@ def test_an_endpoint_is_held_to_the_menu_and_the_services_of_the_prompt() -> Non
         decisions(server)
     (request,) = server.requests
     fields = request["response_format"]["json_schema"]["schema"]["properties"]
-    assert fields["action_type"]["enum"] == list(BROKEN.menu)
+    assert fields["action_type"]["enum"] == [*BROKEN.menu, "wait"]
     assert set(fields["target_service"]["enum"]) == {*BROKEN.now.services, None}
 
 
