@@ -38,7 +38,7 @@ def settings(server: LLMServer, **changes: Any) -> LlmSettings:
 def decisions(
     server: LLMServer, situations: Iterable[Situation] = (BROKEN,), **changes: Any
 ) -> list[Decision]:
-    """What the model policy decides in `situations`, one after the other, as one task."""
+    """The model policy's decisions in `situations`, played as one task."""
 
     async def play() -> list[Decision]:
         model = ChatModel(settings(server, **changes))
@@ -155,7 +155,7 @@ def test_an_endpoint_that_is_not_there_leaves_the_step_to_the_rules() -> None:
 
 
 def test_an_endpoint_that_does_not_let_us_in_is_given_up_in_time() -> None:
-    # A full queue of connections: the next one is neither accepted nor refused.
+    # The backlog is full: the next connection is neither accepted nor refused.
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
