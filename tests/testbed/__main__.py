@@ -93,7 +93,7 @@ def played(seed: int, names: Sequence[str], folder: Path) -> list[Row]:
 
 
 def asked_about(shop: Shop, row: Row, at: float) -> Row:
-    """What `firewatch diagnose` says, a process of its own, as a person would run it."""
+    """The output of `firewatch diagnose`, run in its own process."""
     save = str(kept_at(shop.folder, row))
     command = [
         "diagnose", "--prometheus", shop.prometheus, "--at", str(at), "--window", f"{INCIDENT_S}s",
@@ -110,14 +110,14 @@ def asked_about(shop: Shop, row: Row, at: float) -> Row:
 
 
 def again(folder: Path, row: Row) -> Row:
-    """What is said now of a kept incident."""
+    """The current output for a stored incident."""
     file = kept_at(folder / f"seed-{row['seed']}", row)
     judged = _judged(["rank", str(file), "--json", "-"], row)
     return {**judged, "investigated": investigated({"incident": (file,)}, row)}
 
 
 def investigated(options: dict[str, Any], row: Row) -> dict[str, Any]:
-    """Whom `investigate` names, by the rules alone and with a model that follows their proposals."""
+    """The answer of `investigate`, with rules alone and with a model that follows them."""
     found = {}
     asked = InvestigateOptions(**options)
     with LLMServer(follows_the_rules) as model:
@@ -131,13 +131,13 @@ def investigated(options: dict[str, Any], row: Row) -> dict[str, Any]:
 
 
 def _right(row: Row) -> set[str | None]:
-    """What the culprit may be called."""
+    """Accepted names for the culprit."""
     pod = row["root"]
     return {PODS[pod][0], pod} if pod and row["by"] == "service" else {pod}
 
 
 def kept_at(folder: Path, row: Row) -> Path:
-    """Where the incident of a row is kept."""
+    """The path of a row's stored incident."""
     return folder / f"{row['scenario'].replace(' ', '-')}-{row['by']}.jsonl"
 
 
@@ -163,7 +163,7 @@ def _judged(command: Sequence[str], row: Row) -> Row:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Culprit first in the faulty scenarios, nobody in the healthy ones; by what was told apart."""
+    """Per service and per pod: how often the culprit is first, or a healthy shop has no suspect."""
     return {by: _summary([row for row in rows if row["by"] == by]) for by in BY}
 
 
