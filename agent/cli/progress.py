@@ -1,6 +1,7 @@
 """How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO, cast
@@ -8,6 +9,8 @@ from typing import Self, TextIO, cast
 from rich.console import RenderableType
 from rich.file_proxy import FileProxy
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from agent.cli.console import text_table, wide_console
 from agent.play.episode import EpisodeResult, StepRecord
@@ -17,6 +20,15 @@ from agent.terminal_text import printable
 from data.observation import Task
 
 _SHOWN = 20  # rows of a live table: those of the latest tasks
+
+
+@contextmanager
+def job_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar of jobs; what it gives is told how many are done, of how many."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=wide_console(stderr=True, quiet=quiet), transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 class Progress:
