@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-test lint types check checkpoint calibrate bench hardness deletion heads worth messages healthy seeds testbed transfer ablation readme constraints clean
+.PHONY: help run test cluster-test lint types check checkpoint calibrate bench fuzz hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,10 +148,13 @@ ifdef TRAFFIC
 		--ranker gnn,mlp,heuristic
 	cp build/ablation-traffic/ablation.json checkpoints/results/traffic.json
 endif
-	$(BIN)/python -m agent.benchmark.showcase
+	$(STUDY)/showcase.py
+
+families: $(READY)  ## remake the page on the fault families and its plots
+	$(STUDY)/families.py
 
 readme: $(READY)  ## refresh tables, picture and output in README and checkpoints/README from the results
-	$(BIN)/python -m agent.benchmark.showcase
+	$(STUDY)/showcase.py
 	$(STUDY)/readme.py
 
 constraints: $(READY)  ## write the installed versions to constraints.txt

@@ -1,4 +1,4 @@
-r"""Firewatch from Python: `read`, `rank` and `explain`; what they give shows itself in a notebook.
+r"""Firewatch in Python: `read`, `rank` and `explain`, whose results are shown as tables in a notebook.
 
 >>> from agent import explain, rank, read
 >>> [incident] = read("incident.json")
@@ -41,10 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class _Shown:
-    """Shows itself as a report in a notebook."""
+    """Is shown as a report in a notebook."""
 
     def report(self) -> Report:
-        """What is shown."""
+        """The report."""
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
@@ -54,13 +54,13 @@ class _Shown:
 
 
 class Incidents(tuple[Incident, ...], _Shown):
-    """What `read` found."""
+    """The incidents from `read`."""
 
     def __repr__(self) -> str:
         return f"Incidents({', '.join(one.incident_id for one in self)})"
 
     def report(self) -> Report:
-        """One line an incident."""
+        """A table with one line per incident."""
         headings = ("incident", "services", "calls", "alerts")
         rows = []
         for one in self:
@@ -73,7 +73,7 @@ class Incidents(tuple[Incident, ...], _Shown):
 
 @dataclass(frozen=True, repr=False)
 class Ranked(_Shown):
-    """What `rank` says of an incident: suspects, best first, with evidence."""
+    """The result of `rank`: suspects, best first, with evidence."""
 
     incident: Incident
     ranking: Ranking
@@ -83,17 +83,17 @@ class Ranked(_Shown):
         return diagnosis(self.incident, self.ranking, _SUSPECTS).rstrip()
 
     def record(self) -> dict[str, Any]:
-        """As `firewatch rank --json` writes it."""
+        """The output of `firewatch rank --json`."""
         return diagnosis_record(self.incident, self.ranking)
 
     def report(self) -> Report:
-        """As `firewatch report` shows it."""
+        """The report of `firewatch report`."""
         return ranking_report(self.record())
 
 
 @dataclass(frozen=True, repr=False)
 class Explanation(_Shown):
-    """What deviates at one service, and who is around it."""
+    """The evidence about one service, and its neighbours."""
 
     service: str
     callers: Sequence[str]
@@ -105,7 +105,7 @@ class Explanation(_Shown):
         return "\n".join((lead, *(f"  - {line}" for line in lines)))
 
     def report(self) -> Report:
-        """Its neighbours, then its evidence."""
+        """The neighbours, then the evidence."""
         callers, callees = (", ".join(names) or "nobody" for names in (self.callers, self.callees))
         lines = tuple(one.text for one in self.evidence) or ("Nothing deviates here.",)
         lead = f"{self.service}: called by {callers}; calls {callees}."
@@ -113,14 +113,14 @@ class Explanation(_Shown):
 
 
 def read(*paths: str | PathLike[str], at: float | None = None) -> Incidents:
-    """The incidents in files of any form that `firewatch import` reads; evidence in several is one incident.
+    """Reads incidents from files in any form that `firewatch import` knows; telemetry files are one incident.
 
     Args:
         paths: files and folders.
-        at: when that incident began, Unix seconds. None: found.
+        at: when that incident began, in Unix seconds; None to detect it.
 
     Raises:
-        SchemaError: a file is damaged, or of no known form.
+        SchemaError: a file is damaged or has an unknown form.
     """
     found = read_evidence([Path(path) for path in paths], at)
     for told in found.notes:
@@ -136,10 +136,10 @@ def rank(
     rules: str | PathLike[str] | None = None,
     seed: int = 0,
 ) -> Ranked:
-    """Ranks the services by how likely each is the root cause; `firewatch rank --help` explains the options.
+    """Ranks the services by how likely each is the root cause; see `firewatch rank --help` for the options.
 
     Raises:
-        FirewatchError: an option that cannot be used.
+        FirewatchError: an option cannot be used.
     """
     weights = Weights.model_validate({"checkpoint": checkpoint, "rules": rules})
     channels = channel_map_for(weights.rules, [weights.checkpoint] if weights.checkpoint else ())
@@ -147,7 +147,7 @@ def rank(
 
 
 def explain(found: Ranked, service: str | None = None) -> Explanation:
-    """What deviates at one service, the first suspect unless named, and who calls whom around it.
+    """The evidence about one service (the first suspect by default), with its callers and callees.
 
     Raises:
         SettingsError: there is no such service.

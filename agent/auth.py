@@ -1,4 +1,4 @@
-"""Lets only those into a server who know its secret: a bearer token, or a user and password."""
+"""Protects a server with a secret: a bearer token, or a user and password."""
 
 import hmac
 from base64 import b64encode
@@ -11,14 +11,14 @@ from data.sources.live.access import secret
 
 
 def authorizations(prefix: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The `Authorization` headers that let a request in; () where no secret is set.
+    """The accepted `Authorization` headers; empty if no secret is set.
 
     Args:
-        prefix: begins the names of the variables.
+        prefix: of the variable names.
         variables: …_TOKEN, and …_USER with …_PASSWORD (or …_TOKEN_FILE, …_PASSWORD_FILE).
 
     Raises:
-        SettingsError: a file that cannot be used.
+        SettingsError: a file cannot be used.
     """
     token, password = secret(f"{prefix}_TOKEN", variables), secret(f"{prefix}_PASSWORD", variables)
     basic = b64encode(f"{variables.get(f'{prefix}_USER', '')}:{password}".encode()).decode()
@@ -26,12 +26,12 @@ def authorizations(prefix: str, variables: Mapping[str, str]) -> tuple[str, ...]
 
 
 class SecretRequired:
-    """Lets only requests with one of these headers through.
+    """Refuses requests without one of these headers.
 
     Args:
-        app: what they reach.
+        app: for accepted requests.
         accepted: values of the header `Authorization`.
-        unguarded: paths that need none.
+        unguarded: paths that need no secret.
     """
 
     def __init__(self, app: ASGIApp, accepted: Collection[str], unguarded: Collection[str] = ()) -> None:
@@ -39,7 +39,7 @@ class SecretRequired:
         self._accepted = [value.encode() for value in accepted]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 401 or hands on."""
+        """Answers 401 or passes the request on."""
         given = dict(scope.get("headers", ())).get(b"authorization", b"")
         is_known = any(hmac.compare_digest(given, value) for value in self._accepted)
         if scope["type"] == "http" and scope["path"] not in self._unguarded and not is_known:

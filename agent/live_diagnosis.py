@@ -1,4 +1,4 @@
-"""What `diagnose` does: live telemetry in; suspects, evidence and the query that shows each piece out."""
+"""Diagnoses live telemetry: suspects, evidence, and the query that shows each piece."""
 
 import re
 import time
@@ -38,7 +38,7 @@ def seconds_of(text: str) -> float:
 
 
 def moment_of(text: str) -> float:
-    """The Unix time of "now", of a time as ISO 8601 has it, or of a number."""
+    """The Unix time of "now", an ISO 8601 time, or a number."""
     if text == "now":
         return time.time()
     try:
@@ -67,7 +67,7 @@ Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class LiveOptions(Common, Weights):
-    """What is asked of whom."""
+    """Which sources to ask, and for what."""
 
     prometheus: str | None = option(
         None, "Prometheus, or anything with its API (Thanos, Mimir, VictoriaMetrics).", metavar="URL"
@@ -78,7 +78,7 @@ class LiveOptions(Common, Weights):
     at: Moment = "now"
     window: Duration = option(
         "15m",
-        "How far back the incident may go; it is looked for there, unless --at is told.",
+        "How far back to look for the start of the incident; with --at, all of this time is the incident.",
         metavar="DURATION",
     )
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
@@ -90,16 +90,16 @@ class LiveOptions(Common, Weights):
     timeout: Duration = option("20s", "Give up on an answer after this long.", metavar="DURATION")
 
     def question(self) -> Question:
-        """What is asked, with the time as it is now."""
+        """The question, as of now."""
         window_s, baseline_s = seconds_of(self.window), seconds_of(self.baseline)
         at_s = moment_of(self.at)
         return Question(at_s, window_s, baseline_s, self.namespace, self.by, seconds_of(self.history))
 
     def sources(self, variables: Mapping[str, str]) -> tuple[Access, ...]:
-        """Whom to ask, with the secrets from the environment.
+        """The sources to ask, with secrets from the environment.
 
         Raises:
-            SettingsError: nobody, or an address or a secret that cannot be used.
+            SettingsError: no source, or an address or secret that cannot be used.
         """
         names = ("Prometheus", "Jaeger", "Tempo", "Alertmanager")
         given = {name: url for name in names if (url := getattr(self, name.lower()))}
@@ -111,7 +111,7 @@ class LiveOptions(Common, Weights):
 
 
 class DiagnoseOptions(LiveOptions):
-    """What is asked once, and where the answer goes."""
+    """The options of `diagnose`."""
 
     at: Moment = option(
         "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
@@ -124,13 +124,13 @@ class DiagnoseOptions(LiveOptions):
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
     watch: Duration | None = option(
-        None, "Look again this often, and show how suspicion moves.", metavar="DURATION", recorded=False
+        None, "Look again this often, and show how the suspects change.", metavar="DURATION", recorded=False
     )
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One look."""
+    """The result of one look."""
 
     incident: Incident
     ranking: Ranking
@@ -139,15 +139,15 @@ class Diagnosis:
     waited_s: float  # for the sources
 
     def query(self, evidence: Evidence) -> str:
-        """The query that shows a piece of evidence; "" where none does."""
+        """The query that shows a piece of evidence, or ""."""
         return self.questions.promql(evidence.call or evidence.service, evidence.metric or "")
 
     def words(self, top: int) -> str:
-        """For a person."""
+        """The diagnosis in words."""
         return diagnosis(self.incident, self.ranking, top, query=self.query)
 
     def record(self) -> dict[str, Any]:
-        """As data."""
+        """The diagnosis as data."""
         record = diagnosis_record(self.incident, self.ranking)
         for told, candidate in zip(record["candidates"], self.ranking.candidates, strict=True):
             told["queries"] = [self.query(evidence) or None for evidence in candidate.evidence]
@@ -162,10 +162,10 @@ async def diagnose(
     progress: Progress,
     kubectl: Kubectl | None = None,
 ) -> Diagnosis:
-    """Asks, aligns and ranks once.
+    """Asks the sources and ranks once.
 
     Raises:
-        TelemetryFault: no source tells anything.
+        TelemetryFault: no source gave a usable answer.
     """
     question = asked.question()
     observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress, kubectl)
@@ -173,7 +173,7 @@ async def diagnose(
     recording = observed.recording
     name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     since_s = question.since_s
-    if "at" not in asked.model_fields_set:  # whoever tells the end of the window means all of it
+    if "at" not in asked.model_fields_set:  # with --at, the whole window is the incident
         since_s = begun_since(recording, since_s, channels)
     incident = incident_of(
         recording, since_s, question.at_s - since_s, question.baseline_s,
@@ -183,7 +183,7 @@ async def diagnose(
 
 
 def movement(before: Ranking, now: Ranking) -> str:
-    """How suspicion moved since the last look, in one line."""
+    """How the suspects changed since the last look, in one line."""
     chances = {one.service: one.probability or 0.0 for one in before.candidates}
     leading = dict.fromkeys([*before.services[:3], *now.services[:3]])
     after = {one.service: one.probability or 0.0 for one in now.candidates}

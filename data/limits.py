@@ -1,4 +1,4 @@
-"""The most that is taken in from outside: one place for every bound that somebody may have to move."""
+"""Limits on input from outside, in one place; `FIREWATCH_LIMITS` changes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,21 +11,21 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class InputLimits:
-    """Bounds of one process; what exceeds one is refused in one line."""
+    """The limits of one process; larger input is refused with an error."""
 
-    answer_mib: int = 32  # an environment's answer, unpacked; a world of 10,000 services has about 5
-    memory_mib: int = 128  # what an answer may take once decoded; the same world takes about 25
-    services: int = 100_000  # of one observation
-    file_mib: int = 512  # what a file of JSON may take once decoded
+    answer_mib: int = 32  # an environment's answer, unpacked; about 5 for a world of 10,000 services
+    memory_mib: int = 128  # memory for a decoded answer; about 25 for the same world
+    services: int = 100_000  # in one observation
+    file_mib: int = 512  # memory for a decoded JSON file
     line_mib: int = 128  # one line of a file
     model_answer_mib: int = 1  # a model's answer, unpacked
 
 
 def read_limits(variables: Mapping[str, str]) -> InputLimits:
-    """The bounds that `FIREWATCH_LIMITS` sets, such as `answer_mib=64,services=5000`; the rest are the usual.
+    """Reads `FIREWATCH_LIMITS`, such as `answer_mib=64,services=5000`; the rest keep their defaults.
 
     Raises:
-        SettingsError: an unknown name, or no whole number above 0.
+        SettingsError: an unknown name, or a value that is not a whole number above 0.
     """
     known = [field.name for field in fields(InputLimits)]
     given = {}
@@ -42,11 +42,11 @@ _limits = InputLimits()
 
 
 def limits() -> InputLimits:
-    """The bounds of this process."""
+    """The limits of this process."""
     return _limits
 
 
 def set_limits(bounds: InputLimits) -> None:
-    """Sets the bounds of this process, before it reads anything."""
+    """Sets the limits of this process, before it reads anything."""
     global _limits
     _limits = bounds

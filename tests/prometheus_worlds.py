@@ -190,6 +190,21 @@ def semconv(m: Metrics) -> None:
         m.histogram("db_client_operation_duration_seconds", {**own, **code}, rate, _mean("stock"))
 
 
+def rpc(m: Metrics) -> None:
+    """OpenTelemetry's metrics of gRPC; some calls to stock are refused, which stock itself never sees."""
+    for service in RATE:
+        for code, rate in _outcomes(service, "rpc_grpc_status_code", "0", "13"):
+            if service == "stock" and code["rpc_grpc_status_code"] == "13":
+                continue
+            own = {"service_name": service, **code}
+            m.histogram("rpc_server_duration_milliseconds", own, rate, _mean(service), 1000)
+    for caller, callee in CALLS:
+        bad = "14" if callee == "stock" else "13"
+        for code, rate in _outcomes(callee, "rpc_grpc_status_code", "0", bad):
+            own = {"service_name": caller, "server_address": callee, **code}
+            m.histogram("rpc_client_duration_milliseconds", own, rate, _mean(callee), 1000)
+
+
 def beyla(m: Metrics) -> None:
     """Beyla and OBI: the same names from outside the program, and who sends bytes to whom."""
     for service in RATE:
@@ -281,7 +296,7 @@ def targets(m: Metrics) -> None:
 
 
 WORLDS = (
-    collector, older_collector, tempo, istio, linkerd, hubble, semconv, beyla, micrometer, plain,
+    collector, older_collector, tempo, istio, linkerd, hubble, semconv, rpc, beyla, micrometer, plain,
     kubernetes, targets,
 )  # fmt: skip
 

@@ -208,7 +208,7 @@ def test_labels_from_elsewhere_are_heard_for_incidents(
         captured = capsys.readouterr()
         found.append(json.loads(captured.out)["results"][0]["ac@1"])
     assert found == [1.0, 0.0]
-    assert captured.err.strip() == "--labels: 1 of 2 name nothing that was read, 'easy/3' first"
+    assert captured.err.strip() == "--labels: 1 of 2 match nothing that was read, such as 'easy/3'"
 
 
 def test_a_root_cause_that_is_no_service_is_said(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,7 +216,7 @@ def test_a_root_cause_that_is_no_service_is_said(nowhere: Path, capsys: pytest.C
     (nowhere / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert answer([*SCORE, "a.jsonl"]) == 0
     assert capsys.readouterr().err.strip() == (
-        "Root causes that are no service of their incident: 1, 'bd' of 'one' first; they count as missed"
+        "Root causes that are not services of their incident: 1, such as 'bd' of 'one'; they count as missed"
     )
     assert answer([*SCORE, "a.jsonl", "--quiet"]) == 0
     assert capsys.readouterr().err == ""

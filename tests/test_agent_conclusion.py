@@ -62,7 +62,8 @@ CALM = ranking("nobody", web=0.4, stock=0.3)
         (TIED, {"logs": {"stock": ("ERROR next action: restart cart",)}}, "unsure", ("cart", "stock")),
         (CALM, {}, "nobody", ()),
         (CALM, {"named": "web"}, "nobody", ()),
-        (Ranking((), "gnn", "nobody"), {"named": "web"}, "nobody", ()),
+        (Ranking((), "gnn", "nobody"), {"named": "web"}, "unsure", ()),
+        (replace(CALM, incident_probability=None), {}, "unsure", ()),  # nothing is measured
     ],
 )  # fmt: skip
 def test_who_is_named(
@@ -102,6 +103,7 @@ def test_the_next_action_fits_what_is_known() -> None:
     )
     assert "Change nothing yet" in action_for(known(TIED), "unsure", ("cart", "stock")).words
     assert action_for(known(CALM), "nobody", ()).command == ""
+    assert "Give a source" in action_for(known(Ranking((), "gnn", "nobody")), "unsure", ()).words
     unmeasured = known(CLEAR, incident=Incident("i", ("stock",), {}), remedy=remedy)
     assert "Ask whoever runs stock" in action_for(unmeasured, "culprit", ("stock",)).words
 

@@ -62,7 +62,12 @@ def test_where_nothing_is_wrong_nobody_is_named(tmp_path: Path) -> None:
 
 def test_an_incident_without_services_ends_without_a_name(tmp_path: Path) -> None:
     empty = Incident("empty", ("alone",), {})
-    assert investigated(tmp_path, incident=empty)["verdict"] in ("nobody", "unsure")
+    told = investigated(tmp_path, incident=empty)
+    assert (told["verdict"], told["culprits"], told["reason"]) == (
+        "unsure",
+        [],
+        "nothing is known of any service",
+    )
 
 
 def test_words_and_markdown_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shop_telemetry as shop
 from fake_kubectl import FakeKubectl, bad_rollout, kubectl
 from llm_server import Answer, LLMServer
 from sick_shop import sick_shop
@@ -61,6 +62,28 @@ def test_log_lines_are_evidence_with_their_query(tmp_path: Path) -> None:
     [line] = [one for one in told["evidence"] if "pool exhausted" in one["text"]]
     assert "29 more like it" in line["text"]
     assert line["query"].startswith('{app="stock", namespace="shop"} |~ ')
+
+
+@pytest.mark.parametrize("source", ["Jaeger", "Tempo"])
+def test_a_trace_shows_where_it_failed(source: str, tmp_path: Path) -> None:
+    end = str(shop.START + shop.STEP * shop.POINTS)
+
+    def made(_: str, path: str, __: Mapping[str, list[str]], ___: Mapping[str, str]) -> object:
+        if path == "/api/services":
+            return {"data": shop.SERVICES}
+        if path == "/api/search":
+            return {"traces": [{"traceID": "a1", "durationMs": 900}, {"traceID": "b2", "durationMs": 20}]}
+        if source == "Tempo":
+            return {"trace": {"resourceSpans": shop.otlp_batches()}}
+        return json.loads(shop.jaeger()) if path == "/api/traces" else {"data": []}
+
+    with telemetry_server(made) as url:
+        times = ["--at", end, "--window", "5m", "--baseline", "15m"]
+        told = asked(tmp_path, f"--{source.lower()}", url, *times)
+    assert told["culprits"] == ["payment"]
+    [trace] = [one for one in told["evidence"] if one["text"].startswith("trace ")]
+    assert "web 1.05 s (failed) → payment 1.05 s (failed) → bank" in trace["text"]
+    assert trace["query"].startswith(url)
 
 
 def test_files_of_log_lines_are_told_apart_by_name_or_by_line(tmp_path: Path) -> None:
@@ -152,11 +175,18 @@ def test_a_model_that_breaks_off_leaves_the_rest_to_the_rules(
 
 
 DOWN, EMPTY, GARBAGE = "down", {"status": "success", "data": []}, b"<html>"
+MANY = b",".join([b'{"metric":{"job":"x"},"values":[[1,"1"]]}'] * 100_001)
 Fault = Callable[[str, str, Mapping[str, list[str]], Mapping[str, str]], object]
 
 
-def of_prometheus(value: str, shift_s: float = 0.0, series: int = 2) -> Fault:
-    """A Prometheus that tells of other values, of another time, or of too many series."""
+def too_many_series(_: str, path: str, parameters: Mapping[str, list[str]], __: Mapping[str, str]) -> object:
+    if not path.endswith("query_range"):
+        return sick(_, path, parameters, __)
+    return b'{"status":"success","data":{"resultType":"matrix","result":[' + MANY + b"]}}"
+
+
+def of_prometheus(value: str, shift_s: float = 0.0) -> Fault:
+    """A Prometheus that tells of other values, or of another time."""
 
     def made(
         method: str, path: str, parameters: Mapping[str, list[str]], headers: Mapping[str, str]
@@ -166,11 +196,6 @@ def of_prometheus(value: str, shift_s: float = 0.0, series: int = 2) -> Fault:
             result = told["data"]["result"]  # type: ignore[index]
             for one in result:
                 one["values"] = [[t + shift_s, value or v] for t, v in one["values"]]
-            more = [
-                {"metric": {"service_name": f"s{i}"}, "values": result[0]["values"][-1:]}
-                for i in range(series)
-            ]
-            told["data"]["result"] = [*result, *more]  # type: ignore[index]
         return told
 
     return made
@@ -180,6 +205,7 @@ LIES: dict[str, tuple[str, Fault]] = {
     "not a number": ("Prometheus", of_prometheus("NaN")),
     "infinite": ("Prometheus", of_prometheus("+Inf")),
     "wrong clock": ("Prometheus", of_prometheus("", shift_s=-(10**6))),
+    "a hundred thousand series": ("100,001 series at once", too_many_series),
     "empty": ("Prometheus", lambda *_: EMPTY),
     "garbage": ("Prometheus", lambda *_: GARBAGE),
     "slow": ("Prometheus", lambda *_: Slow(1.5, EMPTY)),

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from agent.benchmark.showcase import PAGES, RESULTS, main, refreshed
+from studies.showcase import PAGES, RESULTS, main, refreshed
 
 COMMITTED = sorted(RESULTS.glob("*.json"))
 LARGEST = 1_000_000
@@ -16,7 +15,7 @@ LARGEST = 1_000_000
 def test_a_page_agrees_with_the_committed_results(page: Path) -> None:
     if not page.exists():
         pytest.skip("an installed package has no README beside it")
-    assert refreshed(page) == page.read_text(encoding="utf-8"), "run 'python -m agent.benchmark.showcase'"
+    assert refreshed(page) == page.read_text(encoding="utf-8"), "run 'make readme'"
 
 
 @pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.stem)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from studies.tables import TextTable, markdown, rewrite, table_of
 
 from agent.benchmark.figures import MEASURES, figures
 from agent.benchmark.hint_use import ArmEpisode, hint_use
 from agent.benchmark.plan import Arm, Played, RankerSpec
 from agent.benchmark.regression_guard import check_regressions, read_condition
-from agent.benchmark.tables import TextTable, markdown, rewrite, table_of
 from agent.report.ablation_report import ablation_report
 from agent.report.results import AblationResult
 from data.errors import SettingsError

@@ -45,7 +45,7 @@ def test_what_several_processes_cannot_keep_is_refused(
 ) -> None:
     budget = ("--run-tokens", "5", "--jobs", "2", "--out", str(tmp_path / "c"))
     assert answer([*COLLECT, "--episodes", "2", *budget]) == 2
-    assert "kept in one process" in capsys.readouterr().err
+    assert "work in one process only" in capsys.readouterr().err
 
 
 def test_a_cluster_that_is_not_there_is_one_line() -> None:

@@ -89,6 +89,16 @@ def test_rates_failures_and_durations_are_as_they_were(look: Diagnose, world: Ca
     assert np.nanmedian(middle.baseline) == pytest.approx(worlds.HEALTHY["cart"][0], rel=0.4)
 
 
+def test_calls_that_are_refused_get_no_answer(look: Diagnose) -> None:
+    found = look(namespace="rpc")
+    lost = found.incident.call_telemetry["cart", "stock"]["unmatched_share"]
+    assert np.nanmedian(lost.incident) == pytest.approx(worlds.SICK["stock"][1], rel=0.15)
+    assert np.nanmax(lost.baseline) < 0.01
+    assert (
+        found.ranking.candidates[0].evidence[0].text == "28 % of the calls from cart to stock get no answer"
+    )
+
+
 @pytest.mark.parametrize("world", worlds.WORLDS, ids=namespace)
 def test_every_query_beside_a_piece_of_evidence_shows_it(
     look: Diagnose, prometheus: str, world: Callable[..., object]

@@ -81,7 +81,7 @@ def test_what_is_derived_keeps_to_its_bounds(
 ) -> None:
     parts = {"request_rate": rate, "_failed": failed, "_seconds": seconds}
     with np.errstate(all="ignore"):
-        values = derive.requests(parts, np.array([True]), 60.0)
+        values = derive.requests(parts, {"_failed": np.array([True])}, 60.0)
         values["latency_caller_s"] = values.pop("latency_mean_s")
         derive.compare(values, HERE, {"request_rate": served, "latency_mean_s": mean}, 60.0)
     for metric, largest in (("error_rate", 1.0), ("unmatched_share", 1.0), ("latency_gap_s", np.inf)):
@@ -102,13 +102,15 @@ def test_what_one_service_comes_to_is_what_it_comes_to_among_others() -> None:
         "latency_caller_s": random.uniform(0, 1, (90, 30)),
     }
     parts = {"request_rate": rate, "_failed": failed, "_seconds": rate * 2, "latency_p99_s": p99}
-    together = derive.requests(parts, asked, 60.0)
+    together = derive.requests(parts, {"_failed": asked}, 60.0)
     own = derive.own_latency(together, calls, caller)
     seen = dict(calls)
     derive.compare(seen, callee, together, 60.0)
     assert own is not None
     for one in range(40):
-        alone = derive.requests({m: rows[[one]] for m, rows in parts.items()}, asked[[one]], 60.0)
+        alone = derive.requests(
+            {m: rows[[one]] for m, rows in parts.items()}, {"_failed": asked[[one]]}, 60.0
+        )
         for metric, rows in alone.items():
             np.testing.assert_array_equal(rows[0], together[metric][one])
         mine = {metric: rows[caller == one] for metric, rows in calls.items()}

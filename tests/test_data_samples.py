@@ -144,6 +144,19 @@ def test_pods_count_for_their_workload_and_limits_that_are_not_set_for_nothing(t
     assert "kubelet" not in incident.services and "kube-state-metrics" not in incident.services
 
 
+def test_connections_that_break_are_calls_without_an_answer(tmp_path):
+    base, asked = "http_client_request_duration_seconds_count", {"job": "web", "server_address": "bank"}
+    c = shop.Counters("web")
+    broken = np.where(np.arange(shop.POINTS) < shop.BAD_FROM, 0.0, 0.5 * (c.all - c.all[shop.BAD_FROM]))
+    kinds = {"": c.all, "ECONNREFUSED": broken, "503": broken, "timeout": broken}
+    series = [shop.series(base, {**asked, "error_type": kind}, values) for kind, values in kinds.items()]
+    incident = read(tmp_path, series, calls=False)
+    lost = incident.call_telemetry["web", "bank"]["unmatched_share"]
+    assert np.nanmax(lost.baseline[:-2]) == 0.0 and np.nanmedian(lost.incident) == pytest.approx(
+        0.2, abs=0.02
+    )
+
+
 def test_counters_that_begin_anew_are_no_rise(tmp_path):
     c = shop.Counters("web")
     again = np.where(np.arange(shop.POINTS) < 40, c.all, c.all - c.all[39])

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from studies import families
 
 from data.channels import default_channel_map
 from data.incident import Incident
-from data.simulator import families
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
 from data.simulator.faults import FAMILIES
@@ -103,7 +103,7 @@ def test_a_simple_scorer_finds_some_culprits_but_by_far_not_all() -> None:
 
 
 def test_families_document_is_up_to_date() -> None:
-    remake = "python -m data.simulator.families"
+    remake = "make families"
     assert families.FILE.read_text(encoding="utf-8") == families.document(), remake
     assert {path.stem for path in families.PLOTS.iterdir()} == set(FAMILIES)
     for family in FAMILIES:

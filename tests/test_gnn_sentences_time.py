@@ -81,7 +81,9 @@ def test_the_time_between_two_services_is_told_from_that_in_the_callee() -> None
 
 
 def test_calls_that_never_arrive_are_counted() -> None:
-    assert told(calls(unmatched_share=0.08), "user")[0] == "8 % of the calls from orders to user never arrive"
+    assert (
+        told(calls(unmatched_share=0.08), "user")[0] == "8 % of the calls from orders to user get no answer"
+    )
 
 
 def test_a_slow_callee_is_no_fault_of_the_way() -> None:

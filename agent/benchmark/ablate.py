@@ -1,4 +1,4 @@
-"""Plays the arms of an ablation and ranks its sources, in several processes; finished parts are kept."""
+"""Runs an ablation in several processes, and saves finished parts."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -48,19 +48,19 @@ def ablate(
     on_progress: Progress = lambda done, total: None,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Plays and ranks whatever `folder` does not hold yet, and returns the whole result.
+    """Plays and ranks what is missing in `folder`, and returns the complete result.
 
     Args:
-        folder: where results are kept one by one.
-        endpoint: where tasks are played.
-        settings: where the model is.
-        jobs: workers.
-        concurrency: tasks that a process plays at once.
-        on_progress: hears how many jobs are done, of how many.
-        ray: the Ray cluster whose actors are the workers; processes of this machine when None.
+        folder: for the results.
+        endpoint: where to play tasks.
+        settings: of the model.
+        jobs: number of workers.
+        concurrency: tasks that a worker plays at once.
+        on_progress: called with the number of finished jobs and of all jobs.
+        ray: address of a Ray cluster whose actors are the workers; None: processes on this machine.
 
     Raises:
-        FirewatchError: a part that cannot be made, before anything is played; or a task cannot be watched.
+        FirewatchError: a part cannot be built (before anything is played), or a task cannot be played.
     """
     ablation = folder.ablation
     check_parts(folder, endpoint, settings, jobs * concurrency)
@@ -75,7 +75,7 @@ def ablate(
 
 
 def ablation_result(folder: AblationFolder) -> dict[str, Any]:
-    """The result of what the folder holds, for the arms, tasks and rankers of its ablation."""
+    """The result of the ablation, from what the folder holds."""
     ablation = folder.ablation
     keys = [(task.name, task.seed) for task in ablation.tasks]
     episodes, rankings = folder.episodes, folder.rankings
@@ -98,10 +98,10 @@ def ablation_result(folder: AblationFolder) -> dict[str, Any]:
 
 
 def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The rankings of files, each under a short name that no other source has."""
+    """Gives the rankings of files short, unique source names."""
     files = [entry["source"] for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
     others = {entry["source"] for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
-    # Comparisons of what was played go by the name of EPISODES, in results with and without tasks.
+    # EPISODES is reserved for comparisons of played episodes, even without tasks.
     brief = brief_names(files, {EPISODES, TASKS, *others})
     return [
         {**entry, "source": brief[entry["source"]]} if kind in (EPISODES, INCIDENTS) else entry
@@ -110,13 +110,13 @@ def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any
 
 
 def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with files by their own names: a result says nothing of the machine's folders."""
+    """The configuration with file names only, so that a result doesn't reveal the machine's folders."""
     names = {field: [Path(path).name for path in config[field]] for field in ("episodes_from", "incidents")}
     return {**config, **names}
 
 
 def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, players: int) -> None:
-    """Makes every part once, so that a part that cannot be made is refused before anything is played."""
+    """Builds every part, so that errors show before anything is played."""
     ablation = folder.ablation
     if not ablation.ranking_only and players > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --jobs 1, or --transport ws")
@@ -133,7 +133,7 @@ def check_parts(folder: AblationFolder, endpoint: Endpoint, settings: Settings, 
 
 
 def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
-    """Begins a run folder for every arm, or tidies the one that an interrupted ablation left."""
+    """Creates a run folder for every arm, or cleans up after an interrupted ablation."""
     if not folder.ablation.steps:
         return
     done = _done(folder)
@@ -146,12 +146,12 @@ def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
             continue
         if read_config(path) != config:
             raise SettingsError(f"{path} keeps the steps of other tasks: choose another --out")
-        # A job that was cut short has left results here that the ablation does not hold: it plays them again.
+        # Results of an interrupted job that the ablation lacks are dropped and played again.
         RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
 
 
 def _watch_all(pool: Workers, place: Workplace, folder: AblationFolder, on_progress: Progress) -> None:
-    """Keeps the first observations of every task, in the order of the tasks."""
+    """Saves the first observations of every task, in the order of the tasks."""
     tasks = folder.ablation.tasks
     store = EpisodeStore(folder.watched)
     if [episode.task for episode in store.read()] == list(tasks):
@@ -192,12 +192,12 @@ def _asked(folder: AblationFolder) -> list[Asked]:
 
 
 def _content(path: Path, labels: Sequence[Path] = ()) -> str:
-    """Sets apart what files hold now, under these labels, from what they held before."""
+    """A hash of files and labels, to notice changes."""
     return files_hash([*files(path), *labels])[:12]
 
 
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:
-    """Jobs of `concurrency` tasks each; a task that ended in an error is played again."""
+    """The missing tasks as jobs of `concurrency` tasks each; failed tasks are played again."""
     done = _done(folder)
 
     def keep(records: Sequence[dict[str, Any]]) -> None:
@@ -213,7 +213,7 @@ def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[J
 
 
 def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
-    """What was played to its grade."""
+    """The tasks that have a score."""
     return {key for key, record in folder.episodes.items() if record.error is None}
 
 

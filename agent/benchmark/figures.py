@@ -1,4 +1,4 @@
-"""The figures of an ablation: records of its arms and rankings in, means, intervals and comparisons out."""
+"""Computes the means, intervals and comparisons of an ablation."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ _Measure = Callable[[ArmEpisode], float]
 
 
 def _if_graded(read: _Measure) -> _Measure:
-    """The measure, or NaN for an episode without a grade: an early failure would look cheap."""
+    """The measure, or NaN without a score, because an early failure would look cheap."""
     return lambda e: math.nan if e.score is None else read(e)
 
 
@@ -30,7 +30,7 @@ _READ: Mapping[str, _Measure] = {
     "cost_usd": lambda e: float(e.cost_usd),
     "seconds": lambda e: float(e.seconds),
 }
-# How each measure is read from an episode's record; NaN where there is nothing to score.
+# Reads each measure from an episode; NaN if there is nothing to score.
 MEASURES: Mapping[str, _Measure] = {name: _if_graded(read) for name, read in _READ.items()}
 _WITH_INTERVALS = ("score", "solved", "wrong_remedies")
 _IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
@@ -38,13 +38,13 @@ _RISK_POINTS = 40
 
 
 def figures(arms: Sequence[Played], rankings: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """What the result file says.
+    """The contents of the result file.
 
     Args:
-        arms: those of one policy after another; the first of a policy is what its others are compared with,
-            and the first of all is what the policies are compared with.
-        rankings: what each ranker made of each source, in the form of `evaluate --json` with the first
-            observations' measures under "first"; the first ranker of a source is the reference.
+        arms: grouped by policy; the first arm of a policy is the reference for its others, and the first of
+            all is the reference for the policies.
+        rankings: of each ranker on each source, in the form of `evaluate --json`, with the measures of first
+            observations under "first"; the first ranker of a source is the reference.
         seed: of the bootstrap.
     """
     values = {"episodes": episode_values(arms, MEASURES), "rankings": ranking_values(rankings)}
@@ -64,7 +64,7 @@ def figures(arms: Sequence[Played], rankings: Sequence[Mapping[str, Any]], seed:
 
 
 def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[ArmEpisode]:
-    """The episodes of the same policy without hints, if they were played."""
+    """The episodes of the same policy without hints, if any."""
     return next((a.episodes for a in arms if a.arm == Arm("none", of.arm.policy) and a.arm != of.arm), ())
 
 
@@ -87,7 +87,7 @@ def _arm(played: Played, without: Sequence[ArmEpisode], seed: int) -> dict[str, 
 def _means(
     episodes: Sequence[ArmEpisode], measures: Iterable[str], intervals: Iterable[str], seed: int
 ) -> dict[str, Any]:
-    """Means over what is scored; intervals resample whole call graphs."""
+    """Means over scored episodes; intervals resample whole call graphs."""
     result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e.score is None for e in episodes)}
     bounds = {}
     for name in measures:
@@ -100,13 +100,13 @@ def _means(
 
 
 def _grouped(episodes: Sequence[ArmEpisode], kind: Callable[[ArmEpisode], str], seed: int) -> dict[str, Any]:
-    """The main measures of each kind of episode; episodes of no kind ("") are left out."""
+    """The main measures per kind of episode; episodes without a kind ("") are left out."""
     kinds = sorted({kind(e) for e in episodes} - {""}, key=lambda k: (len(k), k))
     return {k: _means([e for e in episodes if kind(e) == k], _IN_GROUPS, ("score",), seed) for k in kinds}
 
 
 def _first_ranking(episodes: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
-    """The ranking that the policy saw first, over the episodes that had one."""
+    """The measures of the first ranking of each episode, if it had one."""
     seen = [(e.first_ranking, e.topology) for e in episodes if e.first_ranking is not None]
     scores = [
         CaseScore(*(_numbers(told[name]) for name in ("ac", "mrr", "chance", "confidence")))
@@ -124,7 +124,7 @@ def _first_ranking(episodes: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
 
 
 def _ranking(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A ranker's result with its lift over chance and no more points of its curve than a plot shows."""
+    """A ranker's result with its lift over chance, and with a thinned-out risk curve."""
     chance = entry["chance"]["ac@1"]
     curve = entry["risk_coverage"]
     every = max(1, math.ceil(len(curve) / _RISK_POINTS))
@@ -148,5 +148,5 @@ def _number(value: float | None) -> float:
 
 
 def _numbers(value: Any) -> Any:
-    """A figure or a list of figures, with NaN again where JSON has null."""
+    """A number or a list of numbers, with NaN for JSON's null."""
     return tuple(map(_number, value)) if isinstance(value, list) else _number(value)

@@ -1,4 +1,4 @@
-"""How a policy used its hints: what became of the ranker's first suspect at each task's first remedy."""
+"""How a policy used its hints: whether its first remedy followed the ranker's first suspect."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from agent.play.episode import EpisodeResult
 from agent.records.lines import EpisodeLine, Line
 from data.actions import is_remedy
 
-# So many suspects are looked through for a true root cause; a prompt shows as many.
+# Number of suspects that count as hints; a prompt shows as many.
 DEPTH = 5
 
 
 class FirstRemedy(Line):
-    """The first remedy of an episode, with the suspects of that moment."""
+    """The first remedy of an episode, and the suspects at that moment."""
 
     step: int
     target: str | None
@@ -21,7 +21,7 @@ class FirstRemedy(Line):
 
 
 class ArmEpisode(EpisodeLine):
-    """One line of an ablation's episodes.jsonl: the run folder's, and what the figures need of the steps."""
+    """One line of an ablation's episodes.jsonl: the run folder's line, and figures from its steps."""
 
     arm: str
     fault: str
@@ -30,11 +30,11 @@ class ArmEpisode(EpisodeLine):
     slo_budget_left: float | None
     fallbacks: int
     first_remedy: FirstRemedy | None
-    first_ranking: dict[str, Any] | None  # a `CaseScore`, None for what is not a number
+    first_ranking: dict[str, Any] | None  # a `CaseScore`, with None for NaN
 
 
 def first_remedy(result: EpisodeResult) -> FirstRemedy | None:
-    """The first remedy of an episode; None without any."""
+    """The first remedy of an episode, if any."""
     step = next((step for step in result.steps if is_remedy(step.action)), None)
     if step is None:
         return None
@@ -43,23 +43,23 @@ def first_remedy(result: EpisodeResult) -> FirstRemedy | None:
 
 
 def hint_use(episodes: Sequence[ArmEpisode], without: Sequence[ArmEpisode] = ()) -> dict[str, int]:
-    """Counts over the episodes whose root cause is known; a rate is one count over another.
+    """Counts over the episodes whose root cause is known.
 
     Args:
-        episodes: the records of an arm.
-        without: those of the same policy without hints, if it played so.
+        episodes: of an arm.
+        without: of the same policy without hints, if played.
 
     Returns:
-        - labelled: episodes whose root cause is known; remedied: those with a remedy; hinted: with a hint
-          at that moment.
-        - followed, overrode: whether the first remedy was aimed at the first suspect, and each of them by
-          whether the suspect was a root cause (`_right`) or not (`_wrong`).
-        - in_top_1, in_top_3, in_top_5 (retrieval): a root cause was among so many suspects.
-        - picked, picked_in_top_5 (reranking): the first remedy was aimed at a root cause, and a root cause
-          had been among the five suspects.
-        - paired: hinted episodes that the same policy also played without hints; only of these it is known
-          which were rescued (aimed at a root cause, while without hints elsewhere) and which were misled
-          (followed a hint elsewhere, while without it aimed at a root cause).
+        - labelled: episodes whose root cause is known; remedied: those with a remedy; hinted: those with a
+          hint at that moment.
+        - followed, overrode: the first remedy was, or was not, for the first suspect; and each of them by
+          whether that suspect was a root cause (`_right`) or not (`_wrong`).
+        - in_top_1, in_top_3, in_top_5 (retrieval): a root cause was among the first suspects.
+        - picked (reranking): the first remedy was for a root cause; picked_in_top_5: and a root cause was
+          among the first five suspects.
+        - paired: hinted episodes that the same policy also played without hints. Of these, rescued: the
+          first remedy was for a root cause, but not without hints; misled: it followed a wrong hint, but was
+          for a root cause without hints.
     """
     counts = Counter[str]()
     unaided = {e.key: _picks(e) for e in without if e.root_causes}
@@ -78,7 +78,7 @@ _COUNTS = (
 
 
 def _use(episode: ArmEpisode, picked_unaided: bool | None) -> list[str]:
-    """The counts that an episode adds to."""
+    """The counts that an episode increases."""
     remedy = episode.first_remedy
     if remedy is None:
         return []
@@ -101,6 +101,6 @@ def _use(episode: ArmEpisode, picked_unaided: bool | None) -> list[str]:
 
 
 def _picks(episode: ArmEpisode) -> bool:
-    """Whether the first remedy is aimed at a root cause."""
+    """Whether the first remedy is for a root cause."""
     remedy = episode.first_remedy
     return remedy is not None and remedy.target in episode.root_causes

@@ -1,4 +1,4 @@
-"""The values that an ablation compares in pairs; a result keeps them for later comparisons."""
+"""Paired comparisons of an ablation, and the values behind them, which a result keeps."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +9,8 @@ from agent.benchmark.hint_use import ArmEpisode
 from agent.benchmark.plan import Arm, Played
 from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
 
-# {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one a key, null: nothing to score]}}};
-# rankings also have "kinds", each key's difficulty or "".
+# {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one per key, null if unscored]}}};
+# rankings also have "kinds": each key's difficulty or "".
 Block = Mapping[str, Any]
 
 KEPT = ("score", "solved", "steps", "ticks_to_mitigation", "wrong_remedies", "slo_budget_left")
@@ -20,7 +20,7 @@ RANKED_COMPARED = ("ac@1", "avg@5")
 
 
 def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[ArmEpisode], float]]) -> Block:
-    """What every arm came to in every task and seed, clustered by the task's call graph."""
+    """The values of every arm in every task, with the tasks' call graphs as clusters."""
     clusters = {e.key: e.topology for played in arms for e in played.episodes}
     values = {}
     for played in arms:
@@ -33,7 +33,7 @@ def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[ArmE
 
 
 def ranking_values(rankings: Sequence[Mapping[str, Any]]) -> dict[str, Block]:
-    """What every ranker made of every first observation and incident, by source."""
+    """The values of every ranker on every first observation and incident, by source."""
     blocks: dict[str, Any] = {}
     for entry in rankings:
         clusters = entry["first"]["clusters"]
@@ -44,7 +44,7 @@ def ranking_values(rankings: Sequence[Mapping[str, Any]]) -> dict[str, Block]:
 
 
 def _numbered(names: Sequence[str]) -> list[list[Any]]:
-    """Names as keys; repeats get a number."""
+    """Names as keys, with a number for repeats."""
     seen: dict[str, int] = {}
     keys: list[list[Any]] = []
     for name in names:
@@ -54,9 +54,9 @@ def _numbered(names: Sequence[str]) -> list[list[Any]]:
 
 
 def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[dict[str, Any]]:
-    """Within each policy every arm against its first, then the first of each policy against the first of all.
+    """Compares each policy's arms with its first arm, and each policy's first arm with the very first.
 
-    Holm's correction is for all of them together.
+    Holm's correction covers all of them together.
     """
     first_of: dict[str, Arm] = {}
     pairs = []
@@ -74,9 +74,9 @@ def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[di
 
 
 def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> list[dict[str, Any]]:
-    """In each source, and in each difficulty of it, every ranker against the first.
+    """Compares every ranker with the first, for each source and each of its difficulties.
 
-    Holm's correction is for all of them together.
+    Holm's correction covers all of them together.
     """
     made = [
         (source, compared(block, measure, reference, block, ranker, seed))
@@ -92,7 +92,7 @@ def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> list[dict[str
 
 
 def _by_kind(source: str, block: Block) -> dict[str, Block]:
-    """The parts of a block that are of one kind, by a name such as "tasks, hard"; none when all are."""
+    """Splits a block by kind, with names such as "tasks, hard"; empty if there is only one kind."""
     kinds = dict.fromkeys(kind for kind in block["kinds"] if kind)
     if len(kinds) < 2:
         return {}
@@ -111,7 +111,7 @@ def _by_kind(source: str, block: Block) -> dict[str, Block]:
 
 
 def compared(before: Block, measure: str, reference: str, after: Block, arm: str, seed: int) -> Comparison:
-    """`arm` of one block against `reference` of another, or of the same."""
+    """Compares `arm` of one block with `reference` of another or the same block."""
     old, new = _values(before, reference, measure), _values(after, arm, measure)
     clusters: dict[Key, Any] = dict(zip(map(tuple, after["keys"]), after["clusters"], strict=True))
     scored = {value for values in (old, new) for value in values.values() if not math.isnan(value)}

@@ -1,4 +1,4 @@
-"""What an ablation compares, and the folder that keeps what has been played and ranked so far."""
+"""The options of an ablation, and the folder with its partial results."""
 
 import json
 import math
@@ -27,23 +27,23 @@ from gnn.registry import RANKERS, known_folder, shipped, weights_folder
 FORMAT = 1
 RESULT = "ablation.json"
 WRONG = "wrong"
-# Observations on which rankers are compared before anybody acts, the first after the reset included.
+# Observations without remedies on which rankers are compared, including the first.
 WATCHED = 6
 
 _CI = "For continuous integration"
-# Configuration that decides what a task comes to: a folder holds results under one setting of these.
+# Options that affect results: all results in a folder have the same values of these.
 _DECISIVE = (
     "env", "transport", "seed", "checkpoint", "task_timeout_s", "models", "api_base_url", "temperature",
     "max_tokens", "model", "adapter", "prompt_budget",
 )  # fmt: skip
 
 
-# Far enough that no two seeds of the catalogue meet.
+# Larger than the differences between the catalogue's seeds.
 _SEED_STRIDE = 100_003
 
 
 class Arm(NamedTuple):
-    """One combination of parts."""
+    """One combination of a ranker and a policy."""
 
     ranker: str
     policy: str
@@ -63,30 +63,30 @@ class Played:
 
 
 class RankerSpec(NamedTuple):
-    """A ranker by name, with the folder of its weights where they are not the shipped ones."""
+    """A ranker by name, with the folder of its weights unless they are the shipped ones."""
 
     name: str
     checkpoint: Path | None
 
     @staticmethod
     def read(text: str, default: Path | None) -> "RankerSpec":
-        """Reads a name, or name@folder; without a folder the weights are those of `default`."""
+        """Reads a name or name@folder; without a folder the weights come from `default`."""
         name, _, own = text.partition("@")
         return RankerSpec(name, known_folder(Path(own)) if own else default)
 
     @property
     def real_name(self) -> str:
-        """The ranker behind it: wrong hints are those of the network, reversed."""
+        """The ranker behind it; "wrong" uses the network."""
         return "gnn" if self.name == WRONG else self.name
 
     @property
     def weights(self) -> Path | None:
-        """The folder of the weights that it uses, if it uses any."""
+        """The folder of its weights, if it has any."""
         return weights_folder(self.real_name, self.checkpoint)
 
     @property
     def weights_name(self) -> str | None:
-        """The same for a result file: the shipped weights are where they are on every machine."""
+        """The folder for a result file; that of shipped weights is relative, the same on every machine."""
         if self.weights is None:
             return None
         tree = shipped("").parent
@@ -94,7 +94,7 @@ class RankerSpec(NamedTuple):
 
 
 class Ablation(Common, Playing, Cases):
-    """Everything that decides the result of an ablation: the options of `ablate`."""
+    """The options of `ablate`."""
 
     env: str | None = env_option("embedded")
     seeds: int = option(1, "Play each task in N worlds, drawn from N seeds.", metavar="N", ge=1)
@@ -118,22 +118,22 @@ class Ablation(Common, Playing, Cases):
         None, "The weights of rankers that name none. Default: the shipped ones.", metavar="DIR"
     )
     out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
-    steps: bool = option(False, "Keep every step, with prompt and reply, in a run folder an arm.")
-    jobs: int = option(2, "Processes, or actors of --ray.", metavar="N", ge=1, recorded=False)
+    steps: bool = option(False, "Save every step, with prompt and reply, in a run folder per arm.")
+    jobs: int = option(2, "Processes, or actors with --ray.", metavar="N", ge=1, recorded=False)
     ray: str | None = ray_option()
     against: Path | None = option(
         None, "An earlier ablation.json to compare with.", metavar="RESULT", panel=_CI, recorded=False
     )
     fail_if: tuple[str, ...] = option(
         (),
-        "With --against: exit with 1 if the difference is so, such as 'ac@1 < -0.02'; repeatable.",
+        "With --against: exit with 1 if the difference meets this, such as 'ac@1 < -0.02'; repeatable.",
         metavar="CONDITION",
         panel=_CI,
         recorded=False,
     )
 
     def completed(self, settings: Settings) -> Self:
-        """The same with the tasks that are asked for, and the model that is set up."""
+        """A copy with the chosen tasks and the configured model filled in."""
         tasks = () if self.ranking_only else under_seeds(self.chosen(self.seed), self.seeds)
         asks_a_model = any(name.startswith(("llm", "auto")) for name in self.policies)
         told = self.model_facts(settings, "llm" if asks_a_model else "rules")
@@ -141,7 +141,7 @@ class Ablation(Common, Playing, Cases):
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """Every ranker with every policy; a policy without hints is one arm, whatever the rankers."""
+        """Every ranker with every policy; a policy without hints is a single arm."""
         arms = (
             Arm("none", policy.removesuffix(NO_HINTS)) if policy.endswith(NO_HINTS) else Arm(ranker, policy)
             for policy in self.policies
@@ -151,15 +151,15 @@ class Ablation(Common, Playing, Cases):
 
     @property
     def compared_rankers(self) -> tuple[str, ...]:
-        """The rankers whose rankings mean something by themselves."""
+        """The rankers whose rankings are worth comparing."""
         return tuple(text for text in self.rankers if self.spec(text).name not in ("none", WRONG))
 
     def spec(self, ranker: str) -> RankerSpec:
-        """One of `rankers`, read."""
+        """Parses one of `rankers`."""
         return RankerSpec.read(ranker, self.checkpoint)
 
     def run_config(self, arm: Arm, tasks: tuple[Task, ...] = ()) -> RunConfig:
-        """The configuration of a run of one arm."""
+        """The run configuration of one arm."""
         spec = self.spec(arm.ranker)
         names = Playing.model_fields.keys() - TaskChoice.model_fields.keys() - {"concurrency"}
         shared = {name: getattr(self, name) for name in names}
@@ -177,7 +177,7 @@ class Ablation(Common, Playing, Cases):
         )
 
     def weights(self) -> dict[str, str]:
-        """The hash of the weights that each ranker uses, for those that use some."""
+        """The hash of each ranker's weights, if it has any."""
         hashes = {}
         for text in self.rankers:
             path = self.spec(text).weights
@@ -187,7 +187,7 @@ class Ablation(Common, Playing, Cases):
 
 
 def under_seeds(tasks: Sequence[Task], seeds: int) -> tuple[Task, ...]:
-    """Each task with its own seed, then all of them with other ones: the same scenarios in other worlds."""
+    """Repeats the tasks with other seeds: the same scenarios in other worlds."""
     return tuple(
         task.model_copy(update={"seed": task.seed + number * _SEED_STRIDE})
         for number in range(seeds)
@@ -196,13 +196,13 @@ def under_seeds(tasks: Sequence[Task], seeds: int) -> tuple[Task, ...]:
 
 
 class AblationFolder:
-    """One ablation's files; every line is a result of its own, so that a killed run goes on."""
+    """The files of one ablation; every line is one result, so that a killed ablation can continue."""
 
     def __init__(self, path: Path, ablation: Ablation) -> None:
-        """Opens the folder, if it is there already; nothing is written before `begin`.
+        """Opens the folder; nothing is written before `begin`.
 
         Raises:
-            SettingsError: it holds results of other settings or weights.
+            SettingsError: it holds results with other options or weights.
         """
         self.path = path
         self.ablation = ablation
@@ -212,13 +212,13 @@ class AblationFolder:
             _check_same(read_object(self._plan), self.facts, path)
 
     def begin(self) -> None:
-        """Records what is played and ranked here; from then on the folder accepts nothing else."""
+        """Locks the folder and records the options, which are fixed from then on."""
         self._lock = hold(self.path)
         write_whole(self._plan, json.dumps(self.facts, indent=2) + "\n")
 
     @property
     def watched(self) -> Path:
-        """The first observations of every task, while nobody acts."""
+        """The first observations of every task, without any remedies."""
         return self.path / "watched.jsonl"
 
     @property
@@ -229,15 +229,15 @@ class AblationFolder:
 
     @property
     def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """What every ranker (first) made of every source (second)."""
+        """The results by (ranker, source)."""
         return {(line["ranker"], line["asked"]): line["results"] for line in self._records("rankings.jsonl")}
 
     def keep_episode(self, record: Mapping[str, Any]) -> None:
-        """Keeps one played task; it is on the disk when this returns."""
+        """Saves one played task and flushes it to disk."""
         jsonl.append(self.path / "episodes.jsonl", as_json(record))
 
     def keep_rankings(self, line: Mapping[str, Any]) -> None:
-        """Keeps what one ranker made of one source."""
+        """Saves the results of one ranker on one source."""
         jsonl.append(self.path / "rankings.jsonl", as_json(line))
 
     def _records(self, name: str) -> list[dict[str, Any]]:
@@ -246,7 +246,7 @@ class AblationFolder:
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Writes a result file: compact, since most of it is figures, but with a line for each part of a list."""
+    """Writes a compact result file, with one line per list item."""
     parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in result.items()]
     write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
@@ -262,7 +262,7 @@ def _compact(value: Any) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """The same as JSON can hold it: six decimals, null for what is not a number."""
+    """The value in JSON form: with six decimals, and null for NaN."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, Mapping):

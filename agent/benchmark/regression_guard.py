@@ -1,4 +1,4 @@
-"""A regression guard: a new result against an earlier one, in pairs, under conditions like "ac@1 < -0.02"."""
+"""Checks a new result against an earlier one, with conditions such as "ac@1 < -0.02"."""
 
 import operator
 import re
@@ -16,14 +16,14 @@ _CONDITION = re.compile(r"\s*(\S+?)\s*(<=|>=|<|>)\s*([-+]?\d*\.?\d+)\s*")
 
 @dataclass(frozen=True)
 class Condition:
-    """What must not happen: the new value minus the old one compared with a bound."""
+    """A condition on the new value minus the old one that means failure."""
 
     measure: str
     operator: str
     bound: float
 
     def is_met(self, difference: float) -> bool:
-        """Whether it happened."""
+        """Whether the difference meets the condition."""
         return bool(_COMPARE[self.operator](difference, self.bound))
 
     def __str__(self) -> str:
@@ -52,10 +52,10 @@ class Finding:
 
 
 def read_condition(text: str) -> Condition:
-    """Reads such as "ac@1 < -0.02".
+    """Parses a condition such as "ac@1 < -0.02".
 
     Raises:
-        SettingsError: not a condition, or on no measure that results keep.
+        SettingsError: not a condition, or an unknown measure.
     """
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -70,10 +70,10 @@ def read_condition(text: str) -> Condition:
 def check_regressions(
     before: Mapping[str, Any], after: Mapping[str, Any], conditions: Iterable[Condition], seed: int = 0
 ) -> list[Finding]:
-    """Every arm and ranker that both results have, under every condition.
+    """Checks every condition on every arm and ranker that both results have.
 
     Raises:
-        SettingsError: a condition is on something that the two results do not have in common.
+        SettingsError: the results have nothing in common for a condition.
     """
     findings = []
     for condition in conditions:

@@ -8,13 +8,13 @@ from data.files.jsonl import SUFFIXES
 
 
 def brief_names(paths: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """A unique name for each path: the file's name without suffix, after as many folders as needed.
+    """A unique name for each path: the file name without suffix, with as many folders as needed.
 
-    Results made on different machines are to be compared, so the name says no more of a path than it must.
+    Short names make results from different machines comparable.
 
     Args:
         paths: the sources' full names.
-        taken: names that mean something else.
+        taken: names that are already in use.
     """
     names = {path: _names(path) for path in paths}
     chosen = dict.fromkeys(names, 0)
@@ -33,7 +33,7 @@ def brief_names(paths: Iterable[str], taken: Collection[str] = ()) -> dict[str, 
 
 
 def _names(path: str) -> list[str]:
-    """What the path may be called, shortest first; the last is the path as it is."""
+    """Possible names of a path, from short to the full path."""
     bare = path
     for suffix in SUFFIXES[::-1]:
         bare = bare.removesuffix(suffix)

@@ -1,4 +1,4 @@
-"""Paired comparisons: the same tasks and seeds, clustered intervals, corrected tests, effect sizes."""
+"""Paired comparisons with clustered intervals, corrected tests and effect sizes."""
 
 import hashlib
 import math
@@ -12,42 +12,42 @@ from gnn.evaluation.metrics import interval
 
 ALPHA = 0.05
 
-# What two arms have in common, such as (task, seed).
+# Identifies a pair, such as (task, seed).
 Key = Hashable
-Values = Mapping[Key, float]  # NaN: played, but there was nothing to score
+Values = Mapping[Key, float]  # NaN: played, but nothing to score
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What replacing `reference` by `arm` changed in one measure; `difference` is arm minus reference."""
+    """The difference between `arm` and `reference` in one measure (arm minus reference)."""
 
     measure: str
     reference: str
     arm: str
-    n: int  # pairs scored on both sides
-    unscored: int  # pairs with nothing to score on one side or both
-    unpaired: int  # keys that only one side has
+    n: int  # pairs with scores on both sides
+    unscored: int  # pairs without a score on one side or both
+    unpaired: int  # keys on one side only
     clusters: int
     reference_mean: float
     arm_mean: float
     difference: float
-    ci95: tuple[float, float]  # of the difference, whole clusters redrawn
+    ci95: tuple[float, float]  # of the difference, resampling whole clusters
     test: str  # "wilcoxon" | "mcnemar"
     p: float
     effect: float
     effect_name: str
-    # `p` after Holm's correction for all comparisons made together; as `p` for one alone.
+    # `p` after Holm's correction; the same as `p` for a single comparison.
     p_holm: float
 
     @property
     def is_shown(self) -> bool:
-        """Whether a difference is shown: by the corrected test and by an interval that excludes 0."""
+        """Whether the corrected test is significant and the interval excludes 0."""
         low, high = self.ci95
         return self.p_holm < ALPHA and (low > 0 or high < 0)
 
     @property
     def verdict(self) -> str:
-        """The result in words."""
+        """The result in a few words."""
         if not self.is_shown:
             return "no difference shown"
         return "higher" if self.difference > 0 else "lower"
@@ -65,12 +65,12 @@ def compare_pairs(
     """Compares two arms on the keys that both have.
 
     Args:
-        measure: its name, for the record.
-        reference: name and values of what was there before.
-        arm: name and values of what replaces it.
-        clusters: for each key what it shares with others, such as `topology_of` its call graph; a key
-            without an entry stands alone.
-        binary: values are 0 or 1, such as "solved": McNemar's test; else Wilcoxon's signed ranks.
+        measure: its name.
+        reference: its name and values.
+        arm: its name and values.
+        clusters: the cluster of each key, such as `topology_of` its call graph; a key without an entry is
+            its own cluster.
+        binary: values are 0 or 1, such as "solved": McNemar's test, else Wilcoxon's signed ranks.
         seed: of the bootstrap.
     """
     shared = [key for key in reference[1] if key in arm[1]]
@@ -101,7 +101,7 @@ def compare_pairs(
 
 
 def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The comparisons, made together, with Holm's correction; those without a p-value stay without."""
+    """Applies Holm's correction to all comparisons that have a p-value."""
     tested = [index for index, comparison in enumerate(comparisons) if not math.isnan(comparison.p)]
     result = list(comparisons)
     if tested:
@@ -113,13 +113,13 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def topology_of(call_graph: Mapping[str, Sequence[str]]) -> str:
-    """A short name for a call graph, the same for the same services and calls in any order."""
+    """A hash of a call graph, independent of the order of services and calls."""
     calls = sorted((caller, sorted(set(callees))) for caller, callees in call_graph.items())
     return hashlib.sha256(repr(calls).encode()).hexdigest()[:12]
 
 
 def _wilcoxon(differences: Sequence[float]) -> float:
-    """The p-value of the signed ranks; ties at 0 are ranked (Pratt) and so speak against a difference."""
+    """The p-value of the signed ranks; zeros are ranked, too (Pratt)."""
     if not differences:
         return math.nan
     if not any(differences):
@@ -136,7 +136,7 @@ def _mcnemar(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def _rank_biserial(differences: Sequence[float]) -> float:
-    """From -1 (every change is down) to 1 (every change is up), by ranks; NaN when nothing changed."""
+    """From -1 (all changes down) to 1 (all up), by ranks; NaN without changes."""
     changed = np.array([difference for difference in differences if difference])
     if not changed.size:
         return math.nan
@@ -145,7 +145,7 @@ def _rank_biserial(differences: Sequence[float]) -> float:
 
 
 def _cohens_g(differences: Sequence[float]) -> float:
-    """From -0.5 (every change is down) to 0.5 (every change is up); NaN when nothing changed."""
+    """From -0.5 (all changes down) to 0.5 (all up); NaN without changes."""
     changed = [difference for difference in differences if difference]
     return sum(difference > 0 for difference in changed) / len(changed) - 0.5 if changed else math.nan
 

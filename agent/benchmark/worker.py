@@ -1,4 +1,4 @@
-"""What one process of an ablation does: watches a task, plays tasks with one arm, ranks one source."""
+"""The jobs of an ablation's processes: watch a task, play tasks with one arm, rank one source."""
 
 import asyncio
 from collections.abc import Sequence
@@ -42,13 +42,13 @@ from gnn.evaluation.metrics import score_ranking
 from gnn.ranker import Ranker
 from gnn.registry import make_ranker
 
-# Where cases to rank come from, beside the name of a file or folder.
+# The kinds of sources.
 TASKS, EPISODES, INCIDENTS, SIMULATED = "tasks", "episodes", "incidents", "simulated"
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every job needs; it travels with each of them, so the ablation comes without its tasks."""
+    """The data that every job needs; the ablation is without its tasks, to keep jobs small."""
 
     ablation: Ablation
     endpoint: Endpoint
@@ -58,27 +58,27 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Asked:
-    """One thing to rank."""
+    """One source to rank."""
 
     kind: str
     path: str = ""
-    # Sets apart what has the same name but other content, such as the tasks of an earlier, smaller run.
+    # Changes with the contents, such as the tasks.
     version: str = ""
 
     @property
     def name(self) -> str:
-        """What the folder keeps its rankings under."""
+        """The key of its rankings in the folder."""
         return ":".join((self.kind, self.path, self.version))
 
 
 def watch(place: Workplace, task: Task) -> Episode:
-    """The first observations of a task while nobody changes anything."""
+    """The first observations of a task, without any remedies."""
     return asyncio.run(_watch(place, task))
 
 
 async def _watch(place: Workplace, task: Task) -> Episode:
     environment = place.endpoint.open()
-    # Closing the incident is the last of the actions, and shows one observation more.
+    # Resolving at the end adds one more observation.
     brief = task.model_copy(update={"max_ticks": min(task.max_ticks, WATCHED - 2)})
     try:
         result = await play_task(
@@ -93,7 +93,7 @@ async def _watch(place: Workplace, task: Task) -> Episode:
 
 
 class _Watcher:
-    """Looks, and changes nothing."""
+    """A policy that only looks."""
 
     name = "watch"
 
@@ -103,7 +103,7 @@ class _Watcher:
 
 
 def play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """Plays the tasks side by side and returns their records."""
+    """Plays the tasks concurrently and returns their records."""
     return asyncio.run(_play_arm(place, arm, tasks))
 
 
@@ -143,12 +143,12 @@ async def _play_task(
 
 
 def arm_folder(folder: Path, arm: Arm) -> Path:
-    """Where an arm's run folder is, if steps are kept."""
+    """The run folder of an arm, if steps are saved."""
     return folder / "arms" / arm.name.replace("/", "_")
 
 
 def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
-    """One line of an ablation's episodes.jsonl: the run folder's, and what the figures need of the steps."""
+    """One line of an ablation's episodes.jsonl."""
     steps, last = result.steps, result.steps[-1].result if result.steps else None
     services = steps[0].observation.services if steps else {}
     ranking = steps[0].ranking if steps and arm.ranker != "none" else None
@@ -166,7 +166,7 @@ def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
 
 
 def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
-    """What one ranker makes of the cases asked for, a result a source."""
+    """Ranks the requested cases with one ranker; one result per source."""
     ablation = place.ablation
     spec = ablation.spec(name)
     ranker = ranker_of(spec, ablation.seed)
@@ -179,7 +179,7 @@ def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
 
 
 def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
-    """The measures of each episode's first observation and of each incident, for comparisons in pairs."""
+    """The measures of each episode's first observation and of each incident, for paired comparisons."""
     first = [s for s in scored if s.case.tick == 0]
     return {
         "clusters": [s.case.cluster for s in first],
@@ -190,11 +190,11 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 
 @cache
 def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
-    """The ranker asked for; for wrong hints the one whose answers are reversed."""
+    """The requested ranker; for "wrong", the one behind it."""
     if spec.name == "untrained":
         with needs("train"):
             import torch
-        torch.set_num_threads(1)  # the processes share the cores already
+        torch.set_num_threads(1)  # the processes share the cores
     names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 

@@ -1,4 +1,4 @@
-"""Hints that point away from the truth, as confident as true ones: how far a policy can be led astray."""
+"""Wrong hints with normal confidence, to see how far they mislead a policy."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,11 +10,11 @@ from gnn.ranker import Ranker, Ranking
 
 
 class WrongRanker:
-    """Another ranker's answer with the root causes moved to its end; scores and probabilities stay in place.
+    """Another ranker, with root causes moved to the end; scores and probabilities stay in place.
 
     Args:
-        ranker: whose answer is turned.
-        root_causes: tells those of the running episode.
+        ranker: the other one.
+        root_causes: returns those of the running episode.
     """
 
     name = "wrong"
@@ -24,7 +24,7 @@ class WrongRanker:
         self._root_causes = root_causes
 
     def rank(self, incident: Incident) -> Ranking:
-        """Ranks as the other ranker does, innocents first; each service keeps its own evidence."""
+        """Ranks like the other ranker, but innocents first; each service keeps its evidence."""
         ranking, roots = self._ranker.rank(incident), set(self._root_causes())
         turned = sorted(ranking.candidates, key=lambda candidate: candidate.service in roots)
         places = zip(turned, ranking.candidates, strict=True)
@@ -33,11 +33,11 @@ class WrongRanker:
 
 
 def astray(ranker: Ranker, environment: Environment) -> WrongRanker:
-    """`ranker` made wrong for the episodes of `environment`.
+    """Makes `ranker` wrong for the episodes of `environment`.
 
     Raises:
-        SettingsError: the environment does not tell its root causes.
+        SettingsError: the environment doesn't tell its root causes.
     """
     if not isinstance(environment, TellsTruth):
-        raise SettingsError(f"ranker 'wrong' needs the truth, which {environment.name} does not tell")
+        raise SettingsError(f"ranker 'wrong' needs the root causes, which {environment.name} does not tell")
     return WrongRanker(ranker, environment.root_causes)

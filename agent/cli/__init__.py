@@ -1,4 +1,4 @@
-"""The command line: one small file a command; only this package prints or reads the process environment."""
+"""The command line, one file per command; only this package prints or reads the process environment."""
 
 import errno
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.terminal_text import printable
 
-# What validates options speaks to programmers.
+# Rewords pydantic's messages, which are for programmers.
 _WORDS = (
     ("Value error, ", ""),
     ("Input should be greater", "give a number greater"),
@@ -24,17 +24,17 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 def main() -> None:
     """The console script `firewatch`; SIGTERM ends it as Ctrl+C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if sys.stderr is None:  # closed by `2>&-`: nobody wants to hear it
+    if sys.stderr is None:  # closed by `2>&-`
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
         sys.exit(_unusable("stdout is closed: redirect it to /dev/null if you do not need it"))
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a letter shows its number
+    if isinstance(sys.stdout, TextIOWrapper):  # escape characters that the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     status = answer(sys.argv[1:])
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at exit
         status = _unusable(f"stdout: {error.strerror}")
     sys.exit(status)
 
@@ -58,7 +58,7 @@ def answer(arguments: Sequence[str]) -> int:
     except FirewatchError as error:
         return _unusable(str(error))
     except OSError as error:
-        # Files are named by whoever writes them: a disk that is full elsewhere is behind stdout.
+        # All writers name their file, so a "disk full" without a name comes from stdout.
         what = error.filename or ("stdout" if error.errno in _FULL else "")
         return _unusable(f"{what}: {error.strerror}" if what else str(error))
     except (KeyboardInterrupt, typer.Abort):

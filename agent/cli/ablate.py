@@ -26,7 +26,7 @@ _SHOWN = ("Arms", "Rankers", "Use of the hints")  # sections of the report
 def ablate(asked: Ablation) -> int:
     """Plays every ranker with every policy on the same tasks and seeds, and compares them in pairs.
 
-    The same command with the same --out goes on where it was interrupted.
+    To continue after an interruption, run the same command with the same --out.
 
     [dim]Example:[/dim] firewatch ablate --ranker gnn,heuristic,none --policy rules --out ablation
     """
@@ -47,7 +47,7 @@ def ablate(asked: Ablation) -> int:
                 folder, endpoint, settings, asked.jobs, asked.concurrency, on_progress, asked.ray
             )
         except KeyboardInterrupt:
-            note(f"Interrupted. The same command with --out {out} goes on.", asked.quiet)
+            note(f"Interrupted. To continue, run the same command with --out {out}.", asked.quiet)
             raise
     findings = check_regressions(before, result, conditions, asked.seed) if before else []
     write_result(out / RESULT, result)
@@ -89,7 +89,7 @@ def _show(result: Mapping[str, Any], out: Path) -> None:
 
 
 def _tell(findings: Sequence[Finding], failed: Sequence[Finding], quiet: bool) -> None:
-    """One line on what fails, whether quiet or not, or one that nothing does."""
+    """Says in one line what fails, even if quiet, or that nothing does."""
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         note(f"Fails, {failed[0].condition}: {failed[0]}{more}")

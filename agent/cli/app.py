@@ -1,4 +1,4 @@
-"""The list of commands; each is loaded when it is run, so that listing them loads none."""
+"""The list of commands; each is loaded only when it is run."""
 
 import ast
 import importlib
@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# A command is the function of this name in the file of this name; a "_" behind it keeps Python's words apart.
+# Each command is a function in the file of the same name; with a "_" at the end if it is a Python keyword.
 COMMANDS = (
     "run",
     "collect",
@@ -32,14 +32,14 @@ COMMANDS = (
 
 
 class Commands(TyperGroup):
-    """Knows each command's first sentence from its file, and the rest once it is asked for."""
+    """Reads each command's first sentence from its file, and loads the command on demand."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = {name: TyperCommand(name, help=_first_sentence(name)) for name in COMMANDS}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Loads the command that is run."""
+        """Loads the requested command."""
         if args[0] in COMMANDS:
             self.commands[args[0]] = _loaded(args[0])
         return super().resolve_command(ctx, args)

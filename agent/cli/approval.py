@@ -1,4 +1,4 @@
-"""`--approve`: a person on the terminal says yes or no to each remedy."""
+"""`--approve`: asks on the terminal before each remedy."""
 
 import asyncio
 import sys
@@ -12,10 +12,10 @@ from data.observation import Action
 
 
 def ask_on_terminal(players: int) -> Approve:
-    """A question on stderr, answered with a line on stdin; anything but "y" or "yes" is a no.
+    """Asks on stderr and reads a line from stdin; anything but "y" or "yes" means no.
 
     Raises:
-        SettingsError: nobody is there to answer, or several tasks would ask at once.
+        SettingsError: stdin is not a terminal, or several tasks would ask at once.
     """
     if not sys.stdin.isatty():
         raise SettingsError("--approve asks on the terminal, and stdin is not a terminal")
@@ -26,7 +26,7 @@ def ask_on_terminal(players: int) -> Approve:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[str] = loop.create_future()
         print(question(action, situation), end=" ", file=sys.stderr, flush=True)
-        # A reader, not a thread: Ctrl+C must not wait for the Enter key.
+        # A reader rather than a thread, so that Ctrl+C works without the Enter key.
         loop.add_reader(sys.stdin, lambda: answered.set_result(sys.stdin.readline()))
         try:
             return (await answered).strip().lower() in ("y", "yes")
@@ -37,7 +37,7 @@ def ask_on_terminal(players: int) -> Approve:
 
 
 def question(action: Action, situation: Situation) -> str:
-    """One line: all that is to be sent, and how its target is doing."""
+    """The question in one line: the action, and the state of its target."""
     target = situation.now.services[str(action.target_service)]
     told = {"errors": "http_server_error_rate", "p99 s": "http_server_request_duration_p99"}
     known = {label: target.number(metric) for label, metric in told.items()}

@@ -1,4 +1,4 @@
-"""`firewatch check`: the environment contract against a server or the embedded environment."""
+"""`firewatch check`: checks a server or the embedded environment against the environment contract."""
 
 from dataclasses import asdict
 
@@ -15,7 +15,7 @@ from data.wire import Address
 
 
 class CheckOptions(Common, Place):
-    """What is checked."""
+    """What to check."""
 
     env: str | None = env_option("embedded")
 

@@ -1,4 +1,4 @@
-"""`firewatch collect`: plays many episodes and stores them, labelled."""
+"""`firewatch collect`: plays many episodes and stores them with labels."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ from data.observation import Task, parse
 
 STORE = "episodes.jsonl"
 REQUEST = "collect.json"
-_TASKS_A_JOB = 8  # so that what a worker prepares is worth it
+_TASKS_A_JOB = 8  # to share the cost of loading the ranker
 
 
 @command(CollectOptions)
@@ -48,7 +48,7 @@ def collect(asked: CollectOptions) -> int:
     with hold(folder):
         if not asked.resume and (folder / STORE).exists():
             raise SettingsError(
-                f"{folder} holds episodes already: use --resume {folder}, or choose another --out"
+                f"{folder} already holds episodes: use --resume {folder}, or choose another --out"
             )
         if asked.jobs > 1 or asked.ray:
             return _collect_beside(asked, config, folder, settings)
@@ -56,15 +56,15 @@ def collect(asked: CollectOptions) -> int:
 
 
 def _request_in(folder: Path) -> CollectOptions:
-    """What was to be collected in `folder`."""
+    """The options that `folder` was started with."""
     file = folder / REQUEST
     if not file.exists():
-        raise SettingsError(f"{folder} holds nothing to go on with: there is no {REQUEST}")
+        raise SettingsError(f"{folder} holds nothing to resume: there is no {REQUEST}")
     return parse(CollectOptions, read_object(file), str(file))
 
 
 async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, settings: Settings) -> int:
-    """Plays the tasks that the folder does not hold yet, in this process; returns the exit status."""
+    """Plays the missing tasks in this process; returns the exit status."""
     store = EpisodeStore(folder / STORE)
     missing = _missing(config, store)
     parts = await _begin(asked, config, folder, settings)
@@ -88,9 +88,9 @@ async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, 
 
 
 def _collect_beside(asked: CollectOptions, config: CollectOptions, folder: Path, settings: Settings) -> int:
-    """The same in several processes, or in the actors of a Ray cluster; episodes are stored as they come."""
+    """The same in several processes or Ray actors; stores episodes as they arrive."""
     if any(limit is not None for limit in (config.run_tokens, config.run_usd, config.run_seconds)):
-        raise SettingsError("a budget for the whole run is kept in one process: use --jobs 1 without --ray")
+        raise SettingsError("budgets for the whole run work in one process only: use --jobs 1 without --ray")
     store = EpisodeStore(folder / STORE)
     missing = _missing(config, store)
     parts = asyncio.run(_begin(asked, config, folder, settings))
@@ -121,18 +121,18 @@ def _known(config: CollectOptions) -> Mapping[str, tuple[str, ...]]:
 
 
 async def _begin(asked: CollectOptions, config: CollectOptions, folder: Path, settings: Settings) -> Parts:
-    """Builds every part, and keeps what was asked for."""
+    """Builds all parts and saves the request."""
     parts = await assemble(config, settings, asked.concurrency * asked.jobs)
     announce(parts, config, asked.quiet)
     if not asked.resume:
         begun = config.model_copy(update={"environment": str(parts.endpoint)})
-        # A task without an id has no such field: what goes on stores the same lines.
+        # Without empty fields, so that a resumed run stores the same lines.
         write_whole(folder / REQUEST, begun.model_dump_json(indent=2, exclude_none=True) + "\n")
     return parts
 
 
 def _finish(asked: CollectOptions, config: CollectOptions, folder: Path, failed: Mapping[str, str]) -> int:
-    """Says what the folder holds; returns the exit status."""
+    """Reports what the folder has now; returns the exit status."""
     file = folder / STORE
     episodes = EpisodeStore(file).read()
     origins = Counter(episode.labels.origin if episode.labels else "none" for episode in episodes)

@@ -1,4 +1,4 @@
-"""Makes a command of a function and the model of its options; shared by all files of this folder."""
+"""Turns a function and the model of its options into a command; used by all files of this folder."""
 
 import inspect
 import logging
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Common)
 
 
 def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]]:
-    """Makes a function of `model` a command; only what is given on the command line is "set" in the model."""
+    """Turns a function of `model` into a command; only options given on the command line are "set"."""
 
     def bridged(function: Callable[[M], int]) -> Callable[..., int]:
         def called(context: typer.Context, **values: Any) -> int:
@@ -38,7 +38,7 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
                 raise typer.BadParameter(message, param_hint=hint) from None
             if asked.json_to is not None:
                 _check_writable(asked.json_to)
-            if asked.quiet:  # what is logged on the way is no result; `agent.cli.answer` undoes this
+            if asked.quiet:  # `agent.cli.answer` undoes this
                 logging.disable(logging.WARNING)
             set_limits(read_limits(variables_from_environment()))
             return function(asked)
@@ -54,7 +54,7 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
 
 
 def new_folder(kind: str) -> Path:
-    """A new folder under `kind`, named by the time."""
+    """A new folder under `kind`, named after the current time."""
     name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
     folder, number = Path(kind) / name, 2
     while folder.exists():
@@ -72,7 +72,7 @@ def _options_of(model: type[Common]) -> list[str]:
 
 
 def _parameter(model: type[Common], name: str) -> inspect.Parameter:
-    """One field as typer understands it."""
+    """A field as a parameter for typer."""
     field, shown = model.model_fields[name], model.cli(name)
     bounds = {type(bound).__name__: bound for bound in field.metadata}
     info = partial(
@@ -108,7 +108,7 @@ def _short(shown: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_writable(target: Path) -> None:
-    """Checks before the work that the file can be written; leaves nothing behind."""
+    """Checks early that the file can be written, without leaving anything behind."""
     if is_stdout(target) or (target.exists() and not target.is_file() and not target.is_dir()):
         return
     if target.is_dir():

@@ -1,4 +1,4 @@
-"""Output for people (notes on stderr) and for scripts (JSON)."""
+"""Output for people (notes on stderr) and scripts (JSON)."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _LOG_WIDTH = 180
 
 
 def note(message: str, quiet: bool = False) -> None:
-    """One line for the person at the keyboard."""
+    """Prints one line on stderr."""
     if not quiet:
         print(message, file=sys.stderr, flush=True)
 
@@ -36,12 +36,12 @@ def write_json(target: Path | None, results: Any) -> None:
 
 
 def is_stdout(target: Path | None) -> bool:
-    """Whether results were asked for on stdout."""
+    """Whether results go to stdout."""
     return target is not None and str(target) == "-"
 
 
 def _json_text(results: Any, encoding: str) -> str:
-    """Letters as they are, or as numbers where the encoding lacks one of them."""
+    """JSON with plain characters, or with escapes if the encoding lacks one of them."""
     plain = _plain(results)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:
 
 
 def wide_console(stderr: bool = False, quiet: bool = False) -> "Console":
-    """A console as wide as the terminal; a file or pipe has no width, so whole names get room there."""
+    """A console as wide as the terminal; wide enough for long names in a file or pipe."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -70,7 +70,7 @@ def wide_console(stderr: bool = False, quiet: bool = False) -> "Console":
 
 
 def text_table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> "Table":
-    """A plain table; names from outside are neither markup nor terminal codes."""
+    """A plain table; cells are shown as text, without markup or terminal codes."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`firewatch diagnose`: live telemetry in, suspects with evidence and the queries that show it out."""
+"""`firewatch diagnose`: finds suspects in live telemetry, with evidence and the queries that show it."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ def _write(target: Path, content: str) -> None:
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
-    """A status line on a terminal; elsewhere nothing."""
+    """A status line, on a terminal only."""
     console = wide_console(stderr=True, quiet=quiet)
     with console.status("asking") as status:
         yield lambda text: status.update(printable(text))

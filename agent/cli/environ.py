@@ -1,4 +1,4 @@
-"""Reads the process environment and `.env`, once."""
+"""Reads the process environment and `.env`."""
 
 import os
 import warnings
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def settings_from_environment() -> "Settings":
-    """The settings among the variables.
+    """The settings from environment variables.
 
     Raises:
-        SettingsError: a file or variable that cannot be used, by name.
+        SettingsError: names a file or variable that cannot be used.
     """
     from agent.settings import read_settings
 
@@ -24,10 +24,10 @@ def settings_from_environment() -> "Settings":
 
 
 def variables_from_environment() -> dict[str, str]:
-    """Variables of `.env` in the working directory or a parent, and real ones, which win.
+    """Environment variables, and those of `.env` in the working directory or a parent; the former win.
 
     Raises:
-        SettingsError: a file that cannot be used.
+        SettingsError: the file cannot be used.
     """
     file = find_dotenv(usecwd=True)
     try:
@@ -38,7 +38,7 @@ def variables_from_environment() -> dict[str, str]:
 
 
 def stay_offline() -> None:
-    """Keeps libraries of models and clusters from asking or telling anybody, and from bars and warnings."""
+    """Keeps libraries from contacting hubs or sending statistics, and from printing bars and warnings."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TQDM_DISABLE"] = "1"

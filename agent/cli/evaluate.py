@@ -34,7 +34,7 @@ _HEADINGS = ("source", "ranker", "n", "unscored", *(title for title, _ in MEASUR
 def evaluate(asked: EvaluateOptions) -> int:
     """Scores one or more rankers: AC@1, AC@3, AC@5, Avg@5, MRR and calibration, with intervals.
 
-    RCAEval's own baselines stand beside ours with --protocol rcaeval (extra rcaeval). All of its cases:
+    With --protocol rcaeval, RCAEval's own baselines are scored, too (extra rcaeval). All of its cases:
     firewatch evaluate --incidents RE1 --incidents RE2 --incidents RE3 --protocol rcaeval
 
     [dim]Example:[/dim] firewatch evaluate --episodes-from episodes/test --ranker gnn,heuristic
@@ -74,7 +74,7 @@ def evaluate(asked: EvaluateOptions) -> int:
 
 
 def _theirs(quiet: bool) -> list[Ranker]:
-    """RCAEval's own baselines, where its package is installed."""
+    """RCAEval's own baselines, if its package is installed."""
     try:
         return [their_ranker(method) for method in METHODS]
     except SettingsError as missing:
@@ -83,7 +83,7 @@ def _theirs(quiet: bool) -> list[Ranker]:
 
 
 def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
-    """Warns of root causes that are no service of their incident."""
+    """Warns of root causes that are not services of their incident."""
     found = [
         (case.incident.incident_id, strangers[0])
         for case in chain.from_iterable(source.cases for source in sources)
@@ -93,7 +93,7 @@ def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
     if found:
         which = " of ".join(f"'{printable(name)}'" for name in reversed(found[0]))
         note(
-            f"Root causes that are no service of their incident: {len(found)}, {which} first; "
+            f"Root causes that are not services of their incident: {len(found)}, such as {which}; "
             "they count as missed",
             quiet,
         )
@@ -102,7 +102,7 @@ def _tell_strangers(sources: Sequence[Source], quiet: bool) -> None:
 def _tell_seen(
     rankers: Sequence[str], checkpoint: Path | None, sources: Sequence[Source], quiet: bool
 ) -> None:
-    """Warns of each ranker that is scored on incidents that it was trained on."""
+    """Warns of rankers that were trained on some of the incidents."""
     trained = {name: weights_folder(name, checkpoint) for name in rankers if name != "untrained"}
     known = {name: set(read_card(folder).seen) for name, folder in trained.items() if folder}
     if not any(known.values()):
@@ -111,7 +111,7 @@ def _tell_seen(
     for name, seen in known.items():
         if shared := len(marks & seen):
             note(
-                f"'{name}' was trained with {shared} of these {len(marks)} cases: how it scores on them says "
+                f"'{name}' was trained with {shared} of these {len(marks)} cases: its scores on them say "
                 "nothing about new incidents",
                 quiet,
             )
@@ -146,7 +146,7 @@ def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
-    """AC@1 and AC@3 of episodes at the first observations."""
+    """Shows AC@1 and AC@3 at the first observations of episodes."""
     rows = [
         (
             result["source"],
@@ -167,7 +167,7 @@ def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _show_abstention(results: Sequence[Mapping[str, Any]]) -> None:
-    """How often rankers answer at the confidence that they state, and how often they are wrong then."""
+    """Shows how often rankers are sure, and how often they are wrong then."""
     rows = [
         (
             result["source"],

@@ -1,4 +1,4 @@
-"""`firewatch export`: chosen trajectories as data for fine-tuning."""
+"""`firewatch export`: writes successful steps as data for fine-tuning."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,10 +10,10 @@ from data.options import Common, option
 
 
 class ExportOptions(Common):
-    """What is exported."""
+    """What to export."""
 
     runs: tuple[Path, ...] = option(..., "Run folders.", positional=True, metavar="RUN...")
-    form: Literal["chat"] = option("chat", "chat: one {'messages': […]} a line.", name="--format")
+    form: Literal["chat"] = option("chat", "chat: one {'messages': […]} per line.", name="--format")
     min_score: float = option(0.5, "Lowest score of the tasks to export.", ge=0.0, le=1.0)
     out: Path = option(Path("chat.jsonl"), "The file to write.", metavar="FILE")
 

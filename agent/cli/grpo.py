@@ -1,4 +1,4 @@
-"""`firewatch grpo`: teaches a model by what its decisions come to."""
+"""`firewatch grpo`: improves a model by the results of its decisions."""
 
 from agent.cli.command import command, new_folder
 from agent.cli.console import note, write_json
@@ -8,11 +8,11 @@ from agent.finetune.grpo import GrpoOptions, reinforce
 
 @command(GrpoOptions)
 def grpo(asked: GrpoOptions) -> int:
-    """Teaches a model by what its decisions come to on embedded tasks; start from an adapter that `sft` made.
+    """Improves a model by the results of its decisions on embedded tasks; start from an adapter of `sft`.
 
-    The rules play each task up to one decision and on from there; in between the model decides. The reward is
-    the task's score, less 0.2 for a remedy of a healthy service, 0.5 for a reply that cannot be used, 0.005
-    for each step, and 0.001 for each character beyond 200.
+    The model makes one decision of each task; the rules play the steps before and after it. The reward is
+    the task's score, less 0.2 for a remedy of a healthy service, 0.5 for an unusable reply, 0.005 for each
+    step, and 0.001 for each character beyond 200.
 
     [dim]Example:[/dim] firewatch grpo --adapter adapters/rules --steps 100 --out adapters/better
     """

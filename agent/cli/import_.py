@@ -1,4 +1,4 @@
-"""`firewatch import`: telemetry in the forms that other tools write becomes incidents in the own form."""
+"""`firewatch import`: converts telemetry from other tools into incidents."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from data.options import Common, option
 
 
 class ImportOptions(Common):
-    """What is read, and where it goes."""
+    """What to read, and where to write."""
 
     files: tuple[Path, ...] = option(
         (Path("-"),),
-        "Answers of Prometheus, traces, alerts, logs, tables, folders of a data set; together one incident.",
+        "Prometheus answers, traces, alerts, logs, tables, folders of a data set; together one incident.",
         positional=True,
         metavar="FILE…",
     )
     at: str | None = option(
-        None, "When the incident began: Unix seconds or an ISO date. Default: found.", metavar="TIME"
+        None, "When the incident began: Unix seconds or an ISO date. Default: detected.", metavar="TIME"
     )
     out: Path = option(Path("-"), "A .jsonl file for the incidents. Default: stdout.", metavar="FILE")
-    limit: int | None = option(None, "Read so many traces or rows of each file.", metavar="N", ge=1)
+    limit: int | None = option(None, "Read at most N traces or rows per file.", metavar="N", ge=1)
 
 
 @command(ImportOptions)

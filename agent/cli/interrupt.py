@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM end a running command cleanly, with exit status 130."""
+"""Ends a running command cleanly on Ctrl+C and SIGTERM, with exit status 130."""
 
 import asyncio
 import signal
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work`; the first signal cancels it, a second one kills as usual.
+    """Runs `work`; the first signal cancels it, a second one kills the process as usual.
 
     Raises:
-        KeyboardInterrupt: a signal came, and `work` has cleaned up.
+        KeyboardInterrupt: after a signal, once `work` has cleaned up.
     """
 
     async def guarded() -> T:

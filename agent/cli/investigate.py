@@ -1,4 +1,4 @@
-"""`firewatch investigate`: the composed agent on live telemetry or a saved incident."""
+"""`firewatch investigate`: the agent investigates live telemetry or a saved incident."""
 
 from agent.cli.approval import ask_on_terminal
 from agent.cli.command import command
@@ -14,11 +14,11 @@ from data.files.whole_file import write_whole
 
 @command(InvestigateOptions)
 def investigate(asked: InvestigateOptions) -> int:
-    """Finds out who broke: ranks, looks closer, rules out rivals, and recommends what to do.
+    """Finds the root cause: ranks, looks closer, rules out other suspects, and recommends what to do.
 
     Reads only. A model decides where to look if one is set up (API_BASE_URL, MODEL_NAME), else the rules do.
-    A remedy is recommended with its command; it is carried out only with --allow-remedies and --approve
-    together. Secrets of the sources are read as by diagnose.
+    Remedies are recommended with their commands, and carried out only with --allow-remedies and --approve
+    together. Secrets of the sources are the same as for diagnose.
 
     [dim]Example:[/dim] firewatch investigate --prometheus http://prometheus:9090 --namespace shop
     """

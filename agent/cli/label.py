@@ -1,4 +1,4 @@
-"""`firewatch label`: writes down which service caused a saved incident, to learn from it."""
+"""`firewatch label`: records the root cause of a saved incident, for training."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ from data.options import Common, option
 
 
 class LabelOptions(Common):
-    """Which incident, and what caused it."""
+    """The incident, and its root cause."""
 
     file: Path = option(
         ...,
-        "A saved incident, such as of diagnose --save, or a folder of investigate --out.",
+        "A saved incident, for example from diagnose --save, or a folder of investigate --out.",
         positional=True,
         metavar="FILE",
     )
     services: tuple[str, ...] = option(
-        ..., "The root cause; several if there were several.", positional=True, metavar="SERVICE…"
+        ..., "The root cause, or several.", positional=True, metavar="SERVICE…"
     )
-    incident: str | None = option(None, "Of several incidents in the file, which.", metavar="ID")
-    fault: str | None = option(None, "What went wrong there, in a word.", metavar="WORD")
+    incident: str | None = option(None, "Which incident, if the file has several.", metavar="ID")
+    fault: str | None = option(None, "What went wrong, in one word.", metavar="WORD")
 
 
 @command(LabelOptions)

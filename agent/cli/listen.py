@@ -1,4 +1,4 @@
-"""`firewatch listen`: Alertmanager's webhooks in, diagnoses out."""
+"""`firewatch listen`: diagnoses incidents when Alertmanager sends alerts."""
 
 from agent.auth import authorizations
 from agent.cli.command import command
@@ -25,7 +25,7 @@ SECRET = "FIREWATCH_LISTEN"
 
 @command(ListenOptions)
 def listen(asked: ListenOptions) -> int:
-    """Takes alerts from Alertmanager and reports who broke; only reads, and loses no accepted alert.
+    """Takes alerts from Alertmanager and reports the root cause. Reads only; accepted alerts survive a crash.
 
     Alertmanager posts to /alerts ("webhook_configs") with the secret that FIREWATCH_LISTEN_TOKEN holds, or
     FIREWATCH_LISTEN_USER and FIREWATCH_LISTEN_PASSWORD; …_TOKEN_FILE and …_PASSWORD_FILE name files.

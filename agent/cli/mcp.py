@@ -1,4 +1,4 @@
-"""`firewatch mcp`: rank and explain as tools for other agents."""
+"""`firewatch mcp`: offers ranking and explanations as tools for other agents."""
 
 import secrets
 from pathlib import Path
@@ -24,7 +24,7 @@ SECRET = "FIREWATCH_MCP"
 
 
 class McpOptions(LiveOptions):
-    """Where the tools look, and how they are reached."""
+    """Where the tools look, and how to reach them."""
 
     incidents: Path | None = option(None, "A folder of saved incidents.", metavar="DIR")
     transport: Literal["stdio", "http"] = option("stdio", "How agents reach the tools.")
@@ -34,10 +34,10 @@ class McpOptions(LiveOptions):
 
 @command(McpOptions)
 def mcp(asked: McpOptions) -> int:
-    """Offers read-only tools to other agents: what is wrong, who broke and why, topology, what to do.
+    """Offers read-only tools to other agents: what is wrong, the root cause and why, topology, what to do.
 
-    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN (FIREWATCH_MCP_TOKEN_FILE
-    names a file with it), else one is made and told.
+    Over HTTP the tools are at /mcp and need a bearer token: FIREWATCH_MCP_TOKEN (or a file named by
+    FIREWATCH_MCP_TOKEN_FILE), else a new token is made and printed.
 
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """

@@ -1,4 +1,4 @@
-"""Warns of metric names without a meaning, so that nobody takes unread metrics for calm ones."""
+"""Warns of unknown metric names, so that nobody takes ignored metrics for healthy ones."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -14,12 +14,12 @@ _LONGEST = 60  # characters of a name
 
 
 def unmapped_in(evidence: Iterable[Incident | Observation], channel_map: ChannelMap) -> list[str]:
-    """The metric names in `evidence` that have no channel and are not left aside on purpose, sorted."""
+    """The metric names in `evidence` that no rule fits, sorted."""
     return channel_map.unmapped(chain.from_iterable(one.metric_names for one in evidence))
 
 
 def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
-    """Warns of metric names that have no channel."""
+    """Warns of metric names without a channel."""
     if not names:
         return
     listed = ", ".join(printable(name)[:_LONGEST] for name in names[:_SHOWN])

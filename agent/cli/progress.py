@@ -1,4 +1,4 @@
-"""How a run is going, on stderr: a live table on a terminal, a line a task elsewhere."""
+"""Shows the progress of a run on stderr: a live table on a terminal, else one line per task."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from agent.records.summary import HEADINGS, headline, outcome, summary_row
 from agent.terminal_text import printable
 from data.observation import Task
 
-_SHOWN = 20  # rows of a live table: those of the latest tasks
+_SHOWN = 20  # rows of the live table, for the latest tasks
 
 
 @contextmanager
 def job_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar of jobs; what it gives is told how many are done, of how many."""
+    """A progress bar; yields a function that takes the number of finished jobs and of all jobs."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Bars(*columns, console=wide_console(stderr=True, quiet=quiet), transient=True) as bars:
         bar = bars.add_task("", total=None)
@@ -32,7 +32,7 @@ def job_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 class Progress:
-    """Listens to a run and shows it; a context manager, so that the table stops moving at the end."""
+    """Listens to a run and shows it; a context manager, which stops the live table at the end."""
 
     def __init__(self, total: int, quiet: bool, live: bool = True) -> None:
         self._console = wide_console(stderr=True, quiet=quiet)
@@ -57,7 +57,7 @@ class Progress:
             self._live.stop()
 
     def above(self, stream: TextIO) -> TextIO:
-        """`stream`, or the place above the moving table if both are on one terminal."""
+        """`stream`, or a stream that prints above the live table if both use the terminal."""
         if self._live and stream.isatty():
             return cast("TextIO", FileProxy(self._console, stream))
         return stream
@@ -80,7 +80,7 @@ class Progress:
             )
 
     def summarise(self, episodes: Sequence[EpisodeLine], folder: Path) -> None:
-        """The closing summary: one row per task, and one sentence on the run."""
+        """Prints the summary: one row per task, and one sentence about the run."""
         self._console.print(text_table(HEADINGS, map(summary_row, episodes)))
         self._say(headline(episodes))
         self._say(f"Run folder: {folder}")
@@ -95,12 +95,12 @@ class Progress:
             )
 
     def show(self, view: RenderableType) -> None:
-        """Shows something else instead of the table; prints it where nothing can move."""
+        """Shows something else instead of the table; printed if there is no live display."""
         if self._live:
             self._live.update(view)
         else:
             self._console.print(view)
 
     def _say(self, text: str) -> None:
-        """Plain text: names from an environment are never read as markup."""
+        """Prints plain text, without interpreting markup in names."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

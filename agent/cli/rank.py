@@ -1,4 +1,4 @@
-"""`firewatch rank`: incidents in, ranked suspects with probability and evidence out."""
+"""`firewatch rank`: ranks the suspects of incidents, with probabilities and evidence."""
 
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,19 @@ from gnn.registry import RANKERS
 
 
 class RankOptions(Common, Weights):
-    """What is ranked, and what is said of it."""
+    """What to rank, and what to show."""
 
     files: tuple[Path, ...] = option(
         (Path("-"),),
-        "Incidents, observations, or telemetry as import reads it, together one incident; '-' is stdin.",
+        "Incidents, observations, or telemetry (see import), together one incident; '-' is stdin.",
         positional=True,
         metavar="FILE…",
     )
-    incident: str | None = option(None, "Of several incidents only this one.", metavar="ID")
+    incident: str | None = option(None, "Rank only this one of several incidents.", metavar="ID")
     at: str | None = option(
-        None, "When the incident began: Unix seconds or an ISO date. Default: found.", metavar="TIME"
+        None, "When the incident began: Unix seconds or an ISO date. Default: detected.", metavar="TIME"
     )
-    limit: int | None = option(None, "Read so many traces or rows of each file.", metavar="N", ge=1)
+    limit: int | None = option(None, "Read at most N traces or rows per file.", metavar="N", ge=1)
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
@@ -41,8 +41,8 @@ class RankOptions(Common, Weights):
 def rank(asked: RankOptions) -> int:
     """Ranks the services of an incident by how likely each is the root cause, and says why.
 
-    Reads telemetry of one incident in any form, an observation, a window of them, or incidents, of which
-    each is ranked. What [bold]--json[/bold] writes, 'firewatch report' turns into a page.
+    Reads telemetry of one incident in any form, one or more observations, or several incidents, and ranks
+    each. 'firewatch report' turns the output of [bold]--json[/bold] into a page.
 
     [dim]Example:[/dim] firewatch rank prom.json traces.json alerts.json --top 3
     """
@@ -67,7 +67,7 @@ def rank(asked: RankOptions) -> int:
 
 
 def _ranked(asked: RankOptions, ranker: Ranker, incident: Incident) -> tuple[str, dict[str, Any]]:
-    """What is said of one incident, and the same as data."""
+    """The diagnosis of one incident, in words and as data."""
     from agent.report.attribution import attributed, attribution_record
     from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
     from agent.report.ranking_report import diagnosis_record

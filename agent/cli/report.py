@@ -1,4 +1,4 @@
-"""`firewatch report`: a run, an evaluation, an ablation, a ranking or stored episodes as one file."""
+"""`firewatch report`: shows a run, an evaluation, an ablation, a ranking or episodes as one file."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from data.options import Common, option
 
 
 class ReportOptions(Common):
-    """What is shown, and how."""
+    """What to show, and how."""
 
     result: Path = option(
         ...,
@@ -26,7 +26,7 @@ class ReportOptions(Common):
     )
     out: Path | None = option(
         None,
-        "Default: report.html (or .md) in a folder; beside a file one that is named so.",
+        "Default: report.html (or .md) in the result's folder, or next to its file.",
         metavar="FILE",
     )
 

@@ -1,4 +1,4 @@
-"""`firewatch run`: plays tasks with the composed agent."""
+"""`firewatch run`: plays tasks with the agent."""
 
 import asyncio
 import sys
@@ -45,7 +45,7 @@ def run(asked: RunConfig) -> int:
 
 
 async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, settings: Settings) -> int:
-    """Plays what is missing; returns the exit status."""
+    """Plays the missing tasks; returns the exit status."""
     guard = Guard(
         GuardSettings(dry_run=config.dry_run),
         ask_on_terminal(asked.concurrency) if config.approve else None,
@@ -56,7 +56,7 @@ async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, s
         folder = RunFolder.open(asked.out or new_folder("runs"), config, run_facts(config, parts.endpoint))
     elif parts.model is not None:
         parts.model.ledger.add(*folder.spent)
-    # A display that moves would run over the question whether to send a remedy.
+    # A live display would overwrite the question of --approve.
     progress = (Watch if asked.watch else Progress)(len(folder.missing), asked.quiet, live=not config.approve)
     lines = EvaluatorOutput(
         progress.above(sys.stderr if is_stdout(asked.json_to) else sys.stdout),
@@ -76,7 +76,7 @@ async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, s
                 config.task_timeout_s,
             )
     except asyncio.CancelledError:
-        note(f"Interrupted. Go on with: firewatch run --resume {folder.path}", asked.quiet)
+        note(f"Interrupted. Continue with: firewatch run --resume {folder.path}", asked.quiet)
         raise
     finally:
         if parts.model is not None:
@@ -89,7 +89,7 @@ async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, s
 
 
 def announce(parts: Parts, config: PlayOptions, quiet: bool) -> None:
-    """Says who plays, and where; warns before it acts on a server that --env did not name."""
+    """Says which parts play and where; warns before acting on a server that --env did not name."""
     if config.policy == "auto" and parts.model is None:
         note(NO_MODEL, quiet)
     if config.env is None and parts.endpoint.url:

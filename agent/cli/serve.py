@@ -1,4 +1,4 @@
-"""`firewatch serve`: the embedded environment as a server."""
+"""`firewatch serve`: runs the embedded environment as a server."""
 
 from agent.cli.command import command
 from agent.cli.console import note, write_json
@@ -6,19 +6,19 @@ from data.options import Common, option
 
 
 class ServeOptions(Common):
-    """Where to listen, and how many are served."""
+    """Where to listen, and the server's limits."""
 
     host: str = option("127.0.0.1", "Address to listen on.")
     port: int = option(8000, "Port; 0 takes a free one.", ge=0, le=65535)
-    sessions: int = option(256, "WebSocket sessions at once.", ge=1)
-    idle: float = option(900.0, "A silent session is closed then.", metavar="SECONDS")
+    sessions: int = option(256, "Most WebSocket sessions at a time.", ge=1)
+    idle: float = option(900.0, "Close a session after this long without frames.", metavar="SECONDS")
 
 
 @command(ServeOptions)
 def serve(asked: ServeOptions) -> int:
     """Serves the embedded environment over HTTP and WebSocket until Ctrl+C.
 
-    Seeds come with each reset, so --seed has nothing to decide here; --json writes {"url"} once it listens.
+    Seeds come with each reset, so --seed has no effect here; --json writes {"url"} once it listens.
 
     [dim]Example:[/dim] firewatch serve --port 8000
     """

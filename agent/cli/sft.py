@@ -8,7 +8,7 @@ from agent.finetune.sft import SftOptions, teach
 
 @command(SftOptions)
 def sft(asked: SftOptions) -> int:
-    """Teaches a model to decide as the rules, the expert or good runs did; writes an adapter for --adapter.
+    """Teaches a model to decide like the rules, the expert or good runs, and writes an adapter for --adapter.
 
     [dim]Example:[/dim] firewatch sft --model smol --episodes 120 --out adapters/rules
     """

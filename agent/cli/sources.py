@@ -1,4 +1,4 @@
-"""Opens the sources of commands: episodes, incidents, simulated worlds."""
+"""Reads incidents for commands, from files or stdin."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ def read_files(
     """Reads incidents from files in any known format, with a progress bar and notes.
 
     Raises:
-        SchemaError: a file is damaged or of no known form.
-        SettingsError: the time is none, or after everything recorded.
+        SchemaError: a file is damaged or has an unknown form.
+        SettingsError: the time is invalid, or after all recorded data.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -48,7 +48,7 @@ def incidents_named(
     """All incidents, or the one with this id.
 
     Raises:
-        SchemaError: there is none with it in `paths`.
+        SchemaError: there is no such incident in `paths`.
     """
     if incident_id is None:
         return incidents
@@ -56,15 +56,15 @@ def incidents_named(
     if not found:
         where = ", ".join("stdin" if str(path) == "-" else str(path) for path in paths)
         known = ", ".join([one.incident_id for one in incidents][:5]) or "no incident_id at all"
-        raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one that is")
+        raise SchemaError(where, "incident_id", known, f"there is no '{incident_id}': choose one of these")
     return found[:1]
 
 
 def time_of(text: str | None) -> float | None:
-    """Unix seconds of what `--at` says.
+    """The Unix time of `--at`.
 
     Raises:
-        SettingsError: it is no time.
+        SettingsError: not a time.
     """
     if text is None:
         return None
@@ -81,12 +81,13 @@ def tell_unused(known: KnownRoots, names: Iterable[str], quiet: bool) -> None:
     unused = sorted(set(known).difference(names))
     if unused:
         note(
-            f"--labels: {len(unused)} of {len(known)} name nothing that was read, '{unused[0]}' first", quiet
+            f"--labels: {len(unused)} of {len(known)} match nothing that was read, such as '{unused[0]}'",
+            quiet,
         )
 
 
 def _stdin() -> bytes:
-    # Without a stdin Python has none either, whatever its types say.
+    # `sys.stdin` may be None, despite its type.
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise SettingsError("stdin is closed: name a file, or pipe something in")

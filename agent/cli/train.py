@@ -1,4 +1,4 @@
-"""`firewatch train`: learns a ranker and writes a checkpoint folder."""
+"""`firewatch train`: trains a ranker and writes a checkpoint folder."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gnn.training.workers import Workers
 
 REQUEST, STATE = "training.json", "training.safetensors"
-# What may differ when a training goes on: it decides where and how it runs, not what comes out.
+# Options that may change on resuming, because they don't affect the result.
 _FREE = ("device", "tensorboard")
 
 
@@ -74,13 +74,13 @@ def train(asked: TrainOptions) -> int:
 
 
 def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, begun: bool) -> Card:
-    """Reads the sources and trains; meanwhile the request is kept in `folder`, to resume from."""
+    """Reads the sources and trains; the options are saved in `folder`, for resuming."""
     from agent.cli.training_progress import TensorBoard, TrainingProgress
     from gnn.training.pipeline import train_checkpoint
     from gnn.training.read_sources import read_sources
     from gnn.training.workers import pick_device, pick_precision
 
-    pick_precision(job.precision, pick_device(job.device))  # better refused now than after the reading
+    pick_precision(job.precision, pick_device(job.device))  # fail before reading, if at all
     with (
         TrainingProgress(job.config.epochs, quiet) as progress,
         TensorBoard(job.tensorboard if together.is_main else None) as board,
@@ -109,17 +109,17 @@ def _learn(job: TrainOptions, folder: Path, together: "Workers", quiet: bool, be
                 )
             )
         except FirewatchError:
-            if not begun and together.is_main:  # nothing was begun that could go on
+            if not begun and together.is_main:  # there is nothing to resume
                 (folder / REQUEST).unlink()
                 (folder / STATE).unlink(missing_ok=True)
             raise
         except OSError as error:
             raise SettingsError(
-                f"{error.filename}: {error.strerror} – when that is mended go on with: "
+                f"{error.filename}: {error.strerror} – once that is fixed, continue with: "
                 f"firewatch train --resume {folder}"
             ) from None
         except KeyboardInterrupt:
-            note(f"Interrupted. Go on with: firewatch train --resume {folder}", quiet)
+            note(f"Interrupted. Continue with: firewatch train --resume {folder}", quiet)
             raise
     return card
 
@@ -146,7 +146,7 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
 
 
 def _outcome(card: Card) -> str:
-    """How much was trained on, and how well the result ranks held-out examples."""
+    """The amount of training data, and how well the result ranks held-out examples."""
     kinds: Counter[str] = Counter()
     for source, number in card.trained_on.items():
         kind = source.split("-")[0]
@@ -163,7 +163,7 @@ def _outcome(card: Card) -> str:
 
 
 def _spent(card: Card) -> str:
-    """What the training took; nothing for a card that does not know."""
+    """The training's time and machine, if the card has them."""
     if card.effort is None:
         return ""
     it = card.effort
@@ -177,7 +177,7 @@ def _result(folder: Path, card: Card) -> dict[str, Any]:
 
 
 def _done(asked: TrainOptions, folder: Path) -> Card:
-    """The card of a finished training, if no option asks for another one as far as the card tells."""
+    """The card of a finished training, if no option contradicts it."""
     card = read_card(folder)
     told = {**card.training, **card.model}
     for name in sorted(asked.model_fields_set.intersection(told).difference(_FREE)):

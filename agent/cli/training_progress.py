@@ -1,4 +1,4 @@
-"""How a training is going: bars on a terminal, lines elsewhere, and curves for TensorBoard."""
+"""Shows the progress of a training: bars on a terminal, else lines, and curves for TensorBoard."""
 
 import math
 from pathlib import Path
@@ -12,15 +12,15 @@ from data.extras import needs
 from gnn.training.progress import Stage
 from gnn.training.train import Epoch
 
-_A_NOTE = 1000  # steps of a stage that nobody knows the end of
-_NOTES = 5  # of a stage whose end is known
+_A_NOTE = 1000  # steps per line, for a stage of unknown length
+_NOTES = 5  # lines per stage of known length
 
 
 class TrainingProgress:
-    """Listens to a training and shows it on stderr; a context manager, so that the bars stop at the end.
+    """Listens to a training and shows it on stderr; a context manager, which stops the bars at the end.
 
-    On a terminal each stage has a bar. Elsewhere each epoch of the network that is kept is a line, and what
-    else takes long is a few.
+    On a terminal each stage has a bar. Otherwise each epoch of the main training gets a line, and other long
+    stages a few.
     """
 
     def __init__(self, epochs: int, quiet: bool) -> None:
@@ -69,7 +69,7 @@ class TrainingProgress:
             note(f"epoch {epoch.number}: {standing}", self._quiet)
 
     def _move(self, bar: Progress, stage: Stage, standing: str = "") -> None:
-        """The bar of the stage; those before it end, wherever they are: stages follow one another."""
+        """Moves the bar of the stage; bars of earlier stages stop."""
         if stage.name not in self._tasks:
             for task in bar.tasks:
                 bar.update(task.id, total=task.completed if task.total is None else task.total)
@@ -79,12 +79,12 @@ class TrainingProgress:
 
 
 def _is_told(done: int, total: int) -> bool:
-    """Whether a line is due: at each fifth; a stage of one step has nothing between its start and its end."""
+    """Whether to print a line: at each fifth of a stage with more than one step."""
     return total > 1 and done > 0 and done * _NOTES // total > (done - 1) * _NOTES // total
 
 
 class TensorBoard:
-    """Writes each epoch's figures for TensorBoard into a folder, or nothing where none is given.
+    """Writes each epoch's figures for TensorBoard, if there is a folder.
 
     Raises:
         SettingsError: TensorBoard is not installed.

@@ -1,4 +1,4 @@
-"""`run --watch`: each step on the terminal with its suspects, the decision's reason and the budget."""
+"""`run --watch`: shows each step with suspects, the decision with its reason, and the budget."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _COLOURS = {"healthy": "green", "degraded": "yellow", "critical": "red", "down":
 
 
 class PacedPolicy:
-    """Another policy's decisions, after a pause in which a person can read."""
+    """Another policy, with a pause before each decision for reading."""
 
     def __init__(self, policy: Policy, pause_s: float) -> None:
         self._policy = policy
@@ -29,33 +29,33 @@ class PacedPolicy:
 
     @property
     def name(self) -> str:
-        """The other policy's."""
+        """The other policy's name."""
         return self._policy.name
 
     async def decide(self, situation: Situation) -> Decision:
-        """Waits, then asks the other policy."""
+        """Waits, then lets the other policy decide."""
         await asyncio.sleep(self._pause_s)
         return await self._policy.decide(situation)
 
 
 def paced(new_policy: Callable[[Task], Policy], pause_s: float) -> Callable[[Task], Policy]:
-    """Policies that pause before each decision."""
+    """Makes policies pause before each decision."""
     return lambda task: PacedPolicy(new_policy(task), pause_s)
 
 
 class Watch(Progress):
-    """Shows each step whole: in place on a terminal, one after the other elsewhere."""
+    """Shows each step in full: in place on a terminal, else one after the other."""
 
     def step_played(self, step: StepRecord) -> None:
         self.show(step_view(step))
 
 
 def step_view(step: StepRecord) -> RenderableType:
-    """What was seen, suspected, decided and answered at one step."""
+    """The observation, suspects, decision and answer of one step."""
     now = step.observation
     budget = (
         f"tick {now.sim_tick} of {step.task.max_ticks}   SLO budget {now.slo_budget_remaining_pct:.1f} % "
-        f"burning {now.current_slo_burn_rate:.2f} a tick   "
+        f"burning {now.current_slo_burn_rate:.2f} per tick   "
         f"bad customer minutes {now.bad_customer_minutes:.1f}"
     )
     decided = Text(printable(str(step.action)), style="bold")
@@ -80,7 +80,7 @@ def step_view(step: StepRecord) -> RenderableType:
 
 
 def _suspects(step: StepRecord, now: Observation) -> RenderableType:
-    """The first suspects, each with its callers below it: where a failure of it would be felt."""
+    """The first suspects, each with its callers, which its failure would affect."""
     if step.ranking is None or not step.ranking.candidates:
         return Text("no suspects")
     callers = _callers(now.call_graph)
@@ -106,7 +106,7 @@ def _state(name: str, now: Observation) -> Text:
 
 
 def _figures(service: Service) -> Iterator[str]:
-    """What is measured; a figure that is missing is not a zero."""
+    """The known metrics; missing ones are left out."""
     if service.number("http_server_error_rate") is not None:
         yield f"{service.error_rate:.0%} errors"
     if service.number("http_server_request_duration_p99") is not None:

@@ -31,7 +31,7 @@ _CAUSES = tuple(
         r"disk|no space|volume",
         r"certificate|x509|tls|expired",
         r"\bpool\b|connections? (?:exhausted|available)",
-        r"packet|network (?:loss|delay|partition)|never arrive|dropped",
+        r"packet|network (?:loss|delay|partition)|never arrive|get no answer|dropped",
         r"cpu|throttl",
     )
 )

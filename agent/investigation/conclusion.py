@@ -87,8 +87,10 @@ class Known:
 def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
     """Who is named, and why: a model may settle a tie and cast doubt, but not overrule the measurements."""
     ranking = known.ranking
-    if not ranking.candidates or ranking.verdict == "nobody":
-        return "nobody", (), ranking.reason or "no service is suspected"
+    if not ranking.candidates or ranking.incident_probability is None:
+        return "unsure", (), "nothing is known of any service"
+    if ranking.verdict == "nobody":
+        return "nobody", (), ranking.reason
     first = ranking.candidates[0].service
     tied = _likely(ranking, _TIED)[:_MOST_TIED]
     if ranking.verdict == "unsure":
@@ -158,7 +160,7 @@ def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -
     if verdict == "nobody":
         return tuple(told)
     if verdict == "unsure" or (chances.get(culprits[0]) or 0.0) < _SURE:
-        whose = " and ".join(culprits)
+        whose = " and ".join(culprits) or "the services"
         told += [f"{what} of {whose} ({how})" for what, how in known.missing.items()]
     elif (query := _metric_query(known, culprits)) is not None:
         told.append(f"After the remedy this should be as before: {query}")
@@ -169,6 +171,10 @@ def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextA
     """One thing to do now."""
     if verdict == "nobody":
         return NextAction("Nothing: no service is worse than its own past.")
+    if not culprits:
+        return NextAction(
+            "Give a source that tells something of the services: the notes say what was missing."
+        )
     if verdict == "culprit" and not known.incident.telemetry.get(culprits[0]):
         words = f"Ask whoever runs {culprits[0]}: nothing that it tells of itself is known here."
         return NextAction(words, _metric_query(known, culprits) or "")

@@ -13,6 +13,7 @@ from data.errors import SettingsError, TelemetryFault
 from data.incident import Incident
 from data.sources.files.reading import read_evidence
 from data.sources.live.access import access
+from data.sources.live.example_trace import ExampleTraces
 from data.sources.live.gather import Progress
 from data.sources.live.http import Http
 from data.sources.live.kubectl import Kubectl
@@ -103,11 +104,17 @@ async def looks_for(
     async def changes(service: str) -> list[Shown]:
         return [*(_happened(kubectl, service) if kubectl else ()), *await telemetry.changes(service)]
 
+    async def reached(name: str, url: str) -> Http:
+        http = Http(access(name, url, variables), seconds_of(asked.timeout))
+        return await stack.enter_async_context(http)
+
+    places = (("Jaeger", asked.jaeger), ("Tempo", asked.tempo))
+    examples = [ExampleTraces(await reached(name, url), asked.question()) for name, url in places if url]
+    if examples:
+        looks["trace_dependencies"] = lambda service: _calls(telemetry, examples, service)
     logs: list[LogSource] = []
     if asked.loki:
-        reach = access("Loki", asked.loki, variables)
-        http = await stack.enter_async_context(Http(reach, seconds_of(asked.timeout)))
-        logs.append(Loki(http, asked.question()))
+        logs.append(Loki(await reached("Loki", asked.loki), asked.question()))
     if asked.logs:
         logs.append(LogFiles(asked.logs, first.incident.services))
     if kubectl is not None:
@@ -115,6 +122,18 @@ async def looks_for(
     if logs:
         looks["fetch_logs"] = lambda service: _lines(logs, service)
     return {**looks, "inspect_commit_diff": changes}
+
+
+async def _calls(telemetry: TelemetryLooks, examples: Sequence[ExampleTraces], service: str) -> list[Shown]:
+    """What is measured of its calls, and the worst trace of each source that answers."""
+    shown = await telemetry.calls(service)
+    for source in examples:
+        try:
+            found = await source.worst(service)
+        except TelemetryFault as fault:
+            found = f"no trace to be had: {fault}", ""
+        shown += [Shown(found[0], (service,), found[1])] if found else []
+    return shown
 
 
 async def _lines(sources: Sequence[LogSource], service: str) -> list[Shown]:

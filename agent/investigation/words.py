@@ -12,6 +12,8 @@ def answer_line(conclusion: Conclusion) -> str:
     if conclusion.verdict == "nobody":
         return f"Nobody: {conclusion.reason}."
     if conclusion.verdict == "unsure":
+        if not conclusion.culprits:
+            return f"Unsure: {conclusion.reason}."
         between = "whether it is" if len(conclusion.culprits) == 1 else "between"
         return f"Unsure {between} {' and '.join(conclusion.culprits)}: {conclusion.reason}."
     return f"Culprit: {conclusion.culprits[0]} ({_chance(conclusion.confidence)}): {conclusion.reason}."

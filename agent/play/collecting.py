@@ -16,10 +16,10 @@ from data.observation import Task
 
 
 class Store(Protocol):
-    """Where episodes go."""
+    """Takes episodes."""
 
     def append(self, episode: Episode, /) -> None:
-        """Keeps one more."""
+        """Adds one episode."""
 
 
 class Collector:
@@ -68,16 +68,16 @@ def episode_of(result: EpisodeResult, source: str, policy: str) -> Episode:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a worker needs to play tasks of a collection."""
+    """A collection's share for a worker."""
 
-    config: CollectOptions  # without its tasks
+    config: CollectOptions  # without tasks
     settings: Settings
-    source: str  # where is played
+    source: str  # the environment
     known: Mapping[str, tuple[str, ...]]
     concurrency: int
 
     def play(self, tasks: Sequence[Task]) -> tuple[list[Episode], dict[str, str]]:
-        """The episodes of these tasks, and the errors of those that failed: {task: error}."""
+        """Returns the episodes of these tasks, and the errors of failed ones by task name."""
         return asyncio.run(self._play(tasks))
 
     async def _play(self, tasks: Sequence[Task]) -> tuple[list[Episode], dict[str, str]]:

@@ -19,7 +19,7 @@ _MODEL = "The model"
 
 
 def _limit(span: str, unit: str) -> Any:
-    return option(None, f"At most so many {unit} for {span}; then the rules decide.", panel=_MODEL, ge=0)
+    return option(None, f"Limit in {unit} {span}; after that the rules decide.", panel=_MODEL, ge=0)
 
 
 class TaskChoice(Options):
@@ -73,7 +73,7 @@ def env_option(default: str | None) -> Any:
 
 def ray_option() -> Any:
     """The option `--ray`."""
-    told = "Let actors of this Ray cluster do the work; local starts one on this machine (extra 'ray')."
+    told = "Use actors of this Ray cluster; local starts one on this machine (extra 'ray')."
     return option(None, told, metavar="ADDRESS|local", recorded=False)
 
 
@@ -150,12 +150,12 @@ class ModelOptions(Asking):
         None, "Cache replies here; the same question gets the same reply.", metavar="DIR", panel=_MODEL
     )
     # Budgets; None is unlimited.
-    task_tokens: int | None = _limit("a task", "tokens")
-    task_usd: float | None = _limit("a task", "US dollars (MODEL_PRICES)")
-    task_seconds: float | None = _limit("a task", "seconds of model time")
-    run_tokens: int | None = _limit("the run", "tokens")
-    run_usd: float | None = _limit("the run", "US dollars (MODEL_PRICES)")
-    run_seconds: float | None = _limit("the run", "seconds of model time")
+    task_tokens: int | None = _limit("per task", "tokens")
+    task_usd: float | None = _limit("per task", "US dollars (MODEL_PRICES)")
+    task_seconds: float | None = _limit("per task", "seconds of model time")
+    run_tokens: int | None = _limit("for the run", "tokens")
+    run_usd: float | None = _limit("for the run", "US dollars (MODEL_PRICES)")
+    run_seconds: float | None = _limit("for the run", "seconds of model time")
 
 
 class Playing(Place, TaskChoice, Asking):
@@ -231,7 +231,7 @@ class CollectOptions(PlayOptions):
     ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)
     labels: Path | None = option(None, LABELS, metavar="FILE")
-    jobs: int = option(1, "Processes, or actors of --ray.", metavar="N", ge=1, le=256, recorded=False)
+    jobs: int = option(1, "Processes, or actors with --ray.", metavar="N", ge=1, le=256, recorded=False)
     ray: str | None = ray_option()
 
     environment: str | None = None  # where it was started

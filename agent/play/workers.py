@@ -1,4 +1,4 @@
-"""Runs jobs beside each other: in processes of this machine, or in actors of a Ray cluster."""
+"""Runs jobs in parallel: in processes on this machine, or in actors of a Ray cluster."""
 
 import logging
 import os
@@ -19,11 +19,11 @@ from data.errors import SettingsError
 from data.extras import needs
 from data.limits import InputLimits, limits, set_limits
 
-MOST_LOSSES = 3  # workers that one job may take with it
+MOST_LOSSES = 3  # workers that may be lost over one job
 
 
 class Job(NamedTuple):
-    """One thing for a worker to do, and where its result goes."""
+    """A job for a worker, and what to do with its result."""
 
     run: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -31,35 +31,35 @@ class Job(NamedTuple):
 
 
 class Workers(Protocol):
-    """A context manager with several workers."""
+    """Several workers, as a context manager."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *ended: object) -> None: ...
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """Each job with its result, as they come; each is done once, however many workers are lost.
+        """Yields each job with its result, once, as soon as it is done.
 
         Raises:
-            SettingsError: the workers are killed again and again.
+            SettingsError: workers are killed repeatedly.
         """
 
 
 def workers(count: int, ray: str | None) -> AbstractContextManager[Workers]:
-    """So many workers: processes, or actors of the Ray cluster at `ray`; "local" starts one here."""
+    """Starts workers: processes, or actors of the Ray cluster at `ray`; "local" starts a cluster here."""
     return RayWorkers(count, ray) if ray else ProcessWorkers(count)
 
 
 def run_jobs(
     pool: Workers, jobs: Sequence[Job], on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Runs the jobs and keeps each result as it comes."""
+    """Runs the jobs and saves each result at once."""
     for done, (job, result) in enumerate(pool.results(jobs), start=1):
         job.keep(result)
         on_progress(done, len(jobs))
 
 
 class ProcessWorkers:
-    """Processes of this machine, which end with the process that owns them."""
+    """Processes on this machine; they end when their owner ends."""
 
     def __init__(self, count: int) -> None:
         context = get_context("forkserver")
@@ -73,19 +73,19 @@ class ProcessWorkers:
         self._pool.shutdown(cancel_futures=True)
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `Workers`; a process that is killed ends them all."""
+        """As `Workers`; if a process is killed, all end."""
         try:
             running = {self._pool.submit(job.run, *job.arguments): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
         except BrokenProcessPool:
             raise SettingsError(
-                "a worker was killed, out of memory? – the same command with fewer --jobs goes on"
+                "a worker was killed, out of memory? – repeat the command with fewer --jobs"
             ) from None
 
 
 def _start_process(bounds: InputLimits) -> None:
-    """In a worker: the owner's bounds hold; Ctrl+C and the end of the owner end it without a word."""
+    """Sets up a worker: with the owner's limits, and ending silently on Ctrl+C or when the owner ends."""
     set_limits(bounds)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     threading.Thread(target=_await_owner, daemon=True, name="owner").start()
@@ -99,7 +99,7 @@ def _await_owner() -> None:
 
 
 class RayWorkers:
-    """Actors of a Ray cluster; each has one job at a time, and a lost one's job is done again by another."""
+    """Actors of a Ray cluster, each with one job at a time; the job of a lost actor is done again."""
 
     def __init__(self, count: int, address: str) -> None:
         with needs("ray"):
@@ -126,10 +126,10 @@ class RayWorkers:
         self._ray.shutdown()
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `Workers`; no actor gets a job before it runs, so that no job waits for a lost machine."""
+        """As `Workers`; actors get a job once they run, so that no job waits for a lost machine."""
         ray = self._ray
         waiting, losses = deque(range(len(jobs))), Counter[int]()
-        actors: dict[Any, tuple[Any, int | None]] = {}  # {what is awaited: (actor, its job)}
+        actors: dict[Any, tuple[Any, int | None]] = {}  # by the pending call; None: starting
 
         def hire() -> None:
             actor = ray.remote(num_cpus=1)(_Actor).remote(limits())
@@ -152,7 +152,7 @@ class RayWorkers:
                     if losses[number] == MOST_LOSSES:
                         raise SettingsError(
                             f"{MOST_LOSSES} workers were lost over one job, out of memory?"
-                            " – the same command goes on"
+                            " – repeat the command to continue"
                         ) from None
                 continue
             if waiting:
@@ -164,21 +164,21 @@ class RayWorkers:
 
 
 def _look_for(address: str) -> None:
-    """Raises OSError where nobody listens; Ray itself would look for minutes."""
+    """Raises OSError if nothing listens there; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class _Actor:
-    """In a worker: does one job after the other."""
+    """Runs jobs in a worker, one at a time."""
 
     def __init__(self, bounds: InputLimits) -> None:
         set_limits(bounds)
 
     def ready(self) -> None:
-        """Answers once it runs."""
+        """Returns once the actor runs."""
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Does a job."""
+        """Runs a job."""
         return function(*arguments)

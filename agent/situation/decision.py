@@ -1,6 +1,6 @@
 """The interface of policies: the situation they see and the decision they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -136,8 +136,3 @@ class Policy(Protocol):
 
     async def decide(self, situation: Situation) -> Decision:
         """Chooses the next action; never fails because of a model's reply or an observation."""
-
-
-def last_feedback(steps: Sequence[PastStep]) -> str:
-    """The feedback on the latest action, "" at the start."""
-    return steps[-1].feedback if steps else ""

@@ -33,6 +33,7 @@ class Requests:
     where: tuple[Match, ...] = ()  # counts only with these, as far as it has their labels
     failing: tuple[Match, ...] = ()  # what makes a failure, the first label that the metric has
     failed: str = ""  # a counter of failures of its own
+    unanswered: tuple[Match, ...] = ()  # all of which a call has whose connection was refused or broken off
     service: tuple[str, ...] = ()
     caller: tuple[str, ...] = ()
     callee: tuple[str, ...] = ()
@@ -80,6 +81,15 @@ _GRPC_STATUS: tuple[Match, ...] = (
     ),
     ("grpc_code", "=~", "Unknown|DeadlineExceeded|Unimplemented|Internal|Unavailable|DataLoss"),
     ("error_type", "!=", ""),
+)
+
+# What is no status, and neither given up nor waited for too long.
+_NO_ANSWER: tuple[Match, ...] = (
+    ("error_type", "!~", "|[1-5]..|_OTHER|.*[tT]ime.?[oO]ut.*|.*[dD]eadline.*|.*[cC]ancel.*"),
+)
+_BROKEN_OFF: tuple[Match, ...] = (
+    ("exception", "=~", "(?:Connect|Socket|NoRouteToHost|UnknownHost|ClosedChannel|PrematureClose).*"),
+    ("exception", "!~", ".*Timeout.*"),
 )
 
 # Durations in milliseconds, by their name; all others are in seconds.
@@ -165,6 +175,7 @@ CALLED = (
         duration="istio_request_duration_milliseconds",
         where=(("reporter", "=", "source"),),
         failing=_MESH_STATUS,
+        unanswered=(("response_flags", "=~", "U[FCHR].*|LR|NC"),),
         caller=("source_canonical_service", "source_app", "source_workload"),
         callee=("destination_service_name", "destination_canonical_service", "destination_workload"),
         seen_by="caller",
@@ -206,20 +217,23 @@ CALLED = (
     ),
     Requests(
         "HTTP calls", duration="http_client_request_duration_seconds|http_client_duration(?:_milliseconds)?",
-        failing=_CLIENT_STATUS, caller=SERVICE, callee=_SERVER_ADDRESS, seen_by="caller",
+        failing=_CLIENT_STATUS, unanswered=_NO_ANSWER, caller=SERVICE, callee=_SERVER_ADDRESS,
+        seen_by="caller",
     ),
     Requests(
         "database calls", duration="db_client_operation_duration_seconds", failing=_CLIENT_STATUS,
-        caller=SERVICE, callee=(*_SERVER_ADDRESS, "db_namespace", "db_system_name", "db_system"),
+        unanswered=_NO_ANSWER, caller=SERVICE,
+        callee=(*_SERVER_ADDRESS, "db_namespace", "db_system_name", "db_system"),
         seen_by="caller",
     ),
     Requests(
         "RPC calls", duration="rpc_client_(?:call_)?duration(?:_seconds|_milliseconds)?",
-        failing=_GRPC_STATUS, caller=SERVICE, callee=(*_SERVER_ADDRESS, "rpc_service"), seen_by="caller",
+        failing=_GRPC_STATUS, unanswered=(("rpc_grpc_status_code", "=", "14"),), caller=SERVICE,
+        callee=(*_SERVER_ADDRESS, "rpc_service"), seen_by="caller",
     ),
     Requests(
         "Micrometer calls", duration="http_client_requests_seconds", failing=_CLIENT_STATUS,
-        caller=SERVICE, callee=_SERVER_ADDRESS, seen_by="caller",
+        unanswered=_BROKEN_OFF, caller=SERVICE, callee=_SERVER_ADDRESS, seen_by="caller",
     ),
     Requests(
         "network flows", calls="(?:beyla|obi)_network_flow_bytes_total",

@@ -27,6 +27,7 @@ class Counted:
     all: list[Floats] = field(default_factory=list)
     failed: list[Floats] = field(default_factory=list)
     knows_failures: bool = False
+    unanswered: list[Floats] | None = None  # None where it is not counted
     seconds: list[Floats] = field(default_factory=list)  # of the sum of durations
     durations: list[Floats] = field(default_factory=list)  # of their number
     buckets: dict[float, list[Floats]] = field(default_factory=lambda: defaultdict(list))  # by upper bound
@@ -38,6 +39,7 @@ class SideOfCall(NamedTuple):
 
     rate: Floats | None
     latency: Floats | None
+    lost: Floats | None  # share of calls that nobody answered
 
 
 def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set[str]:
@@ -55,14 +57,16 @@ def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set
         called = _counted(samples, grid, convention, partial(_ends, samples, convention), used)
         for pair, counted in called.items():
             _tell_call(pair, convention.seen_by, counted, grid, recording, seen)
-    for pair in seen["caller"].keys() & seen["callee"].keys():
-        caller, callee = seen["caller"][pair], seen["callee"][pair]
+    for pair, caller in seen["caller"].items():
+        callee, lost = seen["callee"].get(pair, SideOfCall(None, None, None)), caller.lost
         if caller.latency is not None and callee.latency is not None:
             gap = np.maximum(caller.latency - callee.latency, 0.0)
             recording.call_series(*pair, "latency_gap_s", grid.times, gap)
         if caller.rate is not None and callee.rate is not None:
             with np.errstate(invalid="ignore", divide="ignore"):
-                lost = np.where(caller.rate > 0, np.clip(1.0 - callee.rate / caller.rate, 0.0, 1.0), np.nan)
+                gone = np.where(caller.rate > 0, np.clip(1.0 - callee.rate / caller.rate, 0.0, 1.0), np.nan)
+            lost = gone if lost is None else np.fmax(gone, lost)
+        if lost is not None and np.isfinite(lost).any():
             recording.call_series(*pair, "unmatched_share", grid.times, lost)
     return used
 
@@ -107,6 +111,10 @@ def _counted(
             counted.knows_failures = True
             if matches(sample.labels[test[0]], test[1], test[2]):
                 counted.failed.append(rate)
+        if convention.unanswered and all(label in sample.labels for label, *_ in convention.unanswered):
+            counted.unanswered = counted.unanswered or []
+            if meets(sample.labels, convention.unanswered):
+                counted.unanswered.append(rate)
     for counted, sample, _ in each(convention.failed):
         counted.failed.append(grid.rate(sample))
         counted.knows_failures = True
@@ -160,7 +168,10 @@ def _tell_call(
     told = {f"latency_{side}_s": latency}
     if side == "caller" or pair not in seen["caller"]:
         told |= {"request_rate": rate, "error_rate": errors}
-    seen[side].setdefault(pair, SideOfCall(rate, latency))
+    lost = None
+    if counted.unanswered is not None and rate is not None:
+        lost = _share(np.nan_to_num(added(counted.unanswered, grid.n)), rate)
+    seen[side].setdefault(pair, SideOfCall(rate, latency, lost))
     for name, values in told.items():
         if values is not None and np.isfinite(values).any():
             recording.call_series(*pair, name, grid.times, values)
@@ -173,9 +184,12 @@ def _traffic(counted: Counted, n: int) -> tuple[Floats | None, Floats | None]:
     rate = added(counted.all, n)
     if not counted.knows_failures:
         return rate, None
-    failed = np.nan_to_num(added(counted.failed, n))
+    return rate, _share(np.nan_to_num(added(counted.failed, n)), rate)
+
+
+def _share(part: Floats, rate: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return rate, np.where(rate > 0, np.clip(failed / rate, 0.0, 1.0), np.nan)
+        return np.where(rate > 0, np.clip(part / rate, 0.0, 1.0), np.nan)
 
 
 def _mean(counted: Counted, n: int) -> Floats | None:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -70,6 +70,10 @@ class Spans:
         self._n_open += 1
         while self._n_open > _MOST_OPEN:
             self._close(self._open.popitem(last=False)[1])
+
+    def open_traces(self) -> Iterable[Sequence[Span]]:
+        """The spans of each trace that may still get more."""
+        return self._open.values()
 
     def logs(self, service: str, times_s: Sequence[float], are_errors: Sequence[bool]) -> None:
         """Lines of the logs of a service."""

@@ -1,1 +1,1 @@
-"""Published and simple rankers behind the same protocol as the network, one file each."""
+"""Published and simple rankers, one file each."""

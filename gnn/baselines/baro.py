@@ -1,7 +1,7 @@
 """BARO's RobustScorer: the largest rise of a metric over its median, in interquartile ranges.
 
-Pham, Ha and Zhang, "BARO: Robust Root Cause Analysis for Microservices", FSE 2024. Of the two
-halves of BARO only the ranking is here; the onset is given by where the incident's points begin.
+Pham, Ha and Zhang, "BARO: Robust Root Cause Analysis for Microservices", FSE 2024. Only BARO's ranking is
+used, not its change point detection: the start of the incident is given.
 """
 
 import numpy as np
@@ -12,10 +12,9 @@ from gnn.baselines.deviation import MIN_BASELINE, alert_counts, present
 
 
 def baro_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """The metric of each service that rises most, as published: signed, in raw units where the IQR is 0.
+    """The largest rise of each service's metrics, as published: signed, in raw units if the IQR is 0.
 
-    Without a healthy past the metric's latest points at all services stand in for it, and on a list of
-    alerts each alert adds one.
+    Without a baseline, the metric's latest points at all services replace it. Each alert adds one.
     """
     peers: dict[str, list[float]] = {}
     for metrics in incident.telemetry.values():

@@ -1,4 +1,4 @@
-"""How abnormal each metric of each service is, the plain way that the simple published rankers measure it."""
+"""How abnormal each metric of each service is, as the simple published rankers measure it."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,10 +11,10 @@ from gnn.features.nan_statistics import MAD_TO_SIGMA
 
 Floats = npt.NDArray[np.float64]
 
-MIN_BASELINE = 3  # points from which a healthy past means something
-MIN_PEERS = 3  # services from which being different means something
+MIN_BASELINE = 3  # points that a baseline needs
+MIN_PEERS = 3  # services that a comparison with peers needs
 
-_FLOOR = 0.05  # of what is typical for the metric: a smaller spread is taken for rounding
+_FLOOR = 0.05  # smallest spread, as a share of the metric's typical value
 
 
 def point_deviations(
@@ -22,17 +22,16 @@ def point_deviations(
     channels: Collection[Channel] = tuple(Channel),
     channel_map: ChannelMap | None = None,
 ) -> dict[str, dict[str, Floats]]:
-    """Deviations of the metrics that feed `channels`, {service: {metric: (T,)}}, every service a key.
+    """Deviations of the metrics of `channels`: {service: {metric: (T,)}}, with every service as a key.
 
-    A metric with a healthy past deviates, at each of the incident's points, by its distance from the
-    baseline's median in MADs (robust z-score: Iglewicz and Hoaglin, 1993), positive in the bad direction. A
-    metric without a past is compared with its peers: the latest point's distance from the median of all
-    services, T = 1. What cannot be compared is left out.
+    With a baseline, the deviation at each point is its distance from the baseline's median in MADs (robust
+    z-score: Iglewicz and Hoaglin, 1993), positive in the bad direction. Without one, it is the latest point's
+    distance from the median of all services, T = 1. Metrics that cannot be compared are left out.
 
     Args:
-        incident: whose telemetry is measured.
-        channels: those that are asked about.
-        channel_map: how metric names are read; the default rules when None.
+        incident: with the telemetry.
+        channels: which ones to include.
+        channel_map: how metric names are read; None for the default rules.
     """
     means = channel_map or default_channel_map()
     by_metric: dict[str, dict[str, Series]] = {}
@@ -53,9 +52,9 @@ def point_deviations(
 def metric_deviations(
     incident: Incident, channel_map: ChannelMap | None = None
 ) -> dict[str, dict[str, float]]:
-    """The size of each deviation, {service: {metric: deviation ≥ 0}}: its median over the incident's points.
+    """The size of each deviation: {service: {metric: deviation ≥ 0}}.
 
-    The median lets no single odd point decide.
+    It is the median over the incident's points, so that no single outlier decides.
     """
     return {
         service: {metric: float(np.nanmedian(np.abs(points))) for metric, points in metrics.items()}
@@ -64,7 +63,7 @@ def metric_deviations(
 
 
 def alert_counts(incident: Incident) -> dict[str, int]:
-    """Alerts of each service, every service a key; those of others, such as hosts, are not counted."""
+    """The number of alerts of each service; alerts of others, such as hosts, don't count."""
     counts = dict.fromkeys(incident.services, 0)
     for alert in incident.alerts:
         if alert.service in counts:
@@ -73,12 +72,12 @@ def alert_counts(incident: Incident) -> dict[str, int]:
 
 
 def present(points: Floats) -> Floats:
-    """The points that are not missing."""
+    """The known points."""
     return points[np.isfinite(points)]
 
 
 def center_and_mad(points: Floats) -> tuple[float, float]:
-    """The median, and the median distance from it in units of a standard deviation; none may be missing."""
+    """The median, and the MAD scaled to a standard deviation, of points without gaps."""
     center = float(np.median(points))
     return center, MAD_TO_SIGMA * float(np.median(np.abs(points - center)))
 
@@ -113,5 +112,5 @@ def _among_peers(columns: Mapping[str, Series]) -> dict[str, Floats]:
 
 
 def _in_units_of(scale: float, distances: Floats) -> Floats:
-    """`distances` over `scale`; where nothing but zero is typical, over the largest of them."""
+    """`distances` divided by `scale`, or by the largest of them if `scale` is zero."""
     return distances / (scale or np.nanmax(np.abs(distances)) or 1.0)

@@ -1,6 +1,6 @@
-"""The handcrafted ranker of the original FirewatchEnv agent: severity, blast radius and status in one sum.
+"""The handcrafted ranker of the original FirewatchEnv agent: a sum of severity, blast radius and status.
 
-Source: that agent's contract, term by term; its recorded rankings are reproduced exactly.
+It follows that agent's contract and reproduces its recorded rankings exactly.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from gnn.ranker import Candidate, Ranking
 LISTED = 5  # suspects in a ranking, at most
 
 _STATUS_WEIGHT = {"down": 1.0, "critical": 0.8, "degraded": 0.4}
-# A service that shows any other field is "active": the environment adds fields where a fault leaves traces.
+# A service with any other field is "active": the environment adds fields to faulty services.
 _ORDINARY_FIELDS = frozenset(
     {
         "http_server_error_rate",
@@ -31,15 +31,15 @@ _ORDINARY_FIELDS = frozenset(
         "recent_logs",
     }
 )
-# What stands in for the figures without an observation, and the level that an alert alone vouches for:
-# that of a critical service (errors, latency) or of an active one (memory).
+# Channels that replace the metrics without an observation, and the level that an alert stands for: that of a
+# critical service (errors, latency) or an active one (memory).
 _READ = (Channel.ERROR, Channel.LATENCY_TAIL, Channel.MEMORY)
 _ALERTED_LEVEL = {Channel.ERROR: 0.50, Channel.LATENCY_TAIL: 2.0, Channel.MEMORY: 0.70}
 
 
 @dataclass(frozen=True)
 class _Vitals:
-    """The few figures of a service that the formula reads."""
+    """The figures of a service in the formula."""
 
     status: str
     error_rate: float
@@ -70,14 +70,13 @@ class _Vitals:
 
 
 class HeuristicRanker:
-    """Ranks active services by their own severity, how many services they can hurt, and their status.
+    """Ranks active services by their severity, the number of services that they can affect, and their status.
 
-    It reads the latest observation only. For evidence without observations it reads the nearest equivalents:
-    the latest points of the error, tail latency and memory channels, or what the alerts say, and derives the
-    status from them by the environment's thresholds.
+    It uses the latest observation only. Without observations it uses the latest points of the error, tail
+    latency and memory channels, or the alerts, and derives the status by the environment's thresholds.
 
     Args:
-        channel_map: how metric names are read where there are no observations; the default rules when None.
+        channel_map: how metric names are read without observations; None for the default rules.
     """
 
     name = "heuristic"
@@ -129,7 +128,7 @@ def _vitals_of(service: Service) -> _Vitals:
 
 
 def _inferred(incident: Incident, channel_map: ChannelMap) -> dict[str, _Vitals]:
-    """The figures as channels and alerts show them; what nobody measured counts 0, like a missing metric."""
+    """The figures from channels and alerts; unknown ones are 0, like missing metrics."""
     levels = {name: dict.fromkeys(_READ, 0.0) for name in incident.services}
     for name, metrics in incident.telemetry.items():
         for metric, series in metrics.items():
@@ -152,7 +151,7 @@ def _inferred(incident: Incident, channel_map: ChannelMap) -> dict[str, _Vitals]
 
 
 def _latest_level(metric: str, series: Series, channel_map: ChannelMap) -> tuple[Channel | None, float]:
-    """The metric's channel and latest point in that channel's unit; a "share" outside 0..1 counts 0."""
+    """The metric's channel and its latest point in our unit; a "share" outside 0..1 counts as 0."""
     meaning = channel_map(metric)
     points = series.incident[np.isfinite(series.incident)]
     if meaning is None or not points.size:
@@ -174,7 +173,7 @@ def _alerted_channel(alert: AlertEvent, channel_map: ChannelMap) -> Channel | No
 
 
 def _status(error_rate: float, latency_p99_s: float, memory_utilization: float) -> str:
-    """The status that the environment gives to such figures."""
+    """The status by the environment's thresholds."""
     if error_rate >= 0.90 or memory_utilization >= 0.98:
         return "down"
     if error_rate >= 0.50 or latency_p99_s >= 2.0:

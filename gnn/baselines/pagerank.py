@@ -1,8 +1,8 @@
 """Personalised PageRank on the call graph: MonitorRank (Kim, Sumbaly and Shah, SIGMETRICS 2013).
 
-A walker follows calls from caller to callee, drawn to abnormal callees. It may turn back to a caller, so as
-not to be lost down an innocent branch, and likes to stay where no neighbour is as abnormal. It starts anew at
-abnormal services.
+A random walk follows calls from caller to callee, with a preference for abnormal callees. It may go back to a
+caller, to leave innocent branches, and stays where no neighbour is as abnormal. It restarts at abnormal
+services.
 """
 
 import networkx as nx
@@ -13,12 +13,12 @@ from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, metric_deviations
 
 _RESTART = 0.15
-_BACK = 0.1  # weight of the way back to a caller, against the caller's anomaly
-_NORMAL = 0.01  # weight of a service that does not deviate: the walk can pass it
+_BACK = 0.1  # weight of going back to a caller, times the caller's anomaly
+_NORMAL = 0.01  # weight of a normal service, so that the walk can pass it
 
 
 def pagerank_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """How often the walker is at each service."""
+    """The share of time that the walk spends at each service."""
     alerts = alert_counts(incident)
     anomaly = {
         service: _NORMAL + float(np.arcsinh(max(metrics.values(), default=0.0))) + alerts[service]
@@ -33,7 +33,7 @@ def pagerank_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, fl
     walk = nx.DiGraph()
     walk.add_nodes_from(anomaly)
     walk.add_weighted_edges_from((callee, caller, _BACK * anomaly[caller]) for caller, callee in calls)
-    # After the ways back: where two services call each other, the way forward counts.
+    # Added after the ways back, because for mutual calls the way forward counts.
     walk.add_weighted_edges_from((caller, callee, anomaly[callee]) for caller, callee in calls)
     for service in incident.services:
         worst = max((anomaly[neighbour] for neighbour in walk.successors(service)), default=0.0)

@@ -1,6 +1,6 @@
-"""The level that every ranker must beat: an order drawn at random, always the same for the same incident.
+"""The level that every ranker must beat: a random order, the same for the same incident.
 
-Its source is arithmetic: `gnn.evaluation.metrics` states chance beside every figure, and the two agree.
+On average it reaches the chance level that `gnn.evaluation.metrics` computes.
 """
 
 import random
@@ -10,6 +10,6 @@ from data.incident import Incident
 
 
 def random_scores(seed: int, incident: Incident, _channels: ChannelMap) -> dict[str, float]:
-    """Any score for each service: the seed and the incident's id and services decide it."""
+    """A random score for each service, from the seed and the incident's id and services."""
     draw = random.Random(repr((seed, incident.incident_id, incident.services)))
     return {service: draw.random() for service in incident.services}

@@ -1,4 +1,4 @@
-"""RCAEval's own baselines, run by its package, to stand beside ours in one table."""
+"""RCAEval's own baselines, from its package, for comparison with ours."""
 
 import warnings
 from collections.abc import Callable
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS = ("nsigma", "baro")
-# What logs and spans tell; these methods were published on metrics alone.
+# From logs and spans; these methods were published for metrics alone.
 _NO_METRICS = frozenset(
     {"log_count", "log_err_count", "trace_error_count", "trace_latency", "request_rate", "error_rate"}
     | {"latency_p50_s", "latency_p99_s", "own_latency_s"}
 )
-_MEGA = 1e6  # their preparation brings bytes of memory to MB, as our reader of their cases did
+_MEGA = 1e6  # their preparation, like our reader of their cases, converts memory to MB
 
 
 def their_method(name: str) -> Callable[..., dict[str, Any]]:
-    """One of `METHODS`, as their package has it.
+    """One of `METHODS` from their package.
 
     Raises:
         SettingsError: the extra is not installed.
@@ -39,7 +39,7 @@ def their_method(name: str) -> Callable[..., dict[str, Any]]:
 
 
 def their_ranker(name: str) -> ScoringRanker:
-    """One of `METHODS` as a ranker: a service stands where the first of its columns does, others come last.
+    """One of `METHODS` as a ranker: a service takes the rank of its first column; others come last.
 
     Raises:
         SettingsError: the extra is not installed.
@@ -59,7 +59,7 @@ def their_ranker(name: str) -> ScoringRanker:
 
 
 def _frame(incident: Incident) -> tuple["pd.DataFrame", dict[str, str]]:
-    """A row a point, the incident from time 0; and whose each column is."""
+    """One row per point, with the incident from time 0 on; and the service of each column."""
     import pandas as pd
 
     rows = [series for metrics in incident.telemetry.values() for series in metrics.values()]

@@ -1,4 +1,4 @@
-"""How many services can reach each service through the call graph, exactly, on graphs of any size."""
+"""Counts how many services can reach each service through the call graph, exactly, for any size."""
 
 from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
@@ -7,16 +7,16 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-# Callers counted in one sweep, one bit each: a sweep keeps at most 1 KB per strongly connected component.
+# Callers counted in one sweep, with one bit each: at most 1 KB per strongly connected component.
 SWEEP = 8192
 
 
 def transitive_caller_counts(services: Sequence[str], call_graph: Mapping[str, Sequence[str]]) -> list[int]:
-    """Counts, for each of `services`, the other nodes from which a path of calls leads to it.
+    """The number of other nodes from which a path of calls leads to each of `services`.
 
-    Nodes that only the call graph names count as callers too. Strongly connected components are contracted;
-    then sets of callers, one bit a node, flow once over every call from caller to callee. That is one linear
-    pass over nodes and calls for every 8,192 nodes, and so a single one for all but enormous systems.
+    Nodes that only the call graph names count as callers, too. Strongly connected components are contracted;
+    then sets of callers, one bit per node, are passed once along every call. That takes one linear pass over
+    nodes and calls per 8,192 nodes.
     """
     index = {name: i for i, name in enumerate(services)}
     pairs = [

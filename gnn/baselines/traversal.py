@@ -1,8 +1,7 @@
 """The traversal rule of the PetShop benchmark (Hardt et al., CLeaR 2024), with MAD scores.
 
-From the service that paged, follow calls through services that are abnormal in the metric that paged, and
-blame the deepest: that which has no abnormal callee itself. MicroHECL (Liu et al., ICSE-SEIP 2021) walks in
-the same way.
+Start at the paging service, follow calls through services that are abnormal in the metric that paged, and
+blame the last one, without abnormal callees. MicroHECL (Liu et al., ICSE-SEIP 2021) walks in the same way.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,19 +18,18 @@ from gnn.features.drift import paged_channels
 Floats = npt.NDArray[np.float64]
 
 THRESHOLD = 5.0  # MADs above which a service is abnormal
-MIN_PAST = 10  # points from which a baseline has a MAD
-_DUST = 1e-9  # of a value: what rounding leaves
+MIN_PAST = 10  # points that a MAD needs
+_DUST = 1e-9  # relative rounding error
 
 
 def traversal_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """The deviations summed on the way to each end of an abnormal path; no other service is scored.
+    """The summed deviations along the path to each service that ends an abnormal path; others get no score.
 
-    Deviations are those of the metric kind that paged, at the point at which it is worst at the paging
-    service, in plain MADs where there are ten baseline points, as published; from a baseline that never moves
-    any departure for the worse is abnormal. With a shorter past, and without a page, of which the source says
-    nothing, no spread counts for less than 5 % of what is typical. Without a page every abnormal service that
-    no abnormal service calls starts a path, over latency and errors both, at the point at which all services
-    together are worst. On a list of alerts any alert makes abnormal.
+    Deviations are of the kind of metric that paged, at the paging service's worst point, in plain MADs if
+    there are ten baseline points, as published; any increase over a constant baseline is abnormal. With a
+    shorter baseline, or without a page (which the source doesn't cover), the spread is at least 5 % of the
+    typical value. Without a page, paths start at abnormal services that no abnormal service calls; latency
+    and errors count together, at the worst point of all services. Any alert makes a service abnormal.
     """
     deviation = _at_worst_point(incident, channel_map)
     for service, n_alerts in alert_counts(incident).items():
@@ -48,13 +46,13 @@ def traversal_scores(incident: Incident, channel_map: ChannelMap) -> dict[str, f
 
 
 def _entries(calls: nx.DiGraph) -> set[str]:
-    """The services that nothing outside their own cycle calls."""
+    """The services without callers outside of their own cycle."""
     knots = nx.condensation(calls)
     return {member for knot in knots if not knots.in_degree(knot) for member in knots.nodes[knot]["members"]}
 
 
 def _at_worst_point(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """Each service's mean deviation over the metrics of the paged kind at the incident's worst point."""
+    """Each service's mean deviation, over metrics of the kind that paged, at the incident's worst point."""
     channels = paged_channels(incident.page)
     found = point_deviations(incident, channels, channel_map)
     if incident.page and incident.page.service in found:
@@ -75,7 +73,7 @@ def _at_worst_point(incident: Incident, channel_map: ChannelMap) -> dict[str, fl
 def _in_mads(
     incident: Incident, channels: Collection[Channel], channel_map: ChannelMap
 ) -> dict[str, dict[str, Floats]]:
-    """Deviations in plain MADs, {service: {metric: (T,)}}, of metrics with enough of a past."""
+    """Deviations in plain MADs, {service: {metric: (T,)}}, of metrics with a long enough baseline."""
     found: dict[str, dict[str, Floats]] = {service: {} for service in incident.services}
     for service in incident.services:
         for metric, series in incident.telemetry.get(service, {}).items():
@@ -92,15 +90,15 @@ def _in_mads(
 
 
 def _placed(points: Floats, length: int) -> Floats:
-    """`points`, missing ones 0, among `length`: series start together, and a lone point is the latest."""
+    """`points` padded with 0 to `length`, aligned at their start; a single point is the latest."""
     missing = length - points.size
     return np.pad(np.nan_to_num(points), (missing, 0) if points.size == 1 else (0, missing))
 
 
 def _path_sums(calls: nx.DiGraph, starts: set[str], deviation: Mapping[str, float]) -> dict[str, float]:
-    """The best sum of deviations on a path from one of `starts` to each service where paths end.
+    """The best sum of deviations along a path from `starts` to each service where a path ends.
 
-    Services on a cycle are one knot: a path that enters it passes all of them, and may end at any.
+    A cycle is contracted to a knot: a path through it passes all of its services, and may end at any.
     """
     knots = nx.condensation(calls)
     before: dict[int, float] = {}  # the best sum of a path up to the knot; only knots that a path reaches

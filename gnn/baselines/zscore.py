@@ -12,14 +12,14 @@ from gnn.baselines.deviation import alert_counts, metric_deviations
 
 
 def largest_zscores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """The largest deviation of each service; each alert adds one, so alerts alone rank by their number."""
+    """The largest deviation of each service; each alert adds one."""
     alerts = alert_counts(incident)
     found = metric_deviations(incident, channel_map).items()
     return {service: max(own.values(), default=0.0) + alerts[service] for service, own in found}
 
 
 def summed_zscores(incident: Incident, channel_map: ChannelMap) -> dict[str, float]:
-    """Likewise, the sum of the asinh of all: many moderate deviations can outweigh a single extreme one."""
+    """The sum of asinh over all deviations, so that many moderate ones can outweigh a single extreme one."""
     alerts = alert_counts(incident)
     found = metric_deviations(incident, channel_map).items()
     return {service: float(np.arcsinh(list(own.values())).sum()) + alerts[service] for service, own in found}

@@ -1,1 +1,1 @@
-"""How often rankers are right, and how far their probabilities can be trusted."""
+"""Evaluates how often rankers are right, and how far their probabilities can be trusted."""

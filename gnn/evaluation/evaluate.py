@@ -1,4 +1,4 @@
-"""Scores rankers on episodes and incidents, in the shape of `evaluate --json`."""
+"""Scores rankers on episodes and incidents, in the form of `evaluate --json`."""
 
 import math
 import statistics
@@ -26,18 +26,18 @@ from gnn.evaluation.metrics import (
 )
 from gnn.ranker import Ranker, Ranking
 
-# Scores a ranking of so many services, of which some are root causes.
+# Scores a ranking, given the number of services and the root causes.
 Score = Callable[[Ranking, int, Collection[str]], CaseScore]
 
-_SIZES = (10, 30, 100, 300, 1000)  # bounds of the graph sizes that are reported together
+_SIZES = (10, 30, 100, 300, 1000)  # bounds of the groups by graph size
 
 
 @dataclass(frozen=True)
 class RankingCase:
-    """One thing to rank: an incident, or an episode as it was seen at one observation."""
+    """One case to rank: an incident, or an episode up to one observation."""
 
     incident: Incident
-    # What belongs together when intervals are drawn: the episode, whatever the observation.
+    # For intervals: all observations of an episode belong together.
     cluster: str
     tick: int = 0
     difficulty: str = ""
@@ -53,24 +53,24 @@ class Source:
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """What one ranker made of a case."""
+    """The score of one ranker on a case."""
 
     case: RankingCase
     score: CaseScore
     seconds: float
     unsure: bool = False
-    unsure_below: float | None = None  # as the ranker states it; None when it never is unsure
+    unsure_below: float | None = None  # as the ranker states it; None if it never is unsure
 
 
 def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
-    """The episodes under `path`: one source for each file.
+    """The episodes under `path`, with one source per file.
 
-    A folder of recorded traffic, one file an episode, gives a source for each of who played, catalogue
-    tasks and random ones apart: "<folder>/catalogue.<policy>" and "<folder>/random.<policy>".
+    A folder of recorded traffic gives one source per policy, with catalogue and random tasks separate:
+    "<folder>/catalogue.<policy>" and "<folder>/random.<policy>".
 
     Args:
         path: a file or a folder.
-        known: root causes from elsewhere by task name; they win.
+        known: root causes by task name, from a labels file; they override others.
     """
     grouped: dict[str, list[Episode]] = {}
     for file in parts_of(path):
@@ -86,7 +86,7 @@ def episode_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source
 
 
 def episode_cases(episode: Episode) -> tuple[RankingCase, ...]:
-    """The episode as it was seen at each observation up to the first remedy; 0 is the one after the reset."""
+    """A case for each observation of the episode up to the first remedy; 0 is the one after the reset."""
     seen = episode.before_remedies
     roots = episode.labels.root_causes if episode.labels else ()
     fault = "+".join(episode.labels.fault_types) if episode.labels else ""
@@ -106,11 +106,11 @@ def episode_cases(episode: Episode) -> tuple[RankingCase, ...]:
 
 
 def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Source, ...]:
-    """The incidents under `path`, a file or a folder: one source for each file.
+    """The incidents under `path`, with one source per file.
 
     Args:
         path: a file or a folder.
-        known: root causes from elsewhere by incident id; they win.
+        known: root causes by incident id, from a labels file; they override others.
     """
     return tuple(
         incident_source(str(file), label_incidents(read_incidents(file), known or {}))
@@ -119,7 +119,7 @@ def incident_sources(path: Path, known: KnownRoots | None = None) -> tuple[Sourc
 
 
 def sources_of(asked: Cases, known: KnownRoots, seed: int = 0) -> tuple[Source, ...]:
-    """Everything that is to be scored on."""
+    """All sources to score rankers on."""
     sources = [
         *chain.from_iterable(episode_sources(path, known) for path in asked.episodes_from),
         *chain.from_iterable(incident_sources(path, known) for path in asked.incidents),
@@ -142,7 +142,7 @@ def score_cases(
     on_case: Callable[[], None] = lambda: None,
     score: Score = score_ranking,
 ) -> tuple[ScoredCase, ...]:
-    """Ranks every case, its labels hidden, and scores the answer; `on_case` is called after each."""
+    """Ranks every case without its labels, and scores the rankings; `on_case` is called after each."""
     scored = []
     for case in cases:
         hidden = replace(case.incident, root_causes=(), fault="")
@@ -158,9 +158,9 @@ def score_cases(
 def result_of(
     source: str, ranker: str, checkpoint: str | None, scored: Sequence[ScoredCase], seed: int = 0
 ) -> dict[str, Any]:
-    """One entry of `results`: the measures over all cases, their intervals, and the same by kind of case.
+    """One entry of `results`: the measures with intervals, over all cases and by kind of case.
 
-    A measure that nothing was scored for is null.
+    A measure is null if nothing was scored.
     """
     kept = [s.score for s in scored if s.score.is_scored]
     confidence, correct = [s.confidence for s in kept], [s.ac[0] for s in kept]
@@ -188,7 +188,7 @@ def evaluate(
     on_case: Callable[[], None] = lambda: None,
     score: Score = score_ranking,
 ) -> list[dict[str, Any]]:
-    """Scores every ranker, each given with the checkpoint it came from, on every source."""
+    """Scores every (ranker, checkpoint) on every source."""
     return [
         result_of(
             source.name, ranker.name, checkpoint, score_cases(ranker, source.cases, on_case, score), seed
@@ -211,7 +211,7 @@ def _measures(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any]:
 
 
 def _abstention(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any] | None:
-    """Coverage and risk at the confidence that the ranker itself states; None when it never is unsure."""
+    """Coverage and risk of the cases in which the ranker is sure; None if it never is unsure."""
     stated = next((s.unsure_below for s in scored if s.unsure_below is not None), None)
     if stated is None:
         return None
@@ -229,7 +229,7 @@ def _abstention(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any] | Non
 
 
 def _grouped(scored: Sequence[ScoredCase], key: Callable[[RankingCase], str], seed: int) -> dict[str, Any]:
-    """The measures of each kind of case; cases of no kind ("") are left out."""
+    """The measures per kind of case; cases without a kind ("") are left out."""
     groups: dict[str, list[ScoredCase]] = {}
     for each in scored:
         if key(each.case):

@@ -1,4 +1,4 @@
-"""How good rankings are: AC@k, Avg@5, MRR, calibration and their intervals; unscored is NaN, never zero."""
+"""Measures of rankings: AC@k, Avg@5, MRR, calibration, and their intervals; unscored is NaN, never zero."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 DEPTH = 5  # AC@1 … AC@5
 
-# Every measure that is averaged, compared and written, by its name in result files: its title, what it says.
+# The measures by their names in result files: title and meaning.
 MEASURES: Mapping[str, tuple[str, str]] = {
     "ac@1": ("AC@1", "share of cases with a root cause ranked first"),
     "ac@3": ("AC@3", "share with a root cause among the first three"),
@@ -27,16 +27,16 @@ MEASURES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class CaseScore:
-    """The measures of one ranking; all NaN when the root cause is not known."""
+    """The measures of one ranking; all NaN if the root cause is unknown."""
 
-    ac: tuple[float, ...]  # AC@1 … AC@5: the chance, over the order of ties, of a root among the first k
+    ac: tuple[float, ...]  # AC@1 … AC@5: the chance, over random tie breaks, of a root among the first k
     mrr: float  # expected 1/rank of the first root cause
     chance: tuple[float, ...]  # AC@1 … AC@5 of a random order
-    confidence: float = math.nan  # the probability claimed for the first candidate; NaN when none is claimed
+    confidence: float = math.nan  # the first candidate's probability; NaN if the ranker gives none
 
     @property
     def is_scored(self) -> bool:
-        """Whether there was a root cause to find."""
+        """Whether the root cause is known."""
         return not math.isnan(self.mrr)
 
     @property
@@ -56,9 +56,8 @@ UNSCORED = CaseScore((math.nan,) * DEPTH, math.nan, (math.nan,) * DEPTH)
 def score_ranking(ranking: Ranking, n_services: int, root_causes: Collection[str]) -> CaseScore:
     """Scores one ranking of `n_services` services.
 
-    Ranks are strict and ties are broken in expectation. A root cause that the ranking does not list, or lists
-    with a score of NaN, is not found; so an empty ranking is a miss. Without root causes there is nothing to
-    score.
+    Ties count in expectation over random tie breaks. A root cause that is missing in the ranking, or has a
+    score of NaN, is not found, so an empty ranking is a miss. Without root causes there is nothing to score.
     """
     if not root_causes:
         return UNSCORED
@@ -74,7 +73,7 @@ def score_ranking(ranking: Ranking, n_services: int, root_causes: Collection[str
 
 
 def _first_root_by(ranking: Ranking, root_causes: frozenset[str]) -> list[float]:
-    """The chance that a root cause is among the first 1, 2, … up to where it is certain; [] if none is."""
+    """The chance that a root cause is among the first 1, 2, …, until it is 1; [] if there is none."""
     is_root = {c.service: c.service in root_causes for c in ranking.candidates if not math.isnan(c.score)}
     scores = {c.service: c.score for c in ranking.candidates if c.service in is_root}
     best = max((scores[service] for service in scores if is_root[service]), default=None)
@@ -88,7 +87,7 @@ def _first_root_by(ranking: Ranking, root_causes: frozenset[str]) -> list[float]
 
 
 def _any_of(wanted: int, among: int, drawn: int) -> float:
-    """The chance that `drawn` of `among` things, drawn at random, hold at least one of the `wanted`."""
+    """The chance that `drawn` of `among` items, drawn at random, include one of the `wanted`."""
     return 1.0 - math.comb(among - wanted, drawn) / math.comb(among, drawn)
 
 
@@ -103,7 +102,7 @@ class Bin(NamedTuple):
 
 
 def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int = 10) -> tuple[Bin, ...]:
-    """Claimed against observed, in bins of equal width; empty bins and pairs with a NaN are left out."""
+    """Claimed against observed probability, in equal bins; empty bins and pairs with NaN are left out."""
     claimed, right = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
     usable = ~(np.isnan(claimed) | np.isnan(right))
     claimed, right = claimed[usable], right[usable]
@@ -122,13 +121,13 @@ def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int
 
 
 def expected_calibration_error(bars: Sequence[Bin]) -> float:
-    """Mean distance of claimed from observed, weighted by the number of claims; NaN without claims."""
+    """The mean difference of claimed and observed, weighted by the number of claims; NaN without claims."""
     total = sum(bar.n for bar in bars)
     return sum(bar.n * abs(bar.confidence - bar.accuracy) for bar in bars) / total if total else math.nan
 
 
 class RiskPoint(NamedTuple):
-    """What answering only above a confidence costs and saves."""
+    """The effect of answering only above a confidence."""
 
     threshold: float
     coverage: float  # share of cases answered
@@ -136,7 +135,7 @@ class RiskPoint(NamedTuple):
 
 
 def risk_coverage(confidence: Sequence[float], correct: Sequence[float]) -> tuple[RiskPoint, ...]:
-    """Risk at every coverage, from the most confident answer to all; pairs with a NaN are left out."""
+    """The risk at every coverage, from the most confident answer to all; pairs with NaN are left out."""
     pairs = sorted(
         ((c, r) for c, r in zip(confidence, correct, strict=True) if not math.isnan(c) and not math.isnan(r)),
         reverse=True,
@@ -144,22 +143,22 @@ def risk_coverage(confidence: Sequence[float], correct: Sequence[float]) -> tupl
     points, wrong = [], 0.0
     for answered, (threshold, right) in enumerate(pairs, start=1):
         wrong += 1.0 - right
-        if answered == len(pairs) or pairs[answered][0] < threshold:  # equals are answered together
+        if answered == len(pairs) or pairs[answered][0] < threshold:  # equal confidences belong together
             points.append(RiskPoint(threshold, answered / len(pairs), wrong / answered))
     return tuple(points)
 
 
 class Abstention(NamedTuple):
-    """What a ranker's own "unsure" costs and saves."""
+    """The effect of not answering when the ranker is unsure."""
 
-    answered: int  # cases in which it was not unsure
+    answered: int  # cases in which it was sure
     coverage: float  # their share of all; NaN without any case
-    risk: float  # share of the answered that are wrong; NaN when nothing was answered
-    risk_unsure: float  # share of the others in which its best guess is wrong; NaN when it never was unsure
+    risk: float  # share of these that are wrong; NaN if there are none
+    risk_unsure: float  # share of the other cases in which its best guess is wrong; NaN if there are none
 
 
 def abstention(unsure: Sequence[bool], correct: Sequence[float]) -> Abstention:
-    """Counts right and wrong apart for where the ranker was sure and unsure; a NaN is left out."""
+    """Coverage and risk where the ranker was sure and where it was unsure; NaN values are left out."""
     pairs = [(u, 1.0 - c) for u, c in zip(unsure, correct, strict=True) if not math.isnan(c)]
     sure = [wrong for u, wrong in pairs if not u]
     coverage = len(sure) / len(pairs) if pairs else math.nan
@@ -169,10 +168,13 @@ def abstention(unsure: Sequence[bool], correct: Sequence[float]) -> Abstention:
 def interval(
     values: Sequence[float], clusters: Sequence[object] | None = None, *, seed: int = 0, resamples: int = 2000
 ) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of the mean of `values`, NaN left out; NaN below two clusters.
+    """The 95 % percentile bootstrap interval of the mean of `values`, without NaN; NaN below two clusters.
 
     Args:
-        clusters: what belongs together, one label a value: whole clusters are drawn. None: each on its own.
+        values: to average.
+        clusters: the cluster of each value; whole clusters are resampled. None: each value by itself.
+        seed: of the bootstrap.
+        resamples: number of resamples.
     """
     labels = range(len(values)) if clusters is None else clusters
     sums: dict[object, tuple[float, int]] = {}
@@ -198,10 +200,10 @@ def interval(
 def share_interval(
     values: Sequence[float], clusters: Sequence[object] | None = None, *, seed: int = 0
 ) -> tuple[float, float]:
-    """As `interval`, of values between 0 and 1; where all are 1, or all 0, exact instead of without width.
+    """Like `interval`, for values between 0 and 1; exact if all are 1 or all are 0.
 
-    No draw from fifteen hits holds a miss; after Clopper and Pearson (Biometrika, 1934) the truth may still
-    be as low as the chance at which so many hits in a row would happen once in forty times.
+    In that case the bootstrap would give an empty interval; the exact one is Clopper and Pearson's
+    (Biometrika, 1934).
     """
     known = {value for value in values if not math.isnan(value)}
     if known not in ({0.0}, {1.0}):
@@ -218,7 +220,7 @@ def _ratio(totals: Floats, counts: Floats, axis: int) -> Floats:
 
 @dataclass(frozen=True)
 class Summary:
-    """The measures of many rankings, means over the scored ones."""
+    """The means of the measures over the scored rankings."""
 
     n: int
     unscored: int
@@ -231,7 +233,7 @@ class Summary:
 def summarise(
     scores: Sequence[CaseScore], clusters: Sequence[object] | None = None, *, seed: int = 0
 ) -> Summary:
-    """Means and intervals of `scores`; with nothing scored every measure is NaN."""
+    """Means and intervals of `scores`; all NaN if nothing was scored."""
     labels = list(range(len(scores))) if clusters is None else list(clusters)
     scored = [(s, label) for s, label in zip(scores, labels, strict=True) if s.is_scored]
     kept, kept_labels = [s for s, _ in scored], [label for _, label in scored]

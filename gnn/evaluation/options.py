@@ -1,4 +1,4 @@
-"""What one evaluation is asked to score."""
+"""The options of `evaluate`."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from gnn.registry import RANKERS
 
 
 class EvaluateOptions(Common, Weights, Cases):
-    """Rankers, and what they are scored on."""
+    """The rankers, and what to score them on."""
 
     rankers: tuple[str, ...] = option(
         ("gnn",),
@@ -18,5 +18,5 @@ class EvaluateOptions(Common, Weights, Cases):
         separated=True,
     )
     protocol: Literal["firewatch", "rcaeval"] = option(
-        "firewatch", "rcaeval: AC@k and Avg@5 as RCAEval counts them, to stand beside its figures."
+        "firewatch", "rcaeval: AC@k and Avg@5 as RCAEval counts them, for comparison with its figures."
     )

@@ -1,4 +1,4 @@
-"""Scores a ranking as RCAEval does, so that its published figures and ours can stand in one table."""
+"""Scores a ranking as RCAEval does, for comparison with its published figures."""
 
 from collections.abc import Collection
 
@@ -7,10 +7,10 @@ from gnn.ranker import Ranking
 
 
 def score_as_rcaeval(ranking: Ranking, n_services: int, root_causes: Collection[str]) -> CaseScore:
-    """AC@k is 1 where the root cause is among the first k entities, in the order as ranked.
+    """AC@k is 1 if the root cause is among the first k entities, in the order of the ranking.
 
-    An entity is what stands before the first "_", without "-db"; of several rows of one entity the first
-    counts. Chance, MRR and confidence are as everywhere (RCAEval 1.8, `Evaluator.average_service`).
+    An entity is the part of the name before the first "_", without "-db"; its first row counts. Chance, MRR
+    and confidence are the usual ones (RCAEval 1.8, `Evaluator.average_service`).
     """
     if not root_causes:
         return UNSCORED

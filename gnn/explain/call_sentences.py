@@ -66,7 +66,7 @@ class CallSentences:
         caller, callee = call
         if change.decisive and change.metric == _LOST:
             lost = 100.0 * (self._median(call, _LOST) or 0.0)
-            return f"{lost:.0f} % of the calls from {caller} to {callee} never arrive"
+            return f"{lost:.0f} % of the calls from {caller} to {callee} get no answer"
         whole, part = self._median(call, _CALLER_S), self._median(call, _CALLEE_S)
         if change.decisive and whole is not None and part is not None:
             return (

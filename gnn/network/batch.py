@@ -20,10 +20,10 @@ class Example(NamedTuple):
     graph: Graph
     is_root: npt.NDArray[np.float32]  # (S,) 1 for a root cause; all 0: known to be healthy
     fault: str  # name of the fault family, "" when unknown
-    source: str  # the system or world; each has the same say in a temperature
-    group: str = ""  # examples of one group are learnt from, or held out, together
+    source: str  # the system or world; each counts the same when temperatures are fitted
+    group: str = ""  # a split never divides a group
     taught: npt.NDArray[np.float32] | None = None  # (S,) of sum 1: what teachers say; None: nobody was asked
-    incident: Incident | None = None  # of a system's own labels: trees and alert frequencies read it, too
+    incident: Incident | None = None  # of a system's own labels: trees and frequencies also read it
 
     @property
     def has_root(self) -> bool:
@@ -32,7 +32,7 @@ class Example(NamedTuple):
 
     @property
     def target(self) -> npt.NDArray[np.float32]:
-        """How suspect each service shall be found: as taught, else all of it at the roots: (S,)."""
+        """What the root scores should say, as shares of 1: the teachers' view, else the labels: (S,)."""
         roots = max(float(self.is_root.sum()), 1.0)
         return (self.is_root / roots).astype(np.float32) if self.taught is None else self.taught
 
@@ -76,19 +76,19 @@ def examples_of(incidents: Iterable[Incident], channel_map: ChannelMap | None = 
 
 
 def has_example(incident: Incident) -> bool:
-    """Whether an incident can be learnt from: it has services, and its roots, if any, are among them."""
+    """Whether an incident makes an example: it has services, and any root is one of them."""
     roots = set(incident.root_causes)
     return bool(incident.services) and (not roots or not roots.isdisjoint(incident.services))
 
 
 def group_of(incident_id: str) -> str:
-    """What a split keeps together: the windows of an episode, the simulated incidents of a topology."""
+    """The group that a split keeps together: one episode's windows, one topology's simulated incidents."""
     whole = incident_id.split("@")[0]
     return topology_key(whole) or whole
 
 
 def collate(examples: Sequence[Example], families: Sequence[str] = ()) -> Batch:
-    """Lays graphs side by side; a fault that is none of `families` counts as unknown."""
+    """Puts graphs side by side in one batch; a fault that is not in `families` counts as unknown."""
     family_index = {name: index for index, name in enumerate(families)}
     graphs = [example.graph for example in examples]
     sizes = np.array([len(graph.x) for graph in graphs])

@@ -20,7 +20,7 @@ INPUTS = ("x", "mode", "edge_index", "edge_attr")
 
 
 class _OneGraph(nn.Module):
-    """The network on a single graph: no batch to carry around."""
+    """The network for a single graph, without a batch."""
 
     def __init__(self, net: RootCauseNet) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _OneGraph(nn.Module):
 
 
 def export_onnx(net: RootCauseNet, path: Path) -> None:
-    """Writes `net` with free numbers of services and calls; the same weights give the same bytes."""
+    """Writes `net` for any number of services and calls; the same weights give the same bytes."""
     traced = _traced(net.config)
     model = onnx_ir.from_proto(onnx_ir.to_proto(traced.model))  # a copy: what follows changes it
     program = torch.onnx.ONNXProgram(model, traced.exported_program)

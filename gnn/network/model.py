@@ -18,7 +18,7 @@ Convolution = Literal["sage", "edge", "none", "degree"]
 
 
 class ModelConfig(BaseModel):
-    """Everything that decides the network's shape; of a card's other words, old ones, nothing is read."""
+    """Everything that decides the network's shape; fields that older cards have besides are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -33,7 +33,7 @@ class ModelConfig(BaseModel):
 
 
 class RootCauseNet(nn.Module):
-    """Scores every service of every graph in a batch; knows no service by name and no graph by size."""
+    """Scores every service of every graph in a batch; it knows no names and works for graphs of any size."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class RootCauseNet(nn.Module):
         # Columns come in different units; `adjust_to` brings them to about the same spread.
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(features))
-        # One encoder a mode: a lone snapshot and a baselined series are different inputs.
+        # One encoder for each mode: a single snapshot and a series with a baseline are different inputs.
         self.encode = nn.Linear(features * len(MODES), hidden)
         self.mode = nn.Embedding(len(MODES), hidden)
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
@@ -91,7 +91,7 @@ class RootCauseNet(nn.Module):
     def _encoded(self, x: Tensor, mode: Tensor, batch: Tensor | None) -> Tensor:
         """(S, F) → (S, H), each service through the slot of its graph's mode."""
         seen = self.visible * self.scale
-        if batch is None:  # the other slots of a single graph are zero: they are never made
+        if batch is None:  # for a single graph the other slots would be zero, so they are not built
             weight = self.encode.weight.view(-1, len(MODES), x.shape[1])[:, mode[0]] * seen  # (H, F)
             own: Tensor = nn.functional.linear(x, weight, self.encode.bias) + self.mode(mode)
             return own
@@ -103,7 +103,7 @@ class RootCauseNet(nn.Module):
 
 
 class _Layer(nn.Module):
-    """One residual round: what callers say, what callees say, what the whole graph looks like."""
+    """One residual round of messages: from callers, from callees, and from the mean of the whole graph."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Layer(nn.Module):
 
 
 class _EdgeConv(MessagePassing):  # type: ignore[misc]
-    """Messages made of both ends and the call itself; their mean and maximum arrive."""
+    """Builds messages from both ends and the call itself, and sums them up by mean and maximum."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__(aggr=["mean", "max"])
@@ -148,7 +148,7 @@ class _EdgeConv(MessagePassing):  # type: ignore[misc]
 
 
 class _SageConv(nn.Module):
-    """PyG's GraphSAGE layer under the signature used here; it reads nothing of the calls themselves."""
+    """PyG's GraphSAGE layer with the signature used here; it ignores the features of calls."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def _convolution(config: ModelConfig) -> nn.Module | None:
 
 
 def _each(pooled: Tensor, batch: Tensor | None, like: Tensor) -> Tensor:
-    """What is known of each graph, (B, H), told to each of its services, (S, H)."""
+    """Repeats the row of each graph, (B, H), for each of its services: (S, H)."""
     return pooled.expand_as(like) if batch is None else pooled[batch]
 
 

@@ -14,11 +14,11 @@ _LOWEST = -3.4028234663852886e38  # the least float32: what the exporter starts 
 
 
 def scatter_rows(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rewrites the aggregations of `model` in place; what is written otherwise stays as it is."""
+    """Rewrites the aggregations of `model` in place; all other nodes stay as they are."""
     graph = model.graph
     made_by = {output: node for node in graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    made: dict[str, NodeProto] = {}  # by output, in order: what several aggregations need is made once
+    made: dict[str, NodeProto] = {}  # by output, in order; shared inputs of aggregations appear once
     for node in graph.node:
         column = _column(node, made_by, constants)
         rewritten = [node] if column is None else _scatter(node, column, made_by)
@@ -39,7 +39,7 @@ def scatter_rows(model: onnx.ModelProto) -> onnx.ModelProto:
 def _column(
     node: NodeProto, made_by: Mapping[str, NodeProto], constants: Mapping[str, TensorProto]
 ) -> NodeProto | None:
-    """Where `node` scatters rows, what makes their index (E, 1, …); its own index is that one, expanded."""
+    """What makes the index (E, 1, …) of the rows that `node` scatters; None if it scatters no rows."""
     if node.op_type != "ScatterElements" or _attribute(node, "axis") not in (0, None):
         return None
     expanded = made_by.get(node.input[1])
@@ -51,7 +51,7 @@ def _column(
 
 
 def _scatter(node: NodeProto, column: NodeProto, made_by: Mapping[str, NodeProto]) -> list[NodeProto]:
-    """As `node`, with one index a row."""
+    """The nodes that replace `node`, with one index for each row."""
     data, _, updates = node.input
     index, shape = column.input
     reduction = _attribute(node, "reduction") or b"none"
@@ -68,7 +68,7 @@ def _scatter(node: NodeProto, column: NodeProto, made_by: Mapping[str, NodeProto
 
 
 def _lowered(node: NodeProto, zeros: str, index: str, shape: str) -> list[NodeProto]:
-    """What a maximum starts from: the lowest number in every row that something arrives at, else 0."""
+    """The start of a maximum: the lowest number in every row that gets a message, 0 in the others."""
     name = f"{index}_{zeros}_start"
     sizes, services, calls, none, low, column = (f"{name}_{part}" for part in range(6))
     lowest = helper.make_tensor("value", TensorProto.FLOAT, [1], [_LOWEST])

@@ -1,4 +1,4 @@
-"""What each service of one system raises in any incident, so that what it seldom raises stands out.
+"""How often each service of one system raises which alerts, so that rare ones stand out.
 
 On a list of alerts nothing says what is usual: some services complain whatever breaks. Past incidents of the
 system say it, and need no label for that. A sign is a kind of alert at a service; its surprise is the
@@ -29,9 +29,9 @@ Floats = npt.NDArray[np.float64]
 
 FILE = "alert_frequencies.json"
 MEAN = 1  # which of the surprises is an opinion by itself: the mean of three
-SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how little a service's alerts were to be expected
-_MOST = 3  # signs of a service that count: one may be chance, of many all may have one cause
-_PRIOR = 0.5  # incidents with a sign, and as many without, that are taken to have been there before the first
+SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how surprising a service's alerts are
+_MOST = 3  # signs of a service that count: one may be chance, and many may have a single cause
+_PRIOR = 0.5  # imagined incidents with a sign, and as many without, before the first real one
 _MEND = "make the checkpoint again with 'firewatch train'"
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -50,12 +50,12 @@ class Sign(NamedTuple):
 
     @property
     def surprise_nats(self) -> float:
-        """How little it was to be expected."""
+        """How surprising it is, in nats."""
         return -math.log((self.raised + _PRIOR) / (self.past + 2 * _PRIOR))
 
 
 class AlertFrequencies(BaseModel):
-    """In how many past incidents each service raised what."""
+    """Counts the past incidents in which each service raised each kind of alert."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,7 +73,7 @@ class AlertFrequencies(BaseModel):
 
     @staticmethod
     def of(incidents: Iterable[Incident]) -> "AlertFrequencies":
-        """Counts what is raised; alerts of known root causes do not count as usual."""
+        """Counts the alerts of past incidents; those of known root causes do not count as usual."""
         past: Counter[str] = Counter()
         raised: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for incident in incidents:
@@ -86,7 +86,7 @@ class AlertFrequencies(BaseModel):
         return AlertFrequencies(past=past, raised=raised)
 
     def knows(self, incident: Incident) -> float:
-        """The share of the incident's services that were part of a past one, 0..1."""
+        """The share of the incident's services that are in a past one, 0..1."""
         return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
 
     def signs(self, service: str, names: Iterable[str], counted: bool = False) -> list[Sign]:
@@ -102,7 +102,7 @@ class AlertFrequencies(BaseModel):
         return sorted(signs, key=lambda sign: (-sign.surprise_nats, sign.name))
 
     def surprises(self, incident: Incident, counted: bool = False) -> Floats:
-        """How little the alerts of each service were to be expected.
+        """How surprising the alerts of each service are.
 
         Args:
             incident: what is asked about.

@@ -1,4 +1,4 @@
-"""Trees grown one after another, each for what those before get wrong, and judged by whole incidents.
+"""Gradient-boosted trees with a loss over whole incidents.
 
 Gradient boosting (Friedman, "Greedy function approximation", Annals of Statistics 2001) of ListNet's top-one
 loss (Cao et al., ICML 2007): what counts is who stands out in an incident, not how a service looks alone.
@@ -17,14 +17,14 @@ from gnn.per_system.forest import Forest, forest_of
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-RUNS = 3  # boosted apart and averaged: which trees come first is luck
+RUNS = 3  # independent runs, averaged: the order of trees is luck
 _TREES = 200  # of a run
-_RATE = 0.1  # share of each tree's answer that is believed
+_RATE = 0.1  # learning rate
 _DEPTH = 5
 _LEAF = 3  # services in a leaf, at least
 _COLUMNS = 0.2  # share of the columns that a split chooses from
 _SEEN = 0.7  # share of the incidents that a tree is grown on
-_CAUTION = 1.0  # added to the curvature: leaves of few services say less
+_CAUTION = 1.0  # added to the curvature, so that leaves with few services count less
 
 
 def boost(

@@ -1,4 +1,4 @@
-"""What is known about one system beside the network, and how the opinions are weighted.
+"""What is known about one system besides the network, and how much each opinion counts.
 
 Alert frequencies need past incidents; trees need their labels, too. The opinions are pooled as a weighted sum
 of log probabilities (Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986).
@@ -34,7 +34,7 @@ _HOME = 0.5  # share of known services from which an incident is of the system
 
 
 class Pool(BaseModel):
-    """The weight of each opinion, fitted on incidents that none had seen."""
+    """The weight of each opinion, fitted on incidents that none of them had seen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -59,7 +59,7 @@ class Pool(BaseModel):
         return self.uses_trees or self.frequencies > 0.0
 
 
-# Without labels nothing tells how much alert frequencies should count; these weights served three systems.
+# Without labels the weights cannot be fitted; these did well on three systems.
 UNLABELLED = Pool(network=0.75, frequencies=0.75)
 
 
@@ -83,13 +83,13 @@ class SystemEnsemble:
     def opinions(
         self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph, counted: bool = False
     ) -> Opinions:
-        """Every opinion on an incident with at least one service; without knowledge all services are equal.
+        """Every opinion on an incident with at least one service; one that knows nothing treats all the same.
 
         Args:
             logits: the network's, calibrated: (S,).
             incident: what is ranked.
             graph: its features.
-            counted: the frequencies count it among the past incidents; it is judged by the others.
+            counted: whether the frequencies include this incident; then only the others count.
         """
         nothing = np.zeros(len(incident.services))
         surprises = self.frequencies.surprises(incident, counted)
@@ -112,7 +112,7 @@ class SystemEnsemble:
         return pooled(self.opinions(logits, incident, graph), self.pool)
 
     def applies_to(self, incident: Incident) -> bool:
-        """Whether it can judge this incident: it is of its system, with evidence that it reads."""
+        """Whether the incident belongs to its system and has evidence that it can read."""
         if self.trees is not None and self.pool.uses_trees:
             return self.trees.vocabulary.knows(incident) >= _HOME
         return (
@@ -136,7 +136,7 @@ def pooled(opinions: Opinions, pool: Pool) -> Floats:
 
 
 def save_ensemble(ensemble: SystemEnsemble | None, folder: Path) -> None:
-    """Replaces the files of an earlier ensemble; the pool belongs into the card."""
+    """Replaces the files of an earlier ensemble; the pool is kept in the card."""
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     if ensemble is not None:

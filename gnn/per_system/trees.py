@@ -37,7 +37,7 @@ _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 PARTS = 3 + RUNS  # that trees are grown in: three forests and the boosted runs
 _TREES = 100
 _COLUMNS = 0.2  # share of the columns that a split chooses from
-_FLOOR = 1e-3  # no service is ruled out
+_FLOOR = 1e-3  # added to every chance, so that no service is ruled out
 _RARE = 0.02  # added to a fault's share before dividing by it
 _FEW = 3  # labels of a fault below which it is not told from others
 _OTHER = ""
@@ -62,8 +62,8 @@ class Trees:
     faults: Floats  # (K,) share of each fault among the labels
     usual: Floats  # (services + 1, V + 8) what each service says on average; last, what any does
     of_service: Forest  # class 0: no root; class 1 + k: the root of fault k
-    # Likewise, told also how what the service says differs from what is usual for it, and from what all say,
-    # and how little its alerts were to be expected.
+    # Likewise; it also reads how the service differs from its own average and from the other services, and
+    # how surprising its alerts are.
     of_unusual: Forest
     of_incident: Forest  # class k: it is fault k
     boosted: Forest  # how much each service stands out as a root
@@ -125,7 +125,7 @@ def grow_trees(
         if incident.root_causes:
             wholes.append(whole[None])
             faults.append(its)
-    # The settings are ours, and valid: to check them anew for each of 900 trees is a seventh of the time.
+    # Our settings are valid; checking them for each of 900 trees would take a seventh of the time.
     with config_context(skip_parameter_validation=True):
         return Trees(
             vocabulary,
@@ -150,13 +150,13 @@ def _boosted(
 
 
 def _faults(incidents: Sequence[Incident]) -> list[str]:
-    """The faults seen often enough to be told apart, and a name for the others."""
+    """The faults with enough labels to tell them apart, and a name for all others."""
     counts = Counter(incident.fault for incident in incidents if incident.root_causes)
     return [*sorted(name for name, count in counts.items() if count >= _FEW and name != _OTHER), _OTHER]
 
 
 def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence[Floats]) -> Floats:
-    """The mean row (services + 1, V + 8) of each service; the mean of all for a stranger."""
+    """The mean row (services + 1, V + 8) of each service; for unknown services the mean of all."""
     which = np.concatenate([vocabulary.numbers(incident) for incident in incidents])
     stacked = np.vstack(rows)
     total = np.zeros((len(vocabulary.services) + 1, stacked.shape[1]))
@@ -168,7 +168,7 @@ def _usual(vocabulary: Vocabulary, incidents: Sequence[Incident], rows: Sequence
 
 
 def _described(rows: Floats, graph: Graph, usual: Floats, surprises: Floats) -> tuple[Floats, Floats]:
-    """Columns of each service (S, ·): its words and the network's features; the same and what stands out."""
+    """Two tables of columns (S, ·): tokens and the network's features; the same and what stands out."""
     plain = np.hstack([rows, graph.x])
     strange = [surprises, surprises - surprises.mean(axis=0), share_below(surprises)]
     return plain, np.hstack([plain, rows - usual, rows - rows.mean(axis=0), *strange])
@@ -198,7 +198,7 @@ def save_trees(trees: Trees, folder: Path) -> None:
 
 
 def _in_order(whole: bytes) -> bytes:
-    """The same file with its metadata sorted: safetensors writes them in an order of chance."""
+    """The same file with its metadata sorted: safetensors writes it in any order."""
     start = 8 + int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

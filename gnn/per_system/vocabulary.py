@@ -18,13 +18,13 @@ from gnn.features.nan_statistics import MAD_TO_SIGMA, nanmedian, share_below
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_SUPPORT = 3  # incidents that a token must occur in to be worth a column
+_SUPPORT = 3  # a token gets a column if it occurs in at least so many incidents
 _MOST = 3000  # columns; the most frequent tokens win
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names of one system; a name that it does not know is ignored."""
+    """The names of one system; unknown names are ignored."""
 
     tokens: tuple[str, ...]
     services: tuple[str, ...]
@@ -54,7 +54,7 @@ class Vocabulary:
         return {service: index for index, service in enumerate(self.services)}
 
     def numbers(self, incident: Incident) -> Ints:
-        """Which of `services` each service of the incident is, or one more for a stranger: (S,)."""
+        """Where each service of the incident is in `services`; unknown ones are one past its end: (S,)."""
         return np.array([self._number.get(name, len(self.services)) for name in incident.services], np.int64)
 
     def knows(self, incident: Incident) -> float:
@@ -62,7 +62,7 @@ class Vocabulary:
         return float((self.numbers(incident) < len(self.services)).mean()) if incident.services else 0.0
 
     def rows(self, incident: Incident) -> tuple[Floats, Floats]:
-        """Describes each service, and the incident as a whole, in the system's own words.
+        """Describes each service, and the whole incident, by the system's own names.
 
         Returns:
             (S, V + 8): tokens, order of the first alerts; and the means and maxima of these, (2·V + 16,).
@@ -117,7 +117,7 @@ def _tokens(incident: Incident) -> list[dict[str, float]]:
 
 
 def _order(incident: Incident) -> Floats:
-    """When each service first alerts, in all and by kind, and its rank in that: (S, 8), 0 is first."""
+    """When each service first raises an alert, of any kind and of each, and its rank in that: (S, 8)."""
     first = np.ones((len(incident.services), 1 + len(ALERT_KINDS)))
     if incident.alerts:
         row = {service: index for index, service in enumerate(incident.services)}

@@ -30,7 +30,7 @@ _PULL = 10.0  # towards them, in nats; fades as cases are added
 
 
 def is_one_system(examples: Sequence[Example]) -> bool:
-    """Whether the examples are labels of one system, enough of them to learn what is particular to it.
+    """Whether the examples are labels of one system, and enough to learn what is particular to it.
 
     On average half of the services of an incident are in most incidents.
     """
@@ -67,13 +67,13 @@ def unseen_scores(
 
 
 class HeldOutScore(NamedTuple):
-    """An example that the network had not seen, and what it says of it."""
+    """An example that the network had not seen, and its scores for it."""
 
     example: Example
     logits: npt.NDArray[np.floating]  # (S,) calibrated
 
     def opinions(self, ensemble: SystemEnsemble, counted: bool = False) -> Opinions:
-        """The network's and the ensemble's; `counted`: its frequencies know this incident."""
+        """All opinions on it; `counted`: the ensemble's frequencies include this incident."""
         assert self.example.incident is not None
         return ensemble.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
@@ -85,7 +85,7 @@ class FittedEnsemble(NamedTuple):
     """An ensemble and how well it ranks incidents that it had not seen."""
 
     ensemble: SystemEnsemble
-    unseen: Rating  # of what it and the network say together of incidents that none had seen
+    unseen: Rating  # of both together on incidents that neither had seen
 
 
 def fit_ensemble(
@@ -129,7 +129,7 @@ def fit_ensemble(
     opinions, asked = judged(parts)
     if len(asked) < _LEAST:
         return None
-    # The next incident may be of a kind that no label is of.
+    # The next incident may be of a kind that has no label yet.
     pool, rating = choose_pool(opinions, asked, *judged(of_kinds))
     if not pool.uses_others:
         return None
@@ -149,7 +149,7 @@ def fit_frequencies(frequencies: AlertFrequencies, unseen: Sequence[HeldOutScore
     judged = [one for one in unseen if one.example.incident is not None and one.example.has_root]
     opinions = [one.opinions(ensemble, counted=True) for one in judged]
     examples = [one.example for one in judged]
-    # The same pool without the frequencies: that a pool is less sure of itself is not to their credit.
+    # Compared with the same pool without frequencies: a pool that is just less sure of itself proves nothing.
     without = ensemble.pool.model_copy(update={"frequencies": 0.0})
     alone, together = (
         rate_scores([pooled(each, pool) for each in opinions], examples) for pool in (without, ensemble.pool)

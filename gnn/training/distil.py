@@ -1,4 +1,4 @@
-"""Distils several networks into one, at the price of one.
+"""Distils several networks into one that costs no more than any of them.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. Several networks together are
 right more often than they are on average; a network that learns what they say instead of the labels also
@@ -15,13 +15,13 @@ from gnn.network.softmax import log_softmax
 from gnn.training.progress import OnStage, Steps, ignore_stage
 from gnn.training.train import score_examples
 
-_FAINT = 0.005  # a suspicion below this is none, unless it is half as strong as the strongest
+_FAINT = 0.005  # shares below this become 0, unless they reach half of the largest
 
 
 def with_teacher_scores(
     examples: Sequence[Example], teachers: Sequence[RootCauseNet], on_stage: OnStage = ignore_stage
 ) -> list[Example]:
-    """The examples with the mean suspicion of the teachers as their target.
+    """The examples with the mean of the teachers' probabilities as their target.
 
     The raw scores of the networks are used, without temperatures and without trees.
 

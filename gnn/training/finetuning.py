@@ -16,7 +16,7 @@ from gnn.training.train import Epoch, TrainConfig, Trained, rate_scores, score_e
 
 Scores = npt.NDArray[np.float32]
 
-FEW = 100  # labelled groups up to which every one is held aside in turn; above, a fixed share of them is
+FEW = 100  # up to so many labelled groups each is held out once; with more, a fixed share is held out
 # How far to go from the start to the network that fits the labels. What lies between two fine-tuned networks
 # forgets less: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -25,7 +25,7 @@ _CAUTIOUS = (
 )
 
 
-# What suits a handful of labels better than the defaults of a training from nothing.
+# These suit a few labels better than the defaults of training from scratch.
 FINETUNING: dict[str, Any] = {"epochs": 30, "batch_graphs": 8, "learning_rate": 5e-4}
 
 
@@ -72,7 +72,7 @@ def _each_step(
     parts: Sequence[tuple[list[Example], list[Example]]],
     passes: Steps,
 ) -> tuple[list[Example], list[list[Scores]]]:
-    """What is held aside in turn, and what each step towards the others' labels says of it."""
+    """The examples held out in turn, and the scores of each step towards the labels of the others."""
     held_out: list[Example] = []
     scores: list[list[Scores]] = [[] for _ in STEPS]
     for aside, others in parts:
@@ -84,7 +84,7 @@ def _each_step(
 
 
 def _choose(ac1: Sequence[float], cases: int, elsewhere: Sequence[float] | None = None) -> int:
-    """The step to take, by its AC@1 on `cases` examples held aside: none that is worse than the start.
+    """The number of the step to take, by AC@1 on `cases` held-out examples; never one worse than the start.
 
     `elsewhere` is the AC@1 of each step on kinds of faults held aside: there, too.
 

@@ -1,4 +1,4 @@
-"""Cross-validation by groups: what belongs together is learnt from, or held out, together."""
+"""Cross-validation by groups: no group is ever divided."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

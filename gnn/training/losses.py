@@ -27,7 +27,7 @@ class Counts(NamedTuple):
 
 
 def counts_of(examples: Sequence[Example], families: Sequence[str] = ()) -> Counts:
-    """What `collate(examples, families)` holds, whoever works on it."""
+    """The counts for `collate(examples, families)`, however it is shared among processes."""
     known = set(families)
     return Counts(
         graphs=len(examples),
@@ -46,7 +46,7 @@ def log_softmax_per_graph(score: Tensor, graph_of: Tensor, graphs: int) -> Tenso
 
 
 def listwise_loss(score: Tensor, batch: Batch, rooted: int | None = None) -> Tensor:
-    """ListNet's top-one cross-entropy (Cao et al., ICML 2007) with each graph's target; health counts 0.
+    """ListNet's top-one cross-entropy (Cao et al., ICML 2007) per graph; healthy graphs count 0.
 
     Args:
         score: (S,).
@@ -72,7 +72,7 @@ def total_loss(scores: Scores[Tensor], batch: Batch, counts: Counts) -> Tensor:
         counts: of the whole batch.
     """
     incident = F.binary_cross_entropy_with_logits(scores.incident, _has_root(batch).float(), reduction="sum")
-    # Also without any named root: every process must take part in every weight's gradient.
+    # Computed even without a named root: every process must contribute to every gradient.
     at_root = (batch.is_root > 0) & (batch.family[batch.graph_of] >= 0)
     family = F.cross_entropy(scores.family[at_root], batch.family[batch.graph_of][at_root], reduction="sum")
     return (

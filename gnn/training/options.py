@@ -1,4 +1,4 @@
-"""What one training is asked to do; kept beside what it writes until it is done."""
+"""The options of a training; they are kept beside its files until it is done."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,7 @@ from gnn.options import Checkpoint
 if TYPE_CHECKING:
     from gnn.training.train import TrainConfig
 
-# What says how to train, and is of no use where only alerts are counted.
+# Options that say how to train; they mean nothing where only alerts are counted.
 _TRAINS = (
     "dev_incidents", "labels", "epochs", "patience", "batch_graphs", "learning_rate", "channel_dropout",
     "precision", "tensorboard",
@@ -119,14 +119,14 @@ class TrainOptions(Common, Resumable, Cases):
         """
         if self.init:
             self._refuse(_SHAPE, "the checkpoint of --init decides it; leave it out")
-        if self.teacher:  # pupils start from fresh weights and learn from episodes and worlds only
+        if self.teacher:  # a student starts from fresh weights, on episodes and simulated worlds only
             self._refuse_beside("teacher", "incidents", "init", "healthy")
-        if self.healthy:  # one thing is learnt at a time: a system in health, or what its labels say
+        if self.healthy:  # one kind of learning at a time: from healthy data, or from labels
             if self.init is None:
                 raise SettingsError("--healthy fine-tunes a checkpoint: name one with --init")
             others = ("episodes_from", "incidents", "history", "dev_incidents", "labels", "patience")
             self._refuse_beside("healthy", *others)
-        if self.history:  # of one system: that of the labels, or the one that a checkpoint is to serve
+        if self.history:  # past incidents belong to one system: that of the labels, or of the checkpoint
             self._refuse_beside("history", "episodes_from", "simulate", "teacher")
             if not self.incidents and self.init is None:
                 raise SettingsError(

@@ -1,4 +1,4 @@
-"""A training job from sources to checkpoint folder: collect examples, split, train, calibrate, save."""
+"""Training, from sources to a checkpoint folder: read examples, split, train, calibrate, save."""
 
 import itertools
 import math
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Scores = Sequence[npt.NDArray[np.float32]]
 
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
-# With less than an even chance for its first candidate the ranker says that it is unsure.
+# The ranker calls itself unsure if its first candidate has less than an even chance.
 UNSURE_BELOW = 0.5
 
 
@@ -102,7 +102,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     else:
         made = _trained(job, config, init, learnt, held_out, dev)
 
-    # How sure to be, and what only this system teaches: both from examples that the network had not seen.
+    # Temperatures and the ensemble, both from examples that the network had not seen.
     doubt = _doubt(made.scores, made.unseen, init_card)
     unseen = [
         HeldOutScore(example, tempered(scores, example.graph, doubt))
@@ -150,7 +150,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
 
 
 def _seen(job: TrainingJob) -> tuple[str, ...]:
-    """Marks of the incidents that were read, and of those that the starts had seen."""
+    """Marks of the incidents that were read, and of those that the starting checkpoints had seen."""
     earlier = itertools.chain.from_iterable(read_card(start).seen for start in job.starts)
     return marks_of((*job.incidents, *job.history, *job.dev_incidents), earlier)
 
@@ -190,7 +190,7 @@ def _trained(
 
 
 def _with_frequencies(job: TrainingJob, init: Path) -> tuple[Card, "RootCauseNet"]:
-    """The starting network unchanged, with the alert frequencies of the system."""
+    """Keeps the starting network as it is and adds the alert frequencies of the system."""
     net, card = load(init)
     if card.pool is not None and card.pool.uses_trees:
         raise TrainingError(
@@ -211,14 +211,14 @@ def _counted(history: Sequence[Incident]) -> dict[str, int]:
 
 
 def _doubt(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> Doubt:
-    """Fitted on `unseen`; with too few of them, as after few labels or none, those of the start are kept."""
+    """Temperatures fitted on `unseen`; with too few of those, the temperatures of the start."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
         return Doubt(init.temperature, init.alert_doubt, init.trouble_doubt)
     return calibrate(scores, unseen)
 
 
 def _families(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The fault families that are seen often enough to be told apart."""
+    """The fault families with enough examples to tell them apart."""
     counts = Counter(example.fault for example in examples if example.fault and "+" not in example.fault)
     return tuple(sorted(name for name, count in counts.items() if count >= _FAMILY_LEAST))
 

@@ -14,7 +14,7 @@ class Stage(NamedTuple):
 
     name: str  # what is counted
     done: int
-    total: int | None = None  # None: nobody knows
+    total: int | None = None  # None: not known
     epoch: Epoch | None = None  # the latest step, where steps are passes over examples
 
 
@@ -36,7 +36,7 @@ class Steps:
         on_stage(Stage(name, 0, total))
 
     def step(self, epoch: Epoch | None = None) -> None:
-        """One more is done; `epoch` where it is a pass over examples."""
+        """Counts one more step; `epoch` if it was a pass over examples."""
         self._done += 1
         self._on_stage(Stage(self._name, self._done, self._total, epoch))
 

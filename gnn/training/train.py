@@ -120,7 +120,7 @@ def train(
         for first in range(0, len(shuffled), config.batch_graphs):
             chosen = [examples[i] for i in shuffled[first : first + config.batch_graphs]]
             mine = workers.share(chosen)
-            # Without a share of a small last batch a process takes part at no weight: the others wait for it.
+            # A process without a share of the last batch takes part with weight 0: the others wait for it.
             weight = workers.size if mine else 0
             batch = collate(mine or chosen[:1], config.model.families)
             batch = drop_channels(batch, config.channel_dropout, dropout).to(device)
@@ -140,7 +140,7 @@ def train(
         (total,) = workers.total(total, device=device)
         learning_s = time.perf_counter() - began
         found = rate(net, dev, workers)
-        if dev and found.ac1 >= best.ac1:  # of equals the latest: it has learnt more
+        if dev and found.ac1 >= best.ac1:  # of equal ones the latest, which has seen more
             since = number if found.ac1 > best.ac1 else best.since
             best = Best(found.ac1, since, _snapshot(net))
         if kept is not None and workers.is_main:

@@ -19,7 +19,7 @@ _DEV_SHARE = 0.15
 
 
 class TrainingError(FirewatchError):
-    """Nothing to learn from, or a start that does not fit."""
+    """There is nothing to learn from, or the starting checkpoint does not fit."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class TrainingJob:
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
-    teachers: Sequence[Path] = ()  # checkpoints whose networks say whom to suspect, not the labels
+    teachers: Sequence[Path] = ()  # checkpoints whose scores are learnt instead of the labels
     channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None
     on_epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)  # of the network that is kept
-    on_stage: OnStage = ignore_stage  # told of all else that takes long
+    on_stage: OnStage = ignore_stage  # told of everything else that takes long
     workers: Workers = ALONE  # the processes that run this job together
-    state: Path | None = None  # where each epoch is kept, to go on from after an interruption
+    state: Path | None = None  # the file that each epoch is kept in, to resume from
 
     @property
     def starts(self) -> tuple[Path, ...]:

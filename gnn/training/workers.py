@@ -29,7 +29,7 @@ class Workers:
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """What of `items` this process works on; the shares of all are the whole, some may be empty."""
+        """This process's share of `items`; all shares together are the whole, and some may be empty."""
         return items[self.rank :: self.size]
 
     def total(self, *numbers: float, device: torch.device) -> list[float]:
@@ -41,7 +41,7 @@ class Workers:
         return [float(number) for number in summed.tolist()]
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """The network as each step calls it: after `backward` its gradient is the mean over all processes."""
+        """The network to call in each step: after `backward` its gradient is the mean over all processes."""
         if self.size == 1:
             return net
         return DistributedDataParallel(net)
@@ -87,7 +87,7 @@ def pick_device(choice: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """As a person knows it: `cpu`, or `cuda: ` and the name of the card."""
+    """The device in words: `cpu`, or `cuda: ` and the name of the card."""
     return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 

@@ -77,7 +77,7 @@ class FaultFamily:
     # Whether it is severe enough for an episode of the environment.
     playable: bool = True
     # What its callers and callees notice.
-    callers_see: str = "Their calls fail, and they fail in turn, the sooner the more they depend on it."
+    callers_see: str = "Their calls fail, and they fail in turn; the more they depend on it, the sooner."
     callees_see: str = "Less traffic, otherwise nothing."
     symptoms: tuple[Symptom, ...] = ()
     remedies: tuple[Remedy, ...] = ()

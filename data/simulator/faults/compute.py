@@ -33,7 +33,7 @@ class RunawayProcess(FaultFamily):
         "Something inside the container, a job or an agent, burns cpu and memory that serving needs. "
         "Requests slow down a little; few fail."
     )
-    callers_see = "Somewhat slower answers, hardly an error."
+    callers_see = "Somewhat slower answers, hardly any errors."
     callees_see = "Nothing."
     symptoms = (
         Symptom(Drive.CPU, jump=0.35, per_minute=0.1, ceiling=0.7),

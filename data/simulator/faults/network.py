@@ -34,7 +34,7 @@ class GrayFailure(FaultFamily):
         "A sick link drops a few packets. Resends make the tail slow while median and errors look normal; "
         "health checks pass."
     )
-    callers_see = "A much slower tail, the more calls a request makes the surer; hardly an error."
+    callers_see = "A much slower tail, above all for requests with many calls; hardly any errors."
     symptoms = (
         Symptom(Drive.LATENCY, jump=0.6, per_minute=0.5, ceiling=4.0),
         Symptom(Drive.NETWORK, jump=0.03, per_minute=0.01, ceiling=0.12),

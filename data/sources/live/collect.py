@@ -21,7 +21,7 @@ One = TypeVar("One", bound=Hashable)  # a service, or a call
 
 _UNKNOWN = 1_000  # the rank of what no convention counts
 # Requests are believed all from the same convention, as far as it has them.
-_COUNTED = frozenset({"request_rate", "_failed", "_seconds", "_timed"})
+_COUNTED = frozenset({"request_rate", "_failed", "_unanswered", "_seconds", "_timed"})
 # What a metric was made of, and what it is a share of.
 _BEHIND: Mapping[str, tuple[str, ...]] = {
     "error_rate": ("_failed", "request_rate"),
@@ -30,7 +30,7 @@ _BEHIND: Mapping[str, tuple[str, ...]] = {
     "own_latency_s": ("_seconds", "_timed", "request_rate"),
     "latency_gap_s": ("_seconds", "_timed", "request_rate"),
     "latency_callee_s": ("_callee_seconds", "_callee_timed"),
-    "unmatched_share": ("request_rate",),
+    "unmatched_share": ("_unanswered", "request_rate"),
     "restarts": ("uptime_s",),
     "deploy_age_s": ("_version",),
 }
@@ -94,7 +94,7 @@ class Questions:
             return self.get(call, "error_rate") if call else None
         part, *wholes = _BEHIND.get(metric, (metric,))
         over = next((told for name in wholes if (told := self._first(whose, name))), None)
-        for name in (metric, part, "_generation"):
+        for name in (metric, part, *wholes[-1:], "_generation"):
             if told := self._first(whose, name):
                 same = over is not None and name == part and over.query.labels == told.query.labels
                 return told._replace(over=over.query if over and same else None)
@@ -180,9 +180,12 @@ class _Collected(Generic[One]):
             if len(rows):
                 empty = np.full((len(self.names), values.shape[1]), np.nan)
                 found.setdefault(metric, empty)[rows] = values
-        counted = [rank for rank, metric in by_rank if metric == "_failed"]
+        asked = {
+            part: np.isin(believed, [rank for rank, metric in by_rank if metric == part])
+            for part in ("_failed", "_unanswered")
+        }
         self.parts = found
-        self.table = derive.requests(found, np.isin(believed, counted), grid.rate_s)
+        self.table = derive.requests(found, asked, grid.rate_s)
 
     def _rows(self, part: _Part) -> derive.Places:
         return np.array([self.place[cast(One, one)] for one in part.whose], dtype=np.int64)

@@ -30,12 +30,12 @@ def any_known(rows: Floats) -> Bools:
     return np.asarray(np.isfinite(rows).any(axis=1))
 
 
-def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float) -> Table:
-    """Rate, share of failures, and durations, from their parts.
+def requests(parts: Mapping[str, Floats], asked: Mapping[str, Bools], window_s: float) -> Table:
+    """Rate, shares of failures and of what nobody answered, and durations, from their parts.
 
     Args:
         parts: as the conventions have them.
-        failures_asked: (N,) whose failures are counted, whether or not there were any.
+        asked: {part: (N,) who counts it, whether or not there was any}.
         window_s: that rates are taken over.
     """
     values = {metric: rows for metric, rows in parts.items() if not metric.startswith("_")}
@@ -46,17 +46,18 @@ def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float
         )
         often = np.isfinite(p99).sum(axis=1) > p99.shape[1] / 2
         values["latency_p99_s"] = np.where(often[:, None], p99, np.nan)
-    if rate is not None:
-        failed = parts.get("_failed", np.full_like(rate, np.nan))
-        share = np.minimum(ratio(failed, rate), 1.0)
-        values["error_rate"] = np.where((failures_asked | any_known(failed))[:, None], share, np.nan)
-    for part, counted, metric in (
+    for part, metric in (("_failed", "error_rate"), ("_unanswered", "unmatched_share")):
+        if rate is not None:
+            counted = parts.get(part, np.full_like(rate, np.nan))
+            known = any_known(counted) | asked.get(part, np.zeros(len(rate), dtype=bool))
+            values[metric] = np.where(known[:, None], np.minimum(ratio(counted, rate), 1.0), np.nan)
+    for part, timed, metric in (
         ("_seconds", "_timed", "latency_mean_s"),
         ("_callee_seconds", "_callee_timed", "latency_callee_s"),
     ):
-        if part not in parts or (rate is None and counted not in parts):
+        if part not in parts or (rate is None and timed not in parts):
             continue
-        whole = parts.get(counted, rate)
+        whole = parts.get(timed, rate)
         assert whole is not None
         if rate is not None:
             whole = np.where(any_known(whole)[:, None], whole, rate)
@@ -65,7 +66,7 @@ def requests(parts: Mapping[str, Floats], failures_asked: Bools, window_s: float
 
 
 def compare(calls: Table, callee: Places, services: Table, window_s: float) -> None:
-    """Adds to calls what neither side sees alone: the gap, and what never arrived.
+    """Adds to calls what neither side sees alone: the gap, and what nobody answered.
 
     Where the callee's view of each call is not known, its mean over all callers stands for it: then no call
     is given a larger gap than all callers together have.
@@ -99,7 +100,8 @@ def compare(calls: Table, callee: Places, services: Table, window_s: float) -> N
         missing[missing < _LEAST_MISSING] = 0.0
         known = _all(counted, callee, len(served)) & any_known(served)
         missing[~known] = np.nan
-        calls["unmatched_share"] = np.where(called > _LEAST_CALLS, missing, np.nan)[callee]
+        lost = np.where(called > _LEAST_CALLS, missing, np.nan)[callee]
+        calls["unmatched_share"] = np.fmax(lost, calls.get("unmatched_share", lost))
 
 
 def failing_calls(calls: Table, caller: Places, n: int) -> Floats | None:

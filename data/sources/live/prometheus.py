@@ -17,6 +17,7 @@ from data.sources.live.http import Http
 T = TypeVar("T")
 
 _VALUES = b'"values":[['
+_MOST_SERIES = 100_000  # of one answer: no system that is looked at as a whole has so many services
 _MOST_POINTS = 11_000  # of one series: Prometheus refuses more
 _SCRAPES = 4  # that a rate is taken over, at least
 _BATCH = 500  # series whose values are read at once
@@ -104,6 +105,10 @@ class Prometheus:
             "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
         }  # fmt: skip
         body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
+        if len(numbers) > _MOST_SERIES:
+            raise TelemetryFault(
+                f"{self.http.access.name} tells of {len(numbers):,} series at once: name one --namespace"
+            )
         return _rows(self._checked(_MATRIX, self.http.decoded(body))["result"], numbers, grid)
 
     def _times(self) -> dict[str, str]:

@@ -174,6 +174,8 @@ def _requests(asked: _Asked, row: Requests, rank: int, calls: str, base: str) ->
             yield query("_failed", counted(counter, failing))
         for failed in _matching(row.failed, asked.there)[:1]:
             yield query("_failed", counted(failed))
+        if row.unanswered and {label for label, *_ in row.unanswered} <= labels:
+            yield query("_unanswered", counted(counter, *row.unanswered))
     if not base:
         return
     unit = " / 1000" if re.fullmatch(conventions.MILLISECONDS, base) else ""

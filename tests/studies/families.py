@@ -1,11 +1,12 @@
-"""Generates FAMILIES.md and its plots from the fault families: `python -m data.simulator.families`."""
+"""Generates FAMILIES.md and its plots from the fault families: `make families`."""
 
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import altair
 import numpy as np
+import vl_convert
 
 from data.simulator.active_faults import RunningFault
 from data.simulator.batch.generate import run
@@ -16,11 +17,8 @@ from data.simulator.topology import BREAKERS, CACHED, FAILOVER, OUTBOX, from_cal
 from data.simulator.world.logs import first_log_lines
 from data.simulator.world.scenario import healthy_fleet
 
-if TYPE_CHECKING:
-    import altair
-
-FILE = Path(__file__).with_name("FAMILIES.md")
-PLOTS = Path(__file__).with_name("plots")
+FILE = Path(__file__).resolve().parents[2] / "data" / "simulator" / "FAMILIES.md"
+PLOTS = FILE.with_name("plots")
 _UNITS = {
     Drive.ERROR: "of requests fail",
     Drive.LATENCY: "s more at the 99th percentile",
@@ -64,18 +62,18 @@ def describe(family: str) -> str:
         lines += [f"A fresh {fault.change} change of the service dates its onset.", ""]
     if fault.kinds:
         lines += [f"Strikes services of the kinds {', '.join(fault.kinds)}.", ""]
-    lines += ["**At the service itself**, one unhurried fault, unit by unit:", ""]
+    lines += ["**At the service itself**, for a fault at pace 1:", ""]
     for drive, (onset, early, late) in _levels(family).items():
         lines.append(
             f"- {drive.name.lower()}: after {onset:g} min; {early:.4g} after 1 min, {late:.4g} after 8 min "
             f"({_UNITS[drive]})"
         )
     if fault.hidden:
-        lines += ["", f"Of its errors and delays, {fault.hidden:.0%} show at its callers only."]
+        lines += ["", f"Of its errors and delays, {fault.hidden:.0%} are visible to its callers only."]
     lines += ["", f"**Callers see:** {fault.callers_see}", "", f"**Callees see:** {fault.callees_see}", ""]
     lines += ["**Remedies**", ""]
     lines += [f"- `{remedy.action}` {_EFFECTS[remedy.effect]}" for remedy in fault.remedies]
-    lines.append("- anything else leaves it as it is")
+    lines.append("- anything else has no effect")
     if fault.extras:
         lines += ["", "**Metrics of its own**", ""]
         lines += [f"- `{extra.name}`: {extra.healthy} → {extra.broken}" for extra in fault.extras]
@@ -103,10 +101,8 @@ def _levels(family: str) -> dict[Drive, tuple[float, float, float]]:
     return {drive: (first[drive], early.get(drive, 0.0), late.get(drive, 0.0)) for drive in sorted(first)}
 
 
-def chart(family: str) -> "altair.FacetChart":
+def chart(family: str) -> altair.FacetChart:
     """A plot of one episode: each affected signal, at the service and its two neighbours."""
-    import altair
-
     rng = np.random.default_rng(0)
     names = list(_SERVICES)
     topology = from_calls(names, list(_SERVICES.values()), [(0, 1), (1, 2)], rng, waiting=0.5)
@@ -136,7 +132,7 @@ def chart(family: str) -> "altair.FacetChart":
     return drawn
 
 
-def plot_fingerprint(plot: "altair.FacetChart") -> str:
+def plot_fingerprint(plot: altair.FacetChart) -> str:
     """A hash of a plot's data and style."""
     spec = plot.to_dict()
     del spec["$schema"]
@@ -145,8 +141,6 @@ def plot_fingerprint(plot: "altair.FacetChart") -> str:
 
 def plot_family(family: str) -> str:
     """The plot of one episode as SVG, with its fingerprint in a comment at the end."""
-    import vl_convert
-
     plot = chart(family)
     return f"{vl_convert.vegalite_to_svg(plot.to_dict())}\n<!-- {plot_fingerprint(plot)} -->\n"
 
@@ -158,13 +152,13 @@ def travel() -> str:
         f"A callee that fails {TOLERANCE:.0%} of its calls or more makes its callers fail in turn, within "
         "minutes, unless they have a fallback; retries ask it again. Waiting adds up along synchronous "
         "calls, as far as time-outs allow. A full pool refuses.",
-        f"{BREAKERS:.0%} of calls have a circuit breaker: once {TRIPS:.0%} of the caller's requests fail for "
-        f"that callee's sake, {PROBES:.0%} of the calls are still made, and nobody waits for them.",
+        f"{BREAKERS:.0%} of calls have a circuit breaker: once {TRIPS:.0%} of the caller's requests fail "
+        f"because of that callee, only {PROBES:.0%} of the calls are still made, and nobody waits for them.",
         f"{zones:.0%} of services with a stand-in (a zone twin, another version, further instances) hand "
         f"{moved[0]:.0%} to {moved[1]:.0%} of their traffic over once they have failed {FAILS_CHECKS:.0%} of "
         f"requests for {CONVINCED_MINUTES:g} minutes: traffic drops there and rises at the stand-in.",
-        f"What a failing cache does not answer, the store behind it is asked: up to {1 + MISSES:g} times as "
-        "much as usual.",
+        f"Requests that a failing cache doesn't answer go to the store behind it: up to {1 + MISSES:g} times "
+        "its usual load.",
         f"{outboxes:.0%} of producers have an outbox that hides a failing queue for {outbox[0]:g} to "
         f"{outbox[1]:g} minutes; {caches:.0%} of callers with a cache answer from it for {cached[0]:g} to "
         f"{cached[1]:g} minutes while the store behind it fails.",
@@ -177,7 +171,7 @@ def document() -> str:
     head = [
         "# Fault families",
         "",
-        "Generated by `python -m data.simulator.families` from the classes in `faults/`. Levels are for",
+        "Generated by `make families` from the classes in `faults/`. Levels are for",
         "a fault at pace 1; difficulties run faults one to two times as fast.",
         "",
     ]

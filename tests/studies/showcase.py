@@ -1,25 +1,25 @@
-"""Writes the tables of README and card from the committed results: `python -m agent.benchmark.showcase`."""
+"""Updates the tables of both READMEs from the committed results: `make readme`."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.benchmark.tables import rewrite
+from studies.tables import rewrite
 
 TREE = Path(__file__).resolve().parents[2]
 RESULTS = TREE / "checkpoints" / "results"
 PAGES = TREE / "README.md", TREE / "checkpoints" / "README.md"
 
 
-# What the overview calls the rankers of real incidents; all others that learn nothing compete for one row.
+# The rows of the overview of real incidents; the best published scorer takes one row.
 SHIPPED_ROW, RANDOM_ROW = "shipped ranker, never saw the system", "random order"
 LEARNT_ROW, BEST_ROW = "trained on the system's own labels", "best published scorer for the set"
 _NOT_PUBLISHED = ("gnn", "mlp", "untrained", "random", "heuristic")
 
 
 def overview(incidents: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """One result of two: real incidents ranked without having seen the system, and after training on it."""
+    """Combines two results: real incidents ranked without and with training on the same system."""
     by_source: dict[str, dict[str, Any]] = {}
     for entry in incidents["results"]:
         by_source.setdefault(entry["source"].split(".")[0], {})[entry["ranker"]] = entry
@@ -40,10 +40,10 @@ def overview(incidents: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[s
 
 
 def refreshed(page: Path, results: Path = RESULTS) -> str:
-    """The text of `page` with its tables made from the result files in the folder `results`.
+    """The text of `page`, with its tables from the result files in `results`.
 
     Raises:
-        SettingsError: a table is asked for that no result has.
+        SettingsError: no result has a table of the page.
     """
     known = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in results.glob("*.json")}
     if {"incidents", "trained"} <= set(known):

@@ -1,4 +1,4 @@
-"""The tables of the README and of the rankers' page, made from result files."""
+"""Makes the tables of both READMEs from result files."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ def table_of(result: Result, name: str) -> TextTable:
     """One of the tables, by its name.
 
     Raises:
-        SettingsError: there is no such table, or the result has nothing for it.
+        SettingsError: there is no such table, or the result has no data for it.
     """
     makers: Mapping[str, Callable[[Result], TextTable]] = {
         "ranking-at-a-glance": _ranking_at_a_glance,
@@ -55,11 +55,11 @@ def _is_figure(cell: str) -> bool:
 
 
 def rewrite(text: str, results: Mapping[str, Result]) -> str:
-    """`text` with a fresh table between each `<!-- ablation:begin RESULT/TABLE -->` and its end.
+    """`text` with new tables between each `<!-- ablation:begin RESULT/TABLE -->` and its end.
 
     Args:
-        text: such as the README.
-        results: by the name that stands before the slash.
+        text: for example the README.
+        results: by name, as before the slash.
 
     Raises:
         SettingsError: there is no such result or table.
@@ -86,7 +86,7 @@ def _ranking_at_a_glance(result: Result) -> TextTable:
 
 
 def _ranking_of_the_shipped(result: Result) -> TextTable:
-    """How often the shipped rankers are right, with intervals, and when they say how sure they are."""
+    """How often the shipped rankers are right, overall and when sure, with intervals."""
     headings = (
         "source", "ranker", "scored", "AC@1 [95 %]", "AC@3 [95 %]", "ECE", "sure of",
         "right when sure [95 %]",
@@ -111,7 +111,7 @@ def _ranking_of_the_shipped(result: Result) -> TextTable:
 
 
 def _right_when_sure(sure: Mapping[str, Any]) -> str:
-    """One minus the risk, and its bounds likewise."""
+    """One minus the risk, with its interval."""
     if sure.get("risk") is None:
         return "–"
     low, high = sure["ci95"]["risk"]
@@ -120,7 +120,7 @@ def _right_when_sure(sure: Mapping[str, Any]) -> str:
 
 
 def _by(result: Result, group: str, kinds: Sequence[str], heading: str) -> TextTable:
-    """AC@1 and AC@3 of each kind of case."""
+    """AC@1 and AC@3 per kind of case."""
     having = [r for r in result["results"] if r[group]]
     present = [kind for kind in kinds if any(kind in r[group] for r in having)]
     rows = [
