@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import answer
-from agent.play.workers import Job, run_jobs, workers
+from agent.play.workers import Job, run_jobs, worker_pool
 from data.errors import SettingsError
 
 COLLECT = (
@@ -26,7 +26,7 @@ COLLECT = (
 def test_results_come_whatever_the_order() -> None:
     kept: list[int] = []
     told: list[tuple[int, int]] = []
-    with workers(2, None) as pool:
+    with worker_pool(2, None) as pool:
         run_jobs(pool, [Job(abs, (-n,), kept.append) for n in range(5)], lambda *now: told.append(now))
     assert sorted(kept) == [0, 1, 2, 3, 4] and told == [(n, 5) for n in range(1, 6)]
 
@@ -52,5 +52,5 @@ def test_a_cluster_that_is_not_there_is_one_line() -> None:
     pytest.importorskip("ray")
     for nowhere in ("127.0.0.1:1", "127.0.0.1:port"):
         with pytest.raises(SettingsError, match=f"--ray {nowhere}: no Ray cluster there") as refused:
-            workers(1, nowhere)
+            worker_pool(1, nowhere)
         assert "\n" not in str(refused.value)

@@ -23,7 +23,7 @@ from agent.benchmark.worker import (
 )
 from agent.benchmark.wrong_hints import astray
 from agent.play.assembly import make_model
-from agent.play.workers import Job, Workers, run_jobs, workers
+from agent.play.workers import Job, WorkerPool, run_jobs, worker_pool
 from agent.policies.registry import make_policy
 from agent.records.lines import Key
 from agent.records.provenance import files_hash
@@ -67,7 +67,7 @@ def ablate(
     folder.begin()
     place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
     _open_run_folders(folder, endpoint)
-    with workers(jobs, ray) as pool:
+    with worker_pool(jobs, ray) as pool:
         if not ablation.ranking_only:
             _watch_all(pool, place, folder, on_progress)
         run_jobs(pool, [*_rankings(place, folder), *_plays(place, folder, concurrency)], on_progress)
@@ -150,7 +150,7 @@ def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
         RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
 
 
-def _watch_all(pool: Workers, place: Workplace, folder: AblationFolder, on_progress: Progress) -> None:
+def _watch_all(pool: WorkerPool, place: Workplace, folder: AblationFolder, on_progress: Progress) -> None:
     """Saves the first observations of every task, in the order of the tasks."""
     tasks = folder.ablation.tasks
     store = EpisodeStore(folder.watched)

@@ -15,7 +15,7 @@ from agent.play.assembly import Parts, assemble
 from agent.play.collecting import Collection, Collector
 from agent.play.config import CollectOptions
 from agent.play.run import play_tasks
-from agent.play.workers import Job, run_jobs, workers
+from agent.play.workers import Job, run_jobs, worker_pool
 from agent.settings import Settings
 from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
@@ -106,7 +106,7 @@ def _collect_beside(asked: CollectOptions, config: CollectOptions, folder: Path,
 
     size = max(_TASKS_A_JOB, asked.concurrency)
     jobs = [Job(collection.play, (missing[k : k + size],), keep) for k in range(0, len(missing), size)]
-    with workers(asked.jobs, asked.ray) as pool, job_bar(asked.quiet) as on_progress:
+    with worker_pool(asked.jobs, asked.ray) as pool, job_bar(asked.quiet) as on_progress:
         run_jobs(pool, jobs, on_progress)
     return _finish(asked, config, folder, failed)
 

@@ -30,7 +30,7 @@ class Job(NamedTuple):
     keep: Callable[[Any], None]
 
 
-class Workers(Protocol):
+class WorkerPool(Protocol):
     """Several workers, as a context manager."""
 
     def __enter__(self) -> Self: ...
@@ -44,13 +44,13 @@ class Workers(Protocol):
         """
 
 
-def workers(count: int, ray: str | None) -> AbstractContextManager[Workers]:
+def worker_pool(count: int, ray: str | None) -> AbstractContextManager[WorkerPool]:
     """Starts workers: processes, or actors of the Ray cluster at `ray`; "local" starts a cluster here."""
     return RayWorkers(count, ray) if ray else ProcessWorkers(count)
 
 
 def run_jobs(
-    pool: Workers, jobs: Sequence[Job], on_progress: Callable[[int, int], None] = lambda done, total: None
+    pool: WorkerPool, jobs: Sequence[Job], on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Runs the jobs and saves each result at once."""
     for done, (job, result) in enumerate(pool.results(jobs), start=1):
@@ -73,7 +73,7 @@ class ProcessWorkers:
         self._pool.shutdown(cancel_futures=True)
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `Workers`; if a process is killed, all end."""
+        """As `WorkerPool`; if a process is killed, all end."""
         try:
             running = {self._pool.submit(job.run, *job.arguments): job for job in jobs}
             for future in as_completed(running):
@@ -126,7 +126,7 @@ class RayWorkers:
         self._ray.shutdown()
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `Workers`; actors get a job once they run, so that no job waits for a lost machine."""
+        """As `WorkerPool`; actors get a job once they run, so that no job waits for a lost machine."""
         ray = self._ray
         waiting, losses = deque(range(len(jobs))), Counter[int]()
         actors: dict[Any, tuple[Any, int | None]] = {}  # by the pending call; None: starting
