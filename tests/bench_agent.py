@@ -1,4 +1,4 @@
-"""How fast the product feels: help, the first step of a run, and our own time per step; prints JSON lines."""
+"""Speed of the commands: help, the first step of a run, and our own time per step; prints JSON lines."""
 
 import asyncio
 import itertools

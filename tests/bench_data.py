@@ -1,4 +1,4 @@
-"""How fast the embedded world is: in process, behind a server of its own, and in batches; JSON lines."""
+"""Speed of the embedded world: in process, through a server, and in batches; prints JSON lines."""
 
 import asyncio
 import json

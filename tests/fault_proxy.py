@@ -1,4 +1,4 @@
-"""An HTTP proxy that spoils the requests it is told to spoil."""
+"""An HTTP proxy that disturbs chosen requests."""
 
 import asyncio
 import re

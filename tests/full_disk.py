@@ -1,4 +1,4 @@
-"""A disk without room, as far as this process can tell."""
+"""Simulates a full disk for this process."""
 
 import resource
 from collections.abc import Iterator

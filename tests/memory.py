@@ -1,4 +1,4 @@
-"""Memory that a part of a test may take."""
+"""Limits the memory that a part of a test may use."""
 
 import resource
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One small incident with a known culprit: web calls cart and users, cart calls stock, and stock is sick."""
+"""A small incident with a known root cause: web calls cart and users, cart calls stock, stock is sick."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody changed, card and all."""
+"""Checkpoints that somebody changed, including the card."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The evidence of suspects as plain text."""
+"""The evidence about suspects as plain text."""
 
 from collections.abc import Mapping, Sequence
 

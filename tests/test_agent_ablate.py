@@ -1,4 +1,4 @@
-"""`ablate` plays and ranks for real: resumed, guarded, and with models of known character."""
+"""`ablate` with real parts: resuming, the regression guard, and models of known behaviour."""
 
 import asyncio
 import json

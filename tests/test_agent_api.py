@@ -1,4 +1,4 @@
-"""Three verbs do in a notebook what the commands do, and what they give shows itself safely."""
+"""The notebook functions do what the commands do, and show results safely."""
 
 import doctest
 import json

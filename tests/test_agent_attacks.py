@@ -1,4 +1,4 @@
-"""Attacks through figures, names, clocks and parameters: a model that obeys them all still does no harm."""
+"""Attacks through figures, names, clocks and parameters: even an obedient model does no harm."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""The commands as scripts see them: what they print where, what they write, and how they exit."""
+"""The commands as scripts see them: output, files and exit status."""
 
 import gzip
 import json

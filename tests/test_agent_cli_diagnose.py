@@ -1,4 +1,4 @@
-"""`firewatch diagnose` from the outside: what it prints, keeps, writes, and refuses."""
+"""`firewatch diagnose` from outside: what it prints, saves, writes and refuses."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What commands read and write: odd files are read or refused in one line, results are whole or absent."""
+"""Files of commands: odd input is read or refused in one line, and output is complete or absent."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""`import` turns telemetry into incidents, `label` adds root causes, and other commands go on from there."""
+"""`import` turns telemetry into incidents, `label` adds root causes, and other commands use them."""
 
 import gzip
 import json

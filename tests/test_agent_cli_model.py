@@ -1,4 +1,4 @@
-"""`run` with a real endpoint: each way that a model answers ends in the documented source and line."""
+"""`run` with a real endpoint: each kind of answer leads to the documented source and line."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""One model is a command's options, the library's argument and the record; what is typed arrives in it."""
+"""The same model of options serves the command line, the library and the record."""
 
 import json
 import subprocess

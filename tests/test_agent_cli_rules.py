@@ -1,4 +1,4 @@
-"""Own rules for metric names, from the command line on: kept with what was trained by them."""
+"""A user's rules for metric names, from the command line to the checkpoint."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""`run` on a real terminal: what moves, what asks, and the evaluator's lines among it."""
+"""`run` on a real terminal: the live table, questions, and the evaluator's lines."""
 
 import json
 import os

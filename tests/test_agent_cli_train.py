@@ -1,4 +1,4 @@
-"""`train` as scripts and people see it: killed and resumed, in two processes, logged, and refused."""
+"""`train` from outside: killed and resumed, in two processes, logged, and refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`train` without labels as scripts and people see it: from health, from past incidents, and refused."""
+"""`train` without labels from outside: on healthy data, on past incidents, and refused."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Metric names without a channel, as `rank`, `evaluate` and `train` tell of them."""
+"""Notes of `rank`, `evaluate` and `train` on metric names without a channel."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Playing an episode with any policy keeps what was seen, done and told."""
+"""Playing an episode with any policy saves what was seen, done and answered."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Comparisons in words and plots: too few pairs are said to be too few, and lone lines share a plot."""
+"""Comparisons in words and plots: too few pairs are reported, and single lines share a plot."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""A ranking in words: how much to trust it, and what kind of fault it looks like."""
+"""A ranking in words: how sure it is, and what kind of fault it looks like."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The loop ends whatever the environment does, doubles no step, and tells of every start and end."""
+"""The main loop always ends, repeats no step, and reports every start and end."""
 
 import asyncio
 from collections.abc import Callable, Sequence

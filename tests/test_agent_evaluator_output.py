@@ -1,4 +1,4 @@
-"""The evaluator's lines are exactly the documented ones, whatever an environment calls its services."""
+"""The evaluator's lines have exactly the documented form, whatever the services' names."""
 
 import asyncio
 import io

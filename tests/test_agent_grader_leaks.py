@@ -1,4 +1,4 @@
-"""Honesty: what only the grader knows reaches no prompt of any mode and no decision, wherever it stands."""
+"""What only the grader knows reaches no prompt and no decision, in any mode."""
 
 import asyncio
 import json

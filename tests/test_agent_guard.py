@@ -1,4 +1,4 @@
-"""The guard: refuses what cannot help or could do harm, the same for everybody."""
+"""The guard refuses what cannot help or could do harm, for every policy."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a lean installation lacks is needed by none of the commands that play, rank, serve and report."""
+"""The basic installation is enough for the commands that play, rank, serve and report."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The original rule policy: the recorded action on every recorded observation."""
+"""The original rule policy chooses the recorded action on every recorded observation."""
 
 import asyncio
 import gzip

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import openai  # noqa: F401 – takes longer to import than a question may take
 import pytest
 from llm_server import Answer, LLMServer, action
 from situations import observation, service, situation
@@ -63,6 +64,34 @@ def test_a_usable_reply_is_the_decision(reply: str) -> None:
     assert decision.why_not_model is None and decision.fallback is None
     assert decision.reply == reply and decision.usage.prompt_tokens == 100
     assert decision.prompt[0]["role"] == "system" and len(server.requests) == 1
+
+
+def test_an_endpoint_is_held_to_the_menu_and_the_services_of_the_prompt() -> None:
+    with LLMServer([GOOD]) as server:
+        decisions(server)
+    (request,) = server.requests
+    fields = request["response_format"]["json_schema"]["schema"]["properties"]
+    assert fields["action_type"]["enum"] == list(BROKEN.menu)
+    assert set(fields["target_service"]["enum"]) == {*BROKEN.now.services, None}
+
+
+def test_prompts_fit_their_budget_by_what_the_endpoint_counted() -> None:
+    """This endpoint counts a token for every five characters of a prompt."""
+
+    def counting(request: Mapping[str, Any]) -> Answer:
+        characters = sum(len(message["content"]) for message in request["messages"])
+        return Answer(GOOD, usage={"prompt_tokens": characters // 5, "completion_tokens": 9})
+
+    async def play(server: LLMServer) -> list[Decision]:
+        model = ChatModel(settings(server))
+        policy = make_policy("llm", model=model, prompt_budget=250)
+        made = [await policy.decide(BROKEN) for _ in range(2)]
+        await model.aclose()
+        return made
+
+    with LLMServer(counting) as server:
+        first, second = asyncio.run(play(server))
+    assert first.usage.prompt_tokens < second.usage.prompt_tokens <= 250
 
 
 @pytest.mark.parametrize(

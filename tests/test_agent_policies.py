@@ -1,4 +1,4 @@
-"""The committed result of the rules against an expert holds what we aim at."""
+"""The committed result of the rules against an expert reaches its target."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A post-mortem tells what happened and takes no orders from what it quotes."""
+"""A post-mortem says what happened, and quoted text cannot change it."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prompts: golden files, size, and nothing in them that the contract forbids."""
+"""Prompts: golden files, size, and nothing that the contract forbids."""
 
 import asyncio
 import gzip

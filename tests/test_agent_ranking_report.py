@@ -1,4 +1,4 @@
-"""What `rank --json` writes `report` shows, and every incident of a file is ranked."""
+"""`report` shows the output of `rank --json`, and every incident of a file is ranked."""
 
 import json
 from pathlib import Path

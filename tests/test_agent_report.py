@@ -1,4 +1,4 @@
-"""Reports say what the result files say, need nothing beside them, and keep what they quote as text."""
+"""Reports show the result files, need no other files, and escape quoted text."""
 
 import itertools
 import json

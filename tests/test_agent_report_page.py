@@ -1,4 +1,4 @@
-"""Report pages in a real browser, offline: they open without complaint, sort, step, quote HTML as text."""
+"""Report pages in a real browser, offline: they load without errors, sort, replay and escape HTML."""
 
 import json
 import shutil

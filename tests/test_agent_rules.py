@@ -1,4 +1,4 @@
-"""The rules: act early on evidence, watch, move on, find the unmeasured, and resolve in time."""
+"""The rules act early on evidence, watch the effect, find unmeasured root causes, and resolve in time."""
 
 import asyncio
 import gzip

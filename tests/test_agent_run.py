@@ -1,4 +1,4 @@
-"""A whole run over real sockets with an environment that fails in the middle of an episode."""
+"""A whole run over real sockets, with an environment that fails in the middle of an episode."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Untrusted text stays data: a corpus of attacks in every place where such text can reach a prompt."""
+"""Untrusted text stays data: a collection of attacks everywhere such text can reach a prompt."""
 
 import asyncio
 import json

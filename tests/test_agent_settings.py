@@ -1,4 +1,4 @@
-"""Settings: read once, refused by name, and silent about the key."""
+"""Settings are read once, errors name the variable, and the key is never shown."""
 
 import pytest
 

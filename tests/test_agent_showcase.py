@@ -1,4 +1,4 @@
-"""README and card say what the committed results say."""
+"""Both READMEs show the committed results."""
 
 import json
 from pathlib import Path

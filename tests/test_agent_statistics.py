@@ -1,4 +1,4 @@
-"""Paired statistics: planted differences are found, planted zeros are not, and nothing unscored counts."""
+"""Paired statistics find planted differences, no others, and leave out unscored pairs."""
 
 import math
 import random

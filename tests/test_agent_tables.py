@@ -1,4 +1,4 @@
-"""An ablation's figures follow from the records of its arms, pair by pair."""
+"""The figures of an ablation follow from the records of its arms."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The run folder: complete, honest about what is the grader's, and whole after any interruption."""
+"""The run folder: complete, without the grader's data in the wrong place, and intact after interruptions."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The laws of the source tree hold, each law finds a planted breach, and importing does nothing."""
+"""The source tree obeys its laws, each law finds a planted breach, and importing has no effects."""
 
 import subprocess
 import sys

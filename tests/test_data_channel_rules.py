@@ -1,4 +1,4 @@
-"""Metric names of many systems mean what their words say: a table of names, and laws of their spelling."""
+"""Metric names of many systems get the right channels: a table of names, and laws of spelling."""
 
 import pytest
 

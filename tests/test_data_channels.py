@@ -1,4 +1,4 @@
-"""Metric names get the meaning that their words say, and a user's rules come first."""
+"""Metric names get their meaning by rules, and a user's rules come first."""
 
 from pathlib import Path
 

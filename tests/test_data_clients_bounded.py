@@ -1,4 +1,4 @@
-"""Servers that answer with more than anybody asked for, or elsewhere: bounded, refused, in one line."""
+"""Servers whose answers are too large, or redirects: limited and refused in one line."""
 
 import asyncio
 import gzip

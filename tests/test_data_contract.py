@@ -1,4 +1,4 @@
-"""The contract: every implementation keeps it, and each rule is broken by one environment and by no other."""
+"""All implementations obey the contract, and for each rule one environment breaks only that rule."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Where to play and how: the choice, the probes, and which transport keeps an episode."""
+"""Where and how to play: the choice, the probes, and which transport keeps an episode."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Episodes: what is stored is read, and recorded traffic becomes episodes or says why not."""
+"""Stored episodes are read back, and recorded traffic becomes episodes or says why not."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Every exception of ours crosses from one process to another as it is."""
+"""Our exceptions survive being passed between processes."""
 
 import importlib
 import pickle

@@ -1,4 +1,4 @@
-"""Two processes and one folder of results; a folder in which two of an earlier version wrote at once."""
+"""Two processes and one results folder, and folders in which two processes wrote before."""
 
 import json
 import os

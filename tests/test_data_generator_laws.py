@@ -1,4 +1,4 @@
-"""Laws for what the generator adds to a plain fault: side effects, addresses, drifts, sleepers, gaps."""
+"""Laws of what the generator adds to a fault: side effects, addresses, drift, pauses, gaps."""
 
 import pickle
 from dataclasses import fields, replace

@@ -1,4 +1,4 @@
-"""The HTTP client against a real server, behind a proxy that fails on purpose."""
+"""The HTTP client against a real server, through a proxy with faults."""
 
 import asyncio
 import json

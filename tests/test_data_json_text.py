@@ -1,4 +1,4 @@
-"""JSON from outside: what is read, what is refused, and what it may cost."""
+"""Untrusted JSON: what is read, what is refused, and how much memory it may take."""
 
 import gzip
 import io

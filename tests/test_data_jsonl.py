@@ -1,4 +1,4 @@
-"""Lines are whole or absent, whatever kills the writer."""
+"""Lines are complete or absent, even if the writer is killed."""
 
 import gzip
 import json

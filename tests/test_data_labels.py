@@ -1,4 +1,4 @@
-"""Outcome labels on hand-made episodes and, measured, on recorded ones; labels from files."""
+"""Labels from outcomes, on hand-made and recorded episodes, and labels from files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Ten thousand bodies that a server might send: each is understood, or refused by an exception of ours."""
+"""Ten thousand possible bodies of a server: each is read, or refused by one of our exceptions."""
 
 import copy
 import json

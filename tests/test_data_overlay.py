@@ -1,4 +1,4 @@
-"""Faults laid over healthy windows: what is the system's own stays, and only what a fault moves is moved."""
+"""Faults added to healthy windows: the system's own data stays, and only fault effects are added."""
 
 from collections.abc import Mapping
 from dataclasses import replace

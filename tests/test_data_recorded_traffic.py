@@ -1,4 +1,4 @@
-"""Recorded FirewatchEnv traffic, replayed by a real HTTP server, parses or is refused with its reason."""
+"""Recorded FirewatchEnv traffic, replayed by a real HTTP server, is read or refused with a reason."""
 
 import asyncio
 import gzip

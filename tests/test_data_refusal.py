@@ -1,4 +1,4 @@
-"""What a file is refused with names the field and says what belongs there, in words of whoever wrote it."""
+"""The error for a bad file names the field and says what belongs there."""
 
 import json
 from pathlib import Path

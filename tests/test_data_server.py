@@ -1,4 +1,4 @@
-"""The server over real sockets: protocol, shapes of refusals, sessions, limits, shutdown."""
+"""The server over real sockets: protocol, refusals, sessions, limits, shutdown."""
 
 import asyncio
 import gzip

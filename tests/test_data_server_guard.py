@@ -1,4 +1,4 @@
-"""The server against clients that are silent, half-sent, deaf, many, verbose, or a web page."""
+"""The server against clients that are silent, incomplete, not reading, many, verbose, or web pages."""
 
 import asyncio
 import contextlib

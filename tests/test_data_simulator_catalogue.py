@@ -1,4 +1,4 @@
-"""The catalogue: the official tasks in order, scenarios that can be played, random tasks, task files."""
+"""The catalogue: the official tasks in order, playable scenarios, random tasks, task files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What makes a world hard, dial by dial: each does what it says, and nothing gives the culprit away."""
+"""Settings that make a world hard: each does what it says, and none gives the root cause away."""
 
 from typing import Any
 

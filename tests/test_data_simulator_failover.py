@@ -1,4 +1,4 @@
-"""Traffic that rises elsewhere, and failures felt minutes later, in both ways into the one physics."""
+"""Failover and buffers: traffic moves to stand-ins, and failures show minutes later."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Simulated incidents: labels, shapes, vocabularies, determinism, and that they can be solved at all."""
+"""Simulated incidents: labels, shapes, metric names, determinism, and solvability."""
 
 import numpy as np
 import pytest

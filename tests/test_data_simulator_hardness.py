@@ -1,4 +1,4 @@
-"""The committed figures on how hard the default hard worlds are keep what they promise."""
+"""The committed figures on hard worlds meet their targets."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What services of the simulator log, and what their feedback may say of the fault."""
+"""Log lines of simulated services, and what feedback may say about the fault."""
 
 import asyncio
 from typing import get_args

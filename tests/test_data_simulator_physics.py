@@ -1,4 +1,4 @@
-"""Propagation: laws of the physics, and one set of numbers for the environment and the batch generator."""
+"""Laws of fault propagation, and the same numbers in the environment and the batch generator."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The embedded world: protocol, determinism, effects of actions, and likeness to the recorded server."""
+"""The embedded world: protocol, determinism, effects of actions, and similarity to the recorded server."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""The WebSocket client against the real server, and against servers that misbehave frame by frame."""
+"""The WebSocket client against the real server, and against servers with bad frames."""
 
 import asyncio
 import json

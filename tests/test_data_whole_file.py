@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, and a full disk is said of a file."""
+"""Files are replaced completely or not at all, and a full disk is reported with the file's name."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What both clients share: addresses, decoding, refusals in one line."""
+"""The common parts of both clients: addresses, decoding, refusals in one line."""
 
 import pytest
 

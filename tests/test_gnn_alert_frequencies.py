@@ -1,4 +1,4 @@
-"""Laws of what is usual in one system: learnt without labels, and worth nothing where nothing is usual."""
+"""Laws of alert frequencies: learnt without labels, and without effect if nothing is usual."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the ranker goes by: it adds up, it repeats itself, and without it the suspect falls."""
+"""Attributions add up, are repeatable, and name evidence without which the suspect falls."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Each published ranker on a case small enough to do by hand, and the laws that all of them keep."""
+"""Each published ranker on a case small enough to do by hand, and the laws of all rankers."""
 
 import networkx as nx
 import numpy as np

@@ -1,4 +1,4 @@
-"""Laws of the trees themselves: as sure as they may be, blind to what tells nobody apart, read as arrays."""
+"""Laws of the trees: their confidence is limited, uninformative columns are ignored, arrays round-trip."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What callers measure of a service is read as the service's own."""
+"""What callers measure of a service counts as the service's own."""
 
 import numpy as np
 

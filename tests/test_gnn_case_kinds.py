@@ -1,4 +1,4 @@
-"""The kinds behind the cases, on a small shop: changes, constant pasts, folding, routine, unknown calls."""
+"""Variants of earlier mistakes: changes, constant baselines, addresses, routine alerts, unknown calls."""
 
 from collections.abc import Mapping
 from dataclasses import replace

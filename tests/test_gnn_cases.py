@@ -1,4 +1,4 @@
-"""Small incidents of kinds that were answered wrongly, each with its right answer."""
+"""Small incidents that were ranked wrongly before, each with its right answer."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A checkpoint folder holds one whole checkpoint, whatever happens while another one is written there."""
+"""A folder always holds one complete checkpoint, whatever happens while another is written."""
 
 import os
 import shutil

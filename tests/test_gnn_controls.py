@@ -1,4 +1,4 @@
-"""The networks that serve as controls, by hand: one that sees no calls and one that knows nothing."""
+"""The control networks by hand: one that sees no calls, and one with random weights."""
 
 from dataclasses import replace
 

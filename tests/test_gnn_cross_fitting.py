@@ -1,4 +1,4 @@
-"""Laws of how much each opinion counts: as far as it knows better on cases that none had seen."""
+"""Laws of the weights of opinions: each counts as far as it helps on held-out cases."""
 
 import numpy as np
 import pytest

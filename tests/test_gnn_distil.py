@@ -1,4 +1,4 @@
-"""Learning from several rankers: what they say together is what is learnt."""
+"""Learning from several rankers: the targets are their combined scores."""
 
 from pathlib import Path
 

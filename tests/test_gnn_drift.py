@@ -1,4 +1,4 @@
-"""Drift: what stays the same while the page comes and goes is no symptom."""
+"""Drift: what doesn't follow an intermittent page is no symptom."""
 
 from dataclasses import replace
 

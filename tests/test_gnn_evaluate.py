@@ -1,4 +1,4 @@
-"""Evaluation results: their shape, what is scored, what is hidden, and what recorded traffic gives."""
+"""Evaluation results: their form, what is scored, what is hidden, and figures on recorded traffic."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Laws of evidence in pieces: each can be taken away, nothing else goes with it, nothing is left over."""
+"""Laws of pieces of evidence: each can be removed alone, and together they are all the evidence."""
 
 import numpy as np
 import pytest

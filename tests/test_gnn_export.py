@@ -1,4 +1,4 @@
-"""The exported network says what the network itself says, whatever its message passing and the graph."""
+"""The exported network gives the same scores as the network, for every convolution and graph."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Laws of the features: names and order mean nothing, missing is missing, every graph has a place."""
+"""Laws of the features: names and order don't matter, missing stays missing, every graph works."""
 
 import numpy as np
 import pytest

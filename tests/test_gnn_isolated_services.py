@@ -1,4 +1,4 @@
-"""An added service that is well, calls nobody and is called by nobody leaves the order of the others."""
+"""Adding a healthy service without calls doesn't change the order of the others."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is told of metrics that moved: the bad first, an improvement as one, numbers that people read."""
+"""Sentences about changed metrics: bad changes first, improvements marked, readable numbers."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The measures: strict ranks, ties in expectation, misses, unscored cases, calibration and intervals."""
+"""The measures: ties in expectation, misses, unscored cases, calibration and intervals."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Laws of the networks and of their training, on worlds small enough to learn in seconds."""
+"""Laws of the networks and their training, on worlds small enough to learn in seconds."""
 
 import json
 import shutil

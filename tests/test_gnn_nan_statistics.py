@@ -1,4 +1,4 @@
-"""Arrays with gaps: numpy's own functions are the yardstick."""
+"""Statistics of arrays with gaps agree with numpy's functions."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Laws of what a training tells of itself: every long stage is followed from its start to its end."""
+"""Progress of trainings: every long stage is reported from start to end."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shipped ranker on recorded traffic of a real FirewatchEnv server, which it never learnt from."""
+"""The shipped ranker on recorded traffic of a real FirewatchEnv server, zero-shot."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Replicas: told by owners, by the pattern of names, or by their place in the call graph."""
+"""Replicas are found by owner, by name pattern, or by their place in the call graph."""
 
 import itertools
 

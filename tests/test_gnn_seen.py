@@ -1,4 +1,4 @@
-"""A checkpoint knows again what it was trained with, and `evaluate` says so."""
+"""A checkpoint recognises the incidents it was trained with, and `evaluate` says so."""
 
 import json
 from dataclasses import replace

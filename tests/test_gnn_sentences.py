@@ -1,4 +1,4 @@
-"""Sentences about a suspect: how far, since when, who shares it, what changed."""
+"""Sentences about a suspect: how far, since when, which callers are affected, what changed."""
 
 import numpy as np
 import pytest

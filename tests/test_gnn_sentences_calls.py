@@ -1,4 +1,4 @@
-"""What is told of calls: alerts about them, what callers measure, which callers suffer."""
+"""Sentences about calls: their alerts, what callers measure, which callers suffer."""
 
 import numpy as np
 import pytest

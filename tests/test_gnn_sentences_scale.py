@@ -1,4 +1,4 @@
-"""Evidence says the same of a service whatever the number of its peers."""
+"""Evidence about a service doesn't depend on the number of its peers."""
 
 import numpy as np
 import pytest

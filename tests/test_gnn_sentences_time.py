@@ -1,4 +1,4 @@
-"""When it began, how old a change is, what is usual, where on the way between two services time is lost."""
+"""Sentences about time: onset, age of changes, what is usual, and where a call's time is lost."""
 
 from dataclasses import replace
 

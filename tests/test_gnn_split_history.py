@@ -1,4 +1,4 @@
-"""Past incidents are told apart by what was seen, where their ids do not."""
+"""Past incidents with the same id are distinguished by their evidence."""
 
 from dataclasses import replace
 

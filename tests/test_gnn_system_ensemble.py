@@ -1,4 +1,4 @@
-"""Laws of what is known of one system: heard only where it helps, and silent elsewhere."""
+"""Laws of what is learnt about one system: used only where it helps, without effect elsewhere."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Laws of the training loop: what is interrupted, shared, split or adapted ends as it should."""
+"""Laws of the training loop: interrupted, distributed, split or fine-tuned, it ends as it should."""
 
 from collections import defaultdict
 from pathlib import Path

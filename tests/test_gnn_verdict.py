@@ -1,4 +1,4 @@
-"""Nobody is accused without evidence, what explains more comes first, and nobody is an answer."""
+"""No accusation without evidence; the service that explains more comes first; "nobody" is an answer."""
 
 from dataclasses import replace
 

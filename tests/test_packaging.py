@@ -1,4 +1,4 @@
-"""What is installed is what is here: every package is listed, every requirement pinned."""
+"""Every package is listed, and every requirement is pinned."""
 
 import re
 import tomllib

@@ -87,7 +87,7 @@ def recorded_examples(runs: Sequence[Path], min_score: float) -> Iterator[Taught
     """A model's own steps of tasks that it solved well, as its runs recorded them."""
     for run in runs:
         for step in solved_steps(run, min_score):
-            yield TaughtReply(f"{step['task']}/{step['seed']}", tuple(step["prompt"]), step["reply"])
+            yield TaughtReply(f"{step.task}/{step.seed}", step.prompt, step.reply or "")
 
 
 class Notes:

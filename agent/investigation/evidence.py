@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.remedies import RemedyPlace
@@ -51,7 +51,7 @@ async def first_look(
         SettingsError: no source is named, or not exactly one incident is in the files.
     """
     if asked.incident:
-        return _read(asked, ranker)
+        return await _with_cluster(_read(asked, ranker), kubectl)
     is_named = any((asked.prometheus, asked.jaeger, asked.tempo, asked.alertmanager))
     sources = asked.sources(variables) if is_named or kubectl is None else ()
     found = await diagnose(asked, sources, ranker, channels, progress, kubectl)
@@ -70,6 +70,17 @@ def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
         )
     incident = read.incidents[0]
     return FirstLook(incident, ranker.rank(incident), read.notes, lambda _, __: "")
+
+
+async def _with_cluster(first: FirstLook, kubectl: Kubectl | None) -> FirstLook:
+    """The same, once the cluster is known: it says what runs a service, and what was changed."""
+    if kubectl is None:
+        return first
+    try:
+        await kubectl.read()
+    except TelemetryFault as fault:
+        return replace(first, notes=(*first.notes, f"{fault}; it is left out."))
+    return first
 
 
 def kubectl_of(asked: InvestigateOptions) -> Kubectl | None:

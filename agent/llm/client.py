@@ -1,6 +1,7 @@
 """The only file that talks to a model: any OpenAI-compatible endpoint, with limits, budgets and a cache."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CHARACTERS_PER_TOKEN = 4  # where an endpoint does not count for us
+# The same of a prompt full of figures, to be on the safe side until the endpoint has counted one.
+CAUTIOUS_CHARACTERS_PER_TOKEN = 2.5
+_MARGIN = 1.05  # since no two prompts are of the same characters
 # What is kept of a reply: no token that a model is likely to write is longer than this.
 LONGEST_TOKEN = 16
 MOST_MEMORY_BYTES = 64 * 2**20  # that a decoded answer may take
@@ -110,8 +114,8 @@ class BudgetedModel:
         return Ledger(self.settings.task_budget)
 
     def tokens_in(self, messages: Sequence[Message]) -> int:
-        """An estimate."""
-        return sum(len(m["content"]) for m in messages) // CHARACTERS_PER_TOKEN
+        """How many tokens the prompt has."""
+        raise NotImplementedError
 
     async def ask(
         self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
@@ -142,7 +146,7 @@ class BudgetedModel:
 
     def _most(self, messages: Sequence[Message]) -> Usage:
         """The most that a question may cost."""
-        usage = Usage(1, self.tokens_in(messages), self.settings.max_tokens)
+        usage = Usage(1, _estimate(messages), self.settings.max_tokens)
         prices = (self.settings.prices.get(model) for model in self.settings.models)
         cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
         return replace(usage, cost_usd=cost_usd)
@@ -162,6 +166,11 @@ class ChatModel(BudgetedModel):
         self._client: AsyncOpenAI | None = None
         self._cache = ReplyCache(settings.cache_dir, settings.base_url) if settings.cache_dir else None
         self._form: dict[str, int] = {}  # {model: index of the richest form it accepted}
+        self._characters_per_token = CAUTIOUS_CHARACTERS_PER_TOKEN
+
+    def tokens_in(self, messages: Sequence[Message]) -> int:
+        """An estimate, by what the endpoint counted in the latest prompt."""
+        return math.ceil(_MARGIN * _characters(messages) / self._characters_per_token)
 
     async def aclose(self) -> None:
         """Gives back the connections; safe to call twice."""
@@ -234,9 +243,11 @@ class ChatModel(BudgetedModel):
         text = self._kept(completion.text)
         usage = Usage(
             1,
-            completion.count("prompt_tokens", self.tokens_in(messages)),
+            completion.count("prompt_tokens", _estimate(messages)),
             completion.count("completion_tokens", len(text) // CHARACTERS_PER_TOKEN),
         )
+        if counted := completion.count("prompt_tokens", 0):
+            self._characters_per_token = max(1.0, _characters(messages) / counted)
         price = self.settings.prices.get(model)
         if price is not None:
             usage = replace(usage, cost_usd=price.of(usage))
@@ -275,3 +286,12 @@ async def _try_once(response: httpx.Response) -> None:
     """Keeps the client from sending a form again that the endpoint does not know."""
     if _trying.get() and response.status_code in _NOT_OFFERED:
         response.headers["X-Should-Retry"] = "false"
+
+
+def _characters(messages: Sequence[Message]) -> int:
+    return sum(len(m["content"]) for m in messages)
+
+
+def _estimate(messages: Sequence[Message]) -> int:
+    """Its tokens, where nobody counts them for us."""
+    return _characters(messages) // CHARACTERS_PER_TOKEN

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from agent.llm.sanitize import speaks_of_the_grade
-from data.errors import FirewatchError, SettingsError
-from data.files import jsonl
+from agent.records.lines import StepLine
+from agent.records.trajectory import RunFolder, read_config
+from data.errors import FirewatchError
 from data.files.whole_file import write_whole
 
 
@@ -18,10 +20,10 @@ class LeakError(FirewatchError):
 def chat_examples(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
     """The steps of `solved_steps` as conversations."""
     for step in solved_steps(run, min_score):
-        yield {"messages": [*step["prompt"], {"role": "assistant", "content": step["reply"]}]}
+        yield {"messages": [*step.prompt, {"role": "assistant", "content": step.reply}]}
 
 
-def solved_steps(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
+def solved_steps(run: Path, min_score: float) -> Iterator[StepLine]:
     """The steps with a usable first reply, in tasks that the model solved without the rules.
 
     Args:
@@ -32,15 +34,14 @@ def solved_steps(run: Path, min_score: float) -> Iterator[dict[str, Any]]:
         SettingsError: no run there.
         LeakError: a prompt contains what only the grader knows.
     """
-    if not (run / "run.json").exists():
-        raise SettingsError(f"{run} holds no run: there is no run.json")
+    folder = RunFolder(run, read_config(run), frozenset())
     chosen = {
-        (record["task"], record["seed"])
-        for record in _records(run / "episodes.jsonl")
-        if record["success"] and record["score"] >= min_score and "rules" not in record["decisions"]
+        one.key
+        for one in folder.episodes
+        if one.success and (one.score or 0.0) >= min_score and "rules" not in one.decisions
     }
-    for step in _records(run / "steps.jsonl"):
-        if (step["task"], step["seed"]) in chosen and step["decided_by"] == "llm":
+    for step in chain.from_iterable(folder.steps(chosen).values()):
+        if step.decided_by == "llm":
             _check_honest(step)
             yield step
 
@@ -53,15 +54,11 @@ def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
     return len(lines)
 
 
-def _check_honest(step: Mapping[str, Any]) -> None:
-    text = "\n".join(message["content"] for message in step["prompt"])
-    task_id = step["task_id"]
+def _check_honest(step: StepLine) -> None:
+    text = "\n".join(message["content"] for message in step.prompt)
+    task_id = step.task_id
     if speaks_of_the_grade(text) or (task_id and task_id.lower() in text.lower()):
         raise LeakError(
-            f"task {step['task']}, step {step['step']}: its prompt holds what only the grader knows; "
+            f"task {step.task}, step {step.step}: its prompt holds what only the grader knows; "
             "nothing is exported"
         )
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    return (record for _, record in jsonl.read(path)) if path.exists() else iter(())

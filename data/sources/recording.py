@@ -14,6 +14,7 @@ from data.incident import AlertEvent, Floats, Incident, Page, Series
 from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
 from data.sources.onset import change_in
+from data.sources.room import Room
 
 # What a system calls whoever is outside it, or whatever it could not name.
 NOBODY = frozenset({"", "unknown", "user", "-"})
@@ -21,6 +22,7 @@ NOBODY = frozenset({"", "unknown", "user", "-"})
 _MOST_POINTS = 60  # of an incident; finer measurements are averaged, which calms them
 _MOST_PAST = 240  # points before it that are kept
 _MOST_SEARCHED = 600  # points over which a beginning is looked for
+_PIECE_BYTES = 400  # that a piece of a series takes beside its points
 _FEWEST = 8  # points with which a beginning can be found
 
 
@@ -30,7 +32,8 @@ class Recording:
     Values that cannot be calculated with count as missing. Times are Unix seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room("values")
         self.services: dict[str, Pieces] = {}
         self.calls: dict[tuple[str, str], Pieces] = {}
         self.call_graph: dict[str, dict[str, None]] = {}
@@ -51,6 +54,7 @@ class Recording:
         self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
     ) -> None:
         """More values of one metric of a service, in any order."""
+        self._room.take(_PIECE_BYTES + 16 * len(times_s))
         _add(self.services.setdefault(service, {}), metric, times_s, values)
 
     def call_series(
@@ -62,6 +66,7 @@ class Recording:
         values: Sequence[float] | Floats,
     ) -> None:
         """More values of one metric of the calls from one service to another."""
+        self._room.take(_PIECE_BYTES + 16 * len(times_s))
         self.call(caller, callee)
         _add(self.calls.setdefault((caller, callee), {}), metric, times_s, values)
 

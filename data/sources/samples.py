@@ -13,10 +13,12 @@ import numpy as np
 from data.incident import Floats
 from data.sources.alignment import Piece, natural_step
 from data.sources.conventions import INFRASTRUCTURE, POD, Match
+from data.sources.room import Room
 
 Labels = Mapping[str, str]
 
 _MOST_POINTS = 2000
+_SERIES_BYTES, _PIECE_BYTES = 1000, 300  # that one of each takes beside its points
 _WINDOW_S, _MOST_SCRAPES = 60.0, 4  # that a rate is taken over
 # A replica's name: that of its workload, then what a ReplicaSet, StatefulSet or DaemonSet adds.
 _REPLICA = re.compile(r"(.+?)(?:-[a-f0-9]{6,10}-[a-z0-9]{5}|-\d+|-[bcdfghjklmnpqrstvwxz2456789]{5})")
@@ -33,7 +35,8 @@ class Sample(NamedTuple):
 class Samples:
     """Collects series; several answers and scrapes add to each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room("metrics")
         self._by_name: dict[str, dict[tuple[tuple[str, str], ...], Sample]] = {}
         self.workloads: dict[str, str] = {}  # {pod or replica set: its workload}
 
@@ -42,6 +45,9 @@ class Samples:
         plain = {re.sub(r"[.\-/]", "_", label): value for label, value in labels.items()}
         same = self._by_name.setdefault(re.sub(r"[.\-/]", "_", name), {})
         key = tuple(sorted(plain.items()))
+        if key not in same:
+            self._room.take(_SERIES_BYTES)
+        self._room.take(_PIECE_BYTES + 16 * len(times_s))
         sample = same.get(key) or same.setdefault(key, Sample(plain, []))
         times, numbers = np.asarray(times_s, dtype=float), np.asarray(values, dtype=float)
         usable = np.isfinite(times) & np.isfinite(numbers)

@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from data.incident import Floats
 from data.sources.recording import NOBODY, Recording
+from data.sources.room import Room
 
 _MOST_OPEN = 200_000  # spans kept while the rest of their trace may still come
 _ENTRIES = frozenset({"server", "consumer"})
 _EXITS = frozenset({"client", "producer"})
 _STEP_S, _POINTS = 60.0, 40  # between two points; less where the traces tell of a short time
 
+_SPAN_BYTES, _NAME_BYTES = 50, 2000  # that a span, and a service or call, takes for good
 _MOST_POINTS = 5000  # whatever times a file tells
 
 
@@ -51,7 +53,8 @@ class SpanTimes:
 class Spans:
     """Collects spans of many traces in any order; memory holds numbers, and spans of open traces."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room("traces and logs")
         self._open: OrderedDict[str, list[Span]] = OrderedDict()
         self._n_open = 0
         self._served: defaultdict[str, SpanTimes] = defaultdict(SpanTimes)
@@ -65,6 +68,7 @@ class Spans:
 
     def add(self, span: Span) -> None:
         """One more span."""
+        self._room.take(_SPAN_BYTES)
         trace = self._open.setdefault(span.trace, [])
         trace.append(span)
         self._n_open += 1
@@ -77,6 +81,7 @@ class Spans:
 
     def logs(self, service: str, times_s: Sequence[float], are_errors: Sequence[bool]) -> None:
         """Lines of the logs of a service."""
+        self._room.take(_SPAN_BYTES * len(times_s))
         lines = self._logs[service]
         lines.times.extend(times_s)
         lines.durations.extend([0.0] * len(times_s))
@@ -158,6 +163,7 @@ class Spans:
 
     def _close(self, spans: Sequence[Span]) -> None:
         """Takes a whole trace apart."""
+        names = len(self._served) + len(self._sent) + len(self._received) + len(self._lost)
         self._n_open -= len(spans)
         # Client and server may share an id (Zipkin): a child belongs under the server's span.
         by_id = {span.id: span for span in sorted(spans, key=lambda span: span.kind in _ENTRIES)}
@@ -186,6 +192,8 @@ class Spans:
         for entry in entries:
             self._served[entry.service].add(entry)
             self._own[entry.service].add(entry, _own_time(entry, children))
+        more = len(self._served) + len(self._sent) + len(self._received) + len(self._lost) - names
+        self._room.take(_NAME_BYTES * more)
 
     def _answered(self, parent: Span, entry: Span) -> None:
         pair = (parent.service, entry.service)

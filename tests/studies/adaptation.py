@@ -1,8 +1,8 @@
-"""What labels and past incidents of a system are worth: zero-shot, adapted, and trained on it alone.
+"""Measures what labels and past incidents of a system are worth: zero-shot, adapted, trained on it alone.
 
 Usage: adaptation.py FOLDER > checkpoints/results/adaptation.json – FOLDER holds incident files.
 With --cross-validate instead: each fifth of a set scored by a ranker trained on the rest, > …/trained.json.
-With --unseen: each fault of the small sets scored by rankers that never learnt of it, > …/unseen.json.
+With --unseen: each fault of the small sets scored by rankers trained on the others, > …/unseen.json.
 """
 
 import itertools
@@ -41,7 +41,7 @@ KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "m
 def learnt(
     name: str, labels: Sequence[Incident], init: Path | None, history: Sequence[Incident] = ()
 ) -> Ranker:
-    """A ranker that learnt as `firewatch train` does, on top of `init` or from nothing.
+    """A ranker trained like `firewatch train`, from `init` or from scratch.
 
     Args:
         name: as reported.
@@ -87,7 +87,7 @@ def few_labels(name: str, half: Sequence[Incident], rest: Sequence[Incident]) ->
 def cross_validated(
     name: str, incidents: Sequence[Incident], groups: Sequence[Hashable], arm: str, init: Path | None
 ) -> dict[str, Any]:
-    """Every group scored by a ranker that learnt from the others, on top of `init` or from nothing; means."""
+    """Means over all groups, each scored by a ranker trained on the others, from `init` or from scratch."""
     folds = []
     for group in dict.fromkeys(groups):
         seen = [incident for incident, its in zip(incidents, groups, strict=True) if its != group]
@@ -107,7 +107,7 @@ def in_fifths(name: str, incidents: Sequence[Incident]) -> Iterator[dict[str, An
 
 
 def unseen(name: str, incidents: Sequence[Incident]) -> Iterator[dict[str, Any]]:
-    """What labels of some faults are worth when others are asked about."""
+    """Scores on faults whose labels were not used for training."""
     if len(incidents) > MOST_UNSEEN:
         return
     yield from measured([make_ranker("gnn")], name, incidents)

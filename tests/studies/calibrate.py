@@ -1,4 +1,4 @@
-"""Fits how sure the shipped rankers are, on new worlds and on real incidents: `calibrate.py FOLDER`."""
+"""Fits the temperatures of the shipped rankers on new worlds and real incidents: `calibrate.py FOLDER`."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from gnn.graph_ranker import load_ranker
 from gnn.network.batch import examples_of, has_example
 from gnn.training.calibration import calibrate
 
-WORLDS, SEED = 1500, 1_000_003  # far from the seeds that were learnt from
+WORLDS, SEED = 1500, 1_000_003  # far from the seeds of training
 
 
 def main(folder: Path) -> None:

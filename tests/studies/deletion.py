@@ -1,4 +1,4 @@
-"""Whether the evidence that the ranker names is what it goes by: named against random evidence, taken away.
+"""Checks attributions by removing the named evidence, compared with random evidence.
 
 deletion.py [folder of real incidents] > checkpoints/results/deletion.json
 """
@@ -25,7 +25,7 @@ from gnn.graph_ranker import GraphRanker, load_ranker
 from gnn.registry import shipped
 
 SEED = 4_000_000
-SIMULATED, MOST = 40, 24  # cases of each kind that are simulated; of each file
+SIMULATED, MOST = 40, 24  # simulated cases per kind; most cases per file
 KINDS = {
     "series": SimulationConfig(snapshots=0.0, alerts=0.0, healthy=0.0),
     "snapshots": SimulationConfig(snapshots=1.0, alerts=0.0, healthy=0.0),
@@ -34,12 +34,12 @@ KINDS = {
 
 
 def sample(incidents: Sequence[Incident]) -> list[Incident]:
-    """At most `MOST` of them, the same ones every time."""
+    """At most `MOST` of them, always the same."""
     return random.Random(SEED).sample(list(incidents), min(MOST, len(incidents)))
 
 
 def sources(folder: Path | None) -> Iterable[tuple[str, list[Incident]]]:
-    """Simulated incidents by what is measured, then the files of `folder`."""
+    """Simulated incidents by mode of evidence, then the files of `folder`."""
     for kind, config in KINDS.items():
         yield f"simulated {kind}", list(simulate(SIMULATED, SEED, config))
     for file in jsonl.files(folder) if folder else ():
@@ -47,7 +47,7 @@ def sources(folder: Path | None) -> Iterable[tuple[str, list[Incident]]]:
 
 
 def paired(cuts: Sequence[DeletionEffect]) -> dict[str, Any]:
-    """Named against random: means, their paired difference and its interval."""
+    """Named and random evidence: means, and their paired difference with its interval."""
     found: dict[str, Any] = {"n": len(cuts)}
     if not cuts:
         return found

@@ -1,4 +1,4 @@
-"""How hard the default hard worlds are to read: nets and plain scorers at the first three observations.
+"""Measures how hard the default hard worlds are: networks and simple scores at the first observations.
 
 hardness.py > checkpoints/results/hardness.json
 """
@@ -29,9 +29,9 @@ from gnn.training.training_job import TrainingJob
 
 OBSERVATIONS = 3
 TRAIN_SEEDS, TEST_SEEDS = range(900), range(100_000, 100_400)
-# Half of all innocents are as unmeasured as the culprit, so that being unmeasured does not give it away.
+# Half of all innocents lack metrics like the root cause, so that lacking them doesn't give it away.
 HIDDEN = Script(dials={"blind_root": 1.0, "blind_elsewhere": 0.5})
-# Nothing but time passes: no fetched log tells one service from another.
+# An action without effect, so that no fetched log gives anything away.
 WAIT = Action(action_type="escalate")
 TRAINING = {"epochs": 8, "batch_graphs": 48, "device": "cpu"}
 HIDDEN_WIDTH = 48
@@ -41,7 +41,7 @@ PLAIN = ("heuristic", "zscore", "zscore-sum", "pagerank", "random")
 
 
 class AnyUnmeasured:
-    """Suspects every service at which nothing is measured, all alike: what blindness alone gives away."""
+    """Suspects all unmeasured services equally, to show how far lacking metrics gives the root cause away."""
 
     name = "any unmeasured service"
 
@@ -52,7 +52,7 @@ class AnyUnmeasured:
 
 
 def windows(seeds: Iterable[int], script: Script | None = None) -> Iterator[Incident]:
-    """What is seen of each hard episode after its first, second and third observation."""
+    """Each hard episode up to its first, second and third observation."""
     for seed in seeds:
         episode = RunningEpisode(set_up("hard", seed, None, script))
         names = episode.setup.topology.names
@@ -68,19 +68,19 @@ def windows(seeds: Iterable[int], script: Script | None = None) -> Iterator[Inci
 
 
 def nothing_measured(incident: Incident) -> bool:
-    """Whether no culprit shows any metric."""
+    """Whether no root cause has any metric."""
     first = incident.observations[0].services
     return all(first[root].status == "unknown" for root in incident.root_causes)
 
 
 def case_of(window: Incident) -> RankingCase:
-    """One thing to rank, reported under the number of its last observation."""
+    """A case, reported under the number of its last observation."""
     seed, _, last = window.incident_id.partition("@")
     return RankingCase(window, cluster=seed, tick=int(last))
 
 
 def trained(name: str, learnt: Sequence[Incident], folder: Path) -> Ranker:
-    """A net that learnt from these incidents only."""
+    """A network trained on these incidents only."""
     config = TrainConfig(model=ModelConfig(convolution=NETS[name], hidden=HIDDEN_WIDTH), **TRAINING)
     train_checkpoint(TrainingJob(config=config, out=folder / name, incidents=learnt))
     return load_ranker(folder / name, name)

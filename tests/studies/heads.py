@@ -1,7 +1,7 @@
-"""How far the other two heads can be believed: what kind of fault it is, and whether anything is wrong.
+"""Measures the other two heads: what kind of fault it is, and whether anything is wrong.
 
 Usage: heads.py [FOLDER] > checkpoints/results/heads.json – FOLDER holds incident files.
-Simulated worlds that nobody learnt from; of a real incident its own past, cut in two, is the healthy window.
+Uses new simulated worlds, and real incidents with their own past, cut in two, as the healthy window.
 """
 
 import json
@@ -29,7 +29,7 @@ WORLDS, SEED = 3_000, 1_000_011
 
 
 def before(incident: Incident) -> Incident | None:
-    """The same system in health, the last points of its past as now; None without such a past."""
+    """The same system in health, with the end of its baseline as the incident; None without a baseline."""
     telemetry = {
         name: {
             metric: Series(series.baseline[-points:], series.baseline[:-points])
@@ -46,7 +46,7 @@ def before(incident: Incident) -> Incident | None:
 
 
 def incident_head(told: Iterable[tuple[bool, float | None]]) -> dict[str, Any]:
-    """Of windows with and without a fault: how well the chance tells them apart, how often it is right."""
+    """How well the chance of an incident separates windows with and without a fault."""
     known = [(broken, chance) for broken, chance in told if chance is not None and not math.isnan(chance)]
     broken, chance = (np.array(column) for column in zip(*known, strict=True))
     return {
@@ -59,7 +59,7 @@ def incident_head(told: Iterable[tuple[bool, float | None]]) -> dict[str, Any]:
 
 
 def family_head(told: Iterable[tuple[str, Ranking]]) -> dict[str, Any]:
-    """Of incidents whose culprit was found: how often the kind of fault is first, or among three."""
+    """How often the kind of fault is first, or among three, if the root cause was found."""
     places = []
     for fault, ranking in told:
         order = sorted(ranking.families, key=lambda family: -ranking.families[family])

@@ -1,8 +1,8 @@
-"""What healthy windows of a system are worth without any label: zero-shot, and adapted to its own past.
+"""Measures what healthy windows of a system are worth without labels: zero-shot, and adapted to its past.
 
 Usage: healthy.py FOLDER > checkpoints/results/healthy.json – see `make healthy`. FOLDER holds
-incident files; those without a past are passed over. Adapted to the past of the scored incidents, and each
-half of them to that of the other half.
+incident files; those without baselines are left out. Adapted to the baselines of the scored incidents, and
+to those of the other half.
 """
 
 import json
@@ -49,14 +49,14 @@ def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]
 
 
 def measured(pairs: Sequence[tuple[Ranker, Sequence[Incident]]]) -> dict[str, float]:
-    """Means over all incidents, each scored by the ranker beside it."""
+    """Means over all incidents, each with its ranker."""
     found = [evaluate([(ranker, None)], [incident_source("", cases)])[0] for ranker, cases in pairs]
     total = sum(each["n"] for each in found)
     return {key: round(sum(each["n"] * each[key] for each in found) / total, 4) for key in KEPT}
 
 
 def rows(name: str, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
-    """Before, and after adapting to the same past and to another one: means of the seeds."""
+    """Before, and after adapting to the same baselines and to others: means over the seeds."""
     halves = incidents[0::2], incidents[1::2]
     figures: dict[str, list[dict[str, float]]] = {}
     steps: dict[str, list[float]] = {}

@@ -1,4 +1,4 @@
-"""The same recipe from several seeds, zero-shot on real incidents: how much of a figure is luck.
+"""Measures how much of a figure is luck: the same recipe from several seeds, zero-shot on real incidents.
 
 Usage: seeds.py FOLDER CHECKPOINT... > checkpoints/results/seeds.json – see `make seeds`.
 """
@@ -18,7 +18,7 @@ KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "mrr", "ece
 
 
 def name_of(checkpoint: Path) -> str:
-    """Which seed it is, and whether it learnt from the labels or from others."""
+    """The seed, and whether it was trained on labels or by teachers."""
     training = read_card(checkpoint).training
     how = f"taught by {training['teachers']}" if training.get("teachers") else "alone"
     return f"seed {training['seed']}, {how}"

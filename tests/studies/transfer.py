@@ -1,7 +1,7 @@
-"""What the labels of other systems are worth: each set ranked by networks that learnt from all other sets.
+"""Measures what labels of other systems are worth: each set ranked by networks trained on all other sets.
 
 Usage: transfer.py FOLDER > checkpoints/results/transfer.json – FOLDER holds incident files.
-Beside the shipped ranker, which learnt from simulation alone: how much other systems can tell of one.
+The shipped ranker, trained on simulation alone, is for comparison.
 """
 
 import json
@@ -29,7 +29,7 @@ SHOWN = ("ac@1", "ac@3")
 
 
 def of_set(job: tuple[str, str]) -> list[dict[str, Any]]:
-    """Accuracy on one set of the networks of each seed that learnt from the other sets."""
+    """Accuracy on one set of networks (one per seed) trained on the other sets."""
     import torch
 
     torch.set_num_threads(1)

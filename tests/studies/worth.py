@@ -1,9 +1,8 @@
-"""What each part of the ranker is worth: nets without some columns, some edges or some of the simulator.
+"""Measures what each part of the ranker is worth: networks without columns, edges or simulator features.
 
 Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
        worth.py messages [FOLDER] > checkpoints/results/messages.json
-A quarter of the shipped worlds and no episodes, three seeds an arm; every arm of a seed learns from the same
-worlds.
+A quarter of the shipped worlds and no episodes, three seeds per arm; all arms of a seed use the same worlds.
 """
 
 import json
@@ -40,11 +39,11 @@ GRAPH_COLUMNS = tuple(SERVICE_FEATURES[column] for column in GRAPH_FEATURES)
 
 @dataclass(frozen=True)
 class Arm:
-    """One net to train."""
+    """One network to train."""
 
     name: str
     convolution: Convolution = "sage"
-    without: tuple[str, ...] = ()  # columns, or statistics of every channel, that it does not see
+    without: tuple[str, ...] = ()  # hidden columns, or statistics of every channel
     simulator: dict[str, float] = field(default_factory=dict)
     messages: Literal["along calls", "both ways", "none"] = "along calls"
 
@@ -77,7 +76,7 @@ TABLES = {"parts": PARTS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
-    """The same examples with the columns that are, or end in, one of `names` at zero."""
+    """The examples with zeros in the columns that equal, or end in, one of `names`."""
     columns = [i for i, full in enumerate(SERVICE_FEATURES) if full in names or full.split(".")[-1] in names]
     if not columns:
         return list(examples)
@@ -90,7 +89,7 @@ def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
 
 
 def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
-    """The same examples with messages that go another way; their columns stay."""
+    """The examples with other message passing, but the same columns."""
     if messages == "along calls":
         return list(examples)
     rewired = []
@@ -108,7 +107,7 @@ def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
 def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
-    """AC@1 and AC@3 of one net on each test set."""
+    """AC@1 and AC@3 of one network on each test set."""
     model = ModelConfig(convolution=arm.convolution)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
     net = train(config, rewire(hide(examples, arm.without), arm.messages))

@@ -1,5 +1,5 @@
 "use strict";
-// Everything quoted from a result – names, logs, prompts – reaches the page as text nodes, never as markup.
+// Quoted text (names, logs, prompts) is inserted as text nodes, never as markup.
 
 const find = selector => document.querySelector(selector);
 
@@ -40,7 +40,7 @@ function sort(table, headings, column) {
     const [x, y] = [a.cells[column], b.cells[column]];
     if (!isNumber) return (down ? -1 : 1) * x.textContent.localeCompare(y.textContent, "en", { numeric: true });
     const [known, other] = ["order" in x.dataset, "order" in y.dataset];
-    if (!known || !other) return known ? -1 : other ? 1 : 0;  // what is missing goes last, either way
+    if (!known || !other) return known ? -1 : other ? 1 : 0;  // missing values go last in both orders
     return (down ? -1 : 1) * (x.dataset.order - y.dataset.order);
   };
   table.tBodies[0].append(...[...table.tBodies[0].rows].sort(order));

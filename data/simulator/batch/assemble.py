@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from data.simulator.batch.events import LATENCIES, Measured, alert_events
 from data.simulator.batch.measurement_profile import Profile
 from data.simulator.batch.metric_naming import MetricNaming
 from data.simulator.batch.signals import SHARES, read_signals, truth
+from data.simulator.config import SimulationConfig
 from data.simulator.physics import Fleet, State
 from data.simulator.topology import Topology
 
@@ -39,23 +40,6 @@ class Seen:
     naming: MetricNaming
 
 
-class Gaps(Protocol):
-    """The settings of `SimulationConfig` that decide what is missing."""
-
-    @property
-    def blind_root(self) -> float: ...
-    @property
-    def missing_service(self) -> float: ...
-    @property
-    def missing_metric(self) -> float: ...
-    @property
-    def missing_point(self) -> float: ...
-    @property
-    def paged(self) -> float: ...
-    @property
-    def call_telemetry(self) -> float: ...
-
-
 def assemble_incidents(
     rng: np.random.Generator,
     name: str,
@@ -68,7 +52,7 @@ def assemble_incidents(
     rest: State,
     hidden: Floats,
     season: Floats,
-    gaps: Gaps,
+    gaps: SimulationConfig,
 ) -> list[Incident]:
     """Splits one run of many worlds into one incident per world."""
     spans = {*LATENCIES, "own_latency"} if window.kind == "alerts" else set()
@@ -143,7 +127,7 @@ def _incident(
     world: Seen,
     signals: dict[str, Floats],
     hidden: Floats,
-    gaps: Gaps,
+    gaps: SimulationConfig,
 ) -> Incident:
     topology, faults, naming = world.topology, world.faults, world.naming
     roots = [fault.service for fault in faults]
@@ -198,7 +182,7 @@ def _measured(
     naming: MetricNaming,
     signals: dict[str, Floats],
     blind: npt.NDArray[np.bool_],
-    gaps: Gaps,
+    gaps: SimulationConfig,
 ) -> list[Measured]:
     """The metrics of this system, with gaps."""
     metrics = [m for m in naming.metrics if rng.random() > 0.12] or list(naming.metrics)

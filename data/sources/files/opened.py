@@ -83,14 +83,14 @@ class File:
         Raises:
             SchemaError: it cannot be read, or is packed and damaged.
         """
+        import zstandard
+
         try:
             with self._raw() as raw:
                 start = raw.peek(4)[:4]
                 if start[:2] == _GZIP:
                     yield cast(IO[bytes], gzip.GzipFile(fileobj=raw))
                 elif start == _ZSTD:
-                    import zstandard
-
                     yield zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
                         raw, read_across_frames=True
                     )
@@ -98,6 +98,8 @@ class File:
                     yield cast(IO[bytes], raw)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise SchemaError(self.where, "", str(error), "give a whole gzip file") from None
+        except zstandard.ZstdError as error:
+            raise SchemaError(self.where, "", str(error)[:60], "give a whole zstd file") from None
         except OSError as error:
             raise SchemaError(self.where, "", error.strerror or str(error), "give a readable file") from None
 

@@ -1,6 +1,6 @@
 """OpenRCA's layout: `record.csv` says what failed when; `telemetry/YYYY_MM_DD/…` is of days in UTC+8."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,15 +8,16 @@ from data.errors import SchemaError
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
 from data.sources.files.span_tables import add_log_lines, add_spans
-from data.sources.files.tables import add_long, times_of
+from data.sources.files.tables import add_long, numbers_of, times_of
 from data.sources.joining import join
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Spans
+from data.sources.times import seconds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ZONE = timezone(timedelta(hours=8))
+_EPOCH = datetime(1970, 1, 1, 8)  # of days in UTC+8
 _BEFORE_S, _AFTER_S = 3600.0, 900.0
 _PER_SECOND = 1e3  # its durations are milliseconds
 
@@ -38,8 +39,12 @@ class OpenRca:
         for number, row in enumerate(records.to_dict("records")):
             if into.limit is not None and number >= into.limit:
                 break
-            when = float(row["timestamp"])
-            day = folder / "telemetry" / datetime.fromtimestamp(when, _ZONE).strftime("%Y_%m_%d")
+            when = seconds(row["timestamp"])
+            if when is None:
+                raise SchemaError(
+                    str(folder / "record.csv"), f"{number}.timestamp", row["timestamp"], "give Unix seconds"
+                )
+            day = folder / "telemetry" / (_EPOCH + timedelta(seconds=when)).strftime("%Y_%m_%d")
             if not day.is_dir():
                 into.recording.note(f"{folder}: there is no telemetry of {day.name}")
                 continue
@@ -73,9 +78,8 @@ def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> Non
         for service, rows in frame.groupby("tc"):
             for metric in ("rr", "sr", "cnt", "mrt"):
                 if metric in rows:
-                    recording.series(
-                        str(service), metric, rows["timestamp"].to_numpy(), rows[metric].to_numpy(float)
-                    )
+                    times = rows["timestamp"].to_numpy(dtype=float)
+                    recording.series(str(service), metric, times, numbers_of(rows[metric]))
 
 
 def _table(path: Path) -> "pd.DataFrame":
@@ -83,6 +87,6 @@ def _table(path: Path) -> "pd.DataFrame":
 
     try:
         with File(path).open() as stream:
-            return pd.read_csv(stream)
-    except ValueError as error:
+            return pd.read_csv(stream, encoding_errors="replace", low_memory=False)
+    except (ValueError, OverflowError) as error:
         raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None

@@ -129,7 +129,7 @@ def _frames(path: Path) -> Iterator[tuple["pd.DataFrame", str]]:
         with File(path).open() as stream:
             for frame in pd.read_csv(stream, chunksize=_ROWS, encoding_errors="replace", low_memory=False):
                 yield frame, str(path)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
 
 
@@ -171,8 +171,8 @@ def metrics_of(case: Path) -> "pd.DataFrame":
     else:
         try:
             with file.open() as stream:
-                frame = pd.read_csv(stream)
-        except ValueError as error:
+                frame = pd.read_csv(stream, encoding_errors="replace", low_memory=False)
+        except (ValueError, OverflowError) as error:
             raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
     frame = frame.rename(columns={"Time": "time", "timestamp": "time"})
     if "time" not in frame:

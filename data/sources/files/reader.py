@@ -11,6 +11,7 @@ from data.sources.files.opened import File, Head
 from data.sources.joining import join, same_services
 from data.sources.recording import Recording
 from data.sources.resources import fill
+from data.sources.room import LARGEST_ROOM_BYTES, Room
 from data.sources.samples import Samples
 from data.sources.spans import Spans
 
@@ -22,14 +23,16 @@ class Gathered:
 
     Args:
         limit: of each file read so many traces, samples or rows.
+        room_bytes: the most that values, metrics, and traces with logs may take, each.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, room_bytes: int = LARGEST_ROOM_BYTES) -> None:
         self.limit = limit
-        self.recording = Recording()  # of the file that is read
+        self._values = Room("values", room_bytes)  # of all files
+        self.recording = Recording(self._values)  # of the file that is read
         self._told: list[Recording] = []
-        self.samples = Samples()  # metrics under their own names, with labels
-        self.spans = Spans()
+        self.samples = Samples(Room("metrics", room_bytes))  # metrics under their own names, with labels
+        self.spans = Spans(Room("traces and logs", room_bytes))
         self.incidents: list[Incident] = []
         self.changes: dict[str, list[float]] = {}  # when each service was deployed anew
         self.scrapes: dict[str, int] = {}  # scrapes read of each service
@@ -37,7 +40,7 @@ class Gathered:
     def next_file(self) -> None:
         """What comes now is of another source, which may name services in its own way."""
         self._told.append(self.recording)
-        self.recording = Recording()
+        self.recording = Recording(self._values)
 
     def finish(self) -> Recording:
         """What all of them tell, with metrics under their own names, and what spans add to it."""

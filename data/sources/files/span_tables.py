@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.sources.files.tables import times_of
+from data.sources.files.tables import numbers_of, times_of
 from data.sources.files.traces import is_failed
 from data.sources.spans import Span, Spans
 
@@ -37,7 +37,7 @@ def add_spans(frame: "pd.DataFrame", spans: Spans, per_second: float, where: str
         return
     trace, span, service = (frame[name].astype(str).tolist() for name in needed[:3])
     times = times_of(frame[needed[3]], where).tolist()
-    durations = (frame["duration"].to_numpy(dtype=float) / per_second).tolist()
+    durations = (numbers_of(frame["duration"]) / per_second).tolist()
     parent, status, name = (
         frame[column].fillna("").astype(str).tolist()
         if (column := _column(frame, names))

@@ -133,7 +133,7 @@ def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
     """A row a value."""
     names = tuple(map(str, frame.columns))
     time, service, metric, value = (_column(names, known) for known in (_TIME, _SERVICE, _METRIC, _VALUE))
-    times, values = times_of(frame[time], where), _numbers(frame[value])
+    times, values = times_of(frame[time], where), numbers_of(frame[value])
     keys = frame[service].astype(str) + "\0" + frame[metric].astype(str)
     for key, index in keys.groupby(keys, sort=False).indices.items():
         one, _, what = str(key).partition("\0")
@@ -156,7 +156,7 @@ def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
         if not metric:
             alone.append(name)
             continue
-        values = _numbers(frame[name])
+        values = numbers_of(frame[name])
         if np.isfinite(values).any():
             recording.series(service, metric, times, values)
     if alone:
@@ -212,7 +212,8 @@ def _frames(file: File, into: Gathered) -> Iterator["pd.DataFrame"]:
         ) from None
 
 
-def _numbers(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
+def numbers_of(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column of numbers; what is none is missing."""
     import pandas as pd
 
     return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(), dtype=float)
