@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

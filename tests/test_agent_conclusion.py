@@ -101,6 +101,8 @@ def test_the_next_action_fits_what_is_known() -> None:
     assert action_for(known(CLEAR, remedy=remedy), "culprit", ("stock",)).command == (
         "kubectl -n shop scale --replicas=3 deployment/stock"
     )
+    unknown = replace(PLACE, replicas=lambda _: None).remedy("scale_replicas", "stock")
+    assert "--replicas=N" in unknown.shell  # a guess could take replicas away
     assert "Change nothing yet" in action_for(known(TIED), "unsure", ("cart", "stock")).words
     assert action_for(known(CALM), "nobody", ()).command == ""
     assert "Give a source" in action_for(known(Ranking((), "gnn", "nobody")), "unsure", ()).words

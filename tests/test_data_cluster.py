@@ -68,6 +68,18 @@ def test_a_cluster_is_asked_once_and_only_read(kubectl: FakeKubectl) -> None:
     assert asked.startswith("get ") and " -n shop " in asked and not kubectl.acted
 
 
+def test_a_remedy_is_for_the_workload_and_a_look_for_the_pod(kubectl: FakeKubectl) -> None:
+    stateful = {"kind": "StatefulSet", "metadata": {"name": "db-2"}, "spec": {"replicas": 3}}
+    kubectl.objects([stateful, *bad_rollout("cart", AT_S)])
+    reached = Kubectl("current", "", 5.0, 900)
+    assert reached.workload("cart") == reached.target("cart") == "deployment/cart"
+    asyncio.run(reached.read())
+    pod = "cart-7d9f8b6c5-x2x4z"
+    assert (reached.target(pod), reached.workload(pod)) == (f"pod/{pod}", "deployment/cart")
+    assert (reached.replicas(pod), reached.replicas("db-2"), reached.replicas("users")) == (2, 3, None)
+    assert reached.workload("db-2") == reached.target("db-2") == "statefulset/db-2"
+
+
 def test_what_kubectl_cannot_tell_is_one_plain_line(
     kubectl: FakeKubectl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

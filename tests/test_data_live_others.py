@@ -26,7 +26,7 @@ CALLS = (
 
 
 def spans_of(trace: int) -> tuple[float, list[tuple[str, str, str, str, float, float]]]:
-    """When a trace began, and its spans: id, parent, service, kind, start, seconds."""
+    """A trace from its start and its spans: id, parent, service, kind, start, seconds."""
     rng = random.Random(trace)
     start = AT_S - rng.uniform(1, WINDOW_S + BASELINE_S)
     sick = start > AT_S - WINDOW_S

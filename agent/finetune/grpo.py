@@ -87,7 +87,7 @@ def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     before = None if last else made_quiet(trainer, folder, tell).evaluate()["eval_reward"]
     outcome = trainer.train(resume_from_checkpoint=last)
     after = trainer.evaluate()["eval_reward"]
-    save_adapter(trainer, folder)
+    save_adapter(trainer, folder, options.model)
     card = {
         "how": "grpo",
         "options": options.model_dump(mode="json"),

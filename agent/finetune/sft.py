@@ -83,7 +83,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     )
     outcome = made_quiet(trainer, folder, tell).train(resume_from_checkpoint=last_whole_checkpoint(folder))
     losses = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
-    save_adapter(trainer, folder)
+    save_adapter(trainer, folder, options.model)
     card = {
         "how": "sft",
         "options": options.model_dump(mode="json"),

@@ -1,9 +1,12 @@
 """How TRL's trainers are set up here: quiet, offline, resumable, and with a small adapter."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from agent.finetune.options import CHECKPOINTS, LOGS, TeachingOptions, Tell
+from data.files.json_file import read_object
+from data.files.whole_file import write_whole
 
 # What is told of a training's progress.
 _TOLD = ("loss", "eval_loss", "reward", "kl", "completions/mean_length", "fallback_rate")
@@ -59,11 +62,13 @@ def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
     return trainer
 
 
-def save_adapter(trainer: Any, folder: Path) -> None:
-    """Writes the adapter alone, at half precision."""
+def save_adapter(trainer: Any, folder: Path, model: Path) -> None:
+    """Writes the adapter alone, at half precision, as one of `model`."""
     import torch
 
     network = trainer.model.to(torch.bfloat16)
-    network.peft_config["default"].base_model_name_or_path = None
     network.save_pretrained(folder, save_embedding_layers=False)
+    file = folder / "adapter_config.json"  # which holds where the model lay on this machine
+    config = {**read_object(file), "base_model_name_or_path": str(model)}
+    write_whole(file, json.dumps(config, indent=2) + "\n")
     (folder / "README.md").unlink(missing_ok=True)  # a form that nobody filled in

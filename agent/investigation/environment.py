@@ -30,7 +30,7 @@ _ENDS = {
 _RECOMMENDS = {
     "restart_service": "end: it is the culprit; recommend to restart it",
     "rollback_deploy": "end: it is the culprit; recommend the version before the last deployment",
-    "scale_replicas": "end: it is the culprit; recommend more memory and replicas",
+    "scale_replicas": "end: it is the culprit; recommend one replica more",
 }
 
 

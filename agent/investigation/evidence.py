@@ -19,6 +19,7 @@ from data.sources.live.http import Http
 from data.sources.live.kubectl import Kubectl
 from data.sources.live.loki import Loki
 from data.sources.log_lines import LogFiles, LogSource
+from data.sources.samples import Samples
 from gnn.ranker import Ranker, Ranking
 
 _HAPPENED = 6  # of what Kubernetes tells of a service
@@ -93,9 +94,11 @@ def kubectl_of(asked: InvestigateOptions) -> Kubectl | None:
 def place_of(asked: InvestigateOptions, kubectl: Kubectl | None) -> RemedyPlace:
     """Where services run, as far as it is known."""
     if kubectl is None:
-        return RemedyPlace(asked.namespace, "", lambda service: f"deployment/{service}", lambda _: None)
-    known = kubectl.cluster.replicas if kubectl.cluster else {}
-    return RemedyPlace(asked.namespace, kubectl.context, kubectl.target, known.get)
+        named = Samples().workload if asked.by == "pod" else str
+        return RemedyPlace(
+            asked.namespace, "", lambda service: f"deployment/{named(service)}", lambda _: None
+        )
+    return RemedyPlace(asked.namespace, kubectl.context, kubectl.workload, kubectl.replicas)
 
 
 async def looks_for(

@@ -10,7 +10,7 @@ Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these
 REMEDY_WORDS = {
     "restart_service": "Restart {service}.",
     "rollback_deploy": "Go back to the version of {service} before the last one.",
-    "scale_replicas": "Run one replica more of {service}.",
+    "scale_replicas": "Run one replica of {service} more than now.",
 }
 
 
@@ -37,7 +37,7 @@ class RemedyPlace:
     Args:
         namespace: "" for kubectl's own.
         context: which of kubectl's clusters; "" for the one in use.
-        target: how kubectl is told of a service, such as "statefulset/db".
+        target: how kubectl is told of what runs a service, such as "statefulset/db".
         replicas: of a service; None where that is not known.
     """
 
@@ -48,12 +48,13 @@ class RemedyPlace:
 
     def remedy(self, kind: str, service: str) -> RemedyCommand:
         """What an action's type means for a service there."""
-        target, replicas = self.target(service), self.replicas(service)
+        target, now = self.target(service), self.replicas(service)
+        replicas = "N" if now is None else now + 1  # kubectl takes no N: whoever knows the number types it
         where = ("-n", self.namespace) if self.namespace else ()
         ends = {
             "restart_service": ("rollout", "restart", target),
             "rollback_deploy": ("rollout", "undo", target),
-            "scale_replicas": ("scale", f"--replicas={2 if replicas is None else replicas + 1}", target),
+            "scale_replicas": ("scale", f"--replicas={replicas}", target),
         }
         words = REMEDY_WORDS[kind].format(service=service)
         return RemedyCommand(service, words, (*where, *ends[kind]), self.context)

@@ -155,6 +155,8 @@ class Cluster:
 
     def workload(self, name: str) -> str:
         """What a pod or a replica set belongs to; any other name as it is."""
+        if name in self.kinds:
+            return name
         owner = self.owners.get(name)
         return self._workload_of(name) if owner is None else self.owners.get(owner, owner)
 

@@ -91,7 +91,7 @@ def played(seed: int, names: Sequence[str], folder: Path) -> list[Row]:
 
 
 def asked_about(shop: Shop, row: Row, at: float) -> Row:
-    """What `firewatch diagnose` says, a process of its own, as a person would run it."""
+    """The output of `firewatch diagnose`, run in its own process."""
     save = str(kept_at(shop.folder, row))
     command = [
         "diagnose", "--prometheus", shop.prometheus, "--at", str(at), "--window", f"{INCIDENT_S}s",
@@ -105,14 +105,14 @@ def asked_about(shop: Shop, row: Row, at: float) -> Row:
 
 
 def again(folder: Path, row: Row) -> Row:
-    """What is said now of a kept incident."""
+    """The current output for a stored incident."""
     file = str(kept_at(folder / f"seed-{row['seed']}", row))
     judged = _judged(["rank", file, "--json", "-"], row)
     return {**judged, "investigated": investigated(["--incident", file], row)}
 
 
 def investigated(source: Sequence[str], row: Row) -> dict[str, Any]:
-    """What `firewatch investigate` says, by the rules alone and with a model that follows their proposals."""
+    """The output of `firewatch investigate`, with rules alone and with a model that follows them."""
     found = {}
     with LLMServer(follows_the_rules) as model:
         for who, url in (("rules", ""), ("model", model.url)):
@@ -134,13 +134,13 @@ def investigated(source: Sequence[str], row: Row) -> dict[str, Any]:
 
 
 def _right(row: Row) -> set[str | None]:
-    """What the culprit may be called."""
+    """Accepted names for the culprit."""
     pod = row["root"]
     return {PODS[pod][0], pod} if pod and row["by"] == "service" else {pod}
 
 
 def kept_at(folder: Path, row: Row) -> Path:
-    """Where the incident of a row is kept."""
+    """The path of a row's stored incident."""
     return folder / f"{row['scenario'].replace(' ', '-')}-{row['by']}.jsonl"
 
 
@@ -166,7 +166,7 @@ def _judged(command: Sequence[str], row: Row) -> Row:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Culprit first in the faulty scenarios, nobody in the healthy ones; by what was told apart."""
+    """Per service and per pod: how often the culprit is first, or a healthy shop has no suspect."""
     return {by: _summary([row for row in rows if row["by"] == by]) for by in BY}
 
 

@@ -76,11 +76,19 @@ class Kubectl:
 
     def target(self, service: str) -> str:
         """How kubectl is told of a service: its workload, or the pod."""
+        is_pod = self.cluster is not None and service in self.cluster.owners
+        return f"pod/{service}" if is_pod else self.workload(service)
+
+    def workload(self, service: str) -> str:
+        """How kubectl is told of what runs a service or a pod."""
         if self.cluster is None:
             return f"deployment/{service}"
-        if service in self.cluster.owners:
-            return f"pod/{service}"
-        return f"{self.cluster.kinds.get(service, 'deployment')}/{service}"
+        workload = self.cluster.workload(service)
+        return f"{self.cluster.kinds.get(workload, 'deployment')}/{workload}"
+
+    def replicas(self, service: str) -> int | None:
+        """How many replicas of a service are wanted; None where that is not known."""
+        return self.cluster.replicas.get(self.cluster.workload(service)) if self.cluster else None
 
     async def run(self, arguments: Sequence[str]) -> bytes:
         """What `kubectl arguments…` writes.
