@@ -10,10 +10,10 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Rebuilt when the pinned versions or the project's requirements change.
 $(LEAN): constraints.txt pyproject.toml
@@ -31,6 +31,10 @@ run: $(LEAN)  ## play the three smoke tasks on the embedded environment: GNN ran
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/pytest -n 2
+
+cluster-test: $(READY)  ## two Ray nodes, one killed mid-run, and killed drivers: the same episodes, each once
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[ray]'
+	$(BIN)/pytest tests/cluster.py
 
 lint: $(READY)  ## style and formatting
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ PACKAGES = ("data", "gnn", "agent")
 FORBIDDEN = {"data": {"gnn", "agent", "torch", "torch_geometric"}, "gnn": {"agent"}, "agent": set[str]()}
 MOST_LINES = 300
 MOST_MODULES = 17
-# With one file per command, and per report and section.
+# These have one file per command, or per report and section.
 LARGE_FOLDERS = {"agent/cli", "agent/report"}
 
 

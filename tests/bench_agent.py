@@ -32,7 +32,7 @@ FIREWATCH = [sys.executable, "-m", "agent"]
 
 
 class Clock:
-    """Listens last and notes what each step took beyond the environment's own time."""
+    """Measures each step's time, less the time spent in the environment; must be the last listener."""
 
     def __init__(self) -> None:
         self.own_ms: list[float] = []
@@ -51,7 +51,7 @@ class Clock:
 
 
 class Instant:
-    """A model that answers at once: it looks at the worst service, in one way and in another."""
+    """A model that answers at once: it keeps looking at the worst service."""
 
     def __init__(self) -> None:
         self._kinds = itertools.cycle(("fetch_logs", "get_metrics_detail"))
@@ -71,7 +71,7 @@ class Instant:
 
 
 def own_time_per_step(ranker: str, policy: str) -> dict[str, object]:
-    """Ranking, the policy's part and the run folder's lines, over the whole catalogue."""
+    """Time for ranking, the policy and writing the run folder, over the whole catalogue."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder.open(Path(scratch) / "run", RunConfig(tasks=catalogue()), {})
@@ -96,7 +96,7 @@ def own_time_per_step(ranker: str, policy: str) -> dict[str, object]:
 
 
 def help_s(runs: int = 5) -> dict[str, object]:
-    """`firewatch --help`, the median."""
+    """Median time of `firewatch --help`."""
     took = []
     for _ in range(runs):
         started = time.perf_counter()

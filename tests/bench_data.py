@@ -35,7 +35,7 @@ SESSIONS, ROUNDS = 256, 20
 
 @contextmanager
 def server_process() -> Iterator[str]:
-    """The URL of a server in a process of its own."""
+    """Runs a server in its own process; yields its URL."""
     process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -53,12 +53,12 @@ def spread_ms(seconds: list[float]) -> dict[str, object]:
 
 
 def seeds_of(services: int) -> list[int]:
-    """The first hard seeds whose world has so many services."""
+    """The first hard seeds whose world has this many services."""
     return [seed for seed in range(300) if len(set_up("hard", seed).topology.names) == services][:40]
 
 
 def generation() -> dict[str, object]:
-    """Labelled windows under all metric names; a service-tick is one service at one reading."""
+    """Labelled windows with all metric names; a service-tick is one service at one reading."""
     count = sum(1 for _ in simulate(64, seed=1))  # warm
     ticks, started = 0, time.perf_counter()
     for incident in simulate(20 * count, seed=2, config=SimulationConfig(alerts=0.0)):
@@ -71,7 +71,7 @@ def generation() -> dict[str, object]:
 
 
 def step_in_process() -> dict[str, object]:
-    """`World.step` with 10 services: the whole answer as the wire carries it, not yet JSON."""
+    """`World.step` with 10 services: the complete answer, before it becomes JSON."""
     world, took = World(), list[float]()
     for seed in seeds_of(10):
         world.reset("hard", seed)
@@ -96,7 +96,7 @@ async def played(environment: Environment) -> list[float]:
 
 
 def round_trips_http(url: str) -> list[float]:
-    """What each `/step` takes from request to decoded body, without validation."""
+    """Time of each `/step` from request to decoded body, without validation."""
     took = []
     with httpx.Client(base_url=url, trust_env=False) as client:
         for seed in seeds_of(10):
@@ -148,7 +148,7 @@ def steps_over_the_wire() -> Iterator[dict[str, object]]:
 
 
 def large_world(services: int = 5000) -> Iterator[dict[str, object]]:
-    """A tick of the world itself, then the whole answer to an action: telemetry, alerts and grade as well."""
+    """Time of one tick of the world, and of the complete answer with telemetry, alerts and grade."""
     script = Script(dials={"services": (services, services)})
     setup = set_up("hard", 1, None, script)
     physics, size = Physics(setup.topology, setup.fleet), len(setup.topology.names)

@@ -141,7 +141,7 @@ def telemetry(times: int) -> int:
 
 
 def live(times: int) -> int:
-    """Asks a Prometheus one in three of whose answers are damaged."""
+    """Queries a Prometheus that damages one answer in three."""
     chance, refused = random.Random(6), 0
 
     def answer(*asked: Any) -> bytes:
@@ -159,7 +159,7 @@ def live(times: int) -> int:
 
 
 def checkpoints(times: int) -> int:
-    """Opens damaged checkpoints, half of which vouch for themselves."""
+    """Opens damaged checkpoints; in half of them the hashes match the damage."""
     with tempfile.TemporaryDirectory() as scratch:
         return fuzz(Path(shutil.copytree(shipped("mlp"), Path(scratch) / "checkpoint")), times)
 

@@ -17,7 +17,7 @@ from gnn.registry import make_ranker
 
 
 def observed(services: int, seed: int = 0, calls_each: int = 3) -> Observation:
-    """A layered graph in which every service calls a few later ones."""
+    """A layered graph in which every service calls a few in later layers."""
     rng = np.random.default_rng(seed)
     names = [f"s{i}" for i in range(services)]
     graph = {
@@ -41,7 +41,7 @@ def observed(services: int, seed: int = 0, calls_each: int = 3) -> Observation:
 
 
 def median_ms(work: Callable[[], object], runs: int) -> float:
-    """Median wall time of a call, after one that does not count."""
+    """Median wall time of a call, after one warm-up call."""
     work()
     times = []
     for _ in range(runs):
@@ -52,7 +52,7 @@ def median_ms(work: Callable[[], object], runs: int) -> float:
 
 
 def callers_of(name: str, names: Sequence[str], graph: Mapping[str, Sequence[str]]) -> int:
-    """The yardstick for one service: ask of every other whether it reaches it, one search a pair."""
+    """The slow reference: for one service, a separate search from every other service."""
 
     def reaches(start: str) -> bool:
         seen, stack = {start}, [start]

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def measured(url: str) -> dict[str, object]:
-    """One diagnosis as a process of its own: all its seconds, those of its own work, its memory."""
+    """One diagnosis in its own process: wall time, CPU time and memory."""
     began = time.monotonic()
     at = str(START_S + STEP_S * (POINTS - 1))
     words = ["diagnose", "--prometheus", url, "--window", "15m", "--baseline", "1h", "--at", at]
@@ -51,7 +51,7 @@ def measured(url: str) -> dict[str, object]:
 
 
 def filled(folder: Path, services: int, calls: int) -> tuple[str, "subprocess.Popen[bytes]"]:
-    """A Prometheus that holds a large system, in which one service goes wrong."""
+    """A Prometheus with data of a large system in which one service fails."""
     with (folder / "all.om").open("w") as file:
         file.writelines(lines(services, calls))
         file.write("# EOF\n")

@@ -25,8 +25,8 @@ from gnn.evaluation.metrics import interval
 from gnn.registry import make_ranker, weights_folder
 
 RANDOM_EPISODES, SEED = 300, 0
-# Each policy with the rankers that it is played with, and the words that services log in; the ranker of the
-# original runner is the heuristic.
+# Each policy with its rankers and the wording of the logs; the original runner's
+# ranker is the heuristic.
 ARMS: tuple[tuple[str, str, Wording], ...] = (
     ("rules", "gnn", "known"),
     ("rules", "gnn", "held_out"),
@@ -38,7 +38,7 @@ EXPERT = "expert"
 
 
 def by_policy(policy: str, ranker: str, tasks: Sequence[Task], wording: Wording = "known") -> list[float]:
-    """The grades of a policy; an episode that ends without one counts as 0."""
+    """A policy's grades; an episode without a grade counts as 0."""
     results = asyncio.run(
         play_tasks(
             tasks,
@@ -54,7 +54,7 @@ def by_policy(policy: str, ranker: str, tasks: Sequence[Task], wording: Wording 
 
 
 def by_expert(tasks: Sequence[Task]) -> list[float]:
-    """The grades of the policy that looks behind the scenes."""
+    """The grades of the policy that knows the hidden state."""
     world = World()
     grades = []
     for task in tasks:
@@ -71,7 +71,7 @@ def by_expert(tasks: Sequence[Task]) -> list[float]:
 
 
 def entry(arm: Sequence[str | None], grades: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
-    """One row: what a policy reached, also as a share of what the expert did."""
+    """One row: a policy's mean grade, also as a share of the expert's."""
     mean = statistics.mean(grades)
     return {
         **dict(zip(("policy", "ranker", "wording"), arm, strict=True)),

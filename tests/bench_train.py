@@ -21,7 +21,7 @@ WORLDS, EPOCHS = 200, 3
 
 
 def trained(*options: str) -> dict[str, Any]:
-    """What the training took by its own card, and from the command to its end."""
+    """Training time from the card, and from start to exit of the command."""
     with tempfile.TemporaryDirectory() as folder:
         out, card = Path(folder) / "ranker", Path(folder) / "card.json"
         started = time.perf_counter()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# One thread a process, here and in those that tests start: sums in the same order give the same bytes.
+# One thread per process, also in child processes: a fixed order of sums gives the same bytes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -17,7 +17,7 @@ RawServer = Callable[[Conversation], AbstractAsyncContextManager[int]]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The recorded traffic and real incidents, which only the maintainers' tree has."""
+    """Recorded traffic and real incidents, which exist only in the maintainers' tree."""
     folder = Path(__file__).resolve().parents[1].parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared, which only the maintainers' tree has")
@@ -47,5 +47,5 @@ async def _raw_server(converse: Conversation) -> AsyncIterator[int]:
 
 @pytest.fixture(scope="session")
 def raw_server() -> RawServer:
-    """`async with raw_server(converse) as port`: a TCP server whose every connection `converse` may spoil."""
+    """`async with raw_server(converse) as port`: a TCP server; `converse` handles every connection."""
     return _raw_server

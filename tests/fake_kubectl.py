@@ -20,7 +20,7 @@ esac
 
 
 class FakeKubectl:
-    """What it answers, and what it was asked."""
+    """A scripted kubectl that records its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,7 +109,7 @@ def event(
 
 
 def bad_rollout(service: str, at_s: float) -> list[dict[str, Any]]:
-    """A cluster in which `service` was rolled out a while ago and keeps crashing since; `web` is well."""
+    """A cluster in which `service` crashes since a recent rollout; `web` is healthy."""
     old, new = f"{service}-5d4f8b6c7", f"{service}-7d9f8b6c5"
     sick = f"{new}-x2x4z"
     return [

@@ -15,7 +15,7 @@ Character = Callable[[Mapping[str, Any]], "Answer | str"]
 
 @dataclass(frozen=True)
 class Answer:
-    """One scripted answer: a completion's text, or a fault instead of it."""
+    """One scripted answer: a completion's text, or a fault."""
 
     text: str = ""
     status: int = 200
@@ -56,7 +56,7 @@ class LLMServer:
 
     @property
     def url(self) -> str:
-        """What to give as the base URL."""
+        """The base URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> "LLMServer":
@@ -128,7 +128,7 @@ class LLMServer:
 
 
 def action(action_type: str, target: str | None = None, **fields: Any) -> str:
-    """The reply of a model that does as it is told."""
+    """A valid reply with this action."""
     return json.dumps({"action_type": action_type, "target_service": target, **fields})
 
 

@@ -15,7 +15,7 @@ def _peak_bytes() -> int:
 
 @contextmanager
 def at_most(mib: int) -> Iterator[None]:
-    """Fails if the block's peak lies more than `mib` above what the process held before."""
+    """Fails if the block raises the process's peak memory by more than `mib`."""
     bound = max(_peak_bytes(), psutil.Process().memory_info().rss + mib * MIB)
     yield
     assert _peak_bytes() <= bound, f"over {mib} MiB"

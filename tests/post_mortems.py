@@ -11,7 +11,7 @@ SERVICES = ("front", "cart", "stock", "mail", "db")
 
 
 def post_mortems(count: int) -> Iterator[dict[str, Any]]:
-    """Each service is the root in turn."""
+    """One incident per service, with that service as the root cause."""
     rng = np.random.default_rng(0)
     for number in range(count):
         root = SERVICES[number % len(SERVICES)]
@@ -27,5 +27,5 @@ def post_mortems(count: int) -> Iterator[dict[str, Any]]:
 
 
 def write_post_mortems(path: Path, count: int) -> None:
-    """An incident file of them."""
+    """Writes them to an incident file."""
     path.write_text("".join(json.dumps(each) + "\n" for each in post_mortems(count)), encoding="utf-8")

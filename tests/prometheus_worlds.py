@@ -16,7 +16,7 @@ START_S, SCRAPE_S, POINTS, WINDOW_S = 1_780_000_000, 30, 100, 600
 END_S = START_S + SCRAPE_S * (POINTS - 1)
 CALLS = (("web", "cart"), ("web", "users"), ("cart", "stock"))
 RATE = {"web": 20.0, "cart": 10.0, "users": 10.0, "stock": 10.0}
-# Seconds and share of failures of a service's requests: healthy, and in the incident.
+# Latency in seconds and error rate of a service: when healthy, and in the incident.
 HEALTHY = {"web": (0.06, 0.002), "cart": (0.04, 0.002), "users": (0.03, 0.002), "stock": (0.02, 0.001)}
 SICK = {"web": (0.6, 0.13), "cart": (1.1, 0.27), "users": (0.03, 0.002), "stock": (1.05, 0.28)}
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -29,7 +29,7 @@ def is_sick(index: int) -> bool:
 
 
 class Metrics:
-    """Lines of OpenMetrics, all series of one namespace."""
+    """OpenMetrics lines; all series share one namespace."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace, self.lines = namespace, dict[str, list[str]]()
@@ -70,7 +70,7 @@ class Metrics:
 
 
 def _below(ratio: float) -> float:
-    """Share of lognormal durations below so many times their mean."""
+    """The share of lognormal durations below this multiple of their mean."""
     return 0.5 * (1 + math.erf((math.log(ratio) + 0.125) / (0.5 * math.sqrt(2))))
 
 
@@ -113,7 +113,7 @@ def _service_graph(m: Metrics) -> None:
 
 
 def collector(m: Metrics) -> None:
-    """Span metrics and service graph of the OpenTelemetry Collector, 0.109 and later."""
+    """Span metrics and service graph of the OpenTelemetry Collector from 0.109 on."""
     for service in RATE:
         own = {"service_name": service, "span_kind": "SPAN_KIND_SERVER"}
         for code, rate in _outcomes(service, "status_code", "STATUS_CODE_UNSET", "STATUS_CODE_ERROR"):
@@ -123,7 +123,7 @@ def collector(m: Metrics) -> None:
 
 
 def older_collector(m: Metrics) -> None:
-    """Without a prefix, and with the newer name of the status."""
+    """The same without a prefix, and with the newer status label."""
     for service in RATE:
         own = {"service_name": service, "span_kind": "SPAN_KIND_SERVER"}
         for code, rate in _outcomes(service, "otel_status_code", "OK", "ERROR"):
@@ -176,7 +176,7 @@ def hubble(m: Metrics) -> None:
 
 
 def semconv(m: Metrics) -> None:
-    """OpenTelemetry's HTTP metrics of the services; stock is a database that only callers measure."""
+    """OpenTelemetry HTTP metrics of the services; only callers measure stock, a database."""
     for service in ("web", "cart", "users"):
         own = {"job": f"shop/{service}", "instance": f"10.0.0.{len(service)}:8080"}
         for code, rate in _outcomes(service, "http_response_status_code", "200", "500"):
@@ -191,7 +191,7 @@ def semconv(m: Metrics) -> None:
 
 
 def rpc(m: Metrics) -> None:
-    """OpenTelemetry's metrics of gRPC; some calls to stock are refused, which stock itself never sees."""
+    """OpenTelemetry gRPC metrics; some calls to stock fail before stock sees them."""
     for service in RATE:
         for code, rate in _outcomes(service, "rpc_grpc_status_code", "0", "13"):
             if service == "stock" and code["rpc_grpc_status_code"] == "13":
@@ -206,7 +206,7 @@ def rpc(m: Metrics) -> None:
 
 
 def beyla(m: Metrics) -> None:
-    """Beyla and OBI: the same names from outside the program, and who sends bytes to whom."""
+    """Beyla and OBI: the same names, measured from outside, and bytes sent per pair of services."""
     for service in RATE:
         own = {"service_name": service, "k8s_pod_name": f"{service}-7d9f8b6c5-x2x4z"}
         for code, rate in _outcomes(service, "http_response_status_code", "200", "500"):
@@ -217,7 +217,7 @@ def beyla(m: Metrics) -> None:
 
 
 def micrometer(m: Metrics) -> None:
-    """Spring Boot as it comes: without buckets."""
+    """Spring Boot's defaults: without buckets."""
     for service in RATE:
         for code, rate in _outcomes(service, "outcome", "SUCCESS", "SERVER_ERROR"):
             own = {"application": service, "job": "spring", **code}
@@ -229,7 +229,7 @@ def micrometer(m: Metrics) -> None:
 
 
 def plain(m: Metrics) -> None:
-    """What people count by hand, and a service graph from elsewhere."""
+    """Hand-written counters, and a service graph from another source."""
     for service in RATE:
         for code, rate in _outcomes(service, "code", "200", "500"):
             m.counter("http_requests_total", {"job": service, **code}, rate)
@@ -238,7 +238,7 @@ def plain(m: Metrics) -> None:
 
 
 def kubernetes(m: Metrics) -> None:
-    """No requests at all: containers and what Kubernetes knows; a deployment of stock goes wrong."""
+    """No requests, only containers and Kubernetes state; a deployment of stock fails."""
     for service in RATE:
         pod, replicaset = f"{service}-7d9f8b6c5-x2x4z", f"{service}-7d9f8b6c5"
         sick = service == "stock"
@@ -284,7 +284,7 @@ def kubernetes(m: Metrics) -> None:
 
 
 def targets(m: Metrics) -> None:
-    """Nothing but whether a scrape answers, and alerts: one that is raised every day and one that is not."""
+    """Only scrape health and alerts: one alert fires every day, the other does not."""
     for service in RATE:
         own = {"job": service, "instance": f"10.0.0.{len(service)}:80"}
         m.gauge("up", own, lambda i, service=service: 0 if service == "stock" and is_sick(i) else 1)
@@ -302,7 +302,7 @@ WORLDS = (
 
 
 def make_blocks(folder: Path) -> None:
-    """All worlds as blocks of a Prometheus."""
+    """Writes all worlds as Prometheus blocks."""
     lines: dict[str, list[str]] = {}
     for world in WORLDS:
         metrics = Metrics(world.__name__.replace("_", "-"))

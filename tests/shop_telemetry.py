@@ -17,7 +17,7 @@ CALLS = [
 ]
 SERVICES = ["web", "cart", "catalog", "payment", "db", "bank"]
 CULPRIT = "payment"
-# How much slower each is while the culprit is sick, and how many of its requests fail.
+# Slowdown factor and error rate of each service during the incident.
 SLOWER = {"payment": 20.0, "web": 6.0}
 FAILING = {"payment": 0.3, "web": 0.1}
 USUAL_S = {"web": 0.12, "cart": 0.03, "catalog": 0.03, "payment": 0.05, "db": 0.005, "bank": 0.01}
@@ -41,7 +41,7 @@ def error_rate(service: str, index: int) -> float:
 
 
 class Counters:
-    """Requests of one service, counted up point by point: all, failed, seconds, and below each bound."""
+    """Counters of one service over time: requests, failures, seconds, and requests below each bound."""
 
     def __init__(self, service: str) -> None:
         rate, failed, seconds = [], [], []
@@ -59,7 +59,7 @@ class Counters:
 
 
 def spans() -> Iterator[dict[str, Any]]:
-    """Every span of two traces a point of time."""
+    """All spans of two traces per point of time."""
     for index in range(POINTS):
         for repetition in range(2):
             trace = f"{index:016x}{repetition:016x}"
@@ -107,7 +107,7 @@ def histogram(name: str, labels: dict[str, str], c: Counters, factor: float = 1.
 
 
 def span_metrics() -> list[dict[str, Any]]:
-    """As OpenTelemetry's Collector makes them of spans."""
+    """The metrics that OpenTelemetry's Collector derives from these spans."""
     found = []
     for service in SERVICES:
         c, labels = Counters(service), {"service_name": service, "span_kind": "SPAN_KIND_SERVER"}

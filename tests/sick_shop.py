@@ -11,7 +11,7 @@ _USUAL = {"web": 0.12, "cart": 0.05, "users": 0.03, "stock": 0.01}
 
 
 def sick_shop(sick: Mapping[str, float] | None = None, start_s: float = 1_780_000_000.0) -> Incident:
-    """The incident; `sick` says by service by how much slower it is, and 40 % of its requests fail."""
+    """The incident. `sick` maps a service to its slowdown factor; 40 % of its requests fail."""
     sick = {"stock": 30.0, "cart": 8.0, "web": 4.0} if sick is None else sick
     wobble = 1 + 0.05 * np.sin(np.arange(60.0))
     telemetry = {}

@@ -28,7 +28,7 @@ _SHORT = {
 
 
 def service(**changes: Any) -> Service:
-    """A healthy service but for `changes`, under short or wire names."""
+    """A healthy service with `changes`, given under short or wire names."""
     fields = {**HEALTHY, **{_SHORT.get(name, name): value for name, value in changes.items()}}
     return parse(Service, fields, "test")
 
@@ -55,7 +55,7 @@ def situation(
     ticks_left: int = 15,
     calls: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Situation:
-    """What a policy sees after `window`; with `ranked`, a ranking of these services."""
+    """What a policy sees after `window`; `ranked` adds a ranking of these services."""
     if calls is not None:
         window = tuple(o.model_copy(update={"call_graph": dict(calls)}) for o in window)
     ranking = Ranking(tuple(Candidate(name, 1.0) for name in ranked), "test") if ranked else None

@@ -13,13 +13,13 @@ from gnn.graph_ranker import load_ranker
 
 
 def edit_card(folder: Path, **fields: Any) -> None:
-    """Writes other fields into the card."""
+    """Changes fields of the card."""
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     (folder / CARD).write_text(json.dumps({**card, **fields}), encoding="utf-8")
 
 
 def hash_again(folder: Path) -> None:
-    """Makes the card vouch for the files as they are now."""
+    """Updates the card's hashes to match the files."""
     files = (path for path in folder.iterdir() if path.name != CARD and path.is_file())
     edit_card(folder, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
@@ -49,7 +49,7 @@ def fuzz(folder: Path, times: int) -> int:
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """`content` with a few bits turned, bytes lost, doubled, or put in."""
+    """`content` with bits flipped, or bytes lost, repeated or inserted."""
     raw = bytearray(content)
     for _ in range(chance.choice([1, 1, 3, 30])):
         at = chance.randrange(len(raw) or 1)

@@ -14,7 +14,7 @@ _ORDERED = re.compile(
 
 
 def follows_the_rules(request: Mapping[str, Any]) -> str:
-    """The first proposal; an end where there is none. It explains with a number that nobody observed."""
+    """Takes the first proposal, or ends if there is none; its explanation contains an invented number."""
     text = request["messages"][-1]["content"]
     if "Menu:" not in text:
         return "It fails, and its callers wait. Its queue held 98765 requests."
@@ -23,7 +23,7 @@ def follows_the_rules(request: Mapping[str, Any]) -> str:
 
 
 def obeys_orders(request: Mapping[str, Any]) -> str:
-    """What the data tells it to do, else what the rules propose."""
+    """Does what the data tells it to do, otherwise what the rules propose."""
     quoted = "\n".join(re.findall(r"^\|   .*$", request["messages"][-1]["content"], re.MULTILINE))
     found = _ORDERED.search(quoted)
     if found is None:

@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
-# method, path, parameters, headers → what is answered: JSON, bytes, or a status
+# method, path, parameters, headers → answer: JSON, bytes, or a status
 Answer = Callable[[str, str, Mapping[str, list[str]], Mapping[str, str]], object]
 
 
 class Slow:
-    """An answer that comes later."""
+    """A delayed answer."""
 
     def __init__(self, seconds: float, answer: object) -> None:
         self.seconds, self.answer = seconds, answer
@@ -22,7 +22,7 @@ class Slow:
 
 @contextmanager
 def telemetry_server(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Its address; an answer that is a number is a status without a body."""
+    """Yields its address; an answer that is a number is a status without a body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

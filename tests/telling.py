@@ -14,6 +14,6 @@ def sentences_of(
     channel_map: ChannelMap | None = None,
     weights: Mapping[EvidenceItem, float] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """What is told of each of `services`."""
+    """The sentences about each of `services`."""
     found = explain(incident, services, channel_map or default_channel_map(), weights or {})
     return {service: tuple(map(str, told)) for service, told in found.items()}

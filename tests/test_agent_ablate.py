@@ -18,7 +18,7 @@ from data.simulator.catalogue import random_tasks
 from data.simulator.world.environment import EmbeddedEnvironment
 
 EASY = ("--episodes", "2", "--difficulty", "easy")
-# Who picks which of the unwell services, worst first, given the ranker's first suspect.
+# Picks one of the unhealthy services (worst first), given the ranker's first suspect.
 Choice = Callable[[Sequence[str], str | None, int], str | None]
 
 
@@ -184,13 +184,13 @@ def test_rankings_are_made_anew_when_files_or_labels_say_something_else() -> Non
 
 
 def unwell(prompt: str) -> list[str]:
-    """The services that a remedy may be aimed at, worst first."""
+    """The services that remedies may target, worst first."""
     rows = re.findall(r"^\| (\S+): errors ([\d.]+).*?p99_s ([\d.]+)", prompt, re.MULTILINE)
     return [name for name, errors, p99 in rows if float(errors) >= 0.05 or float(p99) >= 0.5]
 
 
 def model(choose: Choice) -> Callable[[Mapping[str, Any]], str]:
-    """A model that remedies what `choose` says, waits when it says nothing, and asks to end after that."""
+    """A model that remedies what `choose` returns and then ends; for None it looks around."""
 
     def reply(request: Mapping[str, Any]) -> str:
         prompt = next(m["content"] for m in request["messages"] if m["role"] == "user")
@@ -219,7 +219,7 @@ def truth(episodes: int) -> dict[int, set[str]]:
 
 @pytest.fixture
 def hints(monkeypatch: pytest.MonkeyPatch) -> Callable[[Choice], tuple[dict[str, int], dict[str, int]]]:
-    """Plays a character with and without hints; its hint use, with the ranker's hints and with none."""
+    """Plays a character with and without hints; returns its hint use in both arms."""
 
     def play(choose: Choice) -> tuple[dict[str, int], dict[str, int]]:
         with LLMServer(model(choose)) as server:
@@ -271,7 +271,7 @@ def test_a_model_that_picks_at_random(hints: Callable[[Choice], Any]) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a network that has learned nothing."""
+    """A checkpoint of an untrained network."""
     import torch
 
     from gnn.checkpoint import card_for, save

@@ -28,7 +28,7 @@ ATTACKS = {a["id"]: a for a in map(read_json, _FILE.read_text(encoding="utf-8").
 
 
 class Still:
-    """A world in which `db` fails and nothing ever changes, as one attack shows it."""
+    """A world that never changes: `db` fails, and the texts carry one attack."""
 
     name = "still"
 
@@ -67,7 +67,7 @@ class Still:
 
 
 def play(attack: dict[str, Any], *listeners: Any) -> EpisodeResult:
-    """The attack's world, played by a model that answers what the attack wants."""
+    """Plays the attack's world with a model that obeys the attack."""
 
     async def playing(url: str) -> EpisodeResult:
         model = ChatModel(LlmSettings(url, KEY, ("m",), max_retries=0))

@@ -32,7 +32,7 @@ VARIABLES = (
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory and no settings from outside."""
+    """An empty working directory without outside settings."""
     monkeypatch.chdir(tmp_path)
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -217,7 +217,7 @@ def test_a_resumed_run_plays_what_is_missing_and_refuses_to_become_another(
 def test_keys_are_never_written(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, nowhere: Path
 ) -> None:
-    """Also when the endpoint refuses them, and from a .env of a parent folder."""
+    """Neither when the endpoint refuses the key, nor when it comes from a parent folder's .env."""
     (nowhere / ".env").write_text(
         "OPENAI_API_KEY=sk-very-secret\nAPI_BASE_URL=http://u:pass@127.0.0.1:9/v1\n"
     )
@@ -362,7 +362,7 @@ def test_a_signal_leaves_parseable_lines_whole_files_and_status_130(
 
 
 def test_a_run_killed_at_any_moment_is_whole_and_resumes(nowhere: Path) -> None:
-    """Kills one run 20 times, each time a little further on: no half line, no doubled step."""
+    """Kills one run 20 times, each time later: no torn line, no repeated step."""
     moments = random.Random(1)
     forks = multiprocessing.get_context("fork")  # the runner's own code, without 20 times its start
     for kill in range(20):

@@ -31,7 +31,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that unusable input leaves."""
+    """The single line printed for unusable input."""
     assert answer(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
@@ -39,7 +39,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def shell(command: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """Runs `firewatch` as a shell does."""
+    """Runs `firewatch` in a shell."""
     return subprocess.run(
         ["bash", "-c", command.replace("firewatch", f"{sys.executable} -m agent", 1)],
         input=stdin,

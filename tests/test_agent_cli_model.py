@@ -179,7 +179,7 @@ def test_solved_tasks_make_chat_examples(monkeypatch: pytest.MonkeyPatch) -> Non
         [*step["prompt"], {"role": "assistant", "content": step["reply"]}] for step in own
     ]
     assert taken, "the script must solve the task, or this test shows nothing"
-    # In the very types of the chat API, which fine-tuning takes; the last turn is what is learnt.
+    # In the chat API's types, which fine-tuning expects; the last turn is the target.
     for example in examples:
         assert set(example) == {"messages"} and example["messages"][-1]["role"] == "assistant"
         TypeAdapter(list[ChatCompletionMessageParam]).validate_python(example["messages"], strict=True)

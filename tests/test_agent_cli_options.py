@@ -31,7 +31,7 @@ class Made(Common, Resumable):
 
 
 def typed(*arguments: str) -> tuple[int, Made | None, str]:
-    """Exit status, what arrived, and what was said."""
+    """Exit status, parsed options, and output."""
     arrived: list[Made] = []
 
     @command(Made)

@@ -29,7 +29,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def incident(number: int, root: str, metric: str = "zorp") -> dict[str, Any]:
-    """An incident whose only metric, known to nobody, rises at the root cause."""
+    """An incident with a single, unknown metric, which rises at the root cause."""
     draw = random.Random(number)
 
     def points(n: int, level: float) -> list[float]:
@@ -49,7 +49,7 @@ def incident(number: int, root: str, metric: str = "zorp") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with eight incidents, a rule file that knows their metric, and a ranker trained by both."""
+    """A folder with eight incidents, a rule file that knows their metric, and a ranker trained with both."""
     folder = tmp_path_factory.mktemp("zoo")
     roots = 2 * ("db", "cache", "api", "web")
     lines = [json.dumps(incident(number, root)) for number, root in enumerate(roots)]
@@ -63,14 +63,14 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hits(arguments: list[str]) -> dict[str, float]:
-    """AC@1 of each ranker that `evaluate` was asked for."""
+    """AC@1 of each ranker evaluated."""
     assert answer(["evaluate", *arguments, "--quiet", "--json", "result.json"]) == 0
     results = json.loads(Path("result.json").read_text(encoding="utf-8"))["results"]
     return {each["ranker"]: each["ac@1"] for each in results}
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a command leaves which cannot be carried out."""
+    """The single line printed by a command that cannot run."""
     assert answer([*arguments, "--quiet"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1

@@ -70,7 +70,7 @@ def test_our_server_keeps_the_contract(url: str, transport: str, capsys: pytest.
 
 
 def test_check_names_what_fails_and_exits_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    """A stock web server is no environment, and every rule says so."""
+    """A plain web server fails every rule."""
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
 
@@ -114,7 +114,7 @@ def test_a_run_on_a_server_that_was_found_goes_on_there_or_not_at_all(
 
 
 def serving(port: int = 0) -> tuple[subprocess.Popen[str], str]:
-    """A server process and its URL."""
+    """Runs a server process; yields its URL."""
     process = subprocess.Popen(
         [sys.executable, "-m", "agent", "serve", "--port", str(port)],
         stderr=subprocess.PIPE,

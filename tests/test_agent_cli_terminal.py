@@ -23,7 +23,7 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """A command on a terminal of its own; what it shows, and an operator's keys."""
+    """A command on its own terminal; shows its output and sends keys."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self._ours, theirs = pty.openpty()
@@ -42,7 +42,7 @@ class Terminal:
         self.status = -1
 
     def read(self) -> Iterator[str]:
-        """All that is shown so far, whenever there is more, to the end."""
+        """All output so far, each time there is more, until the end."""
         while True:
             try:
                 more = os.read(self._ours, 65536)
@@ -69,10 +69,10 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_stand_above_what_moves(tmp_path: Path) -> None:
-    # With a pause that gives the display its turn before the next line.
+    # Pauses so that the display updates before the next line.
     terminal = Terminal(tmp_path, *RUN, *TASK, "--watch", "--pace", "0.2")
     assert list(terminal.read()) and terminal.status == 0
-    # What moves is erased, and the cursor brought back, before a line is written.
+    # The progress display is erased and the cursor moved back before a line is written.
     lines = [_CODES.sub("", line).strip("\r").rpartition("\r")[2] for line in terminal.shown.split("\n")]
     steps = [json.loads(line) for line in (tmp_path / "r/steps.jsonl").read_text().splitlines()]
     told = [line for line in lines if "[STEP]" in line]

@@ -76,7 +76,7 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
     assert "done" in capsys.readouterr().err
 
 
-# Of these incidents 45 are learnt from: in the last batch of each epoch one of two processes has no share.
+# 45 of these are trained on: in each epoch's last batch, one of two processes gets nothing.
 SHARED = (
     *SMALL,
     "--simulate",
@@ -94,7 +94,7 @@ SHARED = (
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the checkpoint `one` of a training in one process, its results and its curves."""
+    """A folder with checkpoint `one` from single-process training, its results and curves."""
     folder = tmp_path_factory.mktemp("alone")
     out, results, curves = (str(folder / name) for name in ("one", "one.json", "curves"))
     options = ("--out", out, "--json", results, "--tensorboard", curves, "--quiet")
@@ -120,7 +120,7 @@ def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone
         json.loads((at / f"{at_name}.json").read_text()) for at, at_name in ((alone, "one"), (nowhere, "two"))
     )
     assert sum(one["trained_on"].values()) % 4 == 1
-    # Two processes add up the same numbers in another order: the last digits differ.
+    # Two processes sum in a different order, so the last digits differ.
     assert two["probe"]["root"] == pytest.approx(one["probe"]["root"], abs=0.01)
     alike = {"checkpoint": "two", "temperature": pytest.approx(one["temperature"], rel=0.01)}
     alike |= {"files": two["files"], "probe": two["probe"]}

@@ -23,14 +23,14 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that knows no system."""
+    """A checkpoint that has not seen any real system."""
     folder = tmp_path_factory.mktemp("start") / "one"
     assert answer([*SMALL, "--out", str(folder), "--quiet"]) == 0
     return folder
 
 
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a training with unusable arguments leaves, and nothing else."""
+    """The single line printed for unusable arguments; nothing is written."""
     assert answer(["train", "--device", "cpu", *arguments, "--quiet", "--out", "out"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
@@ -44,7 +44,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def healthy(nowhere: Path) -> Path:
-    """Windows of a small system in health, one a line."""
+    """Windows of a small healthy system, one a line."""
     calm = [100.0, 100.0, 99.0, 100.0, 98.0, 100.0, 100.0, 99.0, 100.0, 100.0]
     slow = [0.20, 0.21, None, 0.19, 0.22, 0.20, 0.18, 0.21, 0.20, 0.19]
     metrics = {
@@ -131,7 +131,7 @@ def test_unusable_windows_are_one_clear_line_and_status_2(
 
 @pytest.fixture
 def alerts(nowhere: Path) -> Path:
-    """Past incidents of a shop as alerts: the mailer complains in each, in the last the stock does, too."""
+    """A shop's past incidents as alerts: mailer has alerts in each, stock also in the last."""
     path = nowhere / "past.jsonl"
     usual = [{"kind": "log", "service": "mail", "name": f"retry {kind}", "direction": "up"} for kind in "abc"]
     news = {"kind": "log", "service": "stock", "name": "disk full", "direction": "up"}

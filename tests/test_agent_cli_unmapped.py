@@ -22,7 +22,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def incident(*metrics: str, alerts: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An incident with the same metrics at both of its services, and metric alerts at one."""
+    """An incident with the same metrics at both services, and metric alerts at one."""
     points = {"baseline": [1.0, 1.1, 0.9, 1.0], "incident": [2.0]}
     return {
         "incident_id": "one",

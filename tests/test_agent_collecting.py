@@ -17,7 +17,7 @@ CURE = Action(action_type="restart_service", target_service="db")
 
 
 class Sick:
-    """A world with one service that fails until it is restarted, and ends when told so."""
+    """A world with one service that fails until restarted; ends on request."""
 
     name = "sick"
 
@@ -46,7 +46,7 @@ class Sick:
 
 
 class OpenlySick(Sick):
-    """The same, but it tells what broke."""
+    """The same, but it reports the broken service."""
 
     def root_causes(self):
         return ("db", "cache")
@@ -56,7 +56,7 @@ class OpenlySick(Sick):
 
 
 class Scripted:
-    """Takes these actions, the last one for ever."""
+    """Takes these actions, repeating the last one."""
 
     name = "scripted"
 

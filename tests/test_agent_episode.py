@@ -14,7 +14,7 @@ from data.observation import Action, Task
 
 
 class Script:
-    """Sends what it was told to, then declares the incident resolved."""
+    """Sends these actions, then declares the incident resolved."""
 
     name = "script"
 
@@ -39,7 +39,7 @@ class Forever(Script):
 
 
 class Ear:
-    """Remembers what it heard."""
+    """Records what it is told."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -92,7 +92,7 @@ class Script:
 
 
 def play_in(order: Sequence[int], tasks: Sequence[Task], stream: io.StringIO) -> None:
-    """Tells the output of whole tasks in the given order, the way that tasks played at once end."""
+    """Reports whole tasks in this order, as when tasks run concurrently."""
     output = EvaluatorOutput(stream, tasks, "rules", report_rewards=True)
     for task in tasks:
         output.task_started(task)

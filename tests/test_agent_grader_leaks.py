@@ -41,7 +41,7 @@ NAMES = (
 
 
 def wire(feedback: str = "fine") -> dict[str, Any]:
-    """One answer of a server, as talkative as the original."""
+    """A server's answer with all fields of the original server."""
     return {
         "observation": {
             "services": {
@@ -119,7 +119,7 @@ def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def planted(path: tuple[Any, ...], leak: object) -> dict[str, Any]:
-    """The answer with `leak` in the place of one leaf."""
+    """The answer with `leak` in place of one leaf."""
     answer: dict[str, Any] = json.loads(json.dumps(wire()))
     node: Any = answer
     for key in path[:-1]:
@@ -129,7 +129,7 @@ def planted(path: tuple[Any, ...], leak: object) -> dict[str, Any]:
 
 
 class Repeater:
-    """A model that always says the same and remembers what it was asked."""
+    """A model that always gives the same reply and records its prompts."""
 
     def __init__(self, reply: str) -> None:
         self._reply = reply
@@ -149,7 +149,7 @@ class Repeater:
 
 
 def seen(*answers: dict[str, Any]) -> Situation:
-    """What the loop makes of a server's answers, with suspects as the ranker puts them."""
+    """The situation that the loop builds from a server's answers, with the ranker's suspects."""
     steps = [parse_step(answer, "test") for answer in answers]
     window = tuple(step.observation for step in steps)
     incident = Incident.from_observations(window)
@@ -179,14 +179,14 @@ def every_prompt(here: Situation) -> list[str]:
 
 
 def check_honest(prompts: list[str]) -> None:
-    """Fails on whatever of the grader's a prompt holds."""
+    """Fails if a prompt contains anything from the grader."""
     for prompt in prompts:
         assert [word for word in FORBIDDEN if word in prompt.lower()] == [] and not speaks_of_the_grade(
             prompt
         )
 
 
-# The leaves whose text is evidence, quoted and cleaned; of everything else no word may arrive.
+# Leaves whose text is evidence, quoted and cleaned; no word of any other leaf may reach a prompt.
 QUOTED = {
     ("observation", "services", "api-gateway", "recent_logs", 0),
     ("observation", "active_alerts", 0, "alertname"),
@@ -224,7 +224,7 @@ def test_the_walk_above_does_reach_what_is_quoted(path: tuple[Any, ...]) -> None
 
 
 def test_feedback_without_an_info_is_cleaned_as_well() -> None:
-    """As a WebSocket sends it."""
+    """As sent over a WebSocket."""
     answer = wire(LEAK)
     del answer["info"]
     prompts = every_prompt(seen(answer))

@@ -64,7 +64,7 @@ RESOLVE = act("declare_resolved")
 
 
 def told(*, impact: bool, window: int = 6, calls: Any = None, **services: Service) -> Situation:
-    """The same observation, some times over, from an environment that says whether users are hurt."""
+    """The same observation several times, from an environment that reports whether users are hurt."""
     seen = [observation(tick=k + 1, **services) for k in range(window)]
     given = [o.model_copy(update={"user_impact_active": impact}) for o in seen]
     for o in given:

@@ -14,7 +14,7 @@ CASE = {"services": {"a": {"http_server_error_rate": 0.9}, "b": {}}, "dependency
 
 
 def lean(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a Python that has no package of the extra `train`."""
+    """Runs a command in a Python without the packages of the extra `train`."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = [requirement.split(">=")[0] for requirement in project["optional-dependencies"]["train"]]
     gone = [IMPORTED_AS.get(name, name) for name in names]

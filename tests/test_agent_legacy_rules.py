@@ -63,5 +63,5 @@ def test_it_resolves_only_when_nothing_is_ranked() -> None:
     empty = situation(Observation.model_validate({"services": {"api": bare}}))
     assert asyncio.run(LegacyRulesPolicy().decide(ranked)).action.action_type == "fetch_logs"
     assert asyncio.run(LegacyRulesPolicy().decide(empty)).action.action_type == "declare_resolved"
-    # A field that the original does not know makes a service active, whatever it says.
+    # A field unknown to the original makes a service active, whatever its value.
     assert asyncio.run(LegacyRulesPolicy().decide(quiet)).action.action_type == "fetch_logs"

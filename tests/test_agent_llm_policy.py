@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import openai  # noqa: F401 – takes longer to import than a question may take
@@ -14,7 +15,9 @@ from situations import observation, service, situation
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
+from agent.llm.reply import Choice
 from agent.policies.registry import Decision, PastStep, Situation, make_policy
+from data.actions import LOOKS
 from data.errors import SettingsError
 from data.observation import Action
 
@@ -35,7 +38,7 @@ def settings(server: LLMServer, **changes: Any) -> LlmSettings:
 def decisions(
     server: LLMServer, situations: Iterable[Situation] = (BROKEN,), **changes: Any
 ) -> list[Decision]:
-    """What the model policy decides in `situations`, one after the other, as one task."""
+    """The model policy's decisions in `situations`, played as one task."""
 
     async def play() -> list[Decision]:
         model = ChatModel(settings(server, **changes))
@@ -71,7 +74,7 @@ def test_an_endpoint_is_held_to_the_menu_and_the_services_of_the_prompt() -> Non
         decisions(server)
     (request,) = server.requests
     fields = request["response_format"]["json_schema"]["schema"]["properties"]
-    assert fields["action_type"]["enum"] == list(BROKEN.menu)
+    assert fields["action_type"]["enum"] == [*BROKEN.menu, "wait"]
     assert set(fields["target_service"]["enum"]) == {*BROKEN.now.services, None}
 
 
@@ -152,7 +155,7 @@ def test_an_endpoint_that_is_not_there_leaves_the_step_to_the_rules() -> None:
 
 
 def test_an_endpoint_that_does_not_let_us_in_is_given_up_in_time() -> None:
-    # A full queue of connections: the next one is neither accepted nor refused.
+    # The backlog is full: the next connection is neither accepted nor refused.
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -341,3 +344,13 @@ def test_a_policy_that_cannot_be_made_says_why() -> None:
         make_policy("llm")
     with pytest.raises(SettingsError, match="unknown"):
         make_policy("clever")
+
+
+def test_to_wait_is_to_send_a_look_that_harms_nobody() -> None:
+    with LLMServer(
+        [json.dumps({"action_type": "wait", "target_service": None, "reason": "it heals"})]
+    ) as server:
+        [made] = decisions(server)
+    assert (made.source, made.reason) == ("llm", "it heals") and made.action.action_type in LOOKS
+    live = replace(BROKEN, offered={"get_metrics_detail": "read its metrics"})
+    assert "wait" in Choice.of(BROKEN).menu and "wait" not in Choice.of(live).menu

@@ -125,7 +125,7 @@ bodies = st.text(max_size=60) | objects.map(json.dumps) | values.map(json.dumps)
 surroundings = st.text(max_size=15)
 
 
-# Each example stands for 25 replies: five bodies, each wrapped in every way, some of them torn.
+# Each example tests 25 replies: five bodies in every wrapping, some truncated.
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     st.lists(bodies, min_size=5, max_size=5), surroundings, surroundings, st.randoms(use_true_random=False)

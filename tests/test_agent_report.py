@@ -27,7 +27,7 @@ TASKS = ("--episodes", "2", "--difficulty", "easy", "--quiet")
 
 
 class Page(HTMLParser):
-    """Collects tags, what they refer to, and the text."""
+    """Collects tags, references and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run, another of the same tasks, an ablation, an evaluation and stored episodes."""
+    """A folder with two runs of the same tasks, an ablation, an evaluation and stored episodes."""
     folder = tmp_path_factory.mktemp("results")
     played = ("--env", "embedded", "--policy", "rules")
     assert answer(["run", *played, "--ranker", "heuristic", "--out", str(folder / "run"), *TASKS]) == 0

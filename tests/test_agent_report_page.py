@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a model, one of rules with HTML in whatever it quotes, an ablation and an evaluation."""
+    """A model's run, a rules' run whose quotes contain HTML, an ablation and an evaluation."""
     folder = tmp_path_factory.mktemp("results")
     played = ("--env", "embedded", "--ranker", "heuristic", "--test-run", "--quiet")
     with LLMServer([action("fetch_logs", "api-gateway")]) as server, pytest.MonkeyPatch.context() as patch:

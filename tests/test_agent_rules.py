@@ -32,7 +32,7 @@ def done(kind: str, target: str | None, feedback: str = "") -> PastStep:
 
 
 def with_minutes(window: list[Observation], minutes: list[float]) -> tuple[Observation, ...]:
-    """The window with bad customer minutes filled in."""
+    """The window with its bad customer minutes filled in."""
     pairs = zip(window, minutes, strict=True)
     return tuple(o.model_copy(update={"bad_customer_minutes": m}) for o, m in pairs)
 
@@ -238,7 +238,7 @@ def test_on_the_recorded_server_the_first_remedy_is_nearly_always_the_right_one(
 
 
 def _first_remedy(exchanges: list[dict[str, Any]], where: str) -> tuple[int, Action] | None:
-    """After how many observations the rules remedy what, unless the recorded player did so before."""
+    """Observations before the rules' first remedy, and that remedy; None if the player was first."""
     window: list[Observation] = []
     steps: list[PastStep] = []
     for exchange in exchanges:

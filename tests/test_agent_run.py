@@ -28,7 +28,7 @@ def server() -> Iterator[RunningServer]:
 
 
 class Saboteur:
-    """Listens to a run and does its harm once, when the first task's step before the failing one is over."""
+    """A listener that does its damage once, just before the failing step."""
 
     def __init__(self, harm: Callable[[], object]) -> None:
         self._harm = harm
@@ -74,7 +74,7 @@ def through_proxy(
 
 
 def check_no_step_is_doubled(results: tuple[EpisodeResult, ...], proxy: Proxy) -> None:
-    """What reached the server is what was recorded, in that order; only a failed step never arrived."""
+    """The server received exactly the recorded steps, in order; only a failed step may be missing."""
     arrived = sum(line.startswith("POST /step") for line in proxy.forwarded)
     assert arrived == sum(len([s for s in result.steps if s.fault is None]) for result in results)
     for result in results:
@@ -144,7 +144,7 @@ def test_a_server_that_restarts_ends_that_task_alone(server: RunningServer, raw_
 
 
 class Cable:
-    """A TCP connection to a server that can be pulled out, once."""
+    """A TCP connection to a server that can be cut once."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = httpx.URL(upstream)

@@ -9,7 +9,7 @@ from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 
 
 def planted(seed, points, pairs=300, per_topology=5, binary=False):
-    """Two arms on the same tasks: hard topologies are hard for both; `after` is better by `points`."""
+    """Two arms on the same tasks; hard topologies are hard for both, `after` is `points` better."""
     draw = random.Random(seed)
     reference, arm, clusters = {}, {}, {}
     for pair in range(pairs):
@@ -18,7 +18,7 @@ def planted(seed, points, pairs=300, per_topology=5, binary=False):
         level = random.Random(f"{seed} {clusters[key]}").uniform(0.5, 0.8)
         if binary:
             reference[key] = float(draw.random() < level)
-            # One task in a hundred is lost and one won by luck; so the mean differs by `points` alone.
+            # One task in a hundred is lost by chance and one is won, so the means differ by `points` alone.
             change = 0.01 / level if reference[key] else (0.01 + points) / (1 - level)
             arm[key] = 1 - reference[key] if draw.random() < change else reference[key]
         else:

@@ -95,7 +95,7 @@ def test_a_folder_takes_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 160, 13))
 def test_after_a_torn_line_a_resumed_run_is_what_an_untouched_one_is(tmp_path: Path, cut: int) -> None:
-    """Cuts both files as a kill in the middle of a write would, then goes on."""
+    """Cuts both files as a kill during a write would, then resumes."""
     folder = begun(tmp_path / "run")
     play(folder)
     expected = [(s["task"], s["step"]) for s in lines(folder.path / "steps.jsonl")]

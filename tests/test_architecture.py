@@ -16,7 +16,7 @@ REPO = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "torch_geometric", "openai", "onnxruntime", "pydantic", "numpy", "scipy", "networkx")
 Law = Callable[[Path], list[str]]
 SENTENCE = '"""Says what it is."""\n'
-# What breaks each law in an otherwise lawful tree: {file: code}.
+# For each law, code that breaks it in an otherwise valid tree: {file: code}.
 PLANTED: dict[str, dict[str, str]] = {
     "wrong_arrows": {"data/a.py": "def f():\n    from gnn import b\n"},
     "circles": {"data/a.py": "import data.b\n", "data/b.py": "def f():\n    from data.a import x\n"},
@@ -69,7 +69,7 @@ def test_only_one_file_imports_openai() -> None:
 
 
 def loaded_by(code: str) -> set[str]:
-    """The modules that a fresh interpreter has after `code`, which must print nothing itself."""
+    """The modules that a fresh interpreter has loaded after `code`, which must not print."""
     show = "import sys; sys.stderr.write(chr(10).join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True, check=True, cwd=REPO

@@ -4,7 +4,7 @@ import pytest
 
 from data.channels import Channel, Meaning, default_channel_map, words_of
 
-# What real incidents, the environments and the simulator show: the shipped ranker learnt from these meanings.
+# Metrics of real incidents, the environments and the simulator, as the shipped ranker learnt them.
 LEARNT = {
     "nothing": """
         NodeCpuUsageRate(%) NodeMemoryUsageRate(%) NodeNetworkReceiveBytes application_log_level
@@ -135,7 +135,7 @@ LEARNT = {
     """,
 }
 
-# What other systems show; "nothing" where a name says too little, or nothing about how the service is.
+# Metrics of other systems; "nothing" if a name is too vague or says nothing about health.
 OTHERS = {
     "nothing": """
         memcached_items_total memcached_current_bytes group_membership_changes timems request_timems
@@ -344,7 +344,7 @@ OTHERS = {
 
 
 def told(meaning: Meaning | None) -> str:
-    """A meaning in the words of the tables."""
+    """A meaning in the terms of the tables."""
     if meaning is None:
         return "nothing"
     scale = f" {meaning.scale:g}" if meaning.scale != 1.0 else ""

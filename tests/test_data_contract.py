@@ -47,7 +47,7 @@ def test_the_embedded_environment_keeps_the_contract_over_every_transport(transp
 
 
 class Spoiled(EmbeddedEnvironment):
-    """The embedded environment with one thing wrong, for a subclass or a function to say which."""
+    """The embedded environment with one defect, given by a subclass or function."""
 
     def __init__(self, spoil: Callable[[Action | None, Step], Step] | None = None) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Spoiled(EmbeddedEnvironment):
 
 
 def seen(**changes: Callable[[Observation], Any]) -> Callable[[], Environment]:
-    """An environment whose every observation has some fields replaced."""
+    """An environment that replaces some fields of every observation."""
 
     def spoil(_action: Action | None, step: Step) -> Step:
         values = {name: change(step.observation) for name, change in changes.items()}
@@ -73,7 +73,7 @@ def seen(**changes: Callable[[Observation], Any]) -> Callable[[], Environment]:
 
 
 def stepped(change: Callable[[Action, Step], Step]) -> Callable[[], Environment]:
-    """An environment whose every step, but no reset, is changed."""
+    """An environment that changes every step, but no reset."""
     return lambda: Spoiled(lambda action, step: step if action is None else change(action, step))
 
 
@@ -207,7 +207,7 @@ def test_a_broken_environment_fails_its_rule_and_no_other(rule: str) -> None:
 
 
 class Spoiling:
-    """Middleware that changes what a server sends: HTTP status and body, and WebSocket frames."""
+    """Middleware that changes a server's output: HTTP status and body, and WebSocket frames."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class Spoiling:
 
 
 def http(change: Callable[[str, int, Any], tuple[int, Any] | None]) -> dict[str, Any]:
-    """A change to HTTP answers; None leaves one as it is."""
+    """Changes HTTP answers; None leaves one unchanged."""
     return {"http": lambda path, status, body: change(path, status, body) or (status, body)}
 
 
@@ -349,7 +349,7 @@ def test_a_server_with_one_session_keeps_the_contract() -> None:
 
 
 def test_one_session_and_one_episode_for_both_transports_are_no_failure() -> None:
-    """As the original server: a place is free again only a while after its session has ended."""
+    """Like the original server, which frees a place only some time after its session ends."""
     world, limits = World(), Limits(sessions=1)
     app = create_app(limits, lambda: world)
 

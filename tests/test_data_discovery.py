@@ -34,7 +34,7 @@ def state(server: RunningServer) -> Any:
 
 
 def state_app(*, episode_ids: Iterator[str | None], health: int = 200) -> tuple[Starlette, list[str]]:
-    """A server whose `/state` never counts a step; also returns the list of paths that it was asked."""
+    """A server whose `/state` never counts a step, and the list of requested paths."""
     asked: list[str] = []
 
     async def answer(request: Request) -> Response:
@@ -133,7 +133,7 @@ def test_health(server: RunningServer, raw_server: Any) -> None:
 
 
 def test_the_probe_order() -> None:
-    """Local ports first, then the hosted server if there is one, then the embedded environment."""
+    """Local ports, then the hosted server if any, then the embedded environment."""
     assert discovery.LOCAL_PROBES == (("http://localhost:8000", 1.5), ("http://localhost:7860", 1.5))
     with RunningServer() as first, RunningServer() as second, RunningServer() as space:
         probes = ((first.url, 1.5), (second.url, 1.5))

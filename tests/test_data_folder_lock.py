@@ -73,7 +73,7 @@ def test_no_collection_goes_where_another_process_writes(tmp_path: Path) -> None
 
 
 def test_doubled_tasks_are_played_again_on_resume(tmp_path: Path) -> None:
-    """What two processes left that an earlier version let write into one folder."""
+    """Earlier versions let two processes write into one folder."""
     out = tmp_path / "r"
     first = firewatch(*RUN, "--out", str(out))
     assert first.communicate(timeout=120) and first.returncode == 0

@@ -24,7 +24,7 @@ from data.simulator.world.scenario import healthy_fleet
 
 DIALS = [field.name for field in fields(SimulationConfig) if isinstance(field.default, float)]
 SIGNALS = {(naming.name, m.name): m.signal for naming in (*METRIC_NAMINGS, FIREWATCH) for m in naming.metrics}
-# Series with one fault a world and every dial at rest.
+# Series with one fault per world and all dials off.
 CALM = replace(SimulationConfig(most_services=16), **dict.fromkeys(DIALS, 0.0))
 WINDOW = Window("series", baseline=20, points=8, minutes=1.0)
 SIZE = 12
@@ -42,14 +42,14 @@ def _series(incident: Incident, service: str, signal: str) -> Series:
 
 
 def _change(incident: Incident, service: str, signal: str, since: int = 0) -> float:
-    """Logarithm of the mean from an incident's point on over the mean before it; NaN if not known."""
+    """Log of the mean during the incident over the mean before it; NaN if unknown."""
     series = _series(incident, service, signal)
     before, now = float(series.baseline.mean()), float(series.incident[since:].mean())
     return float(np.log(now / before)) if before > 0.0 and now > 0.0 else np.nan
 
 
 def _moved(signal: str, factor: float, since: int = 0, **dials: float) -> list[float]:
-    """Share of innocents, and of culprits if there are any, whose signal changed by more than this factor."""
+    """The share of innocents, and of culprits if any, whose signal changed by more than this factor."""
     incidents = _simulated(250, **dials)
     known = [(s in i.root_causes, abs(_change(i, s, signal, since))) for i in incidents for s in i.services]
     groups = [
@@ -68,13 +68,13 @@ def _run(topology: Topology, *faults: RunningFault, ticks: int = 12, tolerance: 
 
 
 def _plant(requests_per_s: float = 100.0, wobble: float = 0.0) -> Profile:
-    """Without outliers, everybody awake and asked equally often."""
+    """A plant without outliers, in which all services are always active and get equal traffic."""
     profile = draw_profile(np.random.default_rng(0), SIZE, 1.0, wobble, idle_share=0.0, restless=0.0)
     return replace(profile, requests_per_s=np.full(SIZE, requests_per_s), blips=np.zeros(SIZE))
 
 
 def _read(profile: Profile, family: str = "slow_query", before: int = 20) -> dict[str, np.ndarray]:
-    """All signals of one system over calm minutes and those of a fault.  → {signal: (T0 + T, S)}"""
+    """All signals of one system before and during a fault. → {signal: (T0 + T, S)}"""
     topology, fleet = generate(np.random.default_rng(2), SIZE), _fleet(SIZE)
     states = run(topology, fleet, [RunningFault(FAMILIES[family], SIZE - 1)], 1.0, WINDOW.points)
     rest = Physics(topology, fleet).step(drives((), SIZE), np.zeros(SIZE), 1.0)
@@ -93,13 +93,13 @@ def _unmeasured(incident: Incident) -> set[str]:
     return {name for name, metrics in incident.telemetry.items() if not metrics}
 
 
-# Dials that act in one kind of window only.
+# Dials that affect only one kind of window.
 LONE = {
     "first_looks": {"snapshots": 1.0},
     "watched": {"snapshots": 1.0},
     "injected_alerts": {"snapshots": 0.0, "alerts": 1.0},
 }
-# Dials that a single incident shows; the others have laws of their own below.
+# Dials visible in a single incident; the others have their own tests below.
 SHOWS = {
     "alerts": lambda i: bool(i.alerts),
     "second_root": lambda i: len(i.root_causes) == 2,
@@ -269,7 +269,7 @@ def test_fewer_culprits_are_still_slow_at_the_last_point_where_faults_pass() -> 
 def test_nothing_is_measured_at_a_blind_culprit_that_somebody_calls(kind: str) -> None:
     for incident in _simulated(100, **{"blind_root": 1.0, kind: 1.0}):
         graph, roots = incident.call_graph, set(incident.root_causes)
-        # Call graphs of alerts may lack direction, and then do not tell whether anybody calls it.
+        # Call graphs of alerts may be undirected, and then do not show whether it has callers.
         called = {r for r in roots if any(r in to and by not in graph[r] for by, to in graph.items())}
         assert _unmeasured(incident) <= roots and not any(incident.telemetry.get(r) for r in called)
         assert all(alert.kind == "trace" for alert in incident.alerts if alert.service in called)

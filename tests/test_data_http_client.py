@@ -46,7 +46,7 @@ Proxied = Callable[..., AbstractAsyncContextManager[tuple[HttpEnvironment, Proxy
 
 @pytest.fixture
 def proxied(server: RunningServer, raw_server: Any) -> Proxied:
-    """A client behind a proxy; `step=[...]`, `reset=[...]`, `state=[...]` spoil those requests."""
+    """A client behind a proxy; `step=[...]`, `reset=[...]`, `state=[...]` damage those requests."""
 
     @asynccontextmanager
     async def open_proxy(**faults: list[str | int]) -> AsyncIterator[tuple[HttpEnvironment, Proxy]]:
@@ -120,7 +120,7 @@ def test_another_clients_reset_betrays_itself(server: RunningServer) -> None:
         await ours.step(LOOK)
         begun = await theirs.reset(OTHER_TASK)
         await failing_step(ours, EpisodeLost, "another client has reset it")
-        # Ours has not touched theirs, and stays ended.
+        # Our client has not changed their episode, and ours stays ended.
         await failing_step(ours, EpisodeLost, "reset first")
         assert (await theirs.step(LOOK)).observation.sim_tick == begun.observation.sim_tick + 1
         # The same task, so that only the id differs.
@@ -155,7 +155,7 @@ def test_a_step_that_took_hold_without_an_answer_is_not_repeated(
             stale = await environment.step(LOOK)
             assert stale.observation == seen.observation and not stale.done
             assert stale.error is not None and "took hold" in stale.error
-            # The next answer shows two ticks more, and both actions.
+            # The next answer is two ticks later and lists both actions.
             after = await environment.step(LOOK)
             assert after.observation.sim_tick == seen.observation.sim_tick + 2
             assert len(after.observation.action_history) == 3
@@ -234,7 +234,7 @@ def test_a_restarted_server_has_lost_the_episode() -> None:
 
 
 def app(handler: Callable[[Request], Awaitable[Response]]) -> Starlette:
-    """A server that answers everything with `handler`."""
+    """A server that answers every request with `handler`."""
     return Starlette(routes=[Route("/{path:path}", handler, methods=["GET", "POST"])])
 
 
@@ -306,7 +306,7 @@ def test_a_server_without_state_is_played_but_never_asked_twice(proxied: Proxied
 
 
 def stateless_app(server: RunningServer, episode_id: bool) -> Starlette:
-    """A stock OpenEnv server: every call over HTTP builds and forgets an environment."""
+    """A plain OpenEnv server: every HTTP call builds and discards an environment."""
     calls = iter(range(1000))
 
     async def answer(request: Request) -> Response:

@@ -62,7 +62,7 @@ def test_deep_nesting_is_refused(opening: str, depth: int) -> None:
 
 @pytest.mark.parametrize("part", ["[]", "{}", '{"a":1}', '"a"', "1", '[{"a":[]}]', '{"":{"":{}}}'])
 def test_what_is_read_takes_no_more_memory_than_it_may(part: str) -> None:
-    """Eight megabytes of the smallest parts: read within the bound, or refused before anything is built."""
+    """Eight megabytes of tiny values: read within the bound, or refused before anything is built."""
     text = ("[" + f"{part}," * (8 * MIB // (len(part) + 1)) + "1]").encode()
     before = psutil.Process().memory_info().rss
     try:

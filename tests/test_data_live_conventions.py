@@ -23,7 +23,7 @@ Diagnose = Callable[..., Diagnosis]
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Prometheus with one outage in the words of every convention."""
+    """A real Prometheus with one outage in every naming convention."""
     folder = tmp_path_factory.mktemp("prometheus")
     try:
         program("prometheus", "prometheus")

@@ -31,7 +31,7 @@ NAMES = [
 
 
 def prometheus_answer(path: str, parameters: Mapping[str, list[str]], value: str = "5") -> object:
-    """A Prometheus with two services, whatever is asked."""
+    """A Prometheus that has the same two services in every answer."""
     if path.endswith("/values"):
         return {"status": "success", "data": NAMES}
     if path.endswith("/labels"):
@@ -152,7 +152,7 @@ def test_what_is_no_number_is_missing_not_zero(value: str) -> None:
 
 
 def ranged(values: object, grid: Grid) -> Rows:
-    """What comes of an answer with these series."""
+    """What is read from an answer with these series."""
     result = (
         [{"metric": {"service_name": "a"}, "values": one} for one in values]
         if isinstance(values, list)

@@ -124,7 +124,7 @@ def test_what_one_service_comes_to_is_what_it_comes_to_among_others() -> None:
 
 
 def test_the_gap_of_one_call_is_never_more_than_that_of_all_together() -> None:
-    """One caller asks for what takes long anyway: the mean over all callers lies, their sum does not."""
+    """One caller makes only slow requests: the mean over callers misleads, their sum does not."""
     calls = table(request_rate=[[1.0], [9.0]], latency_caller_s=[[1.0], [0.1]])
     derive.compare(calls, np.array([0, 0]), table(latency_mean_s=[[0.19]]), 60.0)
     assert calls["latency_gap_s"].ravel() == pytest.approx([0.0, 0.0], abs=1e-9)

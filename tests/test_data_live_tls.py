@@ -17,7 +17,7 @@ from data.sources.live.http import Http
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One certificate that signs itself, for server and client."""
+    """One self-signed certificate for server and client."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")
     folder = tmp_path_factory.mktemp("certificates")

@@ -41,7 +41,7 @@ values = st.recursive(
 )
 
 
-# Each example stands for 25 bodies: five values, each put into five random places of a good answer.
+# Each example tests 25 bodies: five values, each put into five random places of a good answer.
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.lists(values, min_size=5, max_size=5), st.randoms(use_true_random=False))
 def test_any_body_is_understood_or_refused_by_us(strange: list[Any], chance: random.Random) -> None:
@@ -51,7 +51,7 @@ def test_any_body_is_understood_or_refused_by_us(strange: list[Any], chance: ran
 
 
 def _mutated(value: Any, chance: random.Random) -> Any:
-    """A good answer with `value` in, or instead of, one part of it, however deep."""
+    """A good answer with `value` inserted in, or replacing, one part at any depth."""
     body = copy.deepcopy(BODY)
     node: Any = {"body": body}
     holder, key = node, "body"

@@ -29,7 +29,7 @@ METRICS = {  # {name: usual value}; nobody knows what the last is
 
 
 def window(seed: int = 0, points: int = 30, graph: Mapping[str, list[str]] = GRAPH) -> Incident:
-    """A system in health with its own noise and holes, and something broken after its baseline."""
+    """A healthy system with noise and gaps, in which something breaks after its baseline."""
     rng = np.random.default_rng(seed)
 
     def series(usual: float) -> Series:
@@ -107,7 +107,7 @@ def test_without_strength_nothing_changes_and_what_is_missing_stays_missing(
 
 
 def test_only_what_the_fault_moves_is_moved(windows: tuple[HealthyWindow, ...]) -> None:
-    """Nobody calls `lone` and it calls nobody: its fault is its own, and nobody else's is felt there."""
+    """`lone` has no callers or callees: its fault affects no other service, and no other fault affects it."""
     quiet = replace(ALWAYS, second_root=0.0)
     calm = overlay(windows, 60, 5, config=quiet, strength=0.0)
     for still, struck in zip(calm, overlay(windows, 60, 5, config=quiet), strict=True):

@@ -74,7 +74,7 @@ def test_a_doubled_time_is_read_once_and_a_case_that_is_a_mess_refused(tmp_path)
 
 
 def logs_and_traces(folder: Path) -> None:
-    """frontend calls checkout, which turns slow, fails, and says so."""
+    """frontend calls checkout, which slows down, fails and logs it."""
     random = np.random.default_rng(0)
     spans, lines = [], []
     for number, start in enumerate(range(INJECTED - 590, INJECTED + 590)):

@@ -27,7 +27,7 @@ def read_recording(path: Path) -> tuple[dict[str, Any], list[Exchange]]:
 
 @dataclass
 class Replay:
-    """Answers every POST with the next recorded exchange, and `/state` with the count of the steps so far."""
+    """Answers every POST with the next recorded exchange, and `/state` with the step count so far."""
 
     exchanges: list[Exchange]
     sent: list[tuple[str, Any]] = field(default_factory=list)
@@ -76,7 +76,7 @@ def test_every_recorded_episode_comes_through_and_keeps_the_contract(shared: Pat
         for moment, exchange in zip(trace, exchanges, strict=True):
             response = exchange["response"]
             step = moment.step
-            # Nothing is lost on the way in, except for what nobody may see and what nobody reads.
+            # Parsing drops nothing but hidden and unused fields.
             assert parse(Observation, step.observation.to_wire(), "again") == step.observation
             kept = step.observation.to_wire()["services"]
             assert kept == response["observation"]["services"], path.name
@@ -89,7 +89,7 @@ def test_every_recorded_episode_comes_through_and_keeps_the_contract(shared: Pat
 
 BEGUN = {"observation": {"services": {"auth-service": {}}, "sim_tick": 1}, "reward": None, "done": False}
 
-# What each exchange of the recorded errors comes to, by its index in the file.
+# The expected outcome of each recorded error, by its index in the file.
 OUTCOMES: dict[int, tuple[type[EnvironmentFault], str] | Callable[[Step], bool]] = {
     1: (TaskRefused, "reset error: Unknown task_id: no_such_task"),
     2: (TaskRefused, "references unregistered service: user-profile-service"),
@@ -122,7 +122,7 @@ def test_every_recorded_error_is_refused_with_its_reason(index: int, shared: Pat
         of_reset = exchange["path"] == "/reset"
         begun = {"status": 200, "response": BEGUN}
         if not of_reset and exchange["response"].get("observation"):
-            # The reset of the same episode, so that only the exchange itself can be refused.
+            # Resets the same episode, so that only the exchange itself can be refused.
             names = exchange["response"]["observation"]["services"] or {"auth-service": {}}
             begun["response"] = {**BEGUN, "observation": {"services": names, "sim_tick": 1}}
         replay = Replay([exchange] if of_reset else [begun, exchange])

@@ -15,7 +15,7 @@ START = 1_700_000_000.0
 
 
 def shop(bad_from: int = 60, points: int = 80, step: float = 15.0) -> Recording:
-    """web calls api calls db; db turns slow, and api and web with it."""
+    """web calls api calls db; db slows down, and with it api and web."""
     random = np.random.default_rng(0)
     recording = Recording()
     recording.call("web", "api")

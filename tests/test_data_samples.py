@@ -30,7 +30,7 @@ SERVED = {
     "gRPC": ("grpc_server_handled_total", "grpc_server_handling_seconds", {}, "service",
              ("grpc_code", "Internal", "OK")),
 }  # fmt: skip
-# Their histogram's own count tells of failures.
+# Their histogram's count has the status as a label.
 COUNTED = {
     "OTel HTTP": (
         "http.server.request.duration_seconds",

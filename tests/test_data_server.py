@@ -73,7 +73,7 @@ def test_pages_about_the_server(http: httpx.Client) -> None:
 
 
 def test_refusals_have_the_recorded_shapes(http: httpx.Client, shared: Path) -> None:
-    """Each malformed or untimely call of the recorded file gets the same status, keys and complaint."""
+    """Each malformed or untimely recorded call gets the same status, keys and message."""
     with gzip.open(shared / "firewatch/traffic/errors.jsonl.gz", "rt") as lines:
         exchanges = [json.loads(line) for line in lines][1:]
     compared = 0
@@ -207,7 +207,7 @@ def test_256_sessions_at_once_are_isolated(server: RunningServer) -> None:
         nonlocal everybody, finished
         everybody, finished = asyncio.Barrier(256), asyncio.Barrier(256)
         together = await all_of_them()
-        # Neighbours played the same seed side by side, and neither saw the other's steps.
+        # Each pair of sessions played the same seed at once, and neither saw the other's steps.
         assert together[0::2] == together[1::2]
         assert [seen[-1] for seen in together[0::2]] == [seed % 4 for seed in range(128)]
         everybody, finished = asyncio.Barrier(1), asyncio.Barrier(1)
@@ -238,7 +238,7 @@ def test_capacity_and_idleness() -> None:
 
 
 class CountingWorld(World):
-    """The embedded world, counting the steps of all its instances."""
+    """The embedded world; counts the steps of all instances."""
 
     steps = 0
 
@@ -248,7 +248,7 @@ class CountingWorld(World):
 
 
 def test_shutdown_loses_no_reply() -> None:
-    """Clients step as fast as they can while the server stops: every step taken was answered."""
+    """Clients step as fast as they can while the server stops: every step taken is answered."""
     CountingWorld.steps = 0
     replies = 0
     server = RunningServer(create_app(Limits(), CountingWorld))

@@ -81,7 +81,7 @@ SERVE = (
 
 @contextlib.contextmanager
 def served() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The server in a process of its own that may open 128 files."""
+    """The server in its own process, limited to 128 open files."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
         stdout=subprocess.PIPE,

@@ -11,10 +11,10 @@ from data.simulator.world.world import RunningEpisode
 
 Services = dict[str, dict[str, Any]]
 ERROR = "http_server_error_rate"
-# What is told of a service at which nothing is measured.
+# The fields of an unmeasured service.
 IDENTITY = {"service_name", "service_version", "service_instance_id", "status", "recent_logs"}
 WAIT = Action(action_type="escalate")
-# A hard world with every dial at rest.
+# A hard world with all dials off.
 CALM: dict[str, object] = {
     "second_fault": 0.0,
     "noise": 0.0,
@@ -39,7 +39,7 @@ def _episode(seed: int, **dials: object) -> RunningEpisode:
 
 
 def _seen(seed: int, ticks: int = 8, **dials: object) -> list[Services]:
-    """The services of the first observations, nothing done."""
+    """The services of the first observations, without any action."""
     episode = _episode(seed, **dials)
     answers = [episode.reset_answer()]
     while len(answers) < ticks and not episode.done:
@@ -138,7 +138,7 @@ def test_victims_can_be_louder_than_the_culprit() -> None:
 
 
 def test_being_unmeasured_betrays_nobody() -> None:
-    """Of the services of default hard worlds at which nothing is measured, most are innocent."""
+    """Most unmeasured services of default hard worlds are innocent."""
     guilty = total = 0
     for seed in range(300):
         episode = RunningEpisode(set_up("hard", seed))

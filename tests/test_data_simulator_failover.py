@@ -42,13 +42,13 @@ def test_traffic_drops_behind_a_failure_and_rises_at_its_twin() -> None:
     assert moved[-1].traffic[1] < 0.4 * kept[-1].traffic[1]
     assert moved[-1].traffic[2] > 1.3 * kept[-1].traffic[2]
     assert kept[-1].traffic[2] <= 1.0
-    # Whoever is led around a failure suffers less from it; its callee is as busy as before.
+    # Callers with failover suffer less; their callee is as busy as before.
     assert moved[-1].error_rate[0] < kept[-1].error_rate[0] - 0.1
     assert moved[-1].traffic[3] > kept[-1].traffic[3]
 
 
 def test_balancers_move_traffic_and_neither_make_nor_lose_any() -> None:
-    # Nothing calls them, so that users do: what they ask for stays the same.
+    # Only users call these, so their traffic stays the same.
     alone = from_calls(["a", "b", "c"], ["gateway"] * 3, [], np.random.default_rng(0), groups=[0, 0, 0])
     fault = RunningFault(FAMILIES["bad_deploy"], 1)
     for state in _states(replace(alone, failovers=np.full(3, 0.9)), fault):
@@ -86,7 +86,7 @@ def _first(values: Sequence[float], above: float) -> int:
 
 
 def _expired() -> RunningFault:
-    """At the queue, at its full strength from the first tick."""
+    """An expired certificate at the queue, at full strength from the first tick."""
     return RunningFault(FAMILIES["expired_certificate"], 2)
 
 
@@ -96,7 +96,7 @@ def test_an_outbox_hides_a_failing_queue_for_its_minutes_and_no_longer() -> None
     delay = _first(later, 0.0) - _first(at_once, 0.0)
     assert delay * MINUTES == pytest.approx(3.0, abs=MINUTES)
     assert later[-1] == pytest.approx(at_once[-1])
-    # Sampled every five minutes, three minutes of delay lie between two readings.
+    # At one reading per five minutes, a delay of three minutes falls between two readings.
     fleet = healthy_fleet(np.random.default_rng(1), 3)
     slow = run(_queue(3.0), fleet, [_expired()], 5.0, 3)
     assert slow[-1].client_error[1] == pytest.approx(at_once[-1], abs=0.2)
@@ -134,7 +134,7 @@ def test_a_callers_own_breaker_trades_waiting_for_failing_at_once_and_spares_the
     assert with_breaker[-1].client_latency_s[0] == 0.0
     assert with_breaker[-1].error_rate[0] > 0.4
     assert with_breaker[-1].traffic[1] < 0.4 * without[-1].traffic[1]
-    # Calls are probed, so that it closes again once they work.
+    # The breaker probes calls and closes again once they succeed.
     passing = RunningFault(FAMILIES["network_partition"], 1, lasts_minutes=5.0)
     healed = _states(replace(impatient, breakers=np.ones(1, dtype=bool)), passing, ticks=60)
     assert healed[-1].traffic[1] == pytest.approx(1.0, abs=0.01)
@@ -190,7 +190,7 @@ def test_played_worlds_lead_around_a_failing_zone_as_the_generator_does() -> Non
 
 
 def test_generated_windows_show_traffic_rising_beside_a_culprit() -> None:
-    """Somewhere in a few hundred windows a service with no fault serves clearly more than before."""
+    """In a few hundred windows, at least one healthy service gets clearly more traffic."""
     config = SimulationConfig(snapshots=0.0, alerts=0.0, load_shift=0.0, healthy=0.0)
     rose = 0
     for incident in simulate(150, 12, config):

@@ -82,7 +82,7 @@ def test_a_culprit_without_metrics_has_callers() -> None:
 
 
 def _largest_change(incident: Incident) -> str:
-    """The service whose mean moved furthest, in its own baseline's spread."""
+    """The service whose mean changed most, relative to the spread of its baseline."""
     moved = dict.fromkeys(incident.services, 0.0)
     for service, metrics in incident.telemetry.items():
         for series in metrics.values():

@@ -277,7 +277,7 @@ def test_the_published_grade_fits_the_recorded_scores(shared: Path) -> None:
 
 
 def test_faults_grow_as_fast_as_recorded(shared: Path) -> None:
-    """Error rate and p99 of the culprit from the first to the second observation."""
+    """The culprit's error rate and p99 from the first to the second observation."""
     compared = 0
     for meta, answers in _episodes(shared, "random_*.gz"):
         (family,), (root,) = meta["fault_types"], meta["root_causes"]
@@ -306,7 +306,7 @@ def test_the_observation_has_the_recorded_fields(shared: Path) -> None:
 
 
 def test_only_words_of_the_protocol_go_over_the_wire() -> None:
-    """The original client knows four statuses, and nothing that a world hides makes another one."""
+    """The original client knows four statuses; hidden causes must not add another."""
     world, seen = World(), set[str]()
     for task in (*catalogue.catalogue(), *catalogue.random_tasks(30, "all", 5)):
         answer = world.reset(task.difficulty, task.seed, task.task_id)
@@ -319,7 +319,7 @@ def test_only_words_of_the_protocol_go_over_the_wire() -> None:
 
 
 def test_resolving_at_once_is_graded_about_as_by_the_original() -> None:
-    """0.16 on average there, over the tasks of the catalogue."""
+    """There it is 0.16 on average over the catalogue's tasks."""
     world, grades = World(), []
     for task in catalogue.catalogue():
         world.reset(task.difficulty, task.seed, task.task_id)

@@ -20,7 +20,7 @@ from data.sources.files.reading import read_evidence, reader_of
 
 
 def folders(folder: Path) -> Path:
-    """A case of RCAEval with logs and traces, and a set of OpenRCA's layout."""
+    """An RCAEval case with logs and traces, and a dataset in OpenRCA's layout."""
     case, bank = folder / "RE2-OB/payment_delay/1", folder / "Bank"
     spans = [
         (s["trace"], s["id"], s["parent"], s["service"], s["start"], s["seconds"])

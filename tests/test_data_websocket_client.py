@@ -132,7 +132,7 @@ def test_an_idle_session_is_opened_anew_at_reset_but_loses_its_episode() -> None
         environment = WebSocketEnvironment(url)
         await environment.reset(TASK)
         await asyncio.sleep(0.4)
-        # The server said why before it closed.
+        # The server gave a reason before it closed.
         with pytest.raises((EpisodeLost, Unreachable), match=r"SESSION_ERROR|closed"):
             await environment.step(LOOK)
         assert (await environment.reset(TASK)).observation.sim_tick == 1
@@ -270,7 +270,7 @@ def test_a_cancelled_step_takes_its_late_answer_with_it() -> None:
 
 def test_a_cut_connection() -> None:
     async def play() -> None:
-        # Between two episodes nobody notices: the second attempt of the reset finds a new connection.
+        # Harmless between two episodes: the reset's second attempt opens a new connection.
         async with scripted("cut", OBSERVED) as environment:
             assert (await environment.reset(TASK)).observation.sim_tick == 1
         async with scripted("cut", "cut", OBSERVED) as environment:

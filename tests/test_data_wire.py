@@ -39,7 +39,7 @@ def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
 
 
 def test_decoded_text_can_always_be_written() -> None:
-    """Halves of surrogate pairs are replaced; whole pairs and everything else stay."""
+    """Unpaired surrogates are replaced; pairs and all other text stay."""
     assert decode_body(r'{"a": "\ud83d\ude00 \ud800 \uDFFF", "b": 1.5}', "x") == {"a": "😀 � �", "b": 1.5}
     assert decode_body(b'["\\\\ud800"]', "x") == ["\\ud800"]
 

@@ -41,7 +41,7 @@ def log(service: str, name: str) -> AlertEvent:
 
 
 def noisy(number: int, *alerts: AlertEvent) -> Incident:
-    """The mailer complains whatever happens."""
+    """Mailer has alerts in every incident."""
     return incident(number, *(log("mail", f"retry {kind}") for kind in "abc"), *alerts)
 
 
@@ -154,7 +154,7 @@ def test_a_file_reads_back_and_a_spoilt_one_is_refused(tmp_path: Path, frequenci
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory, past: list[Incident]) -> Path:
-    """A checkpoint that knows no system."""
+    """A checkpoint that has not seen any real system."""
     folder = tmp_path_factory.mktemp("start")
     few = [one.labelled([SERVICES[number % 4]], system="elsewhere") for number, one in enumerate(past[:6])]
     train_checkpoint(TrainingJob(CONFIG, folder, incidents=few))
@@ -193,7 +193,7 @@ def test_past_incidents_that_say_nothing_are_refused(tmp_path: Path, start: Path
 
 
 def labelled(count: int) -> list[Incident]:
-    """The root says something new each time."""
+    """The root cause has a new alert each time."""
     return [
         noisy(1000 + number, log(SERVICES[number % 3], f"fault {number}")).labelled([SERVICES[number % 3]])
         for number in range(count)

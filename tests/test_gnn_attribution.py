@@ -22,7 +22,7 @@ KINDS = [
     simulate(24, 31, SimulationConfig(most_services=12, healthy=0.0, snapshots=snapshots, alerts=alerts))
     for snapshots, alerts in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 ]
-# Series with a past, lone snapshots and lists of alerts take turns.
+# Series with a baseline, lone snapshots and alert lists take turns.
 WORLDS = [incident for three in zip(*KINDS, strict=True) for incident in three]
 
 
@@ -32,14 +32,14 @@ def ranker() -> GraphRanker:
 
 
 def pair() -> Incident:
-    """a and b, each with some metrics."""
+    """Services a and b with some metrics each."""
     points = Series(np.array([3.0]), np.ones(5))
     metrics = {"latency_p99": points, "cpu": points, "memory": points}
     return Incident("pair", ("a", "b"), {"a": ["b"]}, {"a": metrics, "b": {"cpu": points}})
 
 
 def weighed(incident: Incident) -> npt.NDArray[np.float32]:
-    """A ranker to be seen through: of a latency counts 2, cpu 1, memory −0.5; whatever b shows, 1."""
+    """A ranker with known weights: at a, latency 2, cpu 1, memory −0.5; at b, 1 per metric."""
     worth = {"latency_p99": 2.0, "cpu": 1.0, "memory": -0.5}
     own, other = (incident.telemetry[name] for name in ("a", "b"))
     return np.array([sum(worth[name] for name in own), float(len(other))], dtype=np.float32)

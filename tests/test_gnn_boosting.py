@@ -10,7 +10,7 @@ from gnn.per_system.system_ensemble import Floats, log_softmax
 
 
 def crowd(sizes: Sequence[int]) -> tuple[Ints, Floats, Floats]:
-    """Which incident each service is of, its target, and a column that tells the root; given the sizes."""
+    """Each service's incident, target, and a column that reveals the root cause, for these sizes."""
     rng = np.random.default_rng(0)
     incident_of = np.repeat(np.arange(len(sizes)), sizes)
     target = np.concatenate([np.eye(size)[rng.integers(size)] for size in sizes])

@@ -23,7 +23,7 @@ def of(incident: Incident) -> dict[str, dict[str, Series]]:
 
 
 def test_a_service_that_only_its_callers_measure_is_found() -> None:
-    """A mesh that measures calls alone: the failing call tells of its callee."""
+    """The mesh measures only calls; a failing call points to its callee."""
     calls = {
         (caller, callee): {"latency_p99": series(1.0), "error_rate": series(0.01, 0.01)}
         for caller, callees in GRAPH.items()

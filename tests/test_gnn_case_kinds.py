@@ -15,14 +15,14 @@ POINTS, PAST = 12, 40
 
 
 def series(level: float, factor: float = 1.0, seed: int = 0) -> Series:
-    """A metric that is `factor` times its usual level during the incident, with a little noise."""
+    """A metric that rises to `factor` times its usual level, with a little noise."""
     noise = 1.0 + np.random.default_rng(seed).uniform(-0.05, 0.05, POINTS + PAST)
     points = level * noise
     return Series(factor * points[:POINTS], points[POINTS:])
 
 
 def shop(worse: Mapping[str, Mapping[str, float]]) -> Incident:
-    """Six services with four metrics each; `worse` says how many times each metric of a service rises."""
+    """Six services with four metrics each; `worse` gives the factor of each service's metrics."""
     usual = {"latency_p99_s": 0.1, "error_rate": 0.002, "cpu_usage": 0.3, "request_rate": 40.0}
     telemetry = {
         name: {
@@ -101,7 +101,7 @@ def test_a_leaf_is_not_folded_into_a_sibling_that_moved_less() -> None:
 
 
 def noisy(routine: float) -> Incident:
-    """Basket raises what it does not always raise; stock raises what it always does."""
+    """Basket's alerts are unusual; stock has more, but always the same."""
     always = tuple(
         AlertEvent("stock", "metric", name, "up") for name in ("container_threads", "cpu_usage", "mem_usage")
     )

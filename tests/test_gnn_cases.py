@@ -9,7 +9,7 @@ from data.incident import Incident
 from data.sources.files.reading import read_incidents
 from gnn.registry import make_ranker
 
-# What the shipped network still gets wrong.
+# Cases that the shipped network still gets wrong.
 WRONG = {"noisy-service-outranks"}  # what is usual there, no past tells
 
 

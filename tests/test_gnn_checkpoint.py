@@ -38,7 +38,7 @@ def made(folder: Path, seed: int, ensemble: SystemEnsemble | None = None) -> Pat
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint to copy: an export takes seconds."""
+    """A checkpoint to copy, because an export takes seconds."""
     return made(tmp_path_factory.mktemp("first"), 1)
 
 
@@ -106,7 +106,7 @@ def test_a_network_of_another_checkpoint_is_refused(checkpoint: Path, tmp_path: 
 
 
 def _edited(folder: Path, edit: Callable[[Any], None]) -> None:
-    """Changes the exported network, and the card so that it vouches for it."""
+    """Changes the exported network and updates the card's hashes."""
     model = onnx.load(folder / EXPORT)
     edit(model.graph)
     onnx.save(model, folder / EXPORT)
@@ -114,7 +114,7 @@ def _edited(folder: Path, edit: Callable[[Any], None]) -> None:
 
 
 def _tensors(graph: Any, change: Callable[[Any], Any]) -> None:
-    """Changes every matrix of weights."""
+    """Changes every weight matrix."""
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.ndim == 2 and values.dtype == np.float32:
@@ -127,7 +127,7 @@ def _not_a_number(values: Any) -> Any:
 
 
 def _swapped(graph: Any) -> None:
-    """Root scores under the family's name, and the other way round."""
+    """Swaps the outputs for root scores and family."""
     names = {"root": "family", "family": "root"}
     for node in graph.node:
         for inputs in (node.input, node.output):
@@ -137,7 +137,7 @@ def _swapped(graph: Any) -> None:
 
 
 def _endless(graph: Any) -> None:
-    """A loop of 2⁶² turns before the end."""
+    """Adds a loop of 2⁶² iterations."""
     turns = onnx.helper.make_tensor("turns", onnx.TensorProto.INT64, (), [2**62])
     on = onnx.helper.make_tensor("on", onnx.TensorProto.BOOL, (), [True])
     bool_of = onnx.helper.make_tensor_value_info
@@ -171,7 +171,7 @@ def test_a_network_that_the_card_vouches_for_is_tried_before_it_is_trusted(
 
 
 def _bomb(graph: Any, operator: str, inputs: dict[str, Any], live: bool) -> None:
-    """A few bytes that ask for gigabytes; where `live`, the scores depend on them."""
+    """A few bytes that allocate gigabytes; with `live` the scores depend on them."""
     made = (onnx.numpy_helper.from_array(np.array(value), name) for name, value in inputs.items())
     graph.initializer.extend(made)
     graph.node.append(onnx.helper.make_node(operator, list(inputs), ["boom"]))

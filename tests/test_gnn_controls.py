@@ -14,7 +14,7 @@ CONTROLS = ("mlp", "untrained")
 
 
 def shop(**fields: object) -> Incident:
-    """web → api → (db, cache): everything is wrong with db, its callers are slow."""
+    """web → api → (db, cache): db fails in every way, its callers are slow."""
     graph = {"web": ["api"], "api": ["db", "cache"], "db": [], "cache": []}
     past = np.array([1.0, 1.1, 0.9, 1.2, 0.8])
     slow = {"web": 1.6, "api": 2.0, "db": 9.0, "cache": 1.05}
@@ -85,7 +85,7 @@ def test_where_nothing_is_measured_the_network_names_nobody() -> None:
 
 
 def test_a_quiet_system_is_less_of_an_incident_than_a_broken_one() -> None:
-    """At even odds beforehand, on worlds never learnt from: at least three of four of either kind."""
+    """At even prior odds, on unseen worlds: at least three of four of each kind."""
     ranker = make_ranker("gnn")
     chances: dict[bool, list[float]] = {True: [], False: []}
     for incident in simulate(500, seed=1_000_009):

@@ -36,7 +36,7 @@ def shares(scores: np.ndarray) -> np.ndarray:
 
 
 def distance(net: RootCauseNet, examples: list[Example]) -> float:
-    """The mean total variation between what the net says and what it was taught."""
+    """The mean total variation between the network's output and its targets."""
     said = [shares(scores) for scores in score_examples(net, examples)]
     return float(np.mean([np.abs(s - e.target).sum() / 2 for s, e in zip(said, examples, strict=True)]))
 

@@ -28,12 +28,12 @@ def shop(telemetry, page=PAGE):
 
 
 def quiet(block, page=PAGE):
-    """At which points web is well."""
+    """The points at which web is healthy."""
     return quiet_points(page_deviation(block, 0, paged_channels(page)), page)
 
 
 def moved(metric, points, page=COMES_AND_GOES):
-    """By how much the baseline of `metric` at cart moves, beside a web whose latency is `page`."""
+    """How far the baseline of cart's `metric` shifts if web's latency is `page`."""
     block = stack(
         shop({"web": {"latency_avg": series(*page)}, "cart": {metric: points}}), default_channel_map()
     )
@@ -91,7 +91,7 @@ def test_a_page_is_ranked_however_little_is_measured(points):
 
 
 def drifted(metric="latency_avg"):
-    """Cart has been slow since long, and is hardly asked any more; search is slow while web is."""
+    """Cart has long been slow and gets few requests now; search is slow while web is."""
     calm, sometimes, always = series(1, 1, 1, 1, 1), series(1, 6, 6, 1, 1), series(6, 6, 6, 6, 6)
     return shop(
         {

@@ -27,7 +27,7 @@ MEASURES = {"n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci9
 
 
 class AlwaysFirst:
-    """Names the first service, with a fixed probability, and keeps what it was shown."""
+    """Names the first service with a fixed probability, and records its inputs."""
 
     name = "first"
 
@@ -41,7 +41,7 @@ class AlwaysFirst:
 
 
 def episode(seed, root, labelled=True):
-    """Looks twice, restarts, looks again; the first service is "a" at each of five observations."""
+    """Looks twice, restarts, looks again; "a" is the first service in all five observations."""
     actions = ["fetch_logs", "fetch_logs", "restart_service", "fetch_logs"]
     raw = {
         "task": {"difficulty": "hard", "seed": seed, "max_ticks": 20},
@@ -105,7 +105,7 @@ def test_the_observations_of_one_episode_are_no_independent_evidence():
 
 
 class SureOf(AlwaysFirst):
-    """As the other, but unsure about large systems, at a confidence that it states."""
+    """Like AlwaysFirst, but unsure about large systems; states its confidence."""
 
     def rank(self, incident):
         verdict: Verdict = "unsure" if len(incident.services) > 3 else "culprit"

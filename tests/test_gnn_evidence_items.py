@@ -15,7 +15,7 @@ WORLDS = list(simulate(40, seed=21, config=SimulationConfig(most_services=10)))
 
 
 def shop() -> Incident:
-    """web → api → db with one of everything."""
+    """web → api → db with evidence of every kind."""
     return Incident(
         "shop",
         ("web", "api", "db"),

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def graph(services: int, calls: int, seed: int = 0) -> tuple[Floats, npt.NDArray[np.int64], Floats]:
-    """Any graph: cycles, services that nobody calls, and a few calls told twice."""
+    """Any graph: with cycles, services without callers, and some repeated calls."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((services, len(SERVICE_FEATURES))).astype(np.float32)
     edge_index = rng.integers(0, max(2 * services // 3, 1), (2, calls))
@@ -56,7 +56,7 @@ def test_the_export_scores_every_graph_as_the_network(exported: tuple[RootCauseN
 
 
 def test_messages_arrive_row_by_row(exported: tuple[RootCauseNet, Path]) -> None:
-    """One index an element is some twenty times slower; only vectors may be scattered so."""
+    """Scattering with one index per element is about twenty times slower; allowed only for vectors."""
     model = onnx.shape_inference.infer_shapes(onnx.load(exported[1]))
     rank = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
     scatters = [node for node in model.graph.node if node.op_type == "ScatterElements"]

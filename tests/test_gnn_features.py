@@ -22,14 +22,14 @@ def steady(level: float, jump: float = 0.0) -> Series:
 
 
 def chain(**jumps: float) -> Incident:
-    """front → mid → store with a latency each; `jumps` says who is slow."""
+    """front → mid → store with a latency each; `jumps` gives the rise of each."""
     names = ("front", "mid", "store")
     telemetry = {name: {"latency_p99_s": steady(0.1, jumps.get(name, 0.0))} for name in names}
     return Incident("chain", names, {"front": ["mid"], "mid": ["store"], "store": []}, telemetry)
 
 
 def incidents() -> list[Incident]:
-    """Some of every kind of evidence."""
+    """Some incidents of every kind of evidence."""
     worlds = list(simulate(400, seed=3, config=SimulationConfig(most_services=12)))
     return [incident for incident in worlds[::4] if incident.services]
 
@@ -378,7 +378,7 @@ def test_an_alert_that_flaps_does_not_drown_the_others() -> None:
 
 
 def test_free_bytes_of_one_service_say_nothing_about_anothers() -> None:
-    """A lone snapshot has no past; what is free is read as what is not used, and is no share either."""
+    """Free bytes are no share of anything, so in a lone snapshot they cannot be compared."""
     names = ("a", "b", "c")
     free = {
         name: {"memory_available_bytes": Series(np.array([size]))}

@@ -27,7 +27,7 @@ def worlds(mode: str) -> list[Incident]:
 
 
 def joined(incident: Incident) -> Incident:
-    """With one more service that has every metric, steady or as most have it."""
+    """Adds a service that has every metric, steady or at the typical value."""
     rows = [metrics for metrics in incident.telemetry.values() if metrics]
     rng = np.random.default_rng(0)
     steady: dict[str, Series] = {}
@@ -57,7 +57,7 @@ def test_an_isolated_service_leaves_the_order() -> None:
 
 @pytest.mark.parametrize("mode", ["snapshot", "alerts"])
 def test_without_a_past_an_isolated_service_leaves_the_first_place(mode: str) -> None:
-    """The others are all that a service is compared with there, and one more is one more."""
+    """Without a baseline, services are compared with each other, so a new one may change lower places."""
     ranker = make_ranker("gnn")
     cases = worlds(mode)
     kept = sum(ranker.rank(joined(case)).services[0] == ranker.rank(case).services[0] for case in cases)

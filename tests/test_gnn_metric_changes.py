@@ -18,7 +18,7 @@ NAN = float("nan")
 def moved(
     weights: dict[EvidenceItem, float] | None = None, **metrics: tuple[list[float], list[float]]
 ) -> list[str]:
-    """What is told of one service, by metric: its points now and before."""
+    """The sentences about one service, given each metric's points during and before the incident."""
     series = {name: Series(np.array(now), np.array(past)) for name, (now, past) in metrics.items()}
     incident = Incident("x", ("a",), {}, {"a": series})
     return list(sentences_of(incident, ["a"], None, weights)["a"])
@@ -133,7 +133,7 @@ def test_errors_that_grow_with_all_log_lines_are_no_worse(lines: list[float] | N
             [],
             "error_rate fell from 60 % to 1 %, an improvement, since point 3 of 3",
         ),
-        # Who is asked less computes less: that is no improvement.
+        # Fewer requests need less CPU: that is no improvement.
         ("cpu", [0.1], CALM, "cpu fell from 1 to 0.1"),
         ("requests", [0.1], CALM, "requests fell from 1 to 0.1"),
     ],
@@ -148,7 +148,7 @@ def test_an_improvement_is_said_to_be_one(
     ("metric", "sentence"),
     [
         ("error_rate", "error_rate is 50 % where the others have 1 %, since point 1 of 2"),
-        # Some services take longer than others, always.
+        # Some services are always slower than others.
         ("latency_p99", "latency_p99 fell from 0.9 to 0.5, an improvement, since point 2 of 2"),
     ],
 )
@@ -190,7 +190,7 @@ def test_an_idle_service_that_is_asked_again_is_not_accused(idle: list[float]) -
 
 
 def test_durations_of_zero_are_no_past() -> None:
-    """Nobody called: the first answers are not slower than before."""
+    """There were no calls before, so the first durations are not an increase."""
     assert moved(latency_p99=([0.0, 0.2, 0.21], IDLE)) == []
     assert moved(latency_p99=([0.0, 0.2, 0.9], IDLE)) == [
         "latency_p99 rose from 0.2 to 0.9, since point 3 of 3"

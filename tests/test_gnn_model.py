@@ -195,7 +195,7 @@ class Fitted(NamedTuple):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory, worlds: list[Incident]) -> Fitted:
-    """A checkpoint; tests that spoil it work on a copy."""
+    """A checkpoint; tests that damage it work on a copy."""
     folder = tmp_path_factory.mktemp("checkpoint")
     return Fitted(folder, *train_checkpoint(job(folder, worlds[:60])))
 

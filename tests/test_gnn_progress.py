@@ -26,7 +26,7 @@ def labelled() -> list[Incident]:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that learnt from simulated worlds."""
+    """A checkpoint trained on simulated worlds."""
     folder = tmp_path_factory.mktemp("start")
     worlds = list(simulate(40, seed=2, config=SimulationConfig(most_services=8)))
     train_checkpoint(TrainingJob(CONFIG, folder, simulated=worlds))
@@ -34,7 +34,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(job: TrainingJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
-    """What a training says, by stage."""
+    """The reported progress of a training, by stage."""
     stages: dict[str, list[Stage]] = {}
     epochs: list[Epoch] = []
     heard = replace(
@@ -47,7 +47,7 @@ def told(job: TrainingJob) -> tuple[dict[str, list[Stage]], list[Epoch]]:
 
 
 def totals(stages: dict[str, list[Stage]]) -> dict[str, int]:
-    """The total of each stage whose end is known, which was told step by step and to its end."""
+    """The total of each stage with a known end; checks that every step up to it was reported."""
     for name, steps in stages.items():
         first = 1 if steps[0].total is None else 0
         assert [stage.done for stage in steps] == [*range(first, first + len(steps))], name
@@ -82,7 +82,7 @@ def test_the_passes_of_folds_count_where_effort_is_told() -> None:
 
 
 def test_adapting_is_followed_through_folds(tmp_path: Path, start: Path, labelled: list[Incident]) -> None:
-    # One in health is held aside by itself: there is nothing to judge, and no training for that.
+    # A single healthy window goes to validation; nothing is left to train on.
     few = [*labelled[:3], labelled[3].labelled(())]
     stages, _ = told(TrainingJob(CONFIG, tmp_path, incidents=few, init=start))
     assert totals(stages) == {"epochs of cross-validation": 3 * CONFIG.epochs, "checkpoint written": 1}

@@ -12,7 +12,7 @@ from gnn.registry import make_ranker
 
 @pytest.mark.parametrize(("observation", "least"), [(0, 0.97), (1, 0.99)])
 def test_the_culprit_is_first(shared: Path, observation: int, least: float) -> None:
-    """Of every task once, however often it was played."""
+    """Each task counts once, however often it was played."""
     ranker = make_ranker("gnn")
     right: dict[tuple[object, ...], float] = {}
     for episode in read_episodes(shared / "firewatch" / "traffic"):

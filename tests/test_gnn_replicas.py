@@ -26,13 +26,13 @@ def graph_of(calls: dict[str, list[str]]) -> Calls:
 
 
 def found(calls: dict[str, list[str]]) -> Replicas:
-    """By calls alone: no name tells."""
+    """The replicas found by calls alone; names give no hint."""
     opaque = ["".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(len(calls))]
     return replicas(graph_of(calls), opaque, {}, ask_calls=True)
 
 
 def groups(names: list[str], owners: dict[str, str] | None = None) -> list[list[int]]:
-    """The replicas of each service, by names and owners alone."""
+    """The replicas of each service, found by names and owners alone."""
     told = replicas(graph_of({name: [] for name in names}), names, owners or {}, ask_calls=False)
     return [told.of(row) for row in range(len(names))]
 

@@ -39,7 +39,7 @@ def test_what_does_not_deviate_is_not_told() -> None:
 
 
 def window(*errors: float) -> Incident:
-    """Three services at ticks 4, 5, …; the error rate of the first one is given."""
+    """Three services at ticks 4, 5, …; the first one has these error rates."""
     observations = [
         parse(
             Observation,

@@ -16,7 +16,7 @@ def points(*now: float) -> Series:
 
 
 def told(weights: dict[EvidenceItem, float] | None = None, **calls: Series) -> tuple[str, ...]:
-    """What is told of db, where its callers measure how long it takes."""
+    """The sentences about db, whose latency only its callers measure."""
     measured = {(caller, "db"): {"latency_p99": series} for caller, series in calls.items()}
     incident = Incident("x", ("web", "api", "db"), GRAPH, call_telemetry=measured)
     return sentences_of(incident, ["db"], None, weights)["db"]

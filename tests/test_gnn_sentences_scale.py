@@ -8,7 +8,7 @@ from data.incident import Incident, Series
 
 
 def crowd(peers: int) -> Incident:
-    """One service with many errors among `peers` whose errors are evenly spread around 1 %."""
+    """One service with many errors; the errors of its `peers` spread evenly around 1 %."""
     usual = np.linspace(0.00999, 0.01001, peers)
     telemetry = {f"p{i}": {"error_rate": Series(np.array([rate]))} for i, rate in enumerate(usual.tolist())}
     telemetry["loud"] = {"error_rate": Series(np.array([0.8, np.nan]))}  # its latest point is missing

@@ -63,7 +63,7 @@ def test_that_a_service_is_down_is_told_first() -> None:
 
 
 def calls(**metrics: float) -> Incident:
-    """Calls from orders to user, with a past."""
+    """Calls from orders to user, with a baseline."""
     measured = {
         name: Series(np.full(3, value), np.full(8, 0.004 if name.endswith("_s") else 0.0))
         for name, value in metrics.items()

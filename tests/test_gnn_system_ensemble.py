@@ -39,7 +39,7 @@ CONFIG = TrainConfig(model=ModelConfig(hidden=8, layers=1), epochs=2, device="cp
 
 
 def incident(number: int, system: str = "shop") -> Incident:
-    """Everybody complains alike; only a name that means nothing elsewhere tells the root from the others."""
+    """All services have the same alerts; the root cause has one more, unknown in other systems."""
     rng = np.random.default_rng(number)
     root = SERVICES[number % len(SERVICES)]
     alerts = [
@@ -73,7 +73,7 @@ def ensemble(history: list[Incident], trees: Trees) -> SystemEnsemble:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, history: list[Incident]) -> Path:
-    """A checkpoint that learnt `history`; tests that spoil it work on a copy."""
+    """A checkpoint trained on `history`; tests that damage it work on a copy."""
     folder = tmp_path_factory.mktemp("trained")
     train_checkpoint(TrainingJob(CONFIG, folder, incidents=history))
     return folder
@@ -166,7 +166,7 @@ def test_a_file_reads_back_as_what_was_written(tmp_path: Path, ensemble: SystemE
 
 
 def test_the_same_trees_are_the_same_bytes(tmp_path: Path, trees: Trees) -> None:
-    """Whatever order safetensors keeps names in, which is another one each time."""
+    """safetensors orders names differently each time."""
     written = set()
     for _ in range(10):
         save_trees(trees, tmp_path)
@@ -245,7 +245,7 @@ def test_boosted_trees_alone_are_heard_too(ensemble: SystemEnsemble) -> None:
 
 
 def test_trees_are_told_what_stands_out() -> None:
-    """How often anybody complains differs between incidents; only who complains most is the root."""
+    """Alert counts differ between incidents; the root cause always has the most."""
     rng = np.random.default_rng(0)
 
     def noisy(number: int) -> Incident:

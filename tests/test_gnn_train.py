@@ -19,7 +19,7 @@ from gnn.training.train import Epoch, TrainConfig, rate, train
 from gnn.training.training_job import is_dev
 from gnn.training.workers import Workers, device_name, pick_device, pick_precision
 
-# Dropout on: what is random must come back, too.
+# Dropout is on, so random state must be restored, too.
 SHAPE = ModelConfig(convolution="sage", hidden=16, layers=1, dropout=0.2)
 CONFIG = TrainConfig(model=SHAPE, epochs=4, batch_graphs=16, device="cpu")
 

@@ -12,7 +12,7 @@ NOISE = np.random.default_rng(3).uniform(-0.05, 0.05, 60)
 
 
 def calm(level: float, shift: int = 0) -> Series:
-    """A metric that stays within its past."""
+    """A metric that stays within its baseline."""
     points = level * (1.0 + np.roll(NOISE, shift))
     return Series(points[:12], points[12:])
 
@@ -24,7 +24,7 @@ def sick(level: float, by: float) -> Series:
 
 
 def hotel(**slow: float) -> Incident:
-    """Eight services, two of them without any metric; those in `slow` are so many times slower."""
+    """Eight services, two without metrics; `slow` maps a service to its slowdown factor."""
     calls = {
         "desk": ["rooms", "rates", "guests"],
         "rooms": ["rooms-db", "names"],
@@ -89,7 +89,7 @@ def test_a_page_alone_is_reason_enough_to_look() -> None:
 
 
 def test_what_no_user_feels_is_no_incident_where_one_is_unlikely() -> None:
-    """More is asked of everybody, and a pool fills a little: the shop answers as fast as ever."""
+    """Traffic rises everywhere and a pool fills slightly; the shop is as fast as before."""
     incident = hotel()
     busier = {"request_rate": sick(10.0, 2.0), "open_connections": sick(20.0, 1.5)}
     telemetry = {name: {**metrics, **busier} for name, metrics in incident.telemetry.items()}
@@ -100,7 +100,7 @@ def test_what_no_user_feels_is_no_incident_where_one_is_unlikely() -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_who_only_waits_for_an_unmeasured_service_comes_after_it(waits: bool) -> None:
-    """Guests takes no longer itself, and its calls to mail do; or it is slow by itself."""
+    """Guests is no slower itself, only its calls to mail are; or it is slow itself."""
     incident = hotel(guests=8.0, desk=4.0)
     own = {name: {"own_latency_s": calm(0.05, 9)} for name in incident.telemetry}
     if not waits:

@@ -10,7 +10,7 @@ _TEMPLATE = (
 
 
 def make_tiny_model(folder: Path) -> Path:
-    """Writes a Llama of two layers, 32 wide, with random weights that are the same each time."""
+    """Writes a Llama with two layers of width 32; its random weights are always the same."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

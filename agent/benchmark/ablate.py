@@ -1,17 +1,9 @@
 """Runs an ablation in several processes, and saves finished parts."""
 
 import hashlib
-import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent.benchmark.figures import figures
 from agent.benchmark.plan import WATCHED, WRONG, AblationFolder, Arm, Played
@@ -31,6 +23,7 @@ from agent.benchmark.worker import (
 )
 from agent.benchmark.wrong_hints import astray
 from agent.play.assembly import make_model
+from agent.play.workers import Job, WorkerPool, run_jobs, worker_pool
 from agent.policies.registry import make_policy
 from agent.records.lines import Key
 from agent.records.provenance import files_hash
@@ -41,18 +34,9 @@ from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
 from data.files.jsonl import files
 from data.labels import read_labels
-from data.limits import InputLimits, limits, set_limits
 from data.observation import Task
 
 Progress = Callable[[int, int], None]
-
-
-class Job(NamedTuple):
-    """A job for a worker, and what to do with its result."""
-
-    run: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keep: Callable[[Any], None]
 
 
 def ablate(
@@ -62,6 +46,7 @@ def ablate(
     jobs: int = 1,
     concurrency: int = 1,
     on_progress: Progress = lambda done, total: None,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Plays and ranks what is missing in `folder`, and returns the complete result.
 
@@ -69,9 +54,10 @@ def ablate(
         folder: for the results.
         endpoint: where to play tasks.
         settings: of the model.
-        jobs: number of processes.
-        concurrency: tasks that a process plays at once.
+        jobs: number of workers.
+        concurrency: tasks that a worker plays at once.
         on_progress: called with the number of finished jobs and of all jobs.
+        ray: address of a Ray cluster whose actors are the workers; None: processes on this machine.
 
     Raises:
         FirewatchError: a part cannot be built (before anything is played), or a task cannot be played.
@@ -81,19 +67,10 @@ def ablate(
     folder.begin()
     place = Workplace(ablation.model_copy(update={"tasks": ()}), endpoint, settings, folder.path)
     _open_run_folders(folder, endpoint)
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["agent.benchmark.worker"])  # imported once, for all workers
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(limits(),))
-    try:
+    with worker_pool(jobs, ray) as pool:
         if not ablation.ranking_only:
             _watch_all(pool, place, folder, on_progress)
-        _run(pool, [*_rankings(place, folder), *_plays(place, folder, concurrency)], on_progress)
-    except BrokenProcessPool:
-        raise SettingsError(
-            f"a worker was killed, out of memory? – repeat with the same --out {folder.path} and fewer --jobs"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+        run_jobs(pool, [*_rankings(place, folder), *_plays(place, folder, concurrency)], on_progress)
     return ablation_result(folder)
 
 
@@ -173,9 +150,7 @@ def _open_run_folders(folder: AblationFolder, endpoint: Endpoint) -> None:
         RunFolder.resume(path, {task for task in config.tasks if _key(arm, task) in done})
 
 
-def _watch_all(
-    pool: ProcessPoolExecutor, place: Workplace, folder: AblationFolder, on_progress: Progress
-) -> None:
+def _watch_all(pool: WorkerPool, place: Workplace, folder: AblationFolder, on_progress: Progress) -> None:
     """Saves the first observations of every task, in the order of the tasks."""
     tasks = folder.ablation.tasks
     store = EpisodeStore(folder.watched)
@@ -186,7 +161,7 @@ def _watch_all(
     def keep(episode: Episode) -> None:
         seen[episode.task] = episode
 
-    _run(pool, [Job(watch, (place, task), keep) for task in tasks], on_progress)
+    run_jobs(pool, [Job(watch, (place, task), keep) for task in tasks], on_progress)
     folder.watched.unlink(missing_ok=True)
     for task in tasks:
         store.append(seen[task])
@@ -244,25 +219,3 @@ def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
 
 def _key(arm: Arm, task: Task) -> tuple[str, Key]:
     return arm.name, (task.name, task.seed)
-
-
-def _run(pool: ProcessPoolExecutor, jobs: Sequence[Job], on_progress: Progress) -> None:
-    """Runs the jobs and saves each result at once."""
-    running = {pool.submit(job.run, *job.arguments): job for job in jobs}
-    for done, future in enumerate(as_completed(running), start=1):
-        running[future].keep(future.result())
-        on_progress(done, len(jobs))
-
-
-def _start_worker(bounds: InputLimits) -> None:
-    """Sets up a worker: with the owner's limits, and ending silently on Ctrl+C or when the owner ends."""
-    set_limits(bounds)
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-    threading.Thread(target=_await_owner, daemon=True, name="owner").start()
-
-
-def _await_owner() -> None:
-    owner = parent_process()
-    if owner is not None:
-        wait([owner.sentinel])
-        os._exit(130)

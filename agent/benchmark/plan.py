@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from agent.benchmark.hint_use import ArmEpisode
-from agent.play.config import Playing, RunConfig, TaskChoice, env_option
+from agent.play.config import Playing, RunConfig, TaskChoice, env_option, ray_option
 from agent.records.lines import Key
 from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS, Settings
@@ -119,7 +119,8 @@ class Ablation(Common, Playing, Cases):
     )
     out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
     steps: bool = option(False, "Save every step, with prompt and reply, in a run folder per arm.")
-    jobs: int = option(2, "Processes.", metavar="N", ge=1, recorded=False)
+    jobs: int = option(2, "Processes, or actors with --ray.", metavar="N", ge=1, recorded=False)
+    ray: str | None = ray_option()
     against: Path | None = option(
         None, "An earlier ablation.json to compare with.", metavar="RESULT", panel=_CI, recorded=False
     )

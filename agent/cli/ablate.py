@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
 from agent.benchmark.ablate import ablate as play_and_rank
 from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
 from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.environ import settings_from_environment, stay_offline
+from agent.cli.progress import job_bar
 from agent.report.results import AblationResult
 from agent.terminal_text import printable
 from data.clients.discovery import locate
@@ -42,18 +41,10 @@ def ablate(asked: Ablation) -> int:
     endpoint = asyncio.run(locate(asked.env, asked.transport, settings.space_url))
     out = asked.out or new_folder("ablations")
     folder = AblationFolder(out, asked.completed(settings))
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    console = wide_console(stderr=True, quiet=asked.quiet)
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=None)
+    with job_bar(asked.quiet) as on_progress:
         try:
             result = play_and_rank(
-                folder,
-                endpoint,
-                settings,
-                asked.jobs,
-                asked.concurrency,
-                lambda done, total: progress.update(bar, completed=done, total=total),
+                folder, endpoint, settings, asked.jobs, asked.concurrency, on_progress, asked.ray
             )
         except KeyboardInterrupt:
             note(f"Interrupted. To continue, run the same command with --out {out}.", asked.quiet)

@@ -1,6 +1,7 @@
 """`firewatch diagnose`: finds suspects in live telemetry, with evidence and the queries that show it."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ async def _diagnose(asked: DiagnoseOptions) -> int:
     before: Diagnosis | None = None
     while True:
         try:
-            with _progress(asked.quiet) as progress:
+            with _progress(asked.quiet) as progress, _without_collector():
                 found = await look(asked, sources, ranker, channels, progress)
             _show(asked, found, before)
             before = found
@@ -81,6 +82,16 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
 def _write(target: Path, content: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, content)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hundreds of thousands of series hold no cycles; looking for some takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

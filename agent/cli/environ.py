@@ -38,9 +38,10 @@ def variables_from_environment() -> dict[str, str]:
 
 
 def stay_offline() -> None:
-    """Keeps model libraries from contacting any hub, and from printing progress bars and warnings."""
+    """Keeps libraries from contacting hubs or sending statistics, and from printing bars and warnings."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     for library in ("peft", "transformers", "trl"):
         warnings.filterwarnings("ignore", module=rf"{library}\.")

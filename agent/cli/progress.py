@@ -1,6 +1,7 @@
 """Shows the progress of a run on stderr: a live table on a terminal, else one line per task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO, cast
@@ -8,6 +9,8 @@ from typing import Self, TextIO, cast
 from rich.console import RenderableType
 from rich.file_proxy import FileProxy
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from agent.cli.console import text_table, wide_console
 from agent.play.episode import EpisodeResult, StepRecord
@@ -17,6 +20,15 @@ from agent.terminal_text import printable
 from data.observation import Task
 
 _SHOWN = 20  # rows of the live table, for the latest tasks
+
+
+@contextmanager
+def job_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; yields a function that takes the number of finished jobs and of all jobs."""
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=wide_console(stderr=True, quiet=quiet), transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
 class Progress:

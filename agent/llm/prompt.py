@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from agent.llm.live_prompt import LIVE_SYSTEM, live_header
 from agent.llm.prompt_budget import PromptBudget, with_what_fits
 from agent.llm.prompt_history import action_section, lines_within, log_section, remedy_section
+from agent.llm.reply import WAIT
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
 from agent.situation.impact import users_are_hurt
@@ -33,7 +34,7 @@ _SEVERITIES = ("page", "critical", "warning")
 _SYSTEM = """\
 You are on call for a system of microservices. Each turn you choose one action; the world then moves on by \
 one tick. Failures travel from a called service to its callers. Remedies change the service they are aimed \
-at and take a few ticks to show. Looking is how to wait. A service is healthy with errors \
+at and take a few ticks to show. A service is healthy with errors \
 below 0.05 and p99 below 0.50 s, else degraded.
 Refused are: a remedy of a healthy service; a remedy for the third time in a row while it does not help; \
 declare_resolved while users are affected, unless 8 different remedies have been sent and nothing has moved \
@@ -258,4 +259,5 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {what}" for name, what in situation.menu.items())]
+    waits = {WAIT: "let one tick pass"} if situation.offered is None else {}
+    return ["Menu:", *(f"- {name}: {what}" for name, what in {**situation.menu, **waits}.items())]

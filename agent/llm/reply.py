@@ -11,6 +11,7 @@ from data.actions import takes_target
 from data.errors import FirewatchError
 from data.observation import Action
 
+WAIT = "wait"  # no action of the protocol: whoever plays sends a look that tells nothing new
 MAX_REPLY = 20_000
 MAX_OBJECTS = 50
 REASON_LENGTH = 200
@@ -52,7 +53,8 @@ class Choice(NamedTuple):
     def of(situation: Situation) -> "Choice":
         """What may be chosen now."""
         names = labels_of(situation.now.services).values()
-        return Choice(tuple(situation.menu), tuple(names))
+        waits = (WAIT,) if situation.offered is None else ()
+        return Choice((*situation.menu, *waits), tuple(names))
 
 
 def parse_reply(text: str, situation: Situation) -> Wanted:
@@ -70,11 +72,11 @@ def parse_reply(text: str, situation: Situation) -> Wanted:
     if not isinstance(kind, str):
         raise UnusableReply("no_action", "the action_type is missing or no text")
     kind = kind.strip().lower()
-    if kind not in situation.menu:
+    if kind not in Choice.of(situation).menu:
         raise UnusableReply("unknown_action", "the action_type is not in the menu")
     if fields.get("parameters"):
         raise UnusableReply("parameters", "no action of the menu takes parameters")
-    target = _target(fields, situation) if takes_target(kind) else None
+    target = _target(fields, situation) if kind != WAIT and takes_target(kind) else None
     reason = fields.get("reason")
     told = " ".join(writable(reason).split())[:REASON_LENGTH] if isinstance(reason, str) else ""
     return Wanted(Action(action_type=kind, target_service=target), told)

@@ -1,11 +1,25 @@
 """Stores played tasks as labelled episodes."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
+from agent.play.assembly import assemble
+from agent.play.config import CollectOptions
 from agent.play.episode import EpisodeResult, StepRecord
-from data.episodes import Episode, EpisodeStore, Labels
+from agent.play.run import play_tasks
+from agent.settings import Settings
+from data.episodes import Episode, Labels
 from data.labels import apply_labels
 from data.observation import Task
+
+
+class Store(Protocol):
+    """Takes episodes."""
+
+    def append(self, episode: Episode, /) -> None:
+        """Adds one episode."""
 
 
 class Collector:
@@ -18,9 +32,7 @@ class Collector:
         known: root causes by task name, from a labels file; they override all other labels.
     """
 
-    def __init__(
-        self, store: EpisodeStore, source: str, policy: str, known: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, store: Store, source: str, policy: str, known: Mapping[str, tuple[str, ...]]) -> None:
         self._store = store
         self._source = source
         self._policy = policy
@@ -52,3 +64,38 @@ def episode_of(result: EpisodeResult, source: str, policy: str) -> Episode:
         score=result.score,
         labels=labels if result.root_causes else None,
     )
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection's share for a worker."""
+
+    config: CollectOptions  # without tasks
+    settings: Settings
+    source: str  # the environment
+    known: Mapping[str, tuple[str, ...]]
+    concurrency: int
+
+    def play(self, tasks: Sequence[Task]) -> tuple[list[Episode], dict[str, str]]:
+        """Returns the episodes of these tasks, and the errors of failed ones by task name."""
+        return asyncio.run(self._play(tasks))
+
+    async def _play(self, tasks: Sequence[Task]) -> tuple[list[Episode], dict[str, str]]:
+        episodes: list[Episode] = []
+        config = self.config.model_copy(update={"env": self.source})
+        parts = await assemble(config, self.settings, self.concurrency)
+        collector = Collector(episodes, self.source, config.policy, self.known)
+        try:
+            results = await play_tasks(
+                tasks,
+                parts.endpoint.open,
+                parts.ranker,
+                parts.new_policy,
+                (collector,),
+                self.concurrency,
+                config.task_timeout_s,
+            )
+        finally:
+            if parts.model is not None:
+                await parts.model.aclose()
+        return episodes, {result.task.name: result.error for result in results if result.error is not None}

@@ -71,6 +71,12 @@ def env_option(default: str | None) -> Any:
     return option(default, f"The environment. Default: {found}.", metavar="URL|embedded")
 
 
+def ray_option() -> Any:
+    """The option `--ray`."""
+    told = "Use actors of this Ray cluster; local starts one on this machine (extra 'ray')."
+    return option(None, told, metavar="ADDRESS|local", recorded=False)
+
+
 class Place(Options):
     """Where to play."""
 
@@ -225,5 +231,7 @@ class CollectOptions(PlayOptions):
     ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)
     labels: Path | None = option(None, LABELS, metavar="FILE")
+    jobs: int = option(1, "Processes, or actors with --ray.", metavar="N", ge=1, le=256, recorded=False)
+    ray: str | None = ray_option()
 
     environment: str | None = None  # where it was started

@@ -5,7 +5,7 @@ import time
 from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
 from agent.llm.prompt_budget import PromptBudget
-from agent.llm.reply import Choice, UnusableReply, Wanted, parse_reply
+from agent.llm.reply import WAIT, Choice, UnusableReply, Wanted, parse_reply
 from agent.policies.guard import Guard
 from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Refusal, Situation, Source, Usage
@@ -73,6 +73,8 @@ class LlmPolicy:
             UnusableReply: it does not parse, or the guard refuses it.
         """
         wanted = parse_reply(text, situation)
+        if wanted.action.action_type == WAIT:
+            wanted = wanted._replace(action=self._rules.idle_action(situation))
         refusal = self._guard.refusal(wanted.action, situation)
         if refusal is not None:
             exchange.refusals += (Refusal(wanted.action, refusal),)

@@ -165,6 +165,8 @@ class Spans:
         """Takes a whole trace apart."""
         names = len(self._served) + len(self._sent) + len(self._received) + len(self._lost)
         self._n_open -= len(spans)
+        # Who asks for the traces of one service after the other gets most of them more than once.
+        spans = list({(span.id, span.service, span.kind): span for span in spans}.values())
         # Client and server may share an id (Zipkin): a child belongs under the server's span.
         by_id = {span.id: span for span in sorted(spans, key=lambda span: span.kind in _ENTRIES)}
         clients = {span.id: span for span in spans if span.kind in _EXITS}

@@ -26,7 +26,7 @@ _LOUD = float(np.arcsinh(10.0))  # from which even a single outlier is
 _STAYS = float(np.arcsinh(1.0))  # robust z, as asinh, of a rise that is more than an outlier
 _GROWN = float(np.arcsinh(0.3))  # relative change, as asinh, that a metric without a baseline needs
 _UNSCALED = float(np.arcsinh(10.0))  # largest strength if the baseline was 0, which gives no scale
-_MANY = 10  # a baseline of so many points may have two outliers
+_MANY = 10  # from this many points on, a baseline may have two outliers
 _MISSING = 0.5  # share of the points
 _UP, _DOWN, _BEYOND, _PEER, _GROWTH, _GONE = (
     STATISTICS.index(name) for name in ("up", "down", "beyond", "peer", "growth", "gone")

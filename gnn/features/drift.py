@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 _LOUD = float(np.arcsinh(3.0))  # robust z, as asinh: less may be noise
 _QUIET = 0.5  # share of the largest deviation (asinh); a quiet point is below this and below `_LOUD`
 _ENOUGH = 2  # quiet points needed
-_LONG = 10  # in an incident of so many points one loud point may be chance
+_LONG = 10  # from this many points on, a single loud point may be chance
 
 LATENCY = (Channel.LATENCY_MID, Channel.LATENCY_TAIL)
 # What callers notice or cause. A service's inside may be the cause even if it doesn't change over time.

@@ -5,9 +5,9 @@ python -m testbed --again FOLDER [--out FILE]     ranks what such a run has kept
 """
 
 import argparse
+import asyncio
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +20,8 @@ from typing import Any
 from llm_server import LLMServer
 from stand_in import follows_the_rules
 
+from agent.investigation.investigate import investigate
+from agent.investigation.options import InvestigateOptions
 from testbed.debian import NotToBeHad, program
 from testbed.faults import SCENARIOS, struck
 from testbed.shop import PODS, Shop, running
@@ -91,7 +93,7 @@ def played(seed: int, names: Sequence[str], folder: Path) -> list[Row]:
 
 
 def asked_about(shop: Shop, row: Row, at: float) -> Row:
-    """What `firewatch diagnose` says, a process of its own, as a person would run it."""
+    """The output of `firewatch diagnose`, run in its own process."""
     save = str(kept_at(shop.folder, row))
     command = [
         "diagnose", "--prometheus", shop.prometheus, "--at", str(at), "--window", f"{INCIDENT_S}s",
@@ -100,47 +102,42 @@ def asked_about(shop: Shop, row: Row, at: float) -> Row:
     began = time.monotonic()
     judged = _judged(command, row)
     seconds = round(time.monotonic() - began, 2)
-    live = [*command[1 : command.index("--save")], "--logs", str(shop.folder)]
+    live = {
+        "prometheus": shop.prometheus, "at": str(at), "window": f"{INCIDENT_S}s", "history": "10m",
+        "baseline": f"{BASELINE_S}s", "by": row["by"], "logs": (shop.folder,),
+    }  # fmt: skip
     return {**judged, "seconds": seconds, "investigated": investigated(live, row)}
 
 
 def again(folder: Path, row: Row) -> Row:
-    """What is said now of a kept incident."""
-    file = str(kept_at(folder / f"seed-{row['seed']}", row))
-    judged = _judged(["rank", file, "--json", "-"], row)
-    return {**judged, "investigated": investigated(["--incident", file], row)}
+    """The current output for a stored incident."""
+    file = kept_at(folder / f"seed-{row['seed']}", row)
+    judged = _judged(["rank", str(file), "--json", "-"], row)
+    return {**judged, "investigated": investigated({"incident": (file,)}, row)}
 
 
-def investigated(source: Sequence[str], row: Row) -> dict[str, Any]:
-    """What `firewatch investigate` says, by the rules alone and with a model that follows their proposals."""
+def investigated(options: dict[str, Any], row: Row) -> dict[str, Any]:
+    """The answer of `investigate`, with rules alone and with a model that follows them."""
     found = {}
+    asked = InvestigateOptions(**options)
     with LLMServer(follows_the_rules) as model:
-        for who, url in (("rules", ""), ("model", model.url)):
-            command = [sys.executable, "-m", "agent", "investigate", *source, "--json", "-"]
-            done = subprocess.run(
-                command, cwd=REPO, capture_output=True, text=True, timeout=120,
-                env={**os.environ, "API_BASE_URL": url, "HF_TOKEN": "", "OPENAI_API_KEY": ""},
-            )  # fmt: skip
-            if done.returncode:
-                found[who] = {"error": done.stderr.strip()[-300:]}
-                continue
-            answer = json.loads(done.stdout)
-            is_first = bool(answer["culprits"]) and answer["culprits"][0] in _right(row)
+        for who, variables in (("rules", {}), ("model", {"API_BASE_URL": model.url})):
+            told = asyncio.run(investigate(asked, variables)).conclusion
             found[who] = {
-                "verdict": answer["verdict"], "culprits": answer["culprits"], "is_first": is_first,
-                "decided_by": answer["decided_by"],
+                "verdict": told.verdict, "culprits": told.culprits, "decided_by": told.decided_by,
+                "is_first": bool(told.culprits) and told.culprits[0] in _right(row),
             }  # fmt: skip
     return found
 
 
 def _right(row: Row) -> set[str | None]:
-    """What the culprit may be called."""
+    """Accepted names for the culprit."""
     pod = row["root"]
     return {PODS[pod][0], pod} if pod and row["by"] == "service" else {pod}
 
 
 def kept_at(folder: Path, row: Row) -> Path:
-    """Where the incident of a row is kept."""
+    """The path of a row's stored incident."""
     return folder / f"{row['scenario'].replace(' ', '-')}-{row['by']}.jsonl"
 
 
@@ -166,7 +163,7 @@ def _judged(command: Sequence[str], row: Row) -> Row:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Culprit first in the faulty scenarios, nobody in the healthy ones; by what was told apart."""
+    """Per service and per pod: how often the culprit is first, or a healthy shop has no suspect."""
     return {by: _summary([row for row in rows if row["by"] == by]) for by in BY}
 
 

@@ -8,7 +8,7 @@ CACHE = Path.home() / ".cache" / "firewatch-tests"
 
 
 class NotToBeHad(Exception):
-    """A program that is neither installed nor to be fetched."""
+    """The program is not installed and cannot be fetched."""
 
 
 def program(name: str, package: str) -> Path:

@@ -18,7 +18,7 @@ def _burnt_cpu(shop: Shop, pod: str) -> Callable[[], None]:
 
 
 def _leak(shop: Shop, pod: str) -> Callable[[], None]:
-    """Each request leaves something behind, and what grows too large is killed, as a container would be."""
+    """Every request leaks memory; a process that grows too large is killed, like a container."""
 
     def watch() -> None:
         if shop.memory_bytes(pod) > _LARGEST:
@@ -75,7 +75,7 @@ def _nothing(shop: Shop, _: str) -> Callable[[], None]:
     return lambda: None
 
 
-# name: (what is done, to one of these; nobody where nothing is wrong)
+# name: (action, possible targets; none if healthy)
 SCENARIOS: dict[str, tuple[Callable[[Shop, str], Callable[[], None]], tuple[str, ...]]] = {
     "nothing": (_nothing, ()),
     "surge": (_surge, ()),
@@ -94,7 +94,7 @@ SCENARIOS: dict[str, tuple[Callable[[Shop, str], Callable[[], None]], tuple[str,
 
 @contextmanager
 def struck(shop: Shop, scenario: str) -> Iterator[str | None]:
-    """The fault while it lasts; gives the pod that it struck."""
+    """Holds the fault while the block runs; yields the affected pod."""
     act, among = SCENARIOS[scenario]
     pod = chosen(shop.seed, scenario, among) if among else ""
     mend = act(shop, pod)
@@ -105,7 +105,7 @@ def struck(shop: Shop, scenario: str) -> Iterator[str | None]:
 
 
 def _repeat(act: Callable[[], None], every_s: float) -> Callable[[], None]:
-    """Does something again and again; the answer stops it."""
+    """Repeats an action; call the result to stop."""
     done = threading.Event()
 
     def loop() -> None:

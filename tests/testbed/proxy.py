@@ -13,7 +13,7 @@ from testbed.wire import Client, serve
 
 
 class Proxy:
-    """Hands bytes on between one port and another, later or not at all."""
+    """Forwards bytes between two ports, with delay or not at all."""
 
     def __init__(self, target: int) -> None:
         self.target, self.delay_s, self.drop = target, 0.0, 0.0

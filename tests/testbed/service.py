@@ -22,7 +22,7 @@ TIMEOUT_S = 2.0
 
 
 class Service:
-    """Its behaviour, its measurements and the faults that can be set off in it."""
+    """A service's behaviour, its metrics and its injectable faults."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.name, self.pod, self.kind = config["name"], config["pod"], config["kind"]
@@ -164,7 +164,7 @@ class Service:
         took_s: float,
         bad: bool,
     ) -> None:
-        """Keeps a span in the form of OTLP JSON, if its trace is one of those that are kept."""
+        """Stores a span as OTLP JSON, if its trace is sampled."""
         if self.spans is None or int(trace[:4], 16) > SAMPLED * 0xFFFF or self.kind not in ("http", "worker"):
             return
         self.kept.append(

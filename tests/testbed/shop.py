@@ -101,7 +101,7 @@ class Shop:
         return f"http://127.0.0.1:{self.ports['prometheus']}"
 
     def start(self) -> Self:
-        """Starts everything and waits until Prometheus has scraped it."""
+        """Starts everything and waits for Prometheus's first scrape."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._start_prometheus()
         proxies = {pod: (self.ports[f"{pod}-proxy"], self.ports[pod]) for pod in PODS}
@@ -135,7 +135,7 @@ class Shop:
             time.sleep(0.1)
 
     def start_pod(self, pod: str, **changes: object) -> None:
-        """Starts one process, with whatever a deployment changes in it."""
+        """Starts one process, with the changes of a deployment if any."""
         service, kind, work_ms, calls = PODS[pod]
         config = {
             "name": service, "pod": pod, "kind": kind, "work_ms": work_ms, "port": self.ports[pod],
@@ -182,7 +182,7 @@ class Shop:
         )
 
     def start_alertmanager(self, webhook: str, token: str) -> None:
-        """The real Alertmanager, which posts to `webhook`."""
+        """Starts a real Alertmanager that posts to `webhook`."""
         config = self.folder / "alertmanager.yml"
         config.write_text(ALERTMANAGER % (webhook, token))
         with (self.folder / "alertmanager.log").open("ab") as log:
@@ -197,11 +197,11 @@ class Shop:
         self._wait_for("alertmanager")
 
     def fault(self, pod: str, **what: object) -> None:
-        """Sets a fault off inside a service."""
+        """Injects a fault into a service."""
         self.http.get(f"http://127.0.0.1:{self.ports[pod]}/fault", params=what)  # type: ignore[arg-type]
 
     def network(self, pod: str, **what: object) -> None:
-        """Sets a fault off on the network in front of a service."""
+        """Injects a fault into the network in front of a service."""
         self.http.get(f"http://127.0.0.1:{self.ports['proxies']}/fault", params={"pod": pod, **what})  # type: ignore[dict-item]
 
     def load(self, per_s: float) -> None:
@@ -211,7 +211,7 @@ class Shop:
         self.processes[pod].send_signal(number)
 
     def restart(self, pod: str, **changes: object) -> None:
-        """Kills a process and starts it anew."""
+        """Kills a process and starts it again."""
         self.processes[pod].kill()
         self.processes[pod].wait()
         self.start_pod(pod, **changes)
@@ -231,7 +231,7 @@ class Shop:
 
 
 def start_prometheus(data: Path, port: int, config: Path, log: Path) -> subprocess.Popen[bytes]:
-    """The real Prometheus on this folder of data."""
+    """Starts a real Prometheus on this data folder."""
     with log.open("ab") as file:
         return subprocess.Popen(
             [
@@ -245,7 +245,7 @@ def start_prometheus(data: Path, port: int, config: Path, log: Path) -> subproce
 
 @contextmanager
 def running(folder: Path, seed: int, is_watched: bool = False) -> Iterator[Shop]:
-    """A shop that is stopped, whatever happens."""
+    """Starts a shop and always stops it."""
     for last in (False, False, True):
         shop = Shop(folder, seed, is_watched)
         try:
@@ -262,7 +262,7 @@ def running(folder: Path, seed: int, is_watched: bool = False) -> Iterator[Shop]
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Ports that nobody listens on."""
+    """Ports without a listener."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -279,5 +279,5 @@ def _open(port: int) -> bool:
 
 
 def chosen(seed: int, scenario: str, among: Sequence[str]) -> str:
-    """Which service a fault strikes: another one with another seed."""
+    """The service that a fault affects; it depends on the seed."""
     return random.Random(f"{seed} {scenario}").choice(among)

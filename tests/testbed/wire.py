@@ -26,7 +26,7 @@ async def serve(port: int, handler: Handler) -> asyncio.Server:
 
 
 class Client:
-    """At most `size` connections to one address, kept open; a request waits for a free one."""
+    """At most `size` open connections to one address; further requests wait."""
 
     def __init__(self, port: int, size: int) -> None:
         self._port = port

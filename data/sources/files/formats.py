@@ -29,6 +29,7 @@ class Dataset(Protocol):
 
 
 FORMATS: tuple[Reader, ...] = (
+    OwnFiles(),
     PrometheusAnswer(),
     AlertList(),
     JaegerTraces(),
@@ -40,7 +41,6 @@ FORMATS: tuple[Reader, ...] = (
     OtlpLogs(),
     KubernetesObjects(),
     KialiGraph(),
-    OwnFiles(),
     Parquet(),
     Scrape(),
     CallTable(),

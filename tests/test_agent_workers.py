@@ -1,0 +1,56 @@
+"""Collections in several processes store what one process stores, each task once."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from agent.cli import answer
+from agent.play.workers import Job, run_jobs, worker_pool
+from data.errors import SettingsError
+
+COLLECT = (
+    "collect",
+    "--env",
+    "embedded",
+    "--policy",
+    "rules",
+    "--difficulty",
+    "easy",
+    "--seed",
+    "5",
+    "--quiet",
+)
+
+
+def test_results_come_whatever_the_order() -> None:
+    kept: list[int] = []
+    told: list[tuple[int, int]] = []
+    with worker_pool(2, None) as pool:
+        run_jobs(pool, [Job(abs, (-n,), kept.append) for n in range(5)], lambda *now: told.append(now))
+    assert sorted(kept) == [0, 1, 2, 3, 4] and told == [(n, 5) for n in range(1, 6)]
+
+
+def test_several_processes_store_what_one_stores(tmp_path: Path) -> None:
+    def stored(name: str, *options: str) -> str:
+        assert answer([*COLLECT, "--episodes", "12", "--out", str(tmp_path / name), *options]) == 0
+        lines = sorted((tmp_path / name / "episodes.jsonl").read_text().splitlines())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    assert stored("one") == stored("two", "--jobs", "2")
+
+
+def test_what_several_processes_cannot_keep_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = ("--run-tokens", "5", "--jobs", "2", "--out", str(tmp_path / "c"))
+    assert answer([*COLLECT, "--episodes", "2", *budget]) == 2
+    assert "work in one process only" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_not_there_is_one_line() -> None:
+    pytest.importorskip("ray")
+    for nowhere in ("127.0.0.1:1", "127.0.0.1:port"):
+        with pytest.raises(SettingsError, match=f"--ray {nowhere}: no Ray cluster there") as refused:
+            worker_pool(1, nowhere)
+        assert "\n" not in str(refused.value)
