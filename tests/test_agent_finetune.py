@@ -85,6 +85,11 @@ def test_the_rules_own_reply_changes_nothing_and_prompts_know_no_outcome(points:
         assert not speaks_of_the_grade(" ".join(message["content"] for message in branch.prompt))
 
 
+def test_waiting_is_a_reply_that_can_be_used(points: list[Branch]) -> None:
+    reply = json.dumps({"action_type": "wait", "target_service": None, "reason": ""})
+    assert asyncio.run(rollout(points[0].task, 0, reply, RANKER)).usable
+
+
 def remedied() -> list[tuple[Branch, Decision]]:
     return [pair for pair in taken("rules") if is_remedy(pair[1].action)][::2]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.finetune.examples import decided
 from agent.llm.prompt_budget import PromptBudget
-from agent.llm.reply import UnusableReply, parse_reply
+from agent.llm.reply import WAIT, UnusableReply, parse_reply
 from agent.play.episode import EpisodeResult, play_task
 from agent.policies.guard import Guard
 from agent.policies.rules import RulesPolicy
@@ -96,6 +96,8 @@ class _OneReply:
                 action = parse_reply(self._reply, situation).action
             except UnusableReply:
                 return await self._rules.decide(situation)
+            if action.action_type == WAIT:
+                action = self._rules.idle_action(situation)
             if self._guard.refusal(action, situation) is None:
                 self.usable = True
                 target = situation.now.services.get(action.target_service or "")

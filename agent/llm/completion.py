@@ -5,9 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from agent.llm.reply import Choice
+from agent.llm.reply import LONGEST_REASON, Choice
 
-LONGEST_REASON = 150  # characters
 # A count of tokens beyond this is no count: no model reads or writes so many at once.
 MOST_TOKENS = 10_000_000
 
@@ -40,7 +39,7 @@ def _schema(choice: Choice) -> dict[str, Any]:
         "properties": {
             "action_type": {"type": "string", "enum": list(choice.menu)},
             "target_service": {"type": ["string", "null"], "enum": [*choice.services, None]},
-            # A small model may never end a reason; a pattern is what most endpoints can keep it to.
+            # A pattern, since not every endpoint knows maxLength.
             "reason": {"type": "string", "pattern": f'^[^"\\\\\\n]{{0,{LONGEST_REASON}}}$'},
         },
         "required": ["action_type", "target_service", "reason"],

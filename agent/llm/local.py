@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.llm.client import BudgetedModel, LlmSettings, ModelFault, Reply
-from agent.llm.reply import Choice
+from agent.llm.reply import LONGEST_REASON, Choice
 from agent.llm.weights import LocalWeights, load_weights
 from agent.situation.decision import Message, Usage
 from data.actions import takes_target
@@ -17,8 +17,6 @@ from data.extras import needs
 
 if TYPE_CHECKING:
     import torch
-
-REASON_LENGTH = 100  # characters of a reason, which a small model would never end
 
 _load = cache(load_weights)
 
@@ -159,7 +157,7 @@ def grammar_of(choice: Choice) -> str:
         forms.append(f'({_any_of(free)}) "\\", \\"target_service\\": null"')
     return (
         f'start: "{{\\"action_type\\": \\"" ({" | ".join(forms)}) ", \\"reason\\": \\"" reason "\\"}}"\n'
-        f'reason: /[^"\\\\\\x00-\\x1f]{{0,{REASON_LENGTH}}}/\n'
+        f'reason: /[^"\\\\\\x00-\\x1f]{{0,{LONGEST_REASON}}}/\n'
     )
 
 

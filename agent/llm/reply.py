@@ -15,6 +15,7 @@ WAIT = "wait"  # no action of the protocol: whoever plays sends a look that tell
 MAX_REPLY = 20_000
 MAX_OBJECTS = 50
 REASON_LENGTH = 200
+LONGEST_REASON = 120  # what a model is held to: a small one would never end
 _FENCED = re.compile(r"```[A-Za-z]*\s*(.*?)```", re.DOTALL)
 _NO_TARGET = ("", "null", "none", "n/a")
 
