@@ -127,7 +127,7 @@ def investigation() -> Situation:
         ),
         Candidate("cart", 0.1, 0.08),
     )
-    environment = LiveEnvironment(incident, channels, {"get_metrics_detail": looks.metrics}, _no_remedy)
+    environment = LiveEnvironment(incident, channels, {"get_metrics_detail": (looks.metrics,)}, _no_remedy)
     return Situation(
         (observed(incident, channels, {"stock", "cart", "web"}, logs, 1),),
         Ranking(suspects, "gnn"),

@@ -175,6 +175,17 @@ def test_a_model_that_breaks_off_leaves_the_rest_to_the_rules(
 
 
 DOWN, EMPTY, GARBAGE = "down", {"status": "success", "data": []}, b"<html>"
+
+
+def jaeger_breaks_off(
+    _: str, path: str, parameters: Mapping[str, list[str]], __: Mapping[str, str]
+) -> object:
+    """It answers the first look, and nothing after it."""
+    if path == "/api/services":
+        return {"data": ["b"]}
+    return 500 if parameters.get("limit") == ["20"] else {"data": []}
+
+
 MANY = b",".join([b'{"metric":{"job":"x"},"values":[[1,"1"]]}'] * 100_001)
 Fault = Callable[[str, str, Mapping[str, list[str]], Mapping[str, str]], object]
 
@@ -218,6 +229,7 @@ LIES: dict[str, tuple[str, Fault]] = {
     "Loki: breaks off": ("Loki", lambda _, path, *__: 500 if path.endswith("range") else {"data": ["app"]}),
     "Jaeger: slow": ("Jaeger", lambda *_: Slow(1.5, EMPTY)),
     "Jaeger: garbage": ("Jaeger", lambda *_: GARBAGE),
+    "Jaeger: breaks off": ("read b's calls", jaeger_breaks_off),
     "Jaeger: empty": ("", lambda *_: EMPTY),
     "Alertmanager: refuses": ("Alertmanager", lambda *_: 401),
     "Tempo: garbage": ("Tempo", lambda *_: GARBAGE),

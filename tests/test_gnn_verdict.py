@@ -51,6 +51,15 @@ def test_where_all_is_well_nobody_is_named() -> None:
     assert ranking.incident_probability is not None and ranking.incident_probability < 0.5
 
 
+def test_alerts_that_fire_every_day_accuse_nobody() -> None:
+    everywhere = {
+        AlertEvent(name, "metric", "ManyOpenFiles", None): share
+        for name, share in zip(hotel().services, (1.0, 1.0, 0.9, 0.8, 0.4), strict=False)
+    }
+    ranking = make_ranker("gnn").rank(replace(hotel(), alerts=tuple(everywhere), routine=everywhere))
+    assert ranking.verdict == "nobody"
+
+
 def test_without_any_evidence_nobody_is_likelier_than_by_chance() -> None:
     ranking = make_ranker("gnn").rank(replace(hotel(), telemetry={}))
     assert (ranking.verdict, ranking.incident_probability) == ("nobody", None)

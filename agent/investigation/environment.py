@@ -1,9 +1,9 @@
 """A running system as an environment: its actions are looks, its remedies recommendations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.investigation.evidence import LookAt
+from agent.investigation.evidence import Ask
 from agent.investigation.observation import observed
 from agent.investigation.remedies import REMEDY_WORDS, Execute, RemedyCommand
 from agent.investigation.telemetry_looks import Shown
@@ -40,7 +40,7 @@ class LiveEnvironment:
     Args:
         incident: what is known at the beginning.
         channels: how metric names are read.
-        looks: what each look at a service shows, by action type.
+        looks: who is asked for each look, by action type.
         remedy: what a remedy of a service would be.
         execute: carries a remedy out; None: it is only recommended.
     """
@@ -49,7 +49,7 @@ class LiveEnvironment:
         self,
         incident: Incident,
         channels: ChannelMap,
-        looks: Mapping[str, LookAt],
+        looks: Mapping[str, Sequence[Ask]],
         remedy: Callable[[str, str], RemedyCommand],
         execute: Execute | None = None,
     ) -> None:
@@ -94,17 +94,26 @@ class LiveEnvironment:
         if kind in REMEDY_WORDS:
             return await self._end_with(self._remedy(kind, service))
         self._made += 1
-        try:
-            shown = await self._looks[kind](service)
-        except TelemetryFault as fault:
-            self.unanswered.append(f"{LOOK_WORDS[kind].replace('its', service + chr(39) + 's', 1)}: {fault}")
-            return Step(self._observation(), done=False, feedback=f"no answer: {fault}", error=str(fault))
-        shown = [replace(one, text=ADDRESSING) if addresses_the_reader(one.text) else one for one in shown]
+        shown, faults = await self._seen(kind, service)
         self.shown += shown
         if kind == "fetch_logs" and shown:
             self.logs[service] = tuple(one.text for one in shown)
-        told = "; ".join(one.text for one in shown) or "nothing to see there"
-        return Step(self._observation(), done=False, feedback=told)
+        told = [*(one.text for one in shown), *(f"no answer: {fault}" for fault in faults)]
+        error = "; ".join(faults) if faults and not shown else None
+        return Step(self._observation(), False, "; ".join(told) or "nothing to see there", error)
+
+    async def _seen(self, kind: str, service: str) -> tuple[list[Shown], list[str]]:
+        """What the sources of a look show, and why others do not."""
+        shown, faults = list[Shown](), list[str]()
+        for ask in self._looks[kind]:
+            try:
+                shown += await ask(service)
+            except TelemetryFault as fault:
+                faults.append(str(fault))
+        whose = LOOK_WORDS[kind].replace("its", f"{service}'s", 1)
+        self.unanswered += [f"{whose}: {fault}" for fault in faults]
+        safe = [replace(one, text=ADDRESSING) if addresses_the_reader(one.text) else one for one in shown]
+        return safe, faults
 
     async def aclose(self) -> None:
         """Nothing is held."""

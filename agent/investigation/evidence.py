@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agent.investigation.options import InvestigateOptions
 from agent.investigation.remedies import RemedyPlace
@@ -24,7 +25,7 @@ from gnn.ranker import Ranker, Ranking
 
 _HAPPENED = 6  # of what Kubernetes tells of a service
 
-LookAt = Callable[[str], Awaitable[list[Shown]]]
+Ask = Callable[[str], Awaitable[list[Shown]]]  # one source about a service; it may raise a TelemetryFault
 
 
 @dataclass(frozen=True)
@@ -108,72 +109,47 @@ async def looks_for(
     telemetry: TelemetryLooks,
     kubectl: Kubectl | None,
     stack: AsyncExitStack,
-) -> dict[str, LookAt]:
-    """What each look shows, by action type; those that there is no source for are left out."""
-    looks: dict[str, LookAt] = {
-        "get_metrics_detail": telemetry.metrics,
-        "trace_dependencies": telemetry.calls,
-    }
-
-    async def changes(service: str) -> list[Shown]:
-        return [*(_happened(kubectl, service) if kubectl else ()), *await telemetry.changes(service)]
+) -> dict[str, tuple[Ask, ...]]:
+    """Who is asked for each look, by action type; looks that nobody can answer are left out."""
 
     async def reached(name: str, url: str) -> Http:
         http = Http(access(name, url, variables), seconds_of(asked.timeout))
         return await stack.enter_async_context(http)
 
     places = (("Jaeger", asked.jaeger), ("Tempo", asked.tempo))
-    examples = [ExampleTraces(await reached(name, url), asked.question()) for name, url in places if url]
-    if examples:
-        looks["trace_dependencies"] = lambda service: _calls(telemetry, examples, service)
-    logs: list[LogSource] = []
-    if asked.loki:
-        logs.append(Loki(await reached("Loki", asked.loki), asked.question()))
-    if asked.logs:
-        logs.append(LogFiles(asked.logs, first.incident.services))
-    if kubectl is not None:
-        logs.append(kubectl)
-    if logs:
-        looks["fetch_logs"] = lambda service: _lines(logs, service)
-    return {**looks, "inspect_commit_diff": changes}
+    traces = [ExampleTraces(await reached(name, url), asked.question()) for name, url in places if url]
+    logs: list[LogSource] = [Loki(await reached("Loki", asked.loki), asked.question())] if asked.loki else []
+    logs += [LogFiles(asked.logs, first.incident.services)] if asked.logs else []
+    logs += [kubectl] if kubectl is not None else []
+    looks = {
+        "get_metrics_detail": (telemetry.metrics,),
+        "trace_dependencies": (telemetry.calls, *(partial(_trace, source) for source in traces)),
+        "inspect_commit_diff": (*((partial(_happened, kubectl),) if kubectl else ()), telemetry.changes),
+        "fetch_logs": tuple(partial(_lines, source) for source in logs),
+    }
+    return {kind: asks for kind, asks in looks.items() if asks}
 
 
-async def _calls(telemetry: TelemetryLooks, examples: Sequence[ExampleTraces], service: str) -> list[Shown]:
-    """What is measured of its calls, and the worst trace of each source that answers."""
-    shown = await telemetry.calls(service)
-    for source in examples:
-        try:
-            found = await source.worst(service)
-        except TelemetryFault as fault:
-            found = f"no trace to be had: {fault}", ""
-        shown += [Shown(found[0], (service,), found[1])] if found else []
-    return shown
+async def _trace(source: ExampleTraces, service: str) -> list[Shown]:
+    found = await source.worst(service)
+    return [Shown(found[0], (service,), found[1])] if found else []
 
 
-async def _lines(sources: Sequence[LogSource], service: str) -> list[Shown]:
-    """The lines of all sources that answer; the first fault where none does."""
-    shown: list[Shown] = []
-    faults: list[TelemetryFault] = []
-    for source in sources:
-        try:
-            found = await source.lines(service)
-        except TelemetryFault as fault:
-            faults.append(fault)
-            continue
-        shown += [Shown(line, (service,), found.query) for line in found.lines]
-    if faults and not shown:
-        raise faults[0]
-    return shown
+async def _lines(source: LogSource, service: str) -> list[Shown]:
+    found = await source.lines(service)
+    return [Shown(line, (service,), found.query) for line in found.lines]
 
 
-def _happened(kubectl: Kubectl, service: str) -> list[Shown]:
+async def _happened(kubectl: Kubectl, service: str) -> list[Shown]:
     if kubectl.cluster is None:
         return []
     query = kubectl.shell("describe", kubectl.target(service))
     return [Shown(one.text, (service,), query) for one in kubectl.cluster.of(service)[:_HAPPENED]]
 
 
-def missing_from(looks: Mapping[str, LookAt], first: FirstLook, kubectl: Kubectl | None) -> dict[str, str]:
+def missing_from(
+    looks: Mapping[str, Sequence[Ask]], first: FirstLook, kubectl: Kubectl | None
+) -> dict[str, str]:
     """What there was no source for, and the option that would bring each."""
     missing = {}
     if "fetch_logs" not in looks:

@@ -19,6 +19,8 @@ Mask = npt.NDArray[np.bool_]
 _FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
 _TELLING = [channel for channel in CHANNELS if channel not in AGES | _FLOW]
 
+_RAISED = float(np.log1p(0.75))  # most of one alert: routine ones count less
+
 
 def columns_of(statistic: str, channels: Sequence[Channel] = _TELLING) -> list[int]:
     """The columns of one statistic; by default of the channels where a change can be bad."""
@@ -44,5 +46,5 @@ def in_trouble(graph: Graph) -> Mask:
 
 def alerted(graph: Graph) -> Mask:
     """Which services raise alerts, where most do not: (S,)."""
-    alerted = graph.x[:, N_ALERTS] > 0
+    alerted = graph.x[:, N_ALERTS] > _RAISED
     return np.asarray(alerted & (2 * alerted.sum() <= len(alerted)))
