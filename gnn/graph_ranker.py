@@ -23,6 +23,7 @@ from gnn.ranker import Candidate, Ranking
 if TYPE_CHECKING:
     from gnn.network.model import ModelConfig
 
+_FEW = 0.01  # a smaller share of isolated services shifts nobody's rank or median; asking again takes long
 _EXPLAINED = 5  # candidates that get evidence
 # 95 % of the windows in training are incidents; that prior is taken out again.
 _LEARNT_ODDS = float(np.log(0.95 / 0.05))
@@ -117,7 +118,7 @@ class GraphRanker:
         features = features_of(incident, self._channel_map)
         root, family, is_incident = self._run_network(features.graph, incident)
         isolated = isolated_services(features.graph)
-        if isolated.any():
+        if isolated.mean() > _FEW:
             others = without_services(incident, isolated)
             graph = features_of(others, self._channel_map, features.calls).graph
             apart, family[~isolated], is_incident = self._run_network(graph, others)
