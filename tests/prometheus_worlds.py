@@ -151,6 +151,10 @@ def istio(m: Metrics) -> None:
             for code, rate in _outcomes(target, "response_code", "200", "503"):
                 m.counter("istio_requests_total", {**pair, **code}, rate)
             m.histogram("istio_request_duration_milliseconds", pair, _rate(target), _mean(target), 1000)
+    for source, target in CALLS:
+        pair = {"reporter": "source", "source_workload": source, "source_canonical_service": source}
+        pair |= {"destination_service_name": target, "destination_workload": target}
+        m.counter("istio_tcp_connections_opened_total", pair, lambda i: 1.0)
 
 
 def linkerd(m: Metrics) -> None:
@@ -266,7 +270,17 @@ def kubernetes(m: Metrics) -> None:
             lambda i, sick=sick: max(0, i - 80) // 4 if sick else 0,
         )  # fmt: skip
         owner = {"owner_kind": "ReplicaSet", "owner_name": replicaset, "job": "kube-state-metrics"}
-        m.gauge("kube_pod_owner", {"pod": pod, **owner}, lambda i: 1)
+        if service == "users":  # only a rule of Prometheus tells
+            recorded = "namespace_workload_pod:kube_pod_owner:relabel"
+            m.gauge(recorded, {"pod": pod, "workload": service}, lambda i: 1)
+        else:
+            m.gauge("kube_pod_owner", {"pod": pod, **owner}, lambda i: 1)
+        if sick:
+            reason = {**state, "reason": "OOMKilled"}
+            m.gauge(
+                "kube_pod_container_status_last_terminated_reason", reason,
+                lambda i: 1 if is_sick(i) else math.nan,
+            )  # fmt: skip
         owner = {"owner_kind": "Deployment", "owner_name": service, "job": "kube-state-metrics"}
         m.gauge("kube_replicaset_owner", {"replicaset": replicaset, **owner}, lambda i: 1)
         of = {"deployment": service, "job": "kube-state-metrics"}

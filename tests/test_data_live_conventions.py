@@ -117,7 +117,7 @@ def test_pods_are_told_by_their_workload(look: Diagnose) -> None:
     assert set(incident.telemetry) == set(worlds.RATE)
     age = incident.telemetry["stock"]["deploy_age_s"].incident
     assert np.nanmin(age) < 120 and "deploy_age_s" not in incident.telemetry["users"]
-    assert "memory_share" in incident.telemetry["stock"]
+    assert {"memory_share", "oom_killed"} <= set(incident.telemetry["stock"])
     assert "memory_share" not in incident.telemetry["users"]  # it has no limit
 
 

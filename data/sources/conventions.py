@@ -267,6 +267,10 @@ RESOURCES = (
     ),
     Resource("restarts", "kube_pod_container_status_restarts_total", "sum", service=("pod", "container")),
     Resource(
+        "oom_killed", "kube_pod_container_status_last_terminated_reason", "max",
+        where=(("reason", "=", "OOMKilled"),), service=("pod", "container"),
+    ),
+    Resource(
         "replicas_missing", "kube_deployment_status_replicas_available", "sum",
         over="kube_deployment_spec_replicas", minus=True, service=("deployment",),
     ),
