@@ -48,7 +48,7 @@ def replay_of_episode(episode: Episode, key: str) -> Replay:
         Frame(
             observation,
             step={
-                "action": str(action),
+                "action": str(action).replace(":", " ", 1),
                 "by": episode.policy,
                 "feedback": feedback,
             },
@@ -65,7 +65,7 @@ def replay_of_episode(episode: Episode, key: str) -> Replay:
 def _decision(step: StepLine) -> dict[str, Any]:
     """What was decided, by whom and why; empty fields are left out to keep pages small."""
     fields: dict[str, Any] = {
-        "action": str(step.action),
+        "action": str(step.action).replace(":", " ", 1),
         "by": step.decided_by,
         "model": step.model,
         "why_not_model": step.why_not_model,
