@@ -28,9 +28,9 @@ def lines_within(lines: Sequence[str], space: int) -> list[str]:
 
 
 def log_section(situation: Situation, shown: Sequence[Trend], labels: Mapping[str, str]) -> list[str]:
-    lines = []
+    lines, read = [], situation.logs
     for trend in shown:
-        logs = situation.logs.get(trend.name, ())
+        logs = read.get(trend.name, ())
         if logs:
             lines.append(f"{labels[trend.name]}, read at tick {_read_at(trend.name, logs, situation)}:")
         lines += [f"  {clean(line, LOG_LENGTH)}" for line in logs[-LOG_LINES:]]

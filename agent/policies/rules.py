@@ -1,5 +1,6 @@
 """Decides without a model: remedies the suspects by evidence, watches the effect, and resolves in time."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -222,10 +223,11 @@ class Assessment:
 
     def _by_suspicion(self) -> list[Trend]:
         """The open services by ranking and own evidence, the likeliest root cause first."""
-        hidden = [t for t in self.open if t not in self.broken]
-        names = frozenset(t.name for t in self.open if t not in hidden)
+        broken = frozenset(t.name for t in self.broken)
+        names = frozenset(t.name for t in self.open) & broken
         call_graph = self.situation.now.call_graph
-        reached = {t.name: callees_of(t.name, call_graph) for t in (*self.broken, *hidden)}
+        reached = {t.name: callees_of(t.name, call_graph) for t in (*self.broken, *self.open)}
+        covering = Counter(name for t in self.broken for name in {t.name, *reached[t.name]})
         ranking = self.situation.ranking
         ranked_share: dict[str, float] = {}
         for position, candidate in enumerate(ranking.candidates if ranking is not None else ()):
@@ -239,9 +241,8 @@ class Assessment:
             lines = self.logs.get(trend.name, ())
             best_fit = max(remedy_weights(trend, lines).values())
             failures = sum(trial.failed for trial in self.trials if trial.service == trend.name)
-            covered = sum(t.name == trend.name or trend.name in reached[t.name] for t in self.broken)
             own = 0.2 * best_fit + 0.3 * trend.badness + guilt(lines) + 0.8 * (trend.name in accused)
-            own += 0.5 * covered / max(1, len(self.broken)) - 0.3 * (trend in hidden)
+            own += 0.5 * covering[trend.name] / max(1, len(broken)) - 0.3 * (trend.name not in broken)
             return 2.0 * ranked_share.get(trend.name, 0.0) + own - 0.4 * victim - 0.5 * failures
 
         return sorted(self.open, key=suspicion, reverse=True)
