@@ -16,6 +16,7 @@ cache: called by api; calls nobody.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -40,12 +41,12 @@ _SUSPECTS = 5  # shown
 _log = logging.getLogger(__name__)
 
 
-class _Shown:
+class _Shown(ABC):
     """Is shown as a report in a notebook."""
 
+    @abstractmethod
     def report(self) -> Report:
         """The report."""
-        raise NotImplementedError
 
     def _repr_html_(self) -> str:
         from agent.report.html import render_fragment

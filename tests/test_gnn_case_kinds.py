@@ -131,7 +131,7 @@ def test_a_trace_alert_that_does_not_say_how_is_no_failed_call() -> None:
     assert first_of(traced(None)) == first_of(traced("PD")) == "store"
 
 
-@pytest.mark.xfail(strict=False, reason="the shipped network does not know it yet")
+@pytest.mark.xfail(strict=True, reason="the shipped network does not know it yet")
 def test_the_entry_that_slowed_most_is_not_explained_by_a_callee_that_slowed_little() -> None:
     slow = {"web": {"latency_p99_s": 70.0}, "stock": {"latency_p99_s": 4.0}, "prices": {"latency_p99_s": 1.0}}
     incident = shop(slow)

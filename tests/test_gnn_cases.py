@@ -42,7 +42,7 @@ def case(shared: Path, name: str) -> Incident:
         "down-alert-TargetDown",
         "mrt-sr-rr-unread",
         "no-evidence",
-        *(pytest.param(name, marks=pytest.mark.xfail(strict=False)) for name in sorted(WRONG)),
+        *(pytest.param(name, marks=pytest.mark.xfail(strict=True)) for name in sorted(WRONG)),
     ],
 )
 def test_a_case_is_answered_rightly(shared: Path, name: str) -> None:

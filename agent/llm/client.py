@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,7 @@ _NOT_OFFERED = (400, 404, 415, 422, 500, 501)
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
-class BudgetedModel:
+class BudgetedModel(ABC):
     """What every model has: budgets, a time limit for a question, and a ledger."""
 
     def __init__(self, settings: LlmSettings) -> None:
@@ -113,9 +114,9 @@ class BudgetedModel:
         """An empty ledger with the budget of one task."""
         return Ledger(self.settings.task_budget)
 
+    @abstractmethod
     def tokens_in(self, messages: Sequence[Message]) -> int:
         """How many tokens the prompt has."""
-        raise NotImplementedError
 
     async def ask(
         self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
@@ -151,11 +152,12 @@ class BudgetedModel:
         cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
         return replace(usage, cost_usd=cost_usd)
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027 – a model may have nothing to give back
         """Gives back what is held; safe to call twice."""
 
+    @abstractmethod
     async def _first_answer(self, messages: Sequence[Message], seed: int, choice: Choice | None) -> Reply:
-        raise NotImplementedError
+        """The model's answer to one question."""
 
 
 class ChatModel(BudgetedModel):

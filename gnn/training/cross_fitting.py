@@ -181,8 +181,8 @@ def choose_pool(
     Args:
         opinions: on each example.
         examples: each with a root.
-        elsewhere: on examples of kinds of faults that were not learnt from; there AC@1 shall not fall either.
-        of_unknown: these examples.
+        elsewhere: opinions on examples whose kind of fault was held out; there AC@1 must not fall, either.
+        of_unknown: those examples.
     """
 
     def rated(weights: Floats, new: bool = False) -> Rating:

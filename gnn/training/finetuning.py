@@ -38,10 +38,9 @@ def finetune(
 ) -> Trained:
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
-    Every group with a root is held aside once, if there is one among the others too. Where kinds of faults
-    have names every kind is, too: the next incident may be of one that no label is of. A step that ranks
-    either worse than the start is not taken; with fewer than two groups there is nothing to check a step on,
-    and the start is kept.
+    Every labelled group is held out once, and so is every named kind of fault, since the next incident may be
+    of a kind without labels. A step that ranks either of them worse than the start does is not taken. With
+    fewer than two groups there is nothing to check a step on, and the start is kept.
 
     Args:
         config: of each training.
@@ -86,7 +85,7 @@ def _each_step(
 def _choose(ac1: Sequence[float], cases: int, elsewhere: Sequence[float] | None = None) -> int:
     """The number of the step to take, by AC@1 on `cases` held-out examples; never one worse than the start.
 
-    `elsewhere` is the AC@1 of each step on kinds of faults held aside: there, too.
+    `elsewhere` is the AC@1 of each step on held-out kinds of faults; it must not fall there, either.
 
     So few cases tell steps apart only roughly. Among those within one standard error of the best (Breiman et
     al., "Classification and Regression Trees", 1984) it is the one nearest to what helps on average.

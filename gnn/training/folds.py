@@ -14,9 +14,9 @@ def folds_of(examples: Sequence[Example]) -> dict[str, int]:
 
 
 def kinds_of(examples: Sequence[Example]) -> dict[str, int]:
-    """The fold of each group by its kind of fault, 0..4: what is held out is of kinds that nobody learnt.
+    """Folds by kind of fault, 0..4: a network that trains on the others has seen none of the kinds held out.
 
-    Empty where fewer than two kinds are known by name; a group without a name is never held out.
+    Empty with fewer than two named kinds. A group whose fault has no name is never held out (-1).
     """
     faults = {example.group: example.fault for example in examples if example.fault and example.has_root}
     number = {fault: place % _FOLDS for place, fault in enumerate(dict.fromkeys(faults.values()))}

@@ -79,12 +79,14 @@ class _ScopeMetrics(BaseModel):
     metrics: tuple[_Metric, ...] = ()
 
 
-class _Resource(BaseModel):
+class OtlpResource(BaseModel):
+    """What metrics, logs and spans are about."""
+
     attributes: Attributes = {}
 
 
 class _ResourceMetrics(BaseModel):
-    resource: _Resource = Field(default_factory=_Resource)
+    resource: OtlpResource = Field(default_factory=OtlpResource)
     scopeMetrics: tuple[_ScopeMetrics, ...] = ()
 
 
@@ -163,7 +165,7 @@ class _ScopeLogs(BaseModel):
 
 
 class _ResourceLogs(BaseModel):
-    resource: _Resource = Field(default_factory=_Resource)
+    resource: OtlpResource = Field(default_factory=OtlpResource)
     scopeLogs: tuple[_ScopeLogs, ...] = ()
 
 

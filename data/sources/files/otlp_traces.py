@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from data.files.json_stream import items
 from data.observation import parse
 from data.sources.files.opened import File, Head
-from data.sources.files.otlp import Attributes
+from data.sources.files.otlp import Attributes, OtlpResource
 from data.sources.files.reader import Gathered
 from data.sources.files.traces import is_failed, peer_of
 from data.sources.spans import Span
@@ -36,12 +36,8 @@ class _Scope(BaseModel):
     spans: tuple[_OtlpSpan, ...] = ()
 
 
-class _Resource(BaseModel):
-    attributes: Attributes = {}
-
-
 class _ResourceSpans(BaseModel):
-    resource: _Resource = Field(default_factory=_Resource)
+    resource: OtlpResource = Field(default_factory=OtlpResource)
     scopeSpans: tuple[_Scope, ...] = ()
     instrumentationLibrarySpans: tuple[_Scope, ...] = ()  # before 2022
 
