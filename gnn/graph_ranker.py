@@ -23,7 +23,7 @@ from gnn.ranker import Candidate, Ranking
 if TYPE_CHECKING:
     from gnn.network.model import ModelConfig
 
-_FEW = 0.01  # a smaller share of isolated services shifts nobody's rank or median; asking again takes long
+_FEW = 0.01  # so small a share of isolated services hardly moves a rank or median; a second pass takes long
 _EXPLAINED = 5  # candidates that get evidence
 # 95 % of the windows in training are incidents; that prior is taken out again.
 _LEARNT_ODDS = float(np.log(0.95 / 0.05))
