@@ -31,7 +31,6 @@ def write_json(target: Path | None, results: Any) -> None:
         with named("stdout"):
             sys.stdout.write(_json_text(results, sys.stdout.encoding or "utf-8"))
     else:
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, _json_text(results, "utf-8"))
 
 

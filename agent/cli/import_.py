@@ -7,6 +7,7 @@ from agent.cli.console import is_stdout, note
 from agent.cli.sources import read_files
 from agent.terminal_text import printable
 from data.options import Common, option
+from data.words import count
 
 
 class ImportOptions(Common):
@@ -43,14 +44,14 @@ def import_(asked: ImportOptions) -> int:
         with named("stdout"):
             sys.stdout.write(text)
         return 0
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(asked.out, text)
     for one in incidents:
         points = max((len(s.incident) for m in one.telemetry.values() for s in m.values()), default=0)
         note(
-            f"{printable(one.incident_id)}: {len(one.services)} services, {len(one.alerts)} alerts, "
-            f"{len(one.call_telemetry)} measured calls, {points} points",
+            f"{printable(one.incident_id)}: {count(len(one.services), 'service')}, "
+            f"{count(len(one.alerts), 'alert')}, {count(len(one.call_telemetry), 'measured call')}, "
+            f"{count(points, 'point')}",
             asked.quiet,
         )
-    note(f"{asked.out}: {len(incidents)} incidents. Next: firewatch rank {asked.out}", asked.quiet)
+    note(f"{asked.out}: {count(len(incidents), 'incident')}. Next: firewatch rank {asked.out}", asked.quiet)
     return 0

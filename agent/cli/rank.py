@@ -46,14 +46,10 @@ def rank(asked: RankOptions) -> int:
 
     [dim]Example:[/dim] firewatch rank prom.json traces.json alerts.json --top 3
     """
-    from gnn.checkpoint import channel_map_for
-    from gnn.registry import make_ranker
-
     incidents = incidents_named(
         asked.incident, read_files(asked.files, asked.at, asked.limit, asked.quiet), asked.files
     )
-    channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker(asked.ranker, asked.checkpoint, asked.seed, channel_map)
+    ranker, channel_map = asked.open_ranker(asked.ranker, asked.seed)
     tell_unmapped(unmapped_in(incidents, channel_map), asked.quiet)
     records = []
     for incident in incidents:

@@ -36,9 +36,7 @@ from data.incident import Incident
 from data.observation import Task
 from data.sources.live.gather import Progress
 from data.sources.own_form import to_json
-from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranking
-from gnn.registry import make_ranker
 
 INCIDENT, ANSWER = "incident.jsonl", "answer.json"  # in the folder
 _DEADLINE_S = 900.0
@@ -92,8 +90,7 @@ async def investigate(
     """
     settings = read_settings(variables)
     asked = asked.completed(settings)
-    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    ranker, channels = asked.open_ranker(seed=asked.seed)
     async with AsyncExitStack() as stack:
         model = make_model(asked, settings)
         if model is not None:

@@ -21,6 +21,7 @@ from data.files.jsonl import append
 from data.files.whole_file import write_whole
 from data.sources.own_form import to_json
 from data.sources.recording import told
+from data.words import few
 
 Diagnose = Callable[[LiveOptions], Awaitable[Diagnosis]]
 _GLANCE_S = 0.25  # between looks at the queue
@@ -119,12 +120,8 @@ class Worker:
         name = found.incident.incident_id.replace(":", "-")
         incident = json.dumps(to_json(found.incident), ensure_ascii=False)
         page = render_html(ranking_report(record))
-        for folder, file, content in (
-            ("incidents", f"{name}.json", incident),
-            ("reports", f"{name}.html", page),
-        ):
-            (self._asked.out / folder).mkdir(parents=True, exist_ok=True)
-            write_whole(self._asked.out / folder / file, content)
+        write_whole(self._asked.out / "incidents" / f"{name}.json", incident)
+        write_whole(self._asked.out / "reports" / f"{name}.html", page)
 
     async def _send_all(self) -> None:
         while self._notifier is not None:
@@ -145,5 +142,4 @@ class Worker:
 def _firing(alerts: Sequence[WaitingAlert]) -> str:
     """What fires, in a few words."""
     names = Counter(printable(one.labels.get("alertname", "alert"))[:80] for one in alerts)
-    shown = [f"{name} ({count})" if count > 1 else name for name, count in names.most_common(3)]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return few((f"{name} ({count})" if count > 1 else name for name, count in names.most_common()), 3)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from agent.play.assembly import assemble
 from agent.play.config import CollectOptions
-from agent.play.episode import EpisodeResult, StepRecord
-from agent.play.run import play_tasks
+from agent.play.episode import EpisodeResult
+from agent.play.run import Listener, play_tasks
 from agent.settings import Settings
 from data.episodes import Episode, Labels
 from data.labels import apply_labels
@@ -22,7 +22,7 @@ class Store(Protocol):
         """Adds one episode."""
 
 
-class Collector:
+class Collector(Listener):
     """Listens to a run and stores every completed task.
 
     Args:
@@ -37,12 +37,6 @@ class Collector:
         self._source = source
         self._policy = policy
         self._known = known
-
-    def task_started(self, task: Task) -> None:
-        """Does nothing yet."""
-
-    def step_played(self, step: StepRecord) -> None:
-        """Does nothing: steps are stored with their episode."""
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Stores the episode."""

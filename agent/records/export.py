@@ -49,7 +49,6 @@ def solved_steps(run: Path, min_score: float) -> Iterator[StepLine]:
 def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
     """Writes one example per line and returns their number; writes nothing if one of them leaks."""
     lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, "".join(lines))
     return len(lines)
 

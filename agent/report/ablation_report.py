@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.records.lines import Key
 from agent.report import charts
 from agent.report.comparisons import EPISODES, NAMES, comparison_section, summary
-from agent.report.document import Cell, Chart, Report, Section, Table, count, number, text, with_interval
+from agent.report.document import Cell, Chart, Report, Section, Table, number, text, with_interval
 from agent.report.evaluation_report import ranking_points, ranking_sections
 from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
 from agent.report.run_report import PlayedRun, replay_key, replays
+from data.words import count
 
 # Counts in `hint_use` and their labels.
 _HINTS = {
@@ -24,6 +25,7 @@ _HINT_READING = (
     "cause was among the first k suspects (retrieval). Picked: the remedy was aimed at one (reranking). "
     "Rescued and misled compare with the same policy without hints in the same task."
 )
+
 _REPLAYED = 6  # tasks of an ablation that are shown step by step
 
 

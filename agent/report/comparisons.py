@@ -8,7 +8,6 @@ from agent.report.document import (
     Chart,
     Section,
     Table,
-    count,
     figure,
     interval_text,
     is_missing,
@@ -16,6 +15,7 @@ from agent.report.document import (
     text,
 )
 from agent.report.results import ComparisonResult, label_of
+from data.words import count
 from gnn.evaluation.metrics import MEASURES
 
 EPISODES = "episodes"  # a comparison of played episodes, rather than of rankings on a source

@@ -107,8 +107,3 @@ def figure(value: float, digits: int = 2, *, sign: bool = False) -> str:
 def is_missing(value: float | None) -> bool:
     """Whether there is nothing to show."""
     return value is None or math.isnan(value)
-
-
-def count(number_of: int, one: str, many: str = "") -> str:
-    """Such as "1 task" and "3 tasks"."""
-    return f"{number_of:,} {one}" if number_of == 1 else f"{number_of:,} {many or one + 's'}"

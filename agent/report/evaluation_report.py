@@ -10,7 +10,6 @@ from agent.report.document import (
     Report,
     Section,
     Table,
-    count,
     figure,
     interval_text,
     number,
@@ -18,6 +17,7 @@ from agent.report.document import (
     with_interval,
 )
 from agent.report.results import EvaluationResult, Measures, RankerResult, label_of
+from data.words import count
 from gnn.evaluation.metrics import MEASURES
 
 _ECE = "how far claimed probabilities are from what came true; 0 is perfect"

@@ -10,9 +10,10 @@ from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.records.summary import headline, outcome
 from agent.records.trajectory import RunFolder, read_config
 from agent.report import charts
-from agent.report.document import Cell, Chart, Replay, Report, Section, Table, count, number, text
+from agent.report.document import Cell, Chart, Replay, Report, Section, Table, number, text
 from agent.report.replay import replay_of_run
 from data.observation import DIFFICULTIES
+from data.words import count, few
 
 _HEADINGS = (
     ("task", ""),
@@ -27,6 +28,7 @@ _HEADINGS = (
     ("tokens", ""),
     ("seconds", ""),
 )
+
 _NAMED = 5  # tasks named in a sentence
 
 
@@ -113,7 +115,7 @@ def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable
         )
         never = [e.task for e in told if e.remedied_at_step is None]
         if never:
-            yield f"No root cause was ever remedied in {_named(never)}."
+            yield f"No root cause was ever remedied in {few(never, _NAMED)}."
     wrong = sum(e.wrong_actions for e in run.episodes)
     yield (
         f"{count(wrong, 'remedy was', 'remedies were')} sent to a healthy service."
@@ -132,15 +134,10 @@ def _points(run: PlayedRun, steps: Mapping[Key, Sequence[StepLine]]) -> Iterable
         yield f"The model was asked, but the rules decided, in {steps_so}: {why}."
     unsolved = [e.task for e in run.episodes if e.error is None and not e.success]
     if unsolved:
-        yield f"Not solved: {_named(unsolved)}."
+        yield f"Not solved: {few(unsolved, _NAMED)}."
     failed = [f"{e.task} ({e.error})" for e in run.episodes if e.error is not None]
     if failed:
-        yield f"Ended without a grade: {_named(failed)}."
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+        yield f"Ended without a grade: {few(failed, _NAMED)}."
 
 
 def _score_chart(episodes: Sequence[EpisodeLine]) -> tuple[Chart, ...]:

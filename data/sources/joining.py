@@ -8,6 +8,7 @@ from dataclasses import replace
 from data.incident import Page
 from data.sources.alignment import Pieces
 from data.sources.recording import Recording
+from data.words import few
 
 _SAID = 5  # pairs of names that a note tells
 _BETWEEN = re.compile(r"[-_.\s]+")
@@ -51,9 +52,8 @@ def join(
     """
     same = same_services(_named(recording), map(resolve, _named(more)))
     if same:
-        shown = ", ".join(f"{one} = {other}" for one, other in sorted(same.items())[:_SAID])
-        rest = f" and {len(same) - _SAID} more" if len(same) > _SAID else ""
-        recording.note(f"Taken for the same service: {shown}{rest}.")
+        shown = few((f"{one} = {other}" for one, other in sorted(same.items())), _SAID)
+        recording.note(f"Taken for the same service: {shown}.")
 
     def name(of: str) -> str:
         own = resolve(of)

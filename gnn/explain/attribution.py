@@ -92,15 +92,6 @@ class Attribution:
             if value
         )
 
-    @property
-    def named(self) -> tuple[Group, ...]:
-        """The groups that speak for the suspect, largest contribution first, without "everything else"."""
-        return tuple(
-            group
-            for group, value in zip(self.groups, self.contributions, strict=True)
-            if value > 0 and group.words != EVERYTHING_ELSE
-        )
-
     def weights(self) -> Mapping[EvidenceItem, float]:
         """The contribution of each piece of evidence that was weighed alone."""
         pairs = zip(self.groups, self.contributions, strict=True)
