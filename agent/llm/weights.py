@@ -88,18 +88,23 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
             from peft import PeftModel
     logging.disable_progress_bar()
     is_file = path.is_file()
+    # What is changed before it is used loses less in full precision.
+    is_changed = is_file or (adapter is not None and not trainable)
     source: dict[str, Any] = {"gguf_file": path.name} if is_file else {}
     folder = path.parent if is_file else path
     dtype = torch.bfloat16 if reckons_in_bf16() else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
         network: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32 if is_file else dtype, **source
+            folder, local_files_only=True, dtype=torch.float32 if is_changed else dtype, **source
         )
         if is_file:  # as read from GGUF, it could not be saved
-            network = _plain(network).to(dtype)
-        if adapter is not None:
-            network = PeftModel.from_pretrained(network, str(adapter), is_trainable=trainable)
+            network = _plain(network)
+        if adapter is not None and not trainable:  # as one with the model it is quicker
+            network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+        network = network.to(dtype)
+        if adapter is not None and trainable:
+            network = PeftModel.from_pretrained(network, str(adapter), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
         told = str(error).strip().splitlines()
         raise SettingsError(f"{adapter or path} cannot be loaded: {told[0] if told else error}") from None
