@@ -73,9 +73,9 @@ def join(
         of = name(event.caller) if event.caller else event.caller
         recording.alert(replace(event, service=name(event.service), caller=of), time_s)
     for event, share in more.routines.items():
-        recording.routine(replace(event, service=name(event.service)), share)
+        recording.routines[replace(event, service=name(event.service))] = share
     for replica, workload in more.owners.items():
-        recording.owner(name(replica), name(workload))
+        recording.owners[name(replica)] = name(workload)
     if more.first_page:
         recording.page(name(more.first_page.service), more.first_page.metric)
     for note in more.notes:

@@ -46,10 +46,6 @@ class Recording:
         self.incident_id = self.system = self.fault = ""
         self.root_causes: tuple[str, ...] = ()
 
-    def point(self, service: str, metric: str, time_s: float, value: float) -> None:
-        """One value of one metric."""
-        self.series(service, metric, (time_s,), (value,))
-
     def series(
         self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
     ) -> None:
@@ -95,14 +91,6 @@ class Recording:
     def page(self, service: str, metric: str | None = None) -> None:
         """Somebody was woken by this; the first page counts."""
         self.first_page = self.first_page or Page(service, metric)
-
-    def owner(self, service: str, workload: str) -> None:
-        """`service` is one of the replicas of `workload`."""
-        self.owners[service] = workload
-
-    def routine(self, event: AlertEvent, share: float) -> None:
-        """`event` was raised in this share (0..1) of past windows."""
-        self.routines[event] = share
 
     def note(self, text: str) -> None:
         """Something that the user should know; each text once."""

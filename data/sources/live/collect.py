@@ -142,7 +142,7 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
         for pod in names.replicas(name):
             recording.call(name, pod)
     for pod, owner in names.owners(recording.names).items():
-        recording.owner(pod, owner)
+        recording.owners[pod] = owner
     return Questions(parts, worst)
 
 
