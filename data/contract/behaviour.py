@@ -7,7 +7,7 @@ results += await check_server("http://localhost:8000")  # the protocol below it
 from collections.abc import Awaitable
 
 from data.actions import ESCALATE, RESOLVE
-from data.contract.rule import Broken, ContractRule, RuleResult, Rules, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, RuleResult, demand
 from data.contract.trace_rules import Moment, check_traces
 from data.environment import Environment
 from data.errors import ActionRefused, EpisodeLost, FirewatchError, TaskRefused
@@ -20,7 +20,7 @@ SERVICE_COUNTS = {"easy": (3, 3), "medium": (5, 5), "hard": (7, 10)}
 _SCRIPT = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "restart_service")
 _SCRIPT_LENGTH = 12
 
-PLAY_RULES = Rules[Awaitable[None]]()
+PLAY_RULES = ContractRules[Awaitable[None]]()
 
 
 async def check_environment(environment: Environment) -> tuple[RuleResult, ...]:

@@ -47,8 +47,8 @@ class ContractRule(Generic[R]):
         return RuleResult(self.name, self.sentence, why is None, why or "")
 
 
-class Rules(list[ContractRule[R]]):
-    """Rules in the order of their functions, which it decorates."""
+class ContractRules(list[ContractRule[R]]):
+    """ContractRules in the order of their functions, which it decorates."""
 
     def __call__(self, holds: Callable[[S], R]) -> Callable[[S], R]:
         """Adds a rule."""

@@ -9,7 +9,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from data.contract.raw_server import PAUSE_S, Server, ask_frame
-from data.contract.rule import Broken, ContractRule, NotTried, RuleResult, Rules, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, NotTried, RuleResult, demand
 from data.errors import FirewatchError
 from data.wire import Address, decode_body, http_client, one_line
 
@@ -23,7 +23,7 @@ _HUGE = "x" * (4 * 2**20)
 _TOO_BIG_CLOSE = 1009
 
 
-SERVER_RULES = Rules[Awaitable[None]]()
+SERVER_RULES = ContractRules[Awaitable[None]]()
 
 
 async def check_server(url: str) -> tuple[RuleResult, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
-from data.contract.rule import Broken, ContractRule, RuleResult, Rules, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
 from data.wire import one_line
 
@@ -29,7 +29,7 @@ class Moment:
 
 
 Trace = Sequence[Moment]
-TRACE_RULES = Rules[None]()
+TRACE_RULES = ContractRules[None]()
 
 
 def check_traces(traces: Sequence[Trace]) -> tuple[RuleResult, ...]:
