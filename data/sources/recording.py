@@ -216,8 +216,8 @@ def _found(recording: Recording, first: float, last: float, natural: float, chan
     if found is None:
         start = first + (n - max(n // 4, 1)) * step
         recording.note(
-            f"Errors and latencies do not change. What follows {iso_time(start)} is compared with what precedes "
-            "it. Set another time with --at."
+            "Errors and latencies do not change. What follows is compared with what precedes "
+            f"{iso_time(start)}. Set another time with --at."
         )
         return start
     recording.note(f"The incident seems to begin at {iso_time(found)}. Set another time with --at.")
