@@ -33,12 +33,7 @@ class Worker:
     """Works the queue off, one diagnosis at a time.
 
     Args:
-        asked: how.
-        spool: the queue.
-        diagnose: looks at live telemetry and ranks.
         notifier: where diagnoses are sent. None: nowhere.
-        counters: what is counted.
-        tell: told one line a diagnosis.
     """
 
     def __init__(

@@ -77,8 +77,6 @@ def create_server(
     """The server, to be run over stdio or HTTP.
 
     Args:
-        ranker: ranks.
-        channels: how metric names are read.
         folder: of saved incidents, in any form that `firewatch rank` reads. None: there are none.
         look_live: asks live telemetry and ranks. None: there is none.
         investigate: looks closer, and recommends.

@@ -62,13 +62,7 @@ _REPLAYED = 6  # tasks of an ablation that are shown step by step
 
 
 def ablation_report(title: str, result: AblationResult, runs: Mapping[str, PlayedRun]) -> Report:
-    """The report on one ablation.
-
-    Args:
-        title: the ablation's name.
-        result: its figures.
-        runs: the saved run folders, by arm.
-    """
+    """The report on one ablation."""
     telling = _most_different(result.values.episodes, _REPLAYED)
     arms = [section for section in (_arms(result), _hints(result.arms)) if section is not None]
     compared = [comparison_section(result.comparisons)] if result.comparisons else []

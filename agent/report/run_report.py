@@ -44,12 +44,7 @@ class PlayedRun:
 
 
 def read_run(path: Path, facts: Mapping[str, Any]) -> PlayedRun:
-    """Reads the run in folder `path`.
-
-    Args:
-        path: the folder.
-        facts: the contents of its run.json.
-    """
+    """Reads the run in folder `path`."""
     folder = RunFolder(path, read_config(path), frozenset())
     shown = {
         name: value for name, value in facts.items() if not isinstance(value, dict) and value is not None

@@ -45,8 +45,6 @@ def join(
     """Takes over what another source tells; a note says whose names were taken for the same.
 
     Args:
-        recording: takes it over.
-        more: what the other source tells.
         resolve: what a name of that source is here; "" for nobody.
         told_counts: whether a metric that `recording` knows is not added to: sampled traces have other rates.
     """

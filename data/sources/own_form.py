@@ -117,8 +117,6 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
     alert may come from elsewhere, such as a host: that makes it no suspect.
 
     Args:
-        raw: the JSON object.
-        where: what is being read.
         tell: told what was understood only in part: unknown fields, alerts about unknown services.
 
     Raises:

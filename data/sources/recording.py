@@ -133,14 +133,10 @@ def incident_of(
     """Aligns what was recorded; what the user should know of it is noted in `recording`.
 
     Args:
-        recording: what the sources told.
         at: when the incident began, Unix seconds. None: as a source says, else where the symptoms change.
         window_s: seconds of it from there. None: to the end.
         baseline_s: seconds of healthy past. None: all there is, of long ones the end.
         step_s: seconds between two points. None: as most series have it, coarser for a long incident.
-        incident_id: its name.
-        system: whose it is.
-        channel_map: how metric names are read; the default rules when None.
 
     Raises:
         SettingsError: everything was recorded before `at`.

@@ -18,19 +18,11 @@ LISTED = 5  # suspects in a ranking, at most
 
 _STATUS_WEIGHT = {"down": 1.0, "critical": 0.8, "degraded": 0.4}
 # A service with any other field is "active": the environment adds fields to faulty services.
-_ORDINARY_FIELDS = frozenset(
-    {
-        "http_server_error_rate",
-        "http_server_request_duration_p50",
-        "http_server_request_duration_p95",
-        "http_server_request_duration_p99",
-        "http_server_active_requests",
-        "process_cpu_utilization",
-        "process_memory_utilization",
-        "status",
-        "recent_logs",
-    }
-)
+_ORDINARY_FIELDS = frozenset({
+    "http_server_error_rate", "http_server_request_duration_p50", "http_server_request_duration_p95",
+    "http_server_request_duration_p99", "http_server_active_requests", "process_cpu_utilization",
+    "process_memory_utilization", "status", "recent_logs",
+})  # fmt: skip
 # Channels that replace the metrics without an observation, and the level that an alert stands for: that of a
 # critical service (errors, latency) or an active one (memory).
 _READ = (Channel.ERROR, Channel.LATENCY_TAIL, Channel.MEMORY)

@@ -78,11 +78,6 @@ def _add_table(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
 def csv_frames(file: File, fix: str = "give a table", **how: Any) -> Iterator["pd.DataFrame"]:
     """The rows of a CSV file, in pieces if `chunksize` says so.
 
-    Args:
-        file: packed or not.
-        fix: what to do if it is no table.
-        how: as in `pandas.read_csv`.
-
     Raises:
         SchemaError: it is no table.
     """

@@ -12,14 +12,9 @@ from data.sources.recording import NOBODY
 from data.sources.spans import Span
 
 _PEER = (
-    "peer.service",
-    "server.address",
-    "net.peer.name",
-    "peer.hostname",
-    "db.name",
-    "db.system",
+    "peer.service", "server.address", "net.peer.name", "peer.hostname", "db.name", "db.system",
     "db.system.name",
-)
+)  # fmt: skip
 _FAILED_CODE = re.compile(r"5\d\d")
 # gRPC's codes of failures that are the server's.
 _FAILED_RPC = frozenset({"2", "4", "8", "12", "13", "14", "15"})

@@ -147,13 +147,7 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
 
 
 class _Collected(Generic[One]):
-    """What the answers tell of all services, or of all calls.
-
-    Args:
-        parts: the answers about them.
-        grid: of their values.
-        more: names that these do not have.
-    """
+    """What the answers tell of all services, or of all calls."""
 
     def __init__(self, parts: Sequence[_Part], grid: Grid, more: Iterable[One] = ()) -> None:
         measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)

@@ -18,12 +18,7 @@ _DEEPEST = 12  # services of a path
 
 
 class ExampleTraces:
-    """Asks Jaeger or Tempo for the worst of a few traces.
-
-    Args:
-        http: how it is reached; its name says which of the two it is.
-        question: the time.
-    """
+    """Asks Jaeger or Tempo for the worst of a few traces."""
 
     def __init__(self, http: Http, question: Question) -> None:
         self._http, self._question = http, question

@@ -32,12 +32,7 @@ class _Labels(BaseModel):
 
 
 class Loki:
-    """Implements `LogSource`.
-
-    Args:
-        http: how it is reached.
-        question: the time, and the namespace if there is one.
-    """
+    """Implements `LogSource`."""
 
     def __init__(self, http: Http, question: Question) -> None:
         self._http, self._question = http, question

@@ -14,11 +14,7 @@ _IN_CLUSTER = re.compile(r"([^.]+)(?:\.[^.]+)*\.(?:svc|pod|cluster|local|interna
 
 
 class Names:
-    """Brings every name to that of a service (or a pod, where pods are asked about).
-
-    Args:
-        by: what is to be told apart.
-    """
+    """Brings every name to that of a service (or a pod, where pods are asked about)."""
 
     def __init__(self, by: By) -> None:
         self._by = by

@@ -60,7 +60,6 @@ class Prometheus:
     """Asks one Prometheus, or whatever speaks its language: Thanos, Mimir, VictoriaMetrics.
 
     Args:
-        http: how it is reached.
         start_s: the beginning of what is asked about, Unix seconds.
         end_s: its end.
     """
