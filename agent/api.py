@@ -24,18 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from agent.report.diagnosis import diagnosis
-from agent.report.document import Report, Section, Table, count, number, text
+from agent.report.document import Report, Section, Table, number, text
 from agent.report.ranking_report import diagnosis_record, ranking_report
 from agent.terminal_text import printable
 from data.channels import ChannelMap
 from data.errors import SettingsError
 from data.incident import Incident
 from data.sources.files.reading import read_evidence
-from gnn.checkpoint import channel_map_for
+from data.words import count
 from gnn.explain.sentences import explain as evidence_of
 from gnn.options import Weights
 from gnn.ranker import Evidence, Ranking
-from gnn.registry import make_ranker
 
 _SUSPECTS = 5  # shown
 _log = logging.getLogger(__name__)
@@ -117,7 +116,6 @@ def read(*paths: str | PathLike[str], at: float | None = None) -> Incidents:
     """Reads incidents from files in any form that `firewatch import` knows; telemetry files are one incident.
 
     Args:
-        paths: files and folders.
         at: when that incident began, in Unix seconds; None to detect it.
 
     Raises:
@@ -143,8 +141,8 @@ def rank(
         FirewatchError: an option cannot be used.
     """
     weights = Weights.model_validate({"checkpoint": checkpoint, "rules": rules})
-    channels = channel_map_for(weights.rules, [weights.checkpoint] if weights.checkpoint else ())
-    return Ranked(incident, make_ranker(ranker, weights.checkpoint, seed, channels).rank(incident), channels)
+    opened, channels = weights.open_ranker(ranker, seed)
+    return Ranked(incident, opened.rank(incident), channels)
 
 
 def explain(found: Ranked, service: str | None = None) -> Explanation:

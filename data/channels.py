@@ -116,12 +116,11 @@ class Rule(BaseModel):
 
 
 class Rules(BaseModel):
-    """The rules of a file, for metric names and for log lines."""
+    """The rules of a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: tuple[Rule, ...] = ()
-    log_line: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,10 +164,8 @@ class ChannelMap:
 
     def __init__(self, own: OwnRules | None = None) -> None:
         self._own = own
-        mine, default = own.rules if own else Rules(), _default_rules()
-        self._rules, self._line_rules = mine.rule + default.rule, mine.log_line + default.log_line
+        self._rules = (own.rules.rule if own else ()) + _default_rules().rule
         self._known: dict[str, Meaning | None] = {}
-        self._lines: dict[str, bool] = {}
         self._unmapped: set[str] = set()
 
     def __call__(self, name: str) -> Meaning | None:
@@ -176,14 +173,6 @@ class ChannelMap:
         if name not in self._known:
             self._known[name] = self._look_up(name)
         return self._known[name]
-
-    def is_routine_line(self, line: str) -> bool:
-        """Whether healthy services write such a log line (or line pattern), too."""
-        if line not in self._lines:
-            words = words_of(line)
-            found = next((rule for rule in self._line_rules if rule.fits({line}, words)), None)
-            self._lines[line] = found is not None and not found.channel
-        return self._lines[line]
 
     @property
     def own(self) -> OwnRules | None:

@@ -28,7 +28,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_from_telemetry_to_a_labelled_incident(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(["import", "prom.json", "alerts.json", "--out", "day/incidents.jsonl"]) == 0
-    assert "6 services, 1 alerts" in capsys.readouterr().err
+    assert "6 services, 1 alert, " in capsys.readouterr().err
     assert answer(["rank", "day/incidents.jsonl", "--json", "imported.json", "--quiet"]) == 0
     assert answer(["rank", "prom.json", "alerts.json", "--json", "direct.json"]) == 0
     assert "1. payment" in capsys.readouterr().out
@@ -70,7 +70,7 @@ def test_a_label_leaves_the_rest_as_it_was(nowhere: Path, capsys: pytest.Capture
     [
         (["import", "absent.json"], "no such file"),
         (["import", "prom.json", "--at", "yesterday"], "ISO date"),
-        (["import", "prom.json", "--at", "2030-01-01"], "last value is of 2023-11-14"),
+        (["import", "prom.json", "--at", "2030-01-01"], "last value is from 2023-11-14"),
         (["label", "prom.json", "payment"], "an incident such as"),
     ],
 )

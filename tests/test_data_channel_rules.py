@@ -392,37 +392,6 @@ def test_that_something_is_down_counts_for_several_alerts(names: str, channel: C
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "DB saved on disk",
-        "Background saving started by pid 12",
-        "10 changes in 300 seconds. Saving...",
-        "Started server on :8080",
-        "Connected to database",
-        "checkpoint complete: wrote 3 buffers",
-    ],
-)
-def test_what_a_healthy_service_writes_is_routine(line: str) -> None:
-    assert default_channel_map().is_routine_line(line)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Failed to connect to redis",
-        "connection lost, reconnecting",
-        "Background saving error",
-        "user login rejected",
-        "OutOfMemoryError: heap",
-        "tpl_82",
-        "",
-    ],
-)
-def test_a_line_that_tells_of_trouble_or_of_nothing_known_is_not(line: str) -> None:
-    assert not default_channel_map().is_routine_line(line)
-
-
-@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("http.server.request.duration", "http server request duration"),

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data.clients import discovery
-from data.clients.discovery import Endpoint, connect, is_healthy, locate
+from data.clients.discovery import Endpoint, is_healthy, locate
 from data.clients.http_client import HttpEnvironment
 from data.clients.websocket_client import WebSocketEnvironment
 from data.errors import ProtocolError, SettingsError, Unreachable
@@ -54,7 +54,7 @@ def test_the_choice_wins(server: RunningServer) -> None:
             (server.url.replace("http", "ws"), "auto", WebSocketEnvironment),
             ("embedded", "auto", EmbeddedEnvironment),
         ):
-            environment = await connect(url, transport, space_url=None)
+            environment = (await locate(url, transport, space_url=None)).open()
             assert isinstance(environment, kind)
             assert (await environment.reset(TASK)).observation.sim_tick == 1
             assert (await environment.step(Action(action_type="escalate"))).observation.sim_tick == 2

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from studies.deletion_effect import check_deletion, named_groups
 
 from data.channels import default_channel_map
 from data.incident import Incident, Series
 from data.simulator.batch.generate import SimulationConfig, simulate
 from gnn.evaluation.metrics import interval
 from gnn.explain.attribution import AttributionConfig, attribute, attribute_first, margin_of
-from gnn.explain.deletion import check_deletion
 from gnn.explain.evidence_items import evidence_items_of, without_items
 from gnn.graph_ranker import GraphRanker, load_ranker
 from gnn.registry import shipped
@@ -56,7 +56,7 @@ def test_a_plain_sum_is_divided_into_its_terms() -> None:
     assert [part.contribution for part in found.parts] == pytest.approx([2.0, 1.0, -0.5, -1.0])
     assert [part.share for part in found.parts] == pytest.approx([2 / 3, 1 / 3, 1 / 3, 2 / 3])
     assert (found.margin, found.bare_margin) == (1.5, 0.0)
-    assert [group.words for group in found.named] == ["latency_tail of a", "cpu of a"]
+    assert [group.words for group in named_groups(found)] == ["latency_tail of a", "cpu of a"]
 
 
 def test_what_acts_only_together_is_shared_alike() -> None:
@@ -137,7 +137,7 @@ def test_a_cut_takes_away_what_it_names_and_as_much_at_random(ranker: GraphRanke
     done = check_deletion(ranker, incident, 5, named=1, config=QUICK)
     assert done == check_deletion(ranker, incident, 5, named=1, config=QUICK)
     found = attribute(incident, done.service, ranker.scores, ranker.channel_map, 5, QUICK)
-    first, cut = found.named[0], done.anywhere
+    first, cut = named_groups(found)[0], done.anywhere
     assert cut is not None and cut.pieces == len(first.pieces)
     row = incident.services.index(done.service)
     left = ranker.scores(without_items(incident, first.pieces, ranker.channel_map))

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agent.benchmark.arms import WRONG, Arm, RankerSpec
 from agent.benchmark.hint_use import ArmEpisode, first_remedy
 from agent.benchmark.pairs import RANKED
-from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
+from agent.benchmark.plan import WATCHED, Ablation
 from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
 from agent.llm.client import BudgetedModel
@@ -189,13 +190,13 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 
 
 @cache
-def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
-    """The requested ranker; for "wrong", the one behind it."""
+def ranker_of(spec: RankerSpec, seed: int, rules: Path | None = None) -> Ranker:
+    """The requested ranker, made once in each worker; for "wrong", the one behind it."""
     if spec.name == "untrained":
         with needs("train"):
             import torch
         torch.set_num_threads(1)  # the processes share the cores
-    names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
+    names = channel_map_for(rules, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 
 

@@ -5,7 +5,6 @@ import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from agent.cli.command import command
 from agent.cli.console import is_stdout, note, wide_console, write_json
@@ -18,8 +17,6 @@ from data.errors import FirewatchError
 from data.files.whole_file import write_whole
 from data.sources.live.gather import Progress
 from data.sources.own_form import to_json
-from gnn.checkpoint import channel_map_for
-from gnn.registry import make_ranker
 
 
 @command(DiagnoseOptions)
@@ -38,8 +35,7 @@ def diagnose(asked: DiagnoseOptions) -> int:
 
 async def _diagnose(asked: DiagnoseOptions) -> int:
     sources = asked.sources(variables_from_environment())
-    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    ranker, channels = asked.open_ranker(seed=asked.seed)
     before: Diagnosis | None = None
     while True:
         try:
@@ -66,7 +62,7 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
             print(movement(before.ranking, found.ranking))
         print(found.words(asked.top), end="", flush=True)
     if asked.save:
-        _write(asked.save, json.dumps(to_json(found.incident), ensure_ascii=False) + "\n")
+        write_whole(asked.save, json.dumps(to_json(found.incident), ensure_ascii=False) + "\n")
         note(
             f"Saved {asked.save}. Once the culprit is known: firewatch label {asked.save} SERVICE",
             asked.quiet,
@@ -75,13 +71,8 @@ def _show(asked: DiagnoseOptions, found: Diagnosis, before: Diagnosis | None) ->
         from agent.report.html import render_html
         from agent.report.ranking_report import ranking_report
 
-        _write(asked.report, render_html(ranking_report(found.record())))
+        write_whole(asked.report, render_html(ranking_report(found.record())))
     write_json(asked.json_to, found.record())
-
-
-def _write(target: Path, content: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, content)
 
 
 @contextmanager

@@ -43,7 +43,6 @@ async def _investigate(asked: InvestigateOptions) -> int:
         from agent.investigation.page import investigation_report
         from agent.report.html import render_html
 
-        asked.report.parent.mkdir(parents=True, exist_ok=True)
         write_whole(asked.report, render_html(investigation_report(found)))
     write_json(asked.json_to, conclusion.record())
     return 0

@@ -17,8 +17,6 @@ from data.errors import SettingsError
 from data.files.folder_lock import hold
 from data.simulator.server.guard import quiet_logs
 from data.simulator.server.serving import RunningServer
-from gnn.checkpoint import channel_map_for
-from gnn.registry import make_ranker
 
 SECRET = "FIREWATCH_LISTEN"
 
@@ -41,8 +39,7 @@ def listen(asked: ListenOptions) -> int:
         raise SettingsError(
             f"anybody could post alerts – set {SECRET}_TOKEN, or {SECRET}_USER and {SECRET}_PASSWORD"
         )
-    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    ranker, channels = asked.open_ranker(seed=asked.seed)
     notifier = None if asked.notify == "none" else Notifier(variables)
 
     async def look(about: LiveOptions) -> Diagnosis:

@@ -17,8 +17,6 @@ from data.errors import SettingsError
 from data.extras import needs
 from data.options import option
 from data.simulator.server.serving import Limits, serve
-from gnn.checkpoint import channel_map_for
-from gnn.registry import make_ranker
 
 SECRET = "FIREWATCH_MCP"
 
@@ -42,11 +40,11 @@ def mcp(asked: McpOptions) -> int:
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """
     with needs("mcp"):
-        from agent.mcp.server import Look, create_server
+        from agent.mcp.replies import Look
+        from agent.mcp.server import create_server
 
     variables = variables_from_environment()
-    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    ranker, channels = asked.open_ranker(seed=asked.seed)
     is_live = any((asked.prometheus, asked.jaeger, asked.tempo, asked.alertmanager))
     if not is_live and asked.incidents is None:
         raise SettingsError("there is nothing to look at – give --prometheus URL or --incidents DIR")

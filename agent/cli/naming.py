@@ -8,6 +8,7 @@ from agent.terminal_text import printable
 from data.channels import ChannelMap
 from data.incident import Incident
 from data.observation import Observation
+from data.words import count, few
 
 _SHOWN = 5  # names
 _LONGEST = 60  # characters of a name
@@ -22,7 +23,6 @@ def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
     """Warns of metric names without a channel."""
     if not names:
         return
-    listed = ", ".join(printable(name)[:_LONGEST] for name in names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    told = "metric name has no channel" if len(names) == 1 else "metric names have no channel"
-    note(f"{len(names)} {told}, not read: {listed}{more} – give them a meaning with --rules FILE", quiet)
+    told = count(len(names), "metric name has no channel", "metric names have no channel")
+    listed = few((printable(name)[:_LONGEST] for name in names), _SHOWN)
+    note(f"{told}, not read: {listed} – give them a meaning with --rules FILE", quiet)

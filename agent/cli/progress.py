@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO, cast
 
 from rich.console import RenderableType
@@ -14,6 +13,7 @@ from rich.progress import Progress as Bars
 
 from agent.cli.console import text_table, wide_console
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.run import Listener
 from agent.records.lines import EpisodeLine
 from agent.records.summary import HEADINGS, headline, outcome, summary_row
 from agent.terminal_text import printable
@@ -31,7 +31,7 @@ def job_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-class Progress:
+class Progress(Listener):
     """Listens to a run and shows it; a context manager, which stops the live table at the end."""
 
     def __init__(self, total: int, quiet: bool, live: bool = True) -> None:
@@ -50,9 +50,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
 

@@ -44,7 +44,6 @@ def report(asked: ReportOptions) -> int:
     made = make_report(asked.result, asked.against)
     page = render_html(made) if asked.form == "html" else render_markdown(made)
     target = asked.out or beside(asked.result, asked.against, asked.form)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, page)
     size = len(page.encode("utf-8"))
     note(f"{target}: {size / 1e6:.2f} MB", asked.quiet)

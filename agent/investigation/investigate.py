@@ -36,9 +36,7 @@ from data.incident import Incident
 from data.observation import Task
 from data.sources.live.gather import Progress
 from data.sources.own_form import to_json
-from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranking
-from gnn.registry import make_ranker
 
 INCIDENT, ANSWER = "incident.jsonl", "answer.json"  # in the folder
 _DEADLINE_S = 900.0
@@ -60,11 +58,7 @@ class _KnownRanking:
     """A ranker that goes by the telemetry, which no single observation holds."""
 
     def __init__(self, ranking: Ranking) -> None:
-        self._ranking = ranking
-
-    @property
-    def name(self) -> str:
-        return self._ranking.ranker
+        self._ranking, self.name = ranking, ranking.ranker
 
     def rank(self, incident: Incident) -> Ranking:
         return self._ranking
@@ -80,10 +74,7 @@ async def investigate(
     """Investigates once.
 
     Args:
-        asked: what, by whom, and what may be done.
         variables: the environment's, for the model and for the secrets of the sources.
-        progress: told what is being asked.
-        on_step: told of each step.
         approve: asks a person before a remedy; without it none is carried out.
 
     Raises:
@@ -92,8 +83,7 @@ async def investigate(
     """
     settings = read_settings(variables)
     asked = asked.completed(settings)
-    channels = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    ranker = make_ranker("gnn", asked.checkpoint, asked.seed, channels)
+    ranker, channels = asked.open_ranker(seed=asked.seed)
     async with AsyncExitStack() as stack:
         model = make_model(asked, settings)
         if model is not None:

@@ -1,6 +1,6 @@
 """Looks at telemetry that is there already: a service's figures, its neighbours, and what was changed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +8,13 @@ import numpy as np
 from agent.investigation.observation import latest
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
+from data.words import few
 from gnn.explain.units import amount, duration
 
 _METRICS = 8  # of a service, those that moved most first
 _CALLS = 8  # of a service
 _CALL_METRICS = 3
+_NAMED = 6  # neighbours
 _CHANGES = {
     Channel.DEPLOY_AGE: "deployed",
     Channel.CONFIG_AGE: "configuration changed",
@@ -42,13 +44,7 @@ class Shown:
 
 
 class TelemetryLooks:
-    """Reads one incident.
-
-    Args:
-        incident: the evidence.
-        channels: how metric names are read.
-        queries: behind each metric, where the source has queries.
-    """
+    """Reads one incident."""
 
     def __init__(self, incident: Incident, channels: ChannelMap, queries: Queries) -> None:
         self._incident, self._channels, self._queries = incident, channels, queries
@@ -69,7 +65,8 @@ class TelemetryLooks:
         callees = [callee for caller, callee in pairs if caller == service]
         shown = [
             Shown(
-                f"{service} is called by {_named(callers)} and calls {_named(callees)}",
+                f"{service} is called by {few(callers, _NAMED) or 'nobody'} and calls "
+                f"{few(callees, _NAMED) or 'nobody'}",
                 (service, *callers, *callees),
             )
         ]
@@ -167,9 +164,3 @@ def _moved(series: Series) -> float:
     usual = float(np.median(past)) if len(past) else float(known[0])
     spread = 1.5 * float(np.median(np.abs(past - usual))) if len(past) else 0.0
     return float(np.median(np.abs(known - usual)) / (spread + 0.05 * abs(usual) + 1e-9))
-
-
-def _named(services: Iterable[str]) -> str:
-    names = list(services)
-    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    return shown or "nobody"

@@ -20,7 +20,8 @@ from data.errors import FirewatchError
 from data.files.jsonl import append
 from data.files.whole_file import write_whole
 from data.sources.own_form import to_json
-from data.sources.recording import told
+from data.sources.times import iso_time
+from data.words import few
 
 Diagnose = Callable[[LiveOptions], Awaitable[Diagnosis]]
 _GLANCE_S = 0.25  # between looks at the queue
@@ -32,12 +33,7 @@ class Worker:
     """Works the queue off, one diagnosis at a time.
 
     Args:
-        asked: how.
-        spool: the queue.
-        diagnose: looks at live telemetry and ranks.
         notifier: where diagnoses are sent. None: nowhere.
-        counters: what is counted.
-        tell: told one line a diagnosis.
     """
 
     def __init__(
@@ -97,12 +93,12 @@ class Worker:
         from_firing_s = now_s - min(one.started_s for one in alerts)
         facts: dict[str, Any] = {
             "summary": said,
-            "alerts": [{**one.labels, "started": told(one.started_s)} for one in alerts[:_TOLD]],
+            "alerts": [{**one.labels, "started": iso_time(one.started_s)} for one in alerts[:_TOLD]],
             "alerts_in_all": len(alerts),
             "from_firing_s": round(from_firing_s, 1),
         }
         if found is None:
-            record, words = {"incident": told(now_s), "error": said, **facts}, ""
+            record, words = {"incident": iso_time(now_s), "error": said, **facts}, ""
         else:
             record, words = {**found.record(), **facts}, found.words(3)
             self._write(found, record)
@@ -119,12 +115,8 @@ class Worker:
         name = found.incident.incident_id.replace(":", "-")
         incident = json.dumps(to_json(found.incident), ensure_ascii=False)
         page = render_html(ranking_report(record))
-        for folder, file, content in (
-            ("incidents", f"{name}.json", incident),
-            ("reports", f"{name}.html", page),
-        ):
-            (self._asked.out / folder).mkdir(parents=True, exist_ok=True)
-            write_whole(self._asked.out / folder / file, content)
+        write_whole(self._asked.out / "incidents" / f"{name}.json", incident)
+        write_whole(self._asked.out / "reports" / f"{name}.html", page)
 
     async def _send_all(self) -> None:
         while self._notifier is not None:
@@ -145,5 +137,4 @@ class Worker:
 def _firing(alerts: Sequence[WaitingAlert]) -> str:
     """What fires, in a few words."""
     names = Counter(printable(one.labels.get("alertname", "alert"))[:80] for one in alerts)
-    shown = [f"{name} ({count})" if count > 1 else name for name, count in names.most_common(3)]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return few((f"{name} ({count})" if count > 1 else name for name, count in names.most_common()), 3)

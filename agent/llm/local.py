@@ -100,26 +100,26 @@ class Decoder:
 
         matcher = LLMatcher(self._grammar_tokens, grammar)
         chance = torch.Generator().manual_seed(seed)
-        written: list[int] = []
+        # What can only go on in one way costs no drawing.
+        written: list[int] = matcher.compute_ff_tokens()
+        matcher.consume_tokens(written)
         with self._lock, torch.inference_mode():
-            logits = self._after(prompt)
             while len(written) < most:
                 if stop.is_set():
                     raise ModelFault("timeout")
                 if matcher.is_error():
                     raise ModelFault("bad_grammar")
+                if matcher.is_stopped():
+                    break
+                logits = self._after([*prompt, *written])
                 allowed = torch.frombuffer(bytearray(matcher.compute_logit_bias()), dtype=torch.uint8) > 0
                 token = _drawn(logits.masked_fill(~allowed, -torch.inf), temperature, chance)
                 if token == self._end:
                     break
                 matcher.consume_token(token)
-                # What can only go on in one way costs no drawing.
                 forced = matcher.compute_ff_tokens()
                 matcher.consume_tokens(forced)
                 written += [token, *forced]
-                if matcher.is_stopped():
-                    break
-                logits = self._after([*prompt, *written])
         return written[:most]
 
     def _after(self, tokens: list[int]) -> "torch.Tensor":
@@ -135,7 +135,8 @@ class Decoder:
             self._memory.crop(same - len(self._read))
         self._read = self._read[:same]  # holds should the next line fail
         rest = torch.tensor([tokens[same:]], device=self._network.device)
-        answer = self._network(input_ids=rest, cache=self._memory, use_cache=True, logits_to_keep=1)
+        last = torch.tensor([rest.shape[1] - 1], device=rest.device)  # a number, 1, would copy the whole head
+        answer = self._network(input_ids=rest, cache=self._memory, use_cache=True, logits_to_keep=last)
         self._read = list(tokens)
         logits: torch.Tensor = answer.logits[0, -1].float().cpu()
         return logits

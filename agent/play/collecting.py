@@ -7,8 +7,8 @@ from typing import Protocol
 
 from agent.play.assembly import assemble
 from agent.play.config import CollectOptions
-from agent.play.episode import EpisodeResult, StepRecord
-from agent.play.run import play_tasks
+from agent.play.episode import EpisodeResult
+from agent.play.run import Listener, play_tasks
 from agent.settings import Settings
 from data.episodes import Episode, Labels
 from data.labels import apply_labels
@@ -22,13 +22,10 @@ class Store(Protocol):
         """Adds one episode."""
 
 
-class Collector:
+class Collector(Listener):
     """Listens to a run and stores every completed task.
 
     Args:
-        store: where to.
-        source: the environment's name.
-        policy: the policy's name.
         known: root causes by task name, from a labels file; they override all other labels.
     """
 
@@ -37,12 +34,6 @@ class Collector:
         self._source = source
         self._policy = policy
         self._known = known
-
-    def task_started(self, task: Task) -> None:
-        """Does nothing yet."""
-
-    def step_played(self, step: StepRecord) -> None:
-        """Does nothing: steps are stored with their episode."""
 
     def task_ended(self, result: EpisodeResult) -> None:
         """Stores the episode."""

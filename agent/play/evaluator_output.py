@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.run import Listener
 from agent.terminal_text import printable
 from data.observation import Task
 
@@ -33,14 +34,11 @@ def end_line(result: EpisodeResult, report_rewards: bool) -> str:
     return line
 
 
-class EvaluatorOutput:
+class EvaluatorOutput(Listener):
     """Writes the lines, without mixing those of parallel tasks.
 
     Args:
-        stream: where to.
         tasks: all tasks of the run, in the order of their output.
-        model: the model's name.
-        report_rewards: include rewards and scores.
     """
 
     def __init__(self, stream: TextIO, tasks: Sequence[Task], model: str, report_rewards: bool) -> None:

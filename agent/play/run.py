@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from agent.play.episode import EpisodeResult, StepRecord, play_task
 from agent.situation.decision import Policy
@@ -12,8 +11,8 @@ from data.observation import Task
 from gnn.ranker import Ranker
 
 
-class Listener(Protocol):
-    """Follows a run: for example the evaluator's output, the run folder, the live table."""
+class Listener:
+    """Follows a run: the evaluator's output, the run folder, the live table; by itself it does nothing."""
 
     def task_started(self, task: Task) -> None:
         """A task starts."""

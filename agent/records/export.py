@@ -27,7 +27,6 @@ def solved_steps(run: Path, min_score: float) -> Iterator[StepLine]:
     """The steps with a usable first reply, in tasks that the model solved without the rules.
 
     Args:
-        run: a run folder.
         min_score: of the tasks; unsolved ones are always left out.
 
     Raises:
@@ -49,7 +48,6 @@ def solved_steps(run: Path, min_score: float) -> Iterator[StepLine]:
 def write_examples(path: Path, examples: Iterable[Mapping[str, Any]]) -> int:
     """Writes one example per line and returns their number; writes nothing if one of them leaks."""
     lines = [json.dumps(example, ensure_ascii=False) + "\n" for example in examples]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, "".join(lines))
     return len(lines)
 

@@ -3,11 +3,14 @@
 import hashlib
 from pathlib import Path
 
-from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.episode import EpisodeResult
+from agent.play.run import Listener
 from agent.situation.service_trends import number_text
 from agent.terminal_text import markdown_code, markdown_text
 from data.actions import is_remedy
-from data.observation import Observation, Service, Task
+from data.files.whole_file import write_whole
+from data.observation import Observation, Service
+from data.words import count
 
 _AFTER = 3  # steps after a remedy until its effect is measured
 _SHOWN_SUSPECTS = 3
@@ -15,29 +18,16 @@ _LONGEST_NAME = 60
 _NOISE = 0.01  # error rate or seconds; together with a tenth of the old value, the smallest change
 
 
-class PostMortems:
-    """Listens to a run and writes a file for every completed task.
-
-    Args:
-        folder: for the files, which are named after their tasks.
-    """
+class PostMortems(Listener):
+    """Listens to a run and writes a file for every completed task."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def task_started(self, task: Task) -> None:
-        """Does nothing yet."""
-
-    def step_played(self, step: StepRecord) -> None:
-        """Does nothing: steps are written with their task."""
-
     def task_ended(self, result: EpisodeResult) -> None:
         """Writes the task's file."""
         if result.error is None and not result.interrupted:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / f"{file_name(result.task.name)}.md").write_text(
-                post_mortem(result), encoding="utf-8"
-            )
+            write_whole(self._folder / f"{file_name(result.task.name)}.md", post_mortem(result))
 
 
 def file_name(name: str) -> str:
@@ -69,8 +59,8 @@ def _summary(result: EpisodeResult) -> str:
     remedies = sum(is_remedy(step.action) for step in result.steps)
     score = "no score" if result.score is None else f"score {result.score:.2f}"
     return (
-        f"{ending} with {score} in {_count(len(result.steps), 'step')}; {mitigated}. "
-        f"{_count(remedies, 'remedy', 'remedies')} sent{wrong}."
+        f"{ending} with {score} in {count(len(result.steps), 'step')}; {mitigated}. "
+        f"{count(remedies, 'remedy', 'remedies')} sent{wrong}."
     )
 
 
@@ -149,7 +139,3 @@ def _worst(observation: Observation) -> str:
         observation.services.items(), key=lambda item: (item[1].error_rate, item[1].latency_p99_s)
     )
     return f"{markdown_code(name)} {service.error_rate:.0%}"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"

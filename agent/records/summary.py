@@ -1,8 +1,10 @@
 """Summarises a run in words, from its episode records."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from agent.records.lines import EpisodeLine
+from data.words import count
 
 HEADINGS = ("task", "outcome", "score", "steps", "root cause", "ranked first", "remedied", "mitigated")
 
@@ -33,17 +35,16 @@ def headline(episodes: Sequence[EpisodeLine]) -> str:
     """The run in one sentence."""
     graded = [episode.score for episode in episodes if episode.score is not None]
     failed = sum(episode.error is not None for episode in episodes)
-    sentence = f"{sum(episode.success for episode in episodes)} of {_count(len(episodes), 'task')} solved"
+    sentence = f"{sum(episode.success for episode in episodes)} of {count(len(episodes), 'task')} solved"
     if graded:
         sentence += f", mean score {sum(graded) / len(graded):.2f}"
     if failed:
         sentence += f", {failed} without a grade"
-    decisions: dict[str, int] = {}
+    decisions: Counter[str] = Counter()
     for episode in episodes:
-        for source, count in episode.decisions.items():
-            decisions[source] = decisions.get(source, 0) + count
+        decisions.update(episode.decisions)
     if decisions:
-        who = ", ".join(f"{source} {count}" for source, count in sorted(decisions.items()))
+        who = ", ".join(f"{source} {steps}" for source, steps in sorted(decisions.items()))
         sentence += f"; decisions: {who}"
     tokens = sum(episode.tokens["prompt"] + episode.tokens["completion"] for episode in episodes)
     cost = sum(episode.cost_usd for episode in episodes)
@@ -54,7 +55,3 @@ def headline(episodes: Sequence[EpisodeLine]) -> str:
 
 def _at(unit: str, number: int | None) -> str:
     return "–" if number is None else f"{unit} {number}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

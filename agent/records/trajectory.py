@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from agent.play.config import RunConfig
 from agent.play.episode import EpisodeResult, StepRecord
+from agent.play.run import Listener
 from agent.records.lines import EpisodeLine, Key, Line, StepLine
 from agent.situation.decision import Usage
 from data.errors import SettingsError
@@ -27,7 +28,7 @@ FORMAT = 1
 DROPPED = "dropped.jsonl"  # the model usage of steps that were dropped on resuming
 
 
-class RunFolder:
+class RunFolder(Listener):
     """The files of one run. `open` starts a run, `resume` continues one; both lock the folder."""
 
     def __init__(
@@ -97,7 +98,6 @@ class RunFolder:
         model usage of dropped steps is kept.
 
         Args:
-            path: the folder.
             only: the tasks whose results count; None for all.
 
         Raises:
@@ -121,9 +121,6 @@ class RunFolder:
         write_whole(path / "steps.jsonl", _text(raw for raw, step in steps if step.played in finished))
         write_whole(path / "episodes.jsonl", _text(raw for raw, _ in whole))
         return RunFolder(path, config, finished, lock)
-
-    def task_started(self, task: Task) -> None:
-        """Does nothing yet."""
 
     def step_played(self, step: StepRecord) -> None:
         """Saves the step."""

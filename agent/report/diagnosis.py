@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from agent.terminal_text import printable
 from data.incident import Incident
+from data.words import count
 from gnn.ranker import Candidate, Evidence, Ranking
 
 if TYPE_CHECKING:
@@ -29,14 +30,10 @@ def diagnosis(
     """The first `top` suspects with probability and evidence, and how sure the ranker is.
 
     Args:
-        incident: as it was ranked.
-        ranking: of the incident.
-        top: number of suspects.
-        attributions: of some suspects' scores.
         query: a query that shows a piece of evidence in its source, or "".
     """
-    services, calls = len(incident.services), sum(map(len, incident.call_graph.values()))
-    lines = [f"{services} service{'s' * (services != 1)}, {calls} call{'s' * (calls != 1)}."]
+    calls = sum(map(len, incident.call_graph.values()))
+    lines = [f"{count(len(incident.services), 'service')}, {count(calls, 'call')}."]
     if (chance := ranking.incident_probability) is not None:
         lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({percent_words(chance)}).")
     if ranking.verdict == "nobody" or not ranking.candidates:

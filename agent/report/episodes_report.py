@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from agent.report.document import Report, Section, Table, count, number, text
+from agent.report.document import Report, Section, Table, number, text
 from agent.report.replay import replay_of_episode
 from data.episodes import Episode
 from data.errors import SettingsError
+from data.words import count
 
 
 def episodes_report(title: str, episodes: Sequence[Episode]) -> Report:

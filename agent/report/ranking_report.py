@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.records.lines import SuspectLine
-from agent.report.document import Report, Section, Table, count, number, text
+from agent.report.document import Report, Section, Table, number, text
 from agent.report.results import RankedIncident
 from data.incident import Incident
 from data.observation import parse
+from data.words import count
 from gnn.ranker import Ranking
 
 _SHOWN = 10  # suspects

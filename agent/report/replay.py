@@ -6,10 +6,11 @@ from typing import Any
 
 from agent.records.lines import EpisodeLine, RankingLine, StepLine
 from agent.records.summary import outcome
-from agent.report.document import Replay, count
+from agent.report.document import Replay
 from agent.report.layout import BOX, calls_among, layered
 from data.episodes import Episode
 from data.observation import Observation, Service
+from data.words import count
 
 _MOST_SERVICES = 40  # larger drawings are unreadable
 _SUSPECTS = 5

@@ -10,24 +10,19 @@ from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.report import charts
 from agent.report.comparisons import comparison_in_words, comparison_section
-from agent.report.document import Chart, Report, Section, Table, count, number, text
+from agent.report.document import Chart, Report, Section, Table, number, text
 from agent.report.results import ComparisonResult
 from agent.report.run_report import PlayedRun, replay_key, replays
 from data.observation import parse
+from data.words import count
 
 Steps = Mapping[Key, Sequence[StepLine]]
 Episodes = Mapping[Key, EpisodeLine]
 
 _HEADINGS = (
-    ("task", ""),
-    ("seed", ""),
-    ("score A", ""),
-    ("score B", ""),
-    ("B minus A", ""),
-    ("steps A", ""),
-    ("steps B", ""),
-    ("first difference", "the first step with different actions"),
-)
+    ("task", ""), ("seed", ""), ("score A", ""), ("score B", ""), ("B minus A", ""), ("steps A", ""),
+    ("steps B", ""), ("first difference", "the first step with different actions"),
+)  # fmt: skip
 
 
 def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:

@@ -50,13 +50,6 @@ class Endpoint:
         return self.url or EMBEDDED
 
 
-async def connect(
-    choice: str | None = None, transport: str = "auto", space_url: str | None = None
-) -> Environment:
-    """Locates an environment and opens it."""
-    return (await locate(choice, transport, space_url)).open()
-
-
 async def locate(
     choice: str | None = None,
     transport: str = "auto",

@@ -27,12 +27,10 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
     A half-written last line is removed first. Several processes may append to the same file.
 
     Args:
-        path: the file; created with its folder if missing.
-        record: the contents of the line.
         durable: if False, don't wait for the disk: the line survives this process, but not a power cut.
             `sync` catches up.
     """
-    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    line = line_of(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     with named(path), path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
@@ -41,6 +39,11 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
             line = line[file.write(line) :]
         if durable:
             os.fsync(file.fileno())
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """The record as one line."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def sync(path: Path) -> None:
@@ -55,7 +58,6 @@ def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
     An incomplete last line (after a crash) is skipped with a warning.
 
     Args:
-        path: the file.
         form: what a line should be, for a user's file, which must have a complete line. Our own stores may
             be empty after a crash.
 

@@ -18,7 +18,7 @@ def named(what: object) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Replaces a file atomically; a pipe or device is just written to.
+    """Replaces a file atomically, in a folder that is made if needed; a pipe or device is just written to.
 
     Raises:
         OSError: with the file's name; an existing file is unchanged.
@@ -29,6 +29,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         with named(path), path.open("wb") as file:
             file.write(whole)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     try:
         with named(path), beside.open("wb") as file:

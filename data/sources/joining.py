@@ -8,6 +8,7 @@ from dataclasses import replace
 from data.incident import Page
 from data.sources.alignment import Pieces
 from data.sources.recording import Recording
+from data.words import few
 
 _SAID = 5  # pairs of names that a note tells
 _BETWEEN = re.compile(r"[-_.\s]+")
@@ -44,16 +45,13 @@ def join(
     """Takes over what another source tells; a note says whose names were taken for the same.
 
     Args:
-        recording: takes it over.
-        more: what the other source tells.
         resolve: what a name of that source is here; "" for nobody.
         told_counts: whether a metric that `recording` knows is not added to: sampled traces have other rates.
     """
     same = same_services(_named(recording), map(resolve, _named(more)))
     if same:
-        shown = ", ".join(f"{one} = {other}" for one, other in sorted(same.items())[:_SAID])
-        rest = f" and {len(same) - _SAID} more" if len(same) > _SAID else ""
-        recording.note(f"Taken for the same service: {shown}{rest}.")
+        shown = few((f"{one} = {other}" for one, other in sorted(same.items())), _SAID)
+        recording.note(f"Taken for the same service: {shown}.")
 
     def name(of: str) -> str:
         own = resolve(of)
@@ -73,9 +71,9 @@ def join(
         of = name(event.caller) if event.caller else event.caller
         recording.alert(replace(event, service=name(event.service), caller=of), time_s)
     for event, share in more.routines.items():
-        recording.routine(replace(event, service=name(event.service)), share)
+        recording.routines[replace(event, service=name(event.service))] = share
     for replica, workload in more.owners.items():
-        recording.owner(name(replica), name(workload))
+        recording.owners[name(replica)] = name(workload)
     if more.first_page:
         recording.page(name(more.first_page.service), more.first_page.metric)
     for note in more.notes:

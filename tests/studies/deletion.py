@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_machine import machine
+from studies.deletion_effect import DRAWS, NAMED, Deletion, DeletionEffect, check_deletion
 
 from agent.records.provenance import git_revision
 from data.files import jsonl
@@ -20,7 +21,6 @@ from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import interval
 from gnn.explain.attribution import AttributionConfig
-from gnn.explain.deletion import DRAWS, NAMED, Deletion, DeletionEffect, check_deletion
 from gnn.graph_ranker import GraphRanker, load_ranker
 from gnn.registry import shipped
 

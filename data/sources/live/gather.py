@@ -17,6 +17,7 @@ from data.sources.live.names import Names, infrastructure
 from data.sources.live.prometheus import Grid, Prometheus, quoted
 from data.sources.live.queries import By, Query, There, others, queries, to_ask_about
 from data.sources.recording import Recording
+from data.words import few
 
 Progress = Callable[[str], None]
 
@@ -129,8 +130,7 @@ async def _all(
         else:
             found[key] = answer
     for reason, keys in missing.items():
-        shown = ", ".join(dict.fromkeys(keys[:5])) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-        recording.note(f"Missing: {what + ' of ' if what else ''}{shown}. {reason}.")
+        recording.note(f"Missing: {what + ' of ' if what else ''}{few(keys, 5)}. {reason}.")
     return found
 
 
@@ -231,7 +231,7 @@ async def _alerts(
         if event:
             raised_in[event] = np.fmax(raised_in.get(event, np.nan), values)
     for event, values in raised_in.items():
-        recording.routine(event, min(float(np.isfinite(values).sum()) / windows, 1.0))
+        recording.routines[event] = min(float(np.isfinite(values).sum()) / windows, 1.0)
 
 
 def _event(labels: Mapping[str, str], names: Names) -> AlertEvent | None:

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -25,7 +24,6 @@ class Http:
     """One source, asked a few questions at a time.
 
     Args:
-        access: where it is, with its secrets.
         timeout_s: for one answer.
         largest: bytes of one answer.
     """
@@ -39,9 +37,7 @@ class Http:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
     async def get(self, path: str, parameters: Mapping[str, Any]) -> bytes:

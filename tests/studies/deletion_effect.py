@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.incident import Incident
-from gnn.explain.attribution import AttributionConfig, Scorer, attribute, margin_of
+from gnn.explain.attribution import (
+    EVERYTHING_ELSE,
+    Attribution,
+    AttributionConfig,
+    Group,
+    Scorer,
+    attribute,
+    margin_of,
+)
 from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 
 NAMED = 3  # groups of evidence to remove
@@ -61,13 +69,20 @@ def check_deletion(
     pieces = evidence_items_of(incident, ranker.channel_map)
     draw = random.Random(repr((seed, incident.incident_id, service)))
     own = [p for p in pieces if p.service == service and p.kind in ("channel", "alerts")]
-    told = [piece for group in found.named[:named] for piece in group.pieces]
-    told_own = [piece for group in found.named for piece in group.pieces if piece in own][: min(named, 2)]
+    groups = named_groups(found)
+    told = [piece for group in groups[:named] for piece in group.pieces]
+    told_own = [piece for group in groups for piece in group.pieces if piece in own][: min(named, 2)]
     return Deletion(
         service,
         _cut(ranker, incident, service, told, pieces, draw),
         _cut(ranker, incident, service, told_own, own, draw),
     )
+
+
+def named_groups(found: Attribution) -> list[Group]:
+    """The groups that speak for the suspect, largest contribution first, without "everything else"."""
+    pairs = zip(found.groups, found.contributions, strict=True)
+    return [group for group, value in pairs if value > 0 and group.words != EVERYTHING_ELSE]
 
 
 def _cut(
