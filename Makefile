@@ -48,7 +48,7 @@ check: $(LEAN)  ## check the embedded environment against the environment contra
 
 # Five networks are trained on labels; the shipped one is trained on new worlds with these five as teachers. Of five
 # seeds the one that is best on real development incidents and recorded traffic is shipped; `make seeds` shows all.
-# The ranker (sage) and its graph-free control (none) use the same episodes, worlds and settings. With
+# The ranker (edge) and its graph-free control (none) use the same episodes, worlds and settings. With
 # INCIDENTS=folder, real incidents choose the epoch and, together with held-out worlds, the temperatures.
 SEED := 10
 LEARN := --episodes-from build/episodes --batch 48 $(if $(INCIDENTS),--dev-incidents $(INCIDENTS))
@@ -76,10 +76,10 @@ build/students/%/$(CARD):
 checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (same seed, same weights)
 	rm -rf build/episodes build/teachers build/students
 	$(BIN)/firewatch collect --env embedded --policy explore --episodes 3000 --seed 1 --out build/episodes
-	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,sage none,$(call teachers_of,$(kind))))
-	$(MAKE) --jobs 2 $(call cards_of,build/students/sage-$(SEED) build/students/none-$(SEED))
+	$(MAKE) --jobs 2 $(call cards_of,$(foreach kind,edge none,$(call teachers_of,$(kind))))
+	$(MAKE) --jobs 2 $(call cards_of,build/students/edge-$(SEED) build/students/none-$(SEED))
 	rm -rf checkpoints/ranker checkpoints/mlp
-	cp -R build/students/sage-$(SEED) checkpoints/ranker
+	cp -R build/students/edge-$(SEED) checkpoints/ranker
 	cp -R build/students/none-$(SEED) checkpoints/mlp
 
 calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs INCIDENTS=folder
@@ -138,8 +138,8 @@ transfer: $(READY)  ## what labelled incidents of other systems are worth; needs
 
 seeds: $(READY)  ## all teachers and seeds of the shipped recipe; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)
-	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,sage))
-	$(call study,seeds.py $(INCIDENTS) $(call teachers_of,sage) $(call students_of,sage),seeds)
+	$(MAKE) --jobs 2 $(call cards_of,$(call students_of,edge))
+	$(call study,seeds.py $(INCIDENTS) $(call teachers_of,edge) $(call students_of,edge),seeds)
 
 # Real incidents and recorded traffic are not part of this project. If you have them, INCIDENTS=folder and
 # TRAFFIC=folder remake their tables, too.

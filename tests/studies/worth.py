@@ -42,7 +42,7 @@ class Arm:
     """One network to train."""
 
     name: str
-    convolution: Convolution = "sage"
+    convolution: Convolution = "edge"
     without: tuple[str, ...] = ()  # hidden columns, or statistics of every channel
     simulator: dict[str, float] = field(default_factory=dict)
     messages: Literal["along calls", "both ways", "none"] = "along calls"
@@ -59,7 +59,7 @@ PARTS = (
     Arm("all"),
     Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
-    Arm("call features", "edge"),
+    Arm("no call features", "sage"),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
     Arm("no timing", without=TIMING),
     Arm("no range of past or peers", without=("beyond", "gone")),
