@@ -9,7 +9,8 @@ from data.channels import default_channel_map
 from data.errors import SettingsError
 from data.incident import AlertEvent
 from data.sources.onset import onset
-from data.sources.recording import Recording, begun_since, incident_of, told
+from data.sources.recording import Recording, begun_since, incident_of
+from data.sources.times import iso_time
 
 START = 1_700_000_000.0
 
@@ -33,7 +34,7 @@ def test_the_beginning_is_found_and_told(bad_from):
     recording = shop(bad_from)
     incident = incident_of(recording)
     assert incident.start_s == START + 15 * bad_from
-    assert any(told(START + 15 * bad_from) in note for note in recording.notes)
+    assert any(iso_time(START + 15 * bad_from) in note for note in recording.notes)
     series = incident.telemetry["db"]["latency_p99_s"]
     assert series.incident.min() > 0.5 > series.baseline.max()
     assert (len(series.baseline), len(series.incident)) == (bad_from, 80 - bad_from)
@@ -101,7 +102,7 @@ def test_alerts_alone_make_an_incident_without_metrics():
     recording.alert(AlertEvent("web", "metric", "HighErrorRate"))
     incident = incident_of(recording)
     assert incident.services == ("web",) and not incident.telemetry
-    assert recording.notes == ["There are no metrics in it, only names, calls and alerts."]
+    assert recording.notes == ["There are no metrics, only names, calls and alerts."]
 
 
 def test_calls_owners_and_routine_arrive():

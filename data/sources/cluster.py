@@ -10,8 +10,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from data.incident import AlertEvent
 from data.observation import parse
-from data.sources.recording import told
-from data.sources.times import seconds
+from data.sources.times import iso_time, seconds
 
 _ROLLOUT = "ScalingReplicaSet"  # an event of a Deployment: that it rolls out
 _GROWS_FROM_ZERO = "from 0"  # another ReplicaSet begins: a rollout, not a change of scale
@@ -193,4 +192,4 @@ class Cluster:
 
 
 def _at(time_s: float | None) -> str:
-    return "" if time_s is None else f" at {told(time_s)}"
+    return "" if time_s is None else f" at {iso_time(time_s)}"

@@ -55,7 +55,10 @@ def _points(values: Sequence[float | None]) -> Floats:
 class _Alert(_Part):
     """Kinds and the directions of metrics count in any spelling; a trace's code counts as it is."""
 
-    kind: Annotated[Literal["metric", "trace", "log"], BeforeValidator(_lower)]
+    kind: Annotated[
+        Literal["metric", "trace", "log"],
+        BeforeValidator(_lower),
+    ]
     service: str
     name: str
     direction: str | None = None

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Series
-from data.observation import Observation, Service
+from data.observation import Service
 from gnn.baselines.reachability import transitive_caller_counts
 from gnn.ranker import Candidate, Ranking
 
@@ -79,7 +79,7 @@ class HeuristicRanker:
     def rank(self, incident: Incident) -> Ranking:
         """Ranks at most five active services; see `Ranker`."""
         if incident.observations:
-            vitals = _observed(incident.observations[-1])
+            vitals = {name: _vitals_of(seen) for name, seen in incident.observations[-1].services.items()}
         else:
             vitals = _inferred(incident, self._channel_map)
         reach = transitive_caller_counts(list(vitals), incident.call_graph)
@@ -102,10 +102,6 @@ class HeuristicRanker:
         ]
         best = sorted(scored, key=lambda candidate: -candidate.score)[:LISTED]
         return Ranking(tuple(best), self.name)
-
-
-def _observed(observation: Observation) -> dict[str, _Vitals]:
-    return {name: _vitals_of(service) for name, service in observation.services.items()}
 
 
 def _vitals_of(service: Service) -> _Vitals:
