@@ -54,4 +54,4 @@ def test_all_that_is_told_goes_to_the_one_service():
     assert set(metrics.calls) == {("web", "checkout")} and metrics.names == ("web", "checkout")
     assert list(metrics.alerts) == [AlertEvent("checkout", "trace", "slow", None, "web")]
     assert metrics.first_page is not None and metrics.first_page.service == "checkout"
-    assert metrics.notes == ["Taken for the same service: checkoutservice = checkout."]
+    assert metrics.notes == ["Treated as the same service: checkoutservice = checkout."]

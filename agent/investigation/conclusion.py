@@ -22,7 +22,7 @@ _OF_LOOKS = 6  # observations of looks that are told as evidence
 
 @dataclass(frozen=True)
 class Rival:
-    """Somebody else who was suspected."""
+    """Another suspect, and why it is not the culprit."""
 
     service: str
     chance: float | None
@@ -88,7 +88,7 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
     """Who is named, and why: a model may settle a tie and cast doubt, but not overrule the measurements."""
     ranking = known.ranking
     if not ranking.candidates or ranking.incident_probability is None:
-        return "unsure", (), "nothing is known of any service"
+        return "unsure", (), "nothing is known about any service"
     if ranking.verdict == "nobody":
         return "nobody", (), ranking.reason
     first = ranking.candidates[0].service
@@ -100,10 +100,10 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
             verb = "wait" if len(waiting) > 1 else "waits"
             return "culprit", (culprit,), f"{' and '.join(waiting)} only {verb} for it"
         if known.named in tied:
-            return "culprit", (str(known.named),), "the model's looks settled what the ranker left open"
+            return "culprit", (str(known.named),), "the model looked closer, and that settled it"
         settled = _settled_by_logs(tied, known.logs)
         if settled:
-            return "culprit", (settled,), "its log lines tell of a failure of its own"
+            return "culprit", (settled,), "its log lines show a failure of its own"
         comes_first = "it comes first, but not by enough to name it"
         return "unsure", tied, comes_first if len(tied) == 1 else "the evidence fits each of them"
     if known.named not in (None, first) and known.named in _likely(ranking, _DOUBT):
@@ -155,7 +155,7 @@ def evidence_for(known: Known, culprits: Sequence[str]) -> tuple[Shown, ...]:
 
 def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -> tuple[str, ...]:
     """What to look at to be surer."""
-    told = [f"Look again: {one}" for one in known.unanswered]
+    told = [f"Try again: {one}" for one in known.unanswered]
     chances = {one.service: one.probability for one in known.ranking.candidates}
     if verdict == "nobody":
         return tuple(told)
@@ -163,20 +163,18 @@ def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -
         whose = " and ".join(culprits) or "the services"
         told += [f"{what} of {whose} ({how})" for what, how in known.missing.items()]
     elif (query := _metric_query(known, culprits)) is not None:
-        told.append(f"After the remedy this should be as before: {query}")
+        told.append(f"After the remedy this should be back to normal: {query}")
     return tuple(told)
 
 
 def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextAction:
     """One thing to do now."""
     if verdict == "nobody":
-        return NextAction("Nothing: no service is worse than its own past.")
+        return NextAction("Nothing: no service is worse than usual.")
     if not culprits:
-        return NextAction(
-            "Give a source that tells something of the services: the notes say what was missing."
-        )
+        return NextAction("Add a source with data about the services: the notes say what is missing.")
     if verdict == "culprit" and not known.incident.telemetry.get(culprits[0]):
-        words = f"Ask whoever runs {culprits[0]}: nothing that it tells of itself is known here."
+        words = f"Ask whoever runs {culprits[0]}: it reports no data of its own here."
         return NextAction(words, _metric_query(known, culprits) or "")
     if verdict == "culprit" and known.remedy is not None:
         return NextAction(known.remedy.words, known.remedy.shell)
@@ -195,9 +193,9 @@ def _stands_out(culprit: str, known: Known) -> str:
     others = known.troubled - {culprit}
     callers = {one for one in others if culprit in callees_of(one, known.incident.call_graph)}
     if not others:
-        return "nothing else is worse than its own past"
+        return "nothing else is worse than usual"
     if callers == others:
-        return "whatever else is in trouble calls it"
+        return "all other services in trouble call it"
     return f"it stands out most of {len(others) + 1} services in trouble, {len(callers)} of which call it"
 
 
@@ -226,11 +224,9 @@ def _why_not(rival: Candidate, known: Known, culprits: Sequence[str]) -> str:
     graph = known.incident.call_graph
     above = next((one for one in culprits if one in callees_of(rival.service, graph)), None)
     if rival.service not in known.troubled:
-        return "nothing at it is worse than its own past"
+        return "nothing about it is worse than usual"
     if above:
         direct = above in graph.get(rival.service, ())
-        return (
-            f"it calls {above}{'' if direct else ' through others'}, and shows what such a caller would show"
-        )
-    strongest = rival.evidence[0].text if rival.evidence else "it only raises no alarm of its own"
+        return f"it calls {above}{'' if direct else ' through others'}, and looks as its callers do"
+    strongest = rival.evidence[0].text if rival.evidence else "it raises no alarm of its own"
     return f"its signs are weaker: {strongest}"

@@ -16,21 +16,21 @@ from data.observation import Action, Observation, Step, Task
 from gnn.features.featurize import features_of
 from gnn.features.trouble import in_trouble
 
-ADDRESSING = "(left out: it gives orders to its reader, which is no evidence)"
+ADDRESSING = "(left out: it gives its reader instructions, which is not evidence)"
 LOOK_WORDS = {
     "get_metrics_detail": "read its metrics, before and now",
     "fetch_logs": "read its recent log lines",
-    "inspect_commit_diff": "read what was changed of late at it",
-    "trace_dependencies": "read its calls: callers, callees, and what is measured between them",
+    "inspect_commit_diff": "read its recent changes",
+    "trace_dependencies": "read its callers, callees, and what is measured of the calls",
 }
 _ENDS = {
     "declare_resolved": "end: nothing is wrong",
     "escalate": "end without naming a culprit",
 }
 _RECOMMENDS = {
-    "restart_service": "end: it is the culprit; recommend to restart it",
-    "rollback_deploy": "end: it is the culprit; recommend the version before the last deployment",
-    "scale_replicas": "end: it is the culprit; recommend one replica more",
+    "restart_service": "end: it is the culprit; recommend restarting it",
+    "rollback_deploy": "end: it is the culprit; recommend going back to its previous version",
+    "scale_replicas": "end: it is the culprit; recommend one more replica",
 }
 
 
@@ -83,7 +83,7 @@ class LiveEnvironment:
         """Looks, recommends or ends."""
         kind, service = action.action_type, action.target_service or ""
         if kind not in self.offered:
-            raise ActionRefused(f"'{kind}' is not to be had here")
+            raise ActionRefused(f"'{kind}' is not available here")
         if kind in CONCLUSIONS:
             return Step(self._observation(), done=True, feedback=self.offered[kind])
         if kind in REMEDY_WORDS:
@@ -95,7 +95,7 @@ class LiveEnvironment:
             self.logs[service] = tuple(one.text for one in shown)
         told = [*(one.text for one in shown), *(f"no answer: {fault}" for fault in faults)]
         error = "; ".join(faults) if faults and not shown else None
-        return Step(self._observation(), False, "; ".join(told) or "nothing to see there", error)
+        return Step(self._observation(), False, "; ".join(told) or "nothing was found", error)
 
     async def _seen(self, kind: str, service: str) -> tuple[list[Shown], list[str]]:
         """What the sources of a look show, and why others do not."""

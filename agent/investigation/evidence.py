@@ -68,7 +68,7 @@ def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
     read = read_evidence(asked.incident, at_s)
     if len(read.incidents) != 1:
         raise SettingsError(
-            f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
+            f"{asked.incident[0]}: it holds {len(read.incidents)} incidents – investigate one at a time"
         )
     incident = read.incidents[0]
     return FirstLook(incident, ranker.rank(incident), read.notes, lambda _, __: "")

@@ -9,8 +9,8 @@ Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these
 # Only what one command of Kubernetes does, and undoes.
 REMEDY_WORDS = {
     "restart_service": "Restart {service}.",
-    "rollback_deploy": "Go back to the version of {service} before the last one.",
-    "scale_replicas": "Run one replica of {service} more than now.",
+    "rollback_deploy": "Go back to the previous version of {service}.",
+    "scale_replicas": "Run one more replica of {service}.",
 }
 
 

@@ -25,7 +25,7 @@ class InvestigationRules(RulesPolicy):
         """The looks that are left, then how it ends."""
         ranking = situation.ranking
         if ranking is None or not ranking.candidates:
-            return [Proposal(ESCALATE, "nothing is known of any service")]
+            return [Proposal(ESCALATE, "nothing is known about any service")]
         suspects = _suspects(ranking)
         made = [step.action for step in situation.steps]
         looks = [
@@ -63,7 +63,7 @@ def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
     if ranking.verdict == "unsure" or first not in situation.now.services:
         return [Proposal(ESCALATE, "the suspects cannot be told apart")]
     if not situation.now.services[first].numbers:
-        return [Proposal(ESCALATE, f"nothing that {first} tells of itself is known")]
+        return [Proposal(ESCALATE, f"{first} reports no data of its own")]
     logs = situation.logs.get(first, ())
     remedies = [
         Proposal(Action(action_type=kind, target_service=first), f"fits what {first} shows", weight)

@@ -133,7 +133,7 @@ class TelemetryLooks:
         usual = float(np.median(past)) if len(past) else float(known[0])
         worst = float(known[np.argmax(np.abs(known - usual))])
         then, now = "before" if len(past) else "at first", words(float(known[-1]))
-        farthest = "" if words(worst) == now else f", {words(worst)} at its farthest"
+        farthest = "" if words(worst) == now else f", {words(worst)} at worst"
         return f"{words(usual)} {then}, {now} now{farthest}"
 
     def _is_age(self, name: str) -> bool:

@@ -52,10 +52,10 @@ def sections_of(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, s
         ("The model says", [(one.text, "") for one in conclusion.said]),
         ("What would settle it", [(one, "") for one in conclusion.would_settle]),
         ("Next", [(conclusion.next_action.words, conclusion.next_action.command)]),
-        ("Mind", [(one, "") for one in conclusion.notes]),
+        ("Notes", [(one, "") for one in conclusion.notes]),
     ]
     return ((title, items) for title, items in told if items)
 
 
 def _chance(chance: float | None) -> str:
-    return "no chance told" if chance is None else percent_words(chance)
+    return "chance unknown" if chance is None else percent_words(chance)

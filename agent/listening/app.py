@@ -38,7 +38,7 @@ def listening_app(spool: Spool, counters: Counters, accepted: Collection[str]) -
             return PlainTextResponse(f"{error}\n", 400)
         except QueueRefusal as error:  # Alertmanager tries again what is answered with 503
             counters.alerts.labels("put off").inc()
-            return PlainTextResponse(f"{error}: come again\n", 503, {"Retry-After": "30"})
+            return PlainTextResponse(f"{error}: try again later\n", 503, {"Retry-After": "30"})
         for outcome, count in received._asdict().items():
             counters.alerts.labels(outcome).inc(count)
         return JSONResponse(received._asdict())

@@ -22,9 +22,7 @@ class ListenOptions(LiveOptions):
     lead: Duration = option(
         "5m", "An incident may have begun this long before its first alert fired.", metavar="DURATION"
     )
-    waiting: int = option(
-        1000, "With so many alerts waiting, more are told to come again.", metavar="N", ge=1
-    )
+    waiting: int = option(1000, "Refuse more alerts for now when this many are waiting.", metavar="N", ge=1)
     notify: Literal["none", "json", "slack"] = option(
-        "none", "Send each diagnosis to NOTIFY_URL: as JSON, or as a message of Slack's form."
+        "none", "Send each diagnosis to NOTIFY_URL: as JSON, or as a Slack message."
     )

@@ -27,7 +27,7 @@ class SuspectReply(BaseModel):
 
 
 class DiagnosisReply(BaseModel):
-    """Who broke, if anybody did."""
+    """Which service broke, if any."""
 
     incident: str
     verdict: Verdict = Field(description="culprit: the first suspect; unsure: too little to name one.")
@@ -47,7 +47,7 @@ class NeighboursReply(BaseModel):
 
 
 class RivalReply(BaseModel):
-    """Somebody else who was suspected."""
+    """Another suspect, and why it is not the culprit."""
 
     service: str
     probability: float | None

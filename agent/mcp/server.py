@@ -77,7 +77,7 @@ def create_server(
         if name != LIVE:
             return _path_of(folder, name)
         if look_live is None:
-            raise ToolError("there is no live telemetry here: name one of saved_incidents")
+            raise ToolError("there is no live telemetry: choose one of saved_incidents")
         return None
 
     async def seen(name: str) -> Look:
@@ -101,7 +101,7 @@ def create_server(
 
     @server.tool(annotations=_READS)
     async def explain_service(service: str, incident: str = LIVE) -> NeighboursReply:
-        """Tells what deviates at one service, who calls it, and whom it calls."""
+        """Shows what deviates at one service, which services call it, and which it calls."""
         look = await seen(incident)
         with _told_to_agents():
             found = explanation_of(Ranked(look.incident, look.ranking, channels), service)
@@ -121,12 +121,12 @@ def create_server(
 
     @server.tool(annotations=_READS)
     async def topology(incident: str = LIVE) -> TopologyReply:
-        """Tells which services call which."""
+        """Shows which services call which."""
         return topology_reply((await seen(incident)).incident, _MOST)
 
     @server.tool(annotations=_READS)
     def saved_incidents() -> list[str]:
-        """Names the saved incidents that the other tools take."""
+        """Lists the saved incidents that the other tools accept."""
         return [path.name for path in _incidents_in(folder)][:_MOST]
 
     @server.resource("incident://{name}", mime_type="application/json")

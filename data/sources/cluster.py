@@ -143,7 +143,7 @@ class Cluster:
                 continue
             before, latest = sorted(revisions, key=lambda one: (one.number, one.time_s or 0.0))[-2:]
             changed = (
-                f"image {', '.join(latest.images)} where it was {', '.join(before.images)}"
+                f"image {', '.join(latest.images)} instead of {', '.join(before.images)}"
                 if latest.images != before.images
                 else "with the same image"
             )
@@ -177,7 +177,7 @@ class Cluster:
         text = " ".join((event.message or "").split())[:_LONGEST]
         if event.type == "Warning" and workload:
             reason = event.reason or "Warning"
-            said = f"warning {reason} of {about.kind.lower()} {about.name}{_at(latest)}: {text}"
+            said = f"warning {reason} about {about.kind.lower()} {about.name}{_at(latest)}: {text}"
             self.happened.append(Happening(workload, latest, said, reason, when))
             return
         is_new = _GROWS_FROM_ZERO in text or "from" not in text

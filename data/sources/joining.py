@@ -51,7 +51,7 @@ def join(
     same = same_services(_named(recording), map(resolve, _named(more)))
     if same:
         shown = few((f"{one} = {other}" for one, other in sorted(same.items())), _SAID)
-        recording.note(f"Taken for the same service: {shown}.")
+        recording.note(f"Treated as the same service: {shown}.")
 
     def name(of: str) -> str:
         own = resolve(of)

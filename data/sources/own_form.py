@@ -149,9 +149,9 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
         fault=line.fault,
     )
     for name, known in _unknown(line):
-        tell(f"unknown field '{name}' is left out{_meant(name, known)}")
+        tell(f"unknown field '{name}' is ignored{_meant(name, known)}")
     for name, what in _strangers(incident).items():
-        tell(f"{what} is about '{name}', which is no service of the incident{_meant(name, services)}")
+        tell(f"{what} is about '{name}', which is not a service of the incident{_meant(name, services)}")
     return incident
 
 
@@ -224,7 +224,7 @@ def _strangers(incident: Incident) -> dict[str, str]:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), 1)
-    return f"; is it '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _series(metrics: Mapping[str, _Points]) -> dict[str, Series]:

@@ -25,9 +25,7 @@ def fill(samples: Samples, recording: Recording) -> None:
     if grid is None:
         return
     if grid.n == 1:
-        recording.note(
-            "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
-        )
+        recording.note("With one value per metric, counters say nothing. Give more scrapes, or a range.")
     used = fill_requests(samples, grid, recording)
     done: set[str] = set()
     for resource in RESOURCES:

@@ -26,5 +26,5 @@ class Room:
         if self._left < 0:
             raise SchemaError(
                 f"the {self._of}", "", f"more than {self._all >> 20} MB of them",
-                "read a part of it: --limit N, one namespace, or a shorter time",
+                "read only a part: --limit N, one namespace, or a shorter time",
             )  # fmt: skip

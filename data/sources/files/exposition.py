@@ -42,9 +42,7 @@ class Scrape:
             time = _START + scrapes * _APART_S if sample.timestamp is None else _float(sample.timestamp)
             into.samples.add(sample.name, labels, [time], [_float(sample.value)])
         if not names_itself:
-            into.recording.note(
-                f"{file.where}: its metrics name no service: they count for '{service}', as the file"
-            )
+            into.recording.note(f"{file.where}: no metric names a service, so all count for '{service}'")
 
 
 def _float(number: Any) -> float:

@@ -14,7 +14,7 @@ from data.sources.recording import NOBODY
 class KubernetesObjects:
     """`kubectl get deployments,replicasets,pods,events -o json`: owners, alerts and changes."""
 
-    name = "objects of Kubernetes"
+    name = "Kubernetes objects"
 
     def recognises(self, head: Head) -> bool:
         return any(
@@ -62,7 +62,7 @@ class _Graph(BaseModel):
 class KialiGraph:
     """Kiali's graph: the calls, and what they were like when it was drawn."""
 
-    name = "a graph of Kiali"
+    name = "a Kiali graph"
 
     def recognises(self, head: Head) -> bool:
         return head.has("elements.nodes")

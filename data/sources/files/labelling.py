@@ -38,7 +38,7 @@ def label_file(
     for root in root_causes:
         if root not in services:
             close = difflib.get_close_matches(root, services, 1)
-            hint = f"is it '{close[0]}'?" if close else f"its services are {', '.join(services[:10])}"
+            hint = f"did you mean '{close[0]}'?" if close else f"its services are {', '.join(services[:10])}"
             raise SettingsError(f"{path}: the incident has no service '{root}' – {hint}")
     chosen["root_causes"] = list(root_causes)
     if fault is not None:

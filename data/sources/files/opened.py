@@ -124,9 +124,8 @@ class File:
         with self.open() as stream:
             raw = stream.read(_LARGEST + 1)
         if len(raw) > _LARGEST:
-            raise SchemaError(
-                self.where, "", f"more than {_LARGEST >> 20} MB", "this form is read at once: split it"
-            )
+            fix = "this format is read as a whole: split the file"
+            raise SchemaError(self.where, "", f"more than {_LARGEST >> 20} MB", fix)
         return raw
 
     def _raw(self) -> io.BufferedReader:

@@ -91,7 +91,7 @@ class _ResourceMetrics(OtlpBatch):
 class OtlpMetrics:
     """Metrics; those that tell what happened since the last time are summed up."""
 
-    name = "metrics of OpenTelemetry"
+    name = "OpenTelemetry metrics"
 
     def recognises(self, head: Head) -> bool:
         return head.has("resourceMetrics")
@@ -167,7 +167,7 @@ class _ResourceLogs(OtlpBatch):
 class OtlpLogs:
     """Logs: how many lines each service writes, and how many of them are errors."""
 
-    name = "logs of OpenTelemetry"
+    name = "OpenTelemetry logs"
 
     def recognises(self, head: Head) -> bool:
         return head.has("resourceLogs")

@@ -35,7 +35,7 @@ class _ResourceSpans(OtlpBatch):
 class OtlpTraces:
     """OpenTelemetry's JSON and JSON lines, Jaeger's `/api/v3/traces`, and traces as Tempo answers them."""
 
-    name = "traces of OpenTelemetry, Jaeger v3 or Tempo"
+    name = "OpenTelemetry, Jaeger v3 or Tempo traces"
     _PLACES = (
         "resourceSpans",
         "result.resourceSpans",
@@ -88,14 +88,14 @@ class _Found(BaseModel):
 class TempoSearch:
     """Tempo's `/api/search`: one line a trace, which tells of the service that it enters at."""
 
-    name = "a search of Tempo"
+    name = "a Tempo search"
 
     def recognises(self, head: Head) -> bool:
         return head.has("traces[].traceID", "traces[].rootServiceName")
 
     def read(self, file: File, into: Gathered) -> None:
         into.recording.note(
-            f"{file.where}: a search tells only where traces begin; get the traces by /api/v2/traces/<id>"
+            f"{file.where}: a search only shows where traces begin; fetch the traces from /api/v2/traces/<id>"
         )
         for one in file.each(_Found, "traces[]"):
             start, duration = one.startTimeUnixNano / 1e9, one.durationMs / 1e3

@@ -38,7 +38,7 @@ class _Series(BaseModel):
 class PrometheusAnswer:
     """`/api/v1/query` and `/api/v1/query_range`; several answers may be one list or follow each other."""
 
-    name = "an answer of Prometheus"
+    name = "a Prometheus answer"
 
     def recognises(self, head: Head) -> bool:
         return head.has("data.resultType") or head.has("[].data.resultType")
@@ -83,7 +83,7 @@ def _tell_unnamed(
     times, values = [time for time, _ in points], [_number(value) for _, value in points]
     if channel_of(metric) is None:
         into.recording.note(
-            f"{file.where}: its series have no name: call the file what they measure, as error_rate.json"
+            f"{file.where}: its series have no name: name the file after the metric, such as error_rate.json"
         )
     for convention in CALLED:
         caller = into.samples.service(labels, [label for label in convention.caller if label not in SERVICE])
@@ -93,7 +93,7 @@ def _tell_unnamed(
             return
     service = into.samples.service(labels, ("destination_service_name", "destination_workload", *SERVICE))
     if service is None:
-        into.recording.note(f"{file.where}: a series names no service – query it by (service)")
+        into.recording.note(f"{file.where}: a series names no service – group the query by (service)")
     else:
         into.recording.series(service, metric, times, values)
 
@@ -109,7 +109,7 @@ class _Alert(BaseModel):
 class AlertList:
     """Prometheus' `/api/v1/alerts` and `/api/v1/rules`, Alertmanager's webhooks and `/api/v2/alerts`."""
 
-    name = "alerts of Prometheus or Alertmanager"
+    name = "Prometheus or Alertmanager alerts"
 
     def recognises(self, head: Head) -> bool:
         return self._path(head) is not None
@@ -148,7 +148,7 @@ class AlertList:
         if pages:
             into.recording.page(min(pages)[1])
         if total == silent:
-            into.recording.note(f"{file.where}: no alert in it fires")
+            into.recording.note(f"{file.where}: none of its alerts is firing")
 
 
 def _number(text: object) -> float:

@@ -61,7 +61,7 @@ def tell_changes(recording: Recording, service: str, times: Sequence[float]) -> 
     """The age of the last change, where other values tell how long was looked."""
     _, last = recording.span()
     if last is None:
-        recording.note(f"'{service}' was changed, but nothing tells what came of it: there are no metrics")
+        recording.note(f"'{service}' was changed, but there are no metrics to show the effect")
         return
     for start, end in pairwise([*times, last]):
         at = np.linspace(start, end, int(np.clip((end - start) / _STEP_S, 1, _MOST_POINTS)), endpoint=False)

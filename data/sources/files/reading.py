@@ -130,7 +130,7 @@ _DRAWING = "this is a drawing: give the calls as CSV with the columns caller,cal
 _PAGE = "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"
 # The first bytes of what people also have at hand, and what to do with it.
 _KNOWN = (
-    ((b"%pdf",), "this is a PDF: give telemetry, such as an answer of Prometheus or traces of Jaeger"),
+    ((b"%pdf",), "this is a PDF: give telemetry, such as a Prometheus answer or Jaeger traces"),
     ((b"pk\x03\x04",), "this is a zip archive: unpack it and give the folder"),
     ((b"\x00\x01\x00",), "this is binary: export it as JSON or CSV"),
     ((b"digraph", b"graph", b"flowchart"), _DRAWING),
@@ -147,18 +147,18 @@ def _guess(file: File) -> str:
     if not raw:
         return "the file is empty"
     if file.head.has("errorType") or file.head.has("status", "error"):
-        return "this is a server's error: ask again"
+        return "this is an error message from a server: ask again"
     if raw[:1] in (b"[", b"{") and not file.head.paths:
-        return "JSON without a field at its beginning, or nested too deeply"
+        return "JSON without any field at its start, or nested too deeply"
     if file.head.paths:
         keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
-        return f"JSON of no known form, with the fields {keys}; known are {_names()}"
+        return f"JSON of an unknown form, with the fields {keys}; known forms: {_names()}"
     if file.head.columns:
         return (
             f"a table with the columns {', '.join(file.head.columns[:6])}; "
             "name them time,service,metric,value or time,<service>_<metric>,… or caller,callee"
         )
-    return f"no known form; known are {_names()}"
+    return f"an unknown form; known forms: {_names()}"
 
 
 def _names() -> str:

@@ -71,7 +71,7 @@ class _JaegerTrace(BaseModel):
 class JaegerTraces:
     """Jaeger's `/api/traces` (times in µs)."""
 
-    name = "traces of Jaeger"
+    name = "Jaeger traces"
 
     def recognises(self, head: Head) -> bool:
         return (
@@ -111,7 +111,7 @@ class _Dependency(BaseModel):
 class JaegerDependencies:
     """Jaeger's `/api/dependencies`: who calls whom."""
 
-    name = "dependencies of Jaeger"
+    name = "Jaeger dependencies"
 
     def recognises(self, head: Head) -> bool:
         return head.has("data[].parent", "data[].child") or head.has("[].parent", "[].child", "[].callCount")
@@ -138,7 +138,7 @@ class _ZipkinSpan(BaseModel):
 class ZipkinTraces:
     """Zipkin v2: a list of spans, or of traces."""
 
-    name = "traces of Zipkin"
+    name = "Zipkin traces"
 
     def recognises(self, head: Head) -> bool:
         return head.has("[].traceId", "[].id") or head.has("[][].traceId", "[][].id")

@@ -88,7 +88,7 @@ def _headers(text: str, variable: str) -> dict[str, str]:
     for line in filter(None, (part.strip() for part in text.replace("\n", ";").split(";"))):
         name, colon, value = line.partition(":")
         if not colon or not name.strip().isascii() or " " in name.strip():
-            raise SettingsError(f"{variable}: no header – write 'Name: value', several with ';' between")
+            raise SettingsError(f"{variable}: not a header – write 'Name: value', with ';' between several")
         headers[name.strip()] = value.strip()
     return headers
 

@@ -79,7 +79,7 @@ async def ask_prometheus(
         TelemetryFault: not even the names of metrics are told.
     """
     prometheus = Prometheus(http, question.start_s, question.at_s)
-    progress("Prometheus: which metrics are there")
+    progress("Prometheus: listing metrics")
     there = There.named(await prometheus.metric_names())
     more = others(there, channels)
     wanted = dict.fromkeys((*to_ask_about(there), *more))
@@ -157,7 +157,7 @@ async def _scrape_interval(prometheus: Prometheus, there: There, recording: Reco
             try:
                 found = await prometheus.scrape_interval_s(_selector(there.names[name]))
             except TelemetryFault as fault:
-                recording.note(f"Missing: how often is measured, {_USUAL_SCRAPE_S:g} s are taken. {fault}.")
+                recording.note(f"Missing: the scrape interval; {_USUAL_SCRAPE_S:g} s is assumed. {fault}.")
                 return _USUAL_SCRAPE_S
             if found:
                 return found

@@ -97,8 +97,8 @@ class Http:
                 size += len(part)
                 if size > self.largest:
                     raise TelemetryFault(
-                        f"{self.access.name} sends more than {self.largest / 1e6:.0f} MB for one question: "
-                        "ask for one --namespace or a shorter --window"
+                        f"{self.access.name} sent more than {self.largest / 1e6:.0f} MB for one query: "
+                        "choose one --namespace or a shorter --window"
                     )
             return response.status_code, b"".join(parts)
 

@@ -149,5 +149,5 @@ async def _bounded(stream: asyncio.StreamReader | None) -> bytes:
         parts.append(part)
         size += len(part)
         if size > _LARGEST:
-            raise TelemetryFault(f"kubectl says more than {_LARGEST / 1e6:.0f} MB: name one --namespace")
+            raise TelemetryFault(f"kubectl printed more than {_LARGEST / 1e6:.0f} MB: choose one --namespace")
     return b"".join(parts)

@@ -28,7 +28,7 @@ async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Reco
     Raises:
         TelemetryFault: it does not even name its services.
     """
-    progress("Jaeger: which services are there")
+    progress("Jaeger: listing services")
     listed = http.decoded(await http.get("/api/services", {}))
     services = sorted(str(name) for name in (listed.get("data") or ()) if name != "jaeger-query")
     asked = services[:_MOST_SERVICES]
@@ -53,7 +53,7 @@ async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recor
     Raises:
         TelemetryFault: it cannot be searched.
     """
-    progress("Tempo: which traces are there")
+    progress("Tempo: listing traces")
     ids: dict[str, None] = {}
     for start_s, end_s in question.halves:
         times = {"start": f"{start_s:.0f}", "end": f"{end_s:.0f}"}
@@ -100,5 +100,5 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
     if faults and not answered:
         raise faults[0]
     for fault in faults:
-        gathered.recording.note(f"{fault}; a part of {name} is missing.")
+        gathered.recording.note(f"{fault}; part of the data in {name} is missing.")
     return gathered

@@ -106,7 +106,7 @@ class Prometheus:
         body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
         if len(numbers) > _MOST_SERIES:
             raise TelemetryFault(
-                f"{self.http.access.name} tells of {len(numbers):,} series at once: name one --namespace"
+                f"{self.http.access.name} returned {len(numbers):,} series at once: choose one --namespace"
             )
         series: list[_Series] = self._checked(_MATRIX, self.http.decoded(body))
         return _rows(series, numbers, grid)
@@ -126,9 +126,7 @@ class Prometheus:
             data = form.validate_python(told)
         except ValidationError:
             name = self.http.access.name
-            raise TelemetryFault(
-                f"{name} gave an answer that is not Prometheus': is this its address?"
-            ) from None
+            raise TelemetryFault(f"{name} answered in another form: is this its address?") from None
         self.warnings.update(dict.fromkeys(checked.warnings))
         return data
 
