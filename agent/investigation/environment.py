@@ -1,4 +1,4 @@
-"""A running system as an environment: its actions are looks, its remedies recommendations."""
+"""A running system as an environment: actions look at telemetry, and remedies are recommended."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -38,9 +38,9 @@ class LiveEnvironment:
     """Implements `data.environment.LiveSystem` and `Environment`.
 
     Args:
-        looks: who is asked for each look, by action type.
-        remedy: what a remedy of a service would be.
-        execute: carries a remedy out; None: it is only recommended.
+        looks: the sources of each look, by action type.
+        remedy: the command for a remedy, by action type and service.
+        execute: carries out a remedy; None: it is only recommended.
     """
 
     name = "live"
@@ -58,20 +58,20 @@ class LiveEnvironment:
         self._made = self._most = 0
         self.troubled: frozenset[str] = frozenset()
         self.logs: dict[str, tuple[str, ...]] = {}
-        self.shown: list[Shown] = []  # everything that was seen, in its order
-        self.unanswered: list[str] = []  # looks that told nothing, and why
+        self.shown: list[Shown] = []  # everything seen so far
+        self.unanswered: list[str] = []  # failed looks, and why
         self.recommended: RemedyCommand | None = None
-        self.executed = ""  # what a remedy that was carried out said
+        self.executed = ""  # the output of a remedy that was carried out
 
     @property
     def offered(self) -> Mapping[str, str]:
-        """The looks that there are sources for, the ends, and the remedies."""
+        """The looks with a source, the ends, and the remedies."""
         left = self._looks if self._made < self._most else {}
         looks = {kind: words for kind, words in LOOK_WORDS.items() if kind in left}
         return {**looks, **_ENDS, **_RECOMMENDS}
 
     async def reset(self, task: Task) -> Step:
-        """Begins; of the task's steps one is the end, the others may be looks."""
+        """Starts; one of the task's steps is the end, the others may be looks."""
         self._made, self._most = 0, task.max_ticks - 1
         if self._incident.services:
             trouble = in_trouble(features_of(self._incident, self._channels).graph).tolist()
@@ -98,7 +98,7 @@ class LiveEnvironment:
         return Step(self._observation(), False, "; ".join(told) or "nothing was found", error)
 
     async def _seen(self, kind: str, service: str) -> tuple[list[Shown], list[str]]:
-        """What the sources of a look show, and why others do not."""
+        """What the sources of a look show, and the faults of others."""
         shown, faults = list[Shown](), list[str]()
         for ask in self._looks[kind]:
             try:
@@ -111,7 +111,7 @@ class LiveEnvironment:
         return safe, faults
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
     async def _end_with(self, remedy: RemedyCommand) -> Step:
         self.recommended = remedy

@@ -1,4 +1,4 @@
-"""What `listen` counts of its own work, for Prometheus."""
+"""Metrics about `listen` itself, for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

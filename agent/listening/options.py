@@ -1,4 +1,4 @@
-"""What `listen` takes."""
+"""The options of `listen`."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from data.options import option
 
 
 class ListenOptions(LiveOptions):
-    """Where alerts arrive, how often telemetry is asked about them, and where diagnoses go."""
+    """Where alerts arrive, how often to diagnose, and where diagnoses go."""
 
     out: Path = option(
         ..., "Folder for the queue, diagnoses.jsonl, reports/ and incidents/.", metavar="DIR", recorded=False

@@ -45,7 +45,7 @@ Investigate = Callable[[Path | None], Awaitable[Conclusion]]  # a saved incident
 
 
 class _Server(MCPServer):
-    """Lists the saved incidents as they are at the time."""
+    """Lists the saved incidents, as they are at the moment."""
 
     def __init__(self, folder: Path | None) -> None:
         super().__init__("firewatch", instructions=_INSTRUCTIONS)
@@ -67,9 +67,9 @@ def create_server(
     """The server, to be run over stdio or HTTP.
 
     Args:
-        folder: of saved incidents, in any form that `firewatch rank` reads. None: there are none.
-        look_live: asks live telemetry and ranks. None: there is none.
-        investigate: looks closer, and recommends.
+        folder: of saved incidents, in any form that `firewatch rank` reads; None: there is none.
+        look_live: asks live telemetry and ranks; None: there is no live telemetry.
+        investigate: looks closer and recommends a remedy.
     """
     server = _Server(folder)
 
@@ -149,7 +149,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _path_of(folder: Path | None, name: str) -> Path:
-    """A file that lies in the folder itself, whatever the name says."""
+    """A file directly in the folder, whatever the name says."""
     found = next((path for path in _incidents_in(folder) if path.name == name), None)
     if found is None:
         raise ToolError(f"there is no saved incident '{name}': saved_incidents lists them")

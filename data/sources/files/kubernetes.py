@@ -1,4 +1,4 @@
-"""What Kubernetes and its meshes tell: objects of the cluster, and Kiali's graph of who calls whom."""
+"""Kubernetes objects, and Kiali's call graph."""
 
 from collections.abc import Mapping
 
@@ -60,7 +60,7 @@ class _Graph(BaseModel):
 
 
 class KialiGraph:
-    """Kiali's graph: the calls, and what they were like when it was drawn."""
+    """Kiali's graph: the calls, with their rates at one time."""
 
     name = "a Kiali graph"
 

@@ -1,4 +1,4 @@
-"""Writes root causes into a file of incidents; everything else in it stays as it was."""
+"""Writes root causes into a file of incidents and leaves everything else unchanged."""
 
 import difflib
 import gzip
@@ -22,7 +22,7 @@ def label_file(
 
     Args:
         path: one incident, a list of them, or one a line; may be gzip.
-        which: its id, where the file holds several.
+        which: its id, if the file holds several.
 
     Raises:
         SchemaError: the file holds no incident.

@@ -1,4 +1,4 @@
-"""Traces as OpenTelemetry writes them in JSON, which Jaeger v3 and Tempo answer with, too."""
+"""OpenTelemetry traces in JSON, which Jaeger v3 and Tempo return, too."""
 
 from pydantic import AliasPath, BaseModel, Field
 
@@ -33,7 +33,7 @@ class _ResourceSpans(OtlpBatch):
 
 
 class OtlpTraces:
-    """OpenTelemetry's JSON and JSON lines, Jaeger's `/api/v3/traces`, and traces as Tempo answers them."""
+    """OpenTelemetry's JSON and JSON lines, Jaeger's `/api/v3/traces`, and Tempo's traces."""
 
     name = "OpenTelemetry, Jaeger v3 or Tempo traces"
     _PLACES = (
@@ -86,7 +86,7 @@ class _Found(BaseModel):
 
 
 class TempoSearch:
-    """Tempo's `/api/search`: one line a trace, which tells of the service that it enters at."""
+    """Tempo's `/api/search`: one entry per trace, with the service where it starts."""
 
     name = "a Tempo search"
 

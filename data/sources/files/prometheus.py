@@ -1,4 +1,4 @@
-"""Answers of the Prometheus API: queries over a time or at one, alerts and rules."""
+"""Prometheus API answers: range and instant queries, alerts and rules."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.times import seconds
 
-_WAKES = "page"  # the severity of what wakes somebody, as Prometheus' own documents have it
+_WAKES = "page"  # the severity that pages someone, as in Prometheus' documentation
 _Value = tuple[float, str]
 
 
@@ -24,7 +24,7 @@ class _Bucketed(BaseModel):
 
     count: float = 0.0
     sum: float = 0.0
-    buckets: tuple[tuple[int, float, float, float], ...] = ()  # rule of the bounds, lower, upper, count
+    buckets: tuple[tuple[int, float, float, float], ...] = ()  # kind of bounds, lower, upper, count
 
 
 class _Series(BaseModel):
@@ -78,7 +78,7 @@ def _classic(name: str, series: _Series) -> Iterator[tuple[str, dict[str, str], 
 def _tell_unnamed(
     file: File, labels: dict[str, str], points: Iterable[tuple[float, Any]], into: Gathered
 ) -> None:
-    """The answer to a query that calculates has no name: it measures what the file is called."""
+    """Adds the answer to a computed query: it has no name, so the file's name says what it measures."""
     metric = file.path.name.partition(".")[0]
     times, values = [time for time, _ in points], [_number(value) for _, value in points]
     if channel_of(metric) is None:

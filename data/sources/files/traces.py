@@ -21,7 +21,7 @@ _FAILED_RPC = frozenset({"2", "4", "8", "12", "13", "14", "15"})
 
 
 def is_failed(tags: Mapping[str, str]) -> bool:
-    """Whether tags say that a call failed, by any convention."""
+    """Whether tags of any convention say that a call failed."""
     if (
         tags.get("error", "false").lower() not in ("false", "0", "")
         or tags.get("otel.status_code") == "ERROR"
@@ -32,7 +32,7 @@ def is_failed(tags: Mapping[str, str]) -> bool:
 
 
 def peer_of(tags: Mapping[str, str]) -> str:
-    """Whom a call is for, as far as its tags tell."""
+    """The callee of a call, if its tags name it."""
     return next((tags[name] for name in _PEER if tags.get(name)), "")
 
 

@@ -1,4 +1,4 @@
-"""Jaeger, Tempo and Alertmanager: asked for a bounded part of what they have, read as their files are."""
+"""Queries Jaeger, Tempo and Alertmanager for a limited amount, and reads it like files."""
 
 import asyncio
 import re
@@ -16,17 +16,17 @@ from data.sources.live.gather import Progress, Question
 from data.sources.live.http import Http
 from data.sources.recording import Recording
 
-_MOST_SERVICES = 100  # that Jaeger is asked about
+_MOST_SERVICES = 100  # to ask Jaeger about
 _MOST_TRACES = 100  # of one service, before and in the window each; of all in Tempo twice as many
 _Part = tuple[Reader, str, Mapping[str, Any]]  # who reads the answer, path, parameters
 _TRACE = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
 async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Recording:
-    """What its traces and dependencies tell.
+    """What its traces and dependencies show.
 
     Raises:
-        TelemetryFault: it does not even name its services.
+        TelemetryFault: it does not list its services.
     """
     progress("Jaeger: listing services")
     listed = http.decoded(await http.get("/api/services", {}))
@@ -48,7 +48,7 @@ async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Reco
 
 
 async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recording:
-    """What its traces tell.
+    """What its traces show.
 
     Raises:
         TelemetryFault: it cannot be searched.
@@ -65,16 +65,16 @@ async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recor
 
 
 async def ask_alertmanager(http: Http, question: Question, progress: Progress) -> Recording:
-    """What is raised now, and what was first to page.
+    """The alerts that are firing, and the first page.
 
     Raises:
-        TelemetryFault: it tells no alerts.
+        TelemetryFault: it lists no alerts.
     """
     return (await _read(http, [(AlertList(), "/api/v2/alerts", {"active": "true"})], progress)).finish()
 
 
 async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathered:
-    """Every answer that there is; of the others each reason is noted once.
+    """Reads all answers; the reasons for missing ones are noted.
 
     Raises:
         TelemetryFault: there is none at all.
@@ -87,7 +87,7 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
         nonlocal answered
         try:
             file = File(Path(name), await http.get(path, parameters))
-            if reader.recognises(file.head):  # else there is nothing in it
+            if reader.recognises(file.head):  # otherwise it is empty
                 reader.read(file, gathered)
             answered += 1
         except TelemetryFault as fault:
