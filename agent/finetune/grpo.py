@@ -19,7 +19,7 @@ from data.options import WorkerOptions, option
 from gnn.registry import make_ranker
 
 
-class GrpoOptions(TeachingOptions, WorkerOptions):
+class GrpoOptions(WorkerOptions, TeachingOptions):
     """Everything that decides what a model learns from outcomes."""
 
     batch: int = option(2, "Prompts a step.", ge=1)
