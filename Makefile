@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy scaling seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth pays messages healthy scaling seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ heads: $(READY)  ## how good the kind of fault and the chance of an incident are
 
 worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds each
 	$(call study,worth.py parts $(INCIDENTS),worth)
+
+pays: $(READY)  ## what calls, messages, replicas and injectors' faults are worth, three seeds each
+	$(call study,worth.py pays $(INCIDENTS),pays)
 
 messages: $(READY)  ## what messages and graph columns are worth, three seeds each
 	$(call study,worth.py messages $(INCIDENTS),messages)

@@ -1,6 +1,7 @@
 """Measures what each part of the ranker is worth: networks without columns, edges or simulator features.
 
 Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
+       worth.py pays [FOLDER] > checkpoints/results/pays.json – five of the parts only
        worth.py messages [FOLDER] > checkpoints/results/messages.json
 A quarter of the shipped worlds and no episodes, three seeds per arm; all arms of a seed use the same worlds.
 """
@@ -72,7 +73,9 @@ PARTS = (
     Arm("no culprit unmeasured", simulator={"blind_root": 0.0}),
     Arm("no pages in worlds", simulator={"paged": 0.0}),
 )
-TABLES = {"parts": PARTS, "messages": MESSAGES}
+_IN_SHORT = ("all", "no call features", "graph-free", "no twins", "no injectors' faults in worlds")
+PAYS = tuple(arm for arm in PARTS if arm.name in _IN_SHORT)
+TABLES = {"parts": PARTS, "pays": PAYS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
