@@ -84,7 +84,7 @@ checkpoint: $(READY)  ## remake the shipped rankers: collect, train, export (sam
 
 calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs INCIDENTS=folder
 	$(need_incidents)
-	$(STUDY)/calibrate.py $(INCIDENTS)
+	$(call study,calibrate.py $(INCIDENTS),confidence)
 
 # Twelve tasks that nothing was learnt from. A model's replies are drawn at temperature 0, so they are the same each time.
 HELD_OUT := --tasks tests/studies/policy_tasks.json --seed 7 --policy llm,rules --model smol --temperature 0 \
