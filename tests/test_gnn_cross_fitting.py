@@ -80,18 +80,6 @@ def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
     assert 0.5 < pool.boosted < 2.0
 
 
-def test_trees_that_mislead_on_kinds_of_faults_without_a_label_are_not_heard() -> None:
-    examples, new = cases(60), cases(60)
-    rng = np.random.default_rng(0)
-    right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
-    guess = [log_softmax(rng.normal(size=6)) for _ in examples]
-    wrong = [log_softmax(-5.0 * example.is_root) for example in new]
-    misled, helped = judged(right, wrong, guess), judged(guess, right, guess)
-    assert choose_pool(helped, examples)[0].forest > 0.0
-    assert choose_pool(helped, examples, misled, new)[0] == Pool()
-    assert choose_pool(helped, examples, helped, new)[0].forest > 0.0
-
-
 def test_a_kind_of_fault_is_held_out_as_a_whole() -> None:
     (plain, *_), faults = cases(1), ["cpu", "delay", "cpu", "", "delay", "loss"]
     examples = [

@@ -13,7 +13,7 @@ from gnn.network.batch import Example
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
-from gnn.training.folds import folds_of, kinds_of, splits
+from gnn.training.folds import folds_of, splits
 from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
@@ -78,9 +78,6 @@ class HeldOutScore(NamedTuple):
         return ensemble.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
 
-Parts = Sequence[tuple[Sequence[HeldOutScore], Sequence[Example]]]  # held aside, and learnt from
-
-
 class FittedEnsemble(NamedTuple):
     """An ensemble and how well it ranks incidents that it had not seen."""
 
@@ -107,30 +104,21 @@ def fit_ensemble(
         on_stage: told how many parts of the trees are grown.
     """
     own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
-    parts, of_kinds = (
-        [
-            ([one for one in own if one.example.group in groups], learnt)
-            for aside, learnt in splits(examples, by)
-            if (groups := {example.group for example in aside})
-        ]
-        for by in (folds, kinds_of(examples))
-    )
-    growing = Steps("trees of cross-validation, in parts", (len(parts) + len(of_kinds)) * PARTS, on_stage)
-
-    def judged(parts: Parts) -> tuple[list[Opinions], list[Example]]:
-        opinions: list[Opinions] = []
-        asked: list[Example] = []
-        for held_out, learnt in parts:
-            grown = _grown(learnt, seed, history, growing)
-            asked += [one.example for one in held_out]
-            opinions += [one.opinions(grown) for one in held_out]
-        return opinions, asked
-
-    opinions, asked = judged(parts)
+    parts = [
+        ([one for one in own if one.example.group in groups], learnt)
+        for aside, learnt in splits(examples, folds)
+        if (groups := {example.group for example in aside})
+    ]
+    growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
+    opinions: list[Opinions] = []
+    asked: list[Example] = []
+    for held_out, learnt in parts:
+        grown = _grown(learnt, seed, history, growing)
+        asked += [one.example for one in held_out]
+        opinions += [one.opinions(grown) for one in held_out]
     if len(asked) < _LEAST:
         return None
-    # The next incident may be of a kind that has no label yet.
-    pool, rating = choose_pool(opinions, asked, *judged(of_kinds))
+    pool, rating = choose_pool(opinions, asked)
     if not pool.uses_others:
         return None
     growing = Steps("trees, in parts", PARTS, on_stage)
@@ -167,12 +155,7 @@ def _grown(
     return SystemEnsemble(frequencies, grow_trees(incidents, graphs, frequencies, seed, growing.step))
 
 
-def choose_pool(
-    opinions: Sequence[Opinions],
-    examples: Sequence[Example],
-    elsewhere: Sequence[Opinions] = (),
-    of_unknown: Sequence[Example] = (),
-) -> tuple[Pool, Rating]:
+def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
     """The weights that make the root causes of unseen examples likeliest, and how well they do.
 
     If these rank or predict the examples worse than the network alone, it is the largest of `_PARTS` of the
@@ -181,14 +164,11 @@ def choose_pool(
     Args:
         opinions: on each example.
         examples: each with a root.
-        elsewhere: opinions on examples whose kind of fault was held out; there AC@1 must not fall, either.
-        of_unknown: those examples.
     """
 
-    def rated(weights: Floats, new: bool = False) -> Rating:
+    def rated(weights: Floats) -> Rating:
         pool = _pool(weights)
-        said, asked = (elsewhere, of_unknown) if new else (opinions, examples)
-        return rate_scores([pooled(each, pool) for each in said], asked)
+        return rate_scores([pooled(each, pool) for each in opinions], examples)
 
     def loss(weights: Floats) -> float:
         return rated(weights).loss + _PULL * float(((weights - usual) ** 2).sum()) / len(examples)
@@ -196,13 +176,11 @@ def choose_pool(
     usual = np.array(_USUAL)
     found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * len(usual)).x
     start = np.array(Pool().weights)
-    alone, alone_elsewhere = rated(start), rated(start, new=True)
+    alone = rated(start)
     for part in _PARTS:
         pool = _pool((start + part * (found - start)).round(4))
         together = rated(np.array(pool.weights))
-        if not pool.uses_others or together.ac1 < alone.ac1 or together.loss >= alone.loss:
-            continue
-        if not of_unknown or rated(np.array(pool.weights), new=True).ac1 >= alone_elsewhere.ac1:
+        if pool.uses_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
             return pool, together
     return Pool(), alone
 

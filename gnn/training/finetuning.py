@@ -39,8 +39,8 @@ def finetune(
     """Trains `init` on all examples and goes as far towards the result as helps on examples held aside.
 
     Every labelled group is held out once, and so is every named kind of fault, since the next incident may be
-    of a kind without labels. A step that ranks either of them worse than the start does is not taken. With
-    fewer than two groups there is nothing to check a step on, and the start is kept.
+    of a kind without labels. A step that ranks the first worse than the start does, or both together, is not
+    taken. With fewer than two groups there is nothing to check a step on, and the start is kept.
 
     Args:
         config: of each training.
@@ -85,7 +85,8 @@ def _each_step(
 def _choose(ac1: Sequence[float], cases: int, elsewhere: Sequence[float] | None = None) -> int:
     """The number of the step to take, by AC@1 on `cases` held-out examples; never one worse than the start.
 
-    `elsewhere` is the AC@1 of each step on held-out kinds of faults; it must not fall there, either.
+    `elsewhere` is the AC@1 of each step on held-out kinds of faults. It may fall there, where no label says
+    what is right, but not by more than it rises on the others: as if every second fault were of a new kind.
 
     So few cases tell steps apart only roughly. Among those within one standard error of the best (Breiman et
     al., "Classification and Regression Trees", 1984) it is the one nearest to what helps on average.
@@ -95,7 +96,7 @@ def _choose(ac1: Sequence[float], cases: int, elsewhere: Sequence[float] | None 
     enough = max(ac1[0], best - math.sqrt(best * (1 - best) / cases))
     fit = [number for number, found in enumerate(ac1) if found >= enough]
     if elsewhere is not None:
-        fit = [number for number in fit if elsewhere[number] >= elsewhere[0]] or [0]
+        fit = [n for n in fit if ac1[n] + elsewhere[n] >= ac1[0] + elsewhere[0]] or [0]
     return min(fit, key=lambda number: abs(STEPS[number] - wanted))
 
 
