@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.actions import is_remedy
 from data.errors import SchemaError
 from data.files import jsonl
+from data.files.whole_file import write_whole
 from data.observation import Action, Difficulty, Observation, Step, Task, parse, parse_step
 
 FORM = "an episode as 'firewatch collect' stores it, or recorded traffic"
@@ -74,6 +75,14 @@ class EpisodeStore:
     def append(self, episode: Episode) -> None:
         """Adds one episode and flushes it to disk."""
         jsonl.append(self._path, episode.to_wire())
+
+    def put_in_order(self, tasks: Sequence[Task]) -> None:
+        """Rewrites the file in the order of the tasks, so that it is the same whoever played them when."""
+        places = {task: place for place, task in enumerate(tasks)}
+        stored = self.read()
+        ordered = sorted(stored, key=lambda episode: places.get(episode.task, len(places)))
+        if ordered != list(stored):
+            write_whole(self._path, b"".join(jsonl.line_of(episode.to_wire()) for episode in ordered))
 
     def read(self) -> tuple[Episode, ...]:
         """The episodes stored so far."""

@@ -94,6 +94,18 @@ class Cases(Options):
     labels: Path | None = option(None, LABELS, metavar="FILE")
 
 
+class WorkerOptions(Options):
+    """How many workers share the work, and where they run."""
+
+    jobs: int = option(1, "Processes, or actors with --ray.", metavar="N", ge=1, le=256, recorded=False)
+    ray: str | None = option(
+        None,
+        "Use actors of this Ray cluster; local starts one on this machine (extra 'ray').",
+        metavar="ADDRESS|local",
+        recorded=False,
+    )
+
+
 class Resumable(Options):
     """Options of commands that write a folder and can resume in it."""
 

@@ -163,8 +163,10 @@ def test_training_that_is_cut_short_goes_on_to_the_same_adapter(tiny: Path, tmp_
 
 def test_outcomes_teach_and_the_curve_is_kept(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "grpo"
-    line = f"grpo --model {tiny} {SHORT} --steps 2 --group 2 --reply-tokens 16 --held-out 2 --out {out}"
-    assert answer(line.split()) == 0
+    line = (
+        f"grpo --model {tiny} {SHORT} --steps 2 --group 2 --reply-tokens 16 --held-out 2 --jobs 2 --out {out}"
+    )
+    assert answer([*line.split(), "--out", str(out)]) == 0
     card = json.loads((out / "card.json").read_text())
     assert [point["step"] for point in card["curve"]] == [1, 2]
     assert {"reward", "kl", "fallback_rate", "completions/mean_length"} <= card["curve"][0].keys()

@@ -1,9 +1,12 @@
-"""Collections in several processes store what one process stores, each task once."""
+"""Several workers do what one process does, each task once, even if some of them are killed."""
 
 import hashlib
+import json
+import os
 from pathlib import Path
 
 import pytest
+from mortal import killed_once
 
 from agent.cli import answer
 from agent.play.workers import Job, run_jobs, worker_pool
@@ -31,13 +34,38 @@ def test_results_come_whatever_the_order() -> None:
     assert sorted(kept) == [0, 1, 2, 3, 4] and told == [(n, 5) for n in range(1, 6)]
 
 
+def test_the_job_of_a_killed_process_is_done_again_and_kept_once(tmp_path: Path) -> None:
+    kept: list[int] = []
+    jobs = [
+        Job(killed_once, (0, tmp_path), kept.append),
+        *(Job(abs, (n,), kept.append) for n in range(1, 9)),
+    ]
+    with worker_pool(2, None) as pool:
+        run_jobs(pool, jobs)
+    assert sorted(kept) == list(range(9))
+
+
+def test_a_job_that_kills_every_worker_is_given_up() -> None:
+    with worker_pool(2, None) as pool, pytest.raises(SettingsError, match="3 workers were lost over one job"):
+        run_jobs(pool, [Job(os._exit, (1,), print)])
+
+
+def test_several_processes_score_as_one_does(tmp_path: Path) -> None:
+    def scored(jobs: int) -> list[dict[str, object]]:
+        file = tmp_path / f"{jobs}.json"
+        line = f"evaluate --simulate 40 --ranker heuristic,random --quiet --jobs {jobs} --json {file}"
+        assert answer(line.split()) == 0
+        return [{**r, "ms_per_ranking": 0} for r in json.loads(file.read_text())["results"]]
+
+    assert scored(1) == scored(2)
+
+
 def test_several_processes_store_what_one_stores(tmp_path: Path) -> None:
     def stored(name: str, *options: str) -> str:
         assert answer([*COLLECT, "--episodes", "12", "--out", str(tmp_path / name), *options]) == 0
-        lines = sorted((tmp_path / name / "episodes.jsonl").read_text().splitlines())
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256((tmp_path / name / "episodes.jsonl").read_bytes()).hexdigest()
 
-    assert stored("one") == stored("two", "--jobs", "2")
+    assert stored("one") == stored("two", "--jobs", "2") == stored("three", "--concurrency", "3")
 
 
 def test_what_several_processes_cannot_keep_is_refused(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from agent.benchmark.hint_use import ArmEpisode
-from agent.play.config import Playing, RunConfig, TaskChoice, env_option, ray_option
+from agent.play.config import Playing, RunConfig, TaskChoice, env_option
 from agent.records.lines import Key
 from agent.records.provenance import folder_hash, git_revision, versions
 from agent.settings import NO_HINTS, Settings
@@ -20,7 +20,7 @@ from data.files.folder_lock import hold
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 from data.observation import Task, parse
-from data.options import Cases, Common, option
+from data.options import Cases, Common, WorkerOptions, option
 from gnn.options import Checkpoint
 from gnn.registry import RANKERS, known_folder, shipped, weights_folder
 
@@ -93,7 +93,7 @@ class RankerSpec(NamedTuple):
         return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
 
 
-class Ablation(Common, Playing, Cases):
+class Ablation(Common, WorkerOptions, Playing, Cases):
     """The options of `ablate`."""
 
     env: str | None = env_option("embedded")
@@ -118,9 +118,8 @@ class Ablation(Common, Playing, Cases):
         None, "The weights of rankers that name none. Default: the shipped ones.", metavar="DIR"
     )
     out: Path | None = option(None, "Folder for the results.", metavar="DIR", recorded=False)
+    jobs: int = option(2, "Processes, or actors with --ray.", metavar="N", ge=1, le=256, recorded=False)
     steps: bool = option(False, "Save every step, with prompt and reply, in a run folder per arm.")
-    jobs: int = option(2, "Processes, or actors with --ray.", metavar="N", ge=1, recorded=False)
-    ray: str | None = ray_option()
     against: Path | None = option(
         None, "An earlier ablation.json to compare with.", metavar="RESULT", panel=_CI, recorded=False
     )

@@ -189,13 +189,13 @@ def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
 
 
 @cache
-def ranker_of(spec: RankerSpec, seed: int) -> Ranker:
-    """The requested ranker; for "wrong", the one behind it."""
+def ranker_of(spec: RankerSpec, seed: int, rules: Path | None = None) -> Ranker:
+    """The requested ranker, made once in each worker; for "wrong", the one behind it."""
     if spec.name == "untrained":
         with needs("train"):
             import torch
         torch.set_num_threads(1)  # the processes share the cores
-    names = channel_map_for(None, [spec.checkpoint] if spec.checkpoint else ())
+    names = channel_map_for(rules, [spec.checkpoint] if spec.checkpoint else ())
     return make_ranker(spec.real_name, spec.checkpoint, seed, names)
 
 

@@ -104,7 +104,7 @@ def _collect_beside(asked: CollectOptions, config: CollectOptions, folder: Path,
             store.append(episode)
         failed.update(errors)
 
-    size = max(_TASKS_A_JOB, asked.concurrency)
+    size = max(asked.concurrency, min(_TASKS_A_JOB, len(missing) // asked.jobs))
     jobs = [Job(collection.play, (missing[k : k + size],), keep) for k in range(0, len(missing), size)]
     with worker_pool(asked.jobs, asked.ray) as pool, job_bar(asked.quiet) as on_progress:
         run_jobs(pool, jobs, on_progress)
@@ -134,7 +134,9 @@ async def _begin(asked: CollectOptions, config: CollectOptions, folder: Path, se
 def _finish(asked: CollectOptions, config: CollectOptions, folder: Path, failed: Mapping[str, str]) -> int:
     """Reports what the folder has now; returns the exit status."""
     file = folder / STORE
-    episodes = EpisodeStore(file).read()
+    store = EpisodeStore(file)
+    store.put_in_order(config.tasks)
+    episodes = store.read()
     origins = Counter(episode.labels.origin if episode.labels else "none" for episode in episodes)
     note(f"{file}: {len(episodes)} episodes, labels by origin: {dict(origins)}", asked.quiet)
     figures = {"episodes": len(episodes), "path": str(file), "labels": origins, "failed": failed}

@@ -1,29 +1,31 @@
 """`firewatch evaluate`: scores rankers on stored episodes or incidents."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
+from agent.benchmark.plan import RankerSpec
+from agent.benchmark.scoring import ScoredRanker, score_shared
+from agent.benchmark.worker import ranker_of
 from agent.cli.command import command
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
+from agent.cli.progress import job_bar
 from agent.cli.sources import tell_unused
+from agent.play.workers import worker_pool
 from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
 from gnn.baselines.rcaeval import METHODS, their_ranker
 from gnn.checkpoint import channel_map_for, read_card
-from gnn.evaluation.evaluate import Score, Source, sources_of
-from gnn.evaluation.evaluate import evaluate as evaluate_on
+from gnn.evaluation.evaluate import Source, sources_of
 from gnn.evaluation.metrics import MEASURES, score_ranking
 from gnn.evaluation.options import EvaluateOptions
 from gnn.evaluation.rcaeval import score_as_rcaeval
-from gnn.ranker import Ranker
-from gnn.registry import make_ranker, weights_folder
+from gnn.registry import weights_folder
 from gnn.seen import mark_of
 
 _TICKS = ("0", "1", "3")
@@ -40,13 +42,10 @@ def evaluate(asked: EvaluateOptions) -> int:
     [dim]Example:[/dim] firewatch evaluate --episodes-from episodes/test --ranker gnn,heuristic
     """
     channel_map = channel_map_for(asked.rules, [asked.checkpoint] if asked.checkpoint else ())
-    rankers: list[tuple[Ranker, str | None]] = []
-    for name in asked.rankers:
-        weights = weights_folder(name, asked.checkpoint)
-        ranker = make_ranker(name, asked.checkpoint, asked.seed, channel_map)
-        rankers.append((ranker, str(weights) if weights else None))
+    ranker_of.cache_clear()  # files may have changed since the last call in this process
+    rankers = [_ours(name, asked) for name in asked.rankers]
     if asked.protocol == "rcaeval":
-        rankers += [(ranker, None) for ranker in _theirs(asked.quiet)]
+        rankers += _theirs(asked.quiet)
     known = read_labels(asked.labels) if asked.labels else {}
     sources = sources_of(asked, known, asked.seed)
     if not rankers or not sources:
@@ -60,7 +59,8 @@ def evaluate(asked: EvaluateOptions) -> int:
     unmapped = unmapped_in((case.incident for case in cases), channel_map)
     tell_unmapped(unmapped, asked.quiet)
     score = score_as_rcaeval if asked.protocol == "rcaeval" else score_ranking
-    results = _scored(rankers, sources, score, asked.seed, asked.quiet)
+    with worker_pool(asked.jobs, asked.ray) as pool, job_bar(asked.quiet) as on_progress:
+        results = score_shared(pool, rankers, sources, score, asked.seed, on_progress)
     if not asked.quiet and not is_stdout(asked.json_to):
         wide_console().print(text_table(_HEADINGS, map(_row, results)))
         _show_ticks(results)
@@ -73,10 +73,19 @@ def evaluate(asked: EvaluateOptions) -> int:
     return 0
 
 
-def _theirs(quiet: bool) -> list[Ranker]:
+def _ours(name: str, asked: EvaluateOptions) -> ScoredRanker:
+    """One of our rankers; made once here, so that errors show early."""
+    make = partial(ranker_of, RankerSpec(name, asked.checkpoint), asked.seed, asked.rules)
+    weights = weights_folder(name, asked.checkpoint)
+    return ScoredRanker(make().name, str(weights) if weights else None, make)
+
+
+def _theirs(quiet: bool) -> list[ScoredRanker]:
     """RCAEval's own baselines, if its package is installed."""
     try:
-        return [their_ranker(method) for method in METHODS]
+        return [
+            ScoredRanker(their_ranker(method).name, None, partial(their_ranker, method)) for method in METHODS
+        ]
     except SettingsError as missing:
         note(f"RCAEval's own baselines are left out: {missing}", quiet)
         return []
@@ -115,19 +124,6 @@ def _tell_seen(
                 "nothing about new incidents",
                 quiet,
             )
-
-
-def _scored(
-    rankers: Sequence[tuple[Ranker, str | None]],
-    sources: Sequence[Source],
-    score: Score,
-    seed: int,
-    quiet: bool,
-) -> list[dict[str, Any]]:
-    total = len(rankers) * sum(len(source.cases) for source in sources)
-    with Progress(console=wide_console(stderr=True, quiet=quiet), transient=True) as progress:
-        bar = progress.add_task("ranking", total=total)
-        return evaluate_on(rankers, sources, seed, on_case=lambda: progress.advance(bar), score=score)
 
 
 def _row(result: Mapping[str, Any]) -> tuple[str, ...]:

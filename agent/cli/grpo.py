@@ -4,6 +4,7 @@ from agent.cli.command import command, new_folder
 from agent.cli.console import note, write_json
 from agent.cli.environ import stay_offline
 from agent.finetune.grpo import GrpoOptions, reinforce
+from agent.play.workers import worker_pool
 
 
 @command(GrpoOptions)
@@ -18,7 +19,8 @@ def grpo(asked: GrpoOptions) -> int:
     """
     stay_offline()
     folder = asked.resume or asked.out or new_folder("adapters")
-    card = reinforce(asked, folder, lambda line: note(line, asked.quiet))
+    with worker_pool(asked.jobs, asked.ray) as pool:
+        card = reinforce(asked, folder, pool, lambda line: note(line, asked.quiet))
     told = f"{folder}: reward of held-out prompts {card['held_out_reward_after']:.3f}"
     note(f"{told}. Play with: --adapter {folder}", asked.quiet)
     write_json(asked.json_to, card)

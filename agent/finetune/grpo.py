@@ -1,25 +1,25 @@
 """Teaches a model by what its decisions come to: GRPO on embedded tasks, from an adapter that can answer."""
 
-import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
-from agent.finetune.rollouts import Branch, RewardWeights, branches, reward_of, rollout
+from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout_by_worker
 from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
+from agent.play.workers import Job, WorkerPool, run_jobs
 from agent.records.provenance import git_revision, versions
 from data.extras import needs
 from data.observation import Task, parse
-from data.options import option
-from gnn.ranker import Ranker
+from data.options import WorkerOptions, option
 from gnn.registry import make_ranker
 
 
-class GrpoOptions(TeachingOptions):
+class GrpoOptions(TeachingOptions, WorkerOptions):
     """Everything that decides what a model learns from outcomes."""
 
     batch: int = option(2, "Prompts a step.", ge=1)
@@ -32,12 +32,13 @@ class GrpoOptions(TeachingOptions):
     held_out: int = option(8, "Prompts of other tasks to measure before and after.", ge=1)
 
 
-def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
+def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) -> dict[str, Any]:
     """Trains an adapter in `folder`, or goes on training it there.
 
     Args:
         options: what to learn and how.
         folder: gets the adapter with its card, and what is needed to go on.
+        pool: plays the tasks.
         tell: hears how it goes.
 
     Returns:
@@ -52,9 +53,9 @@ def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     datasets.disable_progress_bars()
     options = options.begun(folder)
     weights = load_weights(options.model, options.adapter, trainable=True)
-    ranker = make_ranker(options.ranker, options.checkpoint, options.seed)
+    ranker = (options.ranker, options.checkpoint, options.seed)
     budget = PromptBudget(options.prompt_budget, weights.count)
-    asked = list(branches(options.tasks, ranker, budget, options.hinted_share, options.seed))
+    asked = list(branches(options.tasks, make_ranker(*ranker), budget, options.hinted_share, options.seed))
     tasks = list(dict.fromkeys(branch.task for branch in asked))
     others = frozenset(tasks[-max(1, len(tasks) // 5) :])
     held_out = _spread([b for b in asked if b.task in others], options.held_out)
@@ -63,7 +64,7 @@ def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     trainer = trl.GRPOTrainer(
         model=weights.network,
         processing_class=weights.tokenizer,
-        reward_funcs=outcome_reward(ranker, RewardWeights()),
+        reward_funcs=outcome_reward(pool, ranker, RewardWeights()),
         args=trl.GRPOConfig(
             **trainer_arguments(options, folder)
             | {
@@ -111,25 +112,31 @@ def reinforce(options: GrpoOptions, folder: Path, tell: Tell) -> dict[str, Any]:
 _CURVE = ("step", "reward", "kl", "completions/mean_length", "fallback_rate")
 
 
-def outcome_reward(ranker: Ranker, weights: RewardWeights) -> Callable[..., Any]:
-    """The reward of each completion: what its task comes to with it, all of them played side by side."""
+def outcome_reward(
+    pool: WorkerPool, ranker: tuple[str, Path | None, int], weights: RewardWeights
+) -> Callable[..., Any]:
+    """The reward of each completion: what its task comes to with it, played by the workers."""
 
-    async def outcome(
+    def outcome(
         completions: Sequence[Any],
         task: Sequence[str],
         step: Sequence[int],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
-        played = await asyncio.gather(
-            *(
-                rollout(parse(Task, told, "task"), at, completion[-1]["content"], ranker)
-                for completion, told, at in zip(completions, task, step, strict=True)
+        played: dict[int, Rollout] = {}
+        jobs = [
+            Job(
+                rollout_by_worker,
+                (parse(Task, told, "task"), at, completion[-1]["content"], ranker),
+                partial(played.__setitem__, number),
             )
-        )
+            for number, (completion, told, at) in enumerate(zip(completions, task, step, strict=True))
+        ]
+        run_jobs(pool, jobs)
         if log_metric:
-            log_metric("fallback_rate", mean(not one.usable for one in played))
-        return [reward_of(one, weights) for one in played]
+            log_metric("fallback_rate", mean(not one.usable for one in played.values()))
+        return [reward_of(played[number], weights) for number in range(len(jobs))]
 
     return outcome
 

@@ -1,7 +1,10 @@
 """What a reply comes to: the project's own loop plays the task with it, and the outcome is the reward."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from agent.finetune.examples import decided
 from agent.llm.prompt_budget import PromptBudget
@@ -14,6 +17,7 @@ from data.actions import is_remedy
 from data.observation import Task
 from data.simulator.world.environment import EmbeddedEnvironment
 from gnn.ranker import Ranker
+from gnn.registry import make_ranker
 
 _DEADLINE_S = 60.0
 
@@ -63,6 +67,14 @@ async def rollout(task: Task, step: int, reply: str, ranker: Ranker) -> Rollout:
     policy = _OneReply(step, reply)
     result = await play_task(EmbeddedEnvironment(), ranker, policy, task, _DEADLINE_S, lambda _: None)
     return Rollout(result, policy.usable, policy.wrong_remedy, len(reply))
+
+
+def rollout_by_worker(task: Task, step: int, reply: str, ranker: tuple[str, Path | None, int]) -> Rollout:
+    """As `rollout`, with a ranker that each worker makes once: its name, checkpoint and seed."""
+    return asyncio.run(rollout(task, step, reply, _ranker(*ranker)))
+
+
+_ranker = cache(make_ranker)
 
 
 def reward_of(rollout: Rollout, weights: RewardWeights) -> float:

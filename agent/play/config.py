@@ -9,7 +9,7 @@ from agent.llm.weights import SMOL, can_run_smol, prompt_budget_of
 from agent.settings import Settings
 from data.errors import SettingsError
 from data.observation import Task
-from data.options import LABELS, Common, Options, Resumable, option
+from data.options import LABELS, Common, Options, Resumable, WorkerOptions, option
 from data.simulator import catalogue
 from gnn.options import Weights
 from gnn.registry import RANKERS, shipped
@@ -69,12 +69,6 @@ def env_option(default: str | None) -> Any:
     """The option `--env`."""
     found = default or "localhost:8000, localhost:7860, $SPACE_URL, else the embedded one"
     return option(default, f"The environment. Default: {found}.", metavar="URL|embedded")
-
-
-def ray_option() -> Any:
-    """The option `--ray`."""
-    told = "Use actors of this Ray cluster; local starts one on this machine (extra 'ray')."
-    return option(None, told, metavar="ADDRESS|local", recorded=False)
 
 
 class Place(Options):
@@ -225,13 +219,11 @@ class RunConfig(PlayOptions):
     )
 
 
-class CollectOptions(PlayOptions):
+class CollectOptions(PlayOptions, WorkerOptions):
     """All options of `collect`; saved with the episodes for --resume."""
 
     ranker: str = option("heuristic", "What ranks the suspects.", choices=RANKERS)
     policy: str = option("explore", "Who decides.", choices=POLICIES)
     labels: Path | None = option(None, LABELS, metavar="FILE")
-    jobs: int = option(1, "Processes, or actors with --ray.", metavar="N", ge=1, le=256, recorded=False)
-    ray: str | None = ray_option()
 
     environment: str | None = None  # where it was started

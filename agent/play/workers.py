@@ -1,4 +1,4 @@
-"""Runs jobs in parallel: in processes on this machine, or in actors of a Ray cluster."""
+"""Runs jobs one by one, in processes on this machine, or in actors of a Ray cluster."""
 
 import logging
 import os
@@ -6,20 +6,20 @@ import signal
 import socket
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
-from typing import Any, NamedTuple, Protocol, Self
+from multiprocessing import connection, get_context, parent_process
+from typing import Any, NamedTuple, Self
 
 from data.errors import SettingsError
 from data.extras import needs
 from data.limits import InputLimits, limits, set_limits
 
-MOST_LOSSES = 3  # workers that may be lost over one job
+_MOST_LOSSES = 3  # workers that may be lost over one job
 
 
 class Job(NamedTuple):
@@ -30,23 +30,29 @@ class Job(NamedTuple):
     keep: Callable[[Any], None]
 
 
-class WorkerPool(Protocol):
-    """Several workers, as a context manager."""
+def worker_pool(count: int, ray: str | None) -> AbstractContextManager["WorkerPool"]:
+    """Starts workers: processes, or actors of the Ray cluster at `ray`; "local" starts a cluster here.
 
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *ended: object) -> None: ...
+    A single worker without Ray is this process itself.
+    """
+    if ray:
+        return _RayWorkers(count, ray)
+    return _Processes(count) if count > 1 else WorkerPool()
+
+
+class WorkerPool:
+    """Does jobs, as a context manager: in this process, one after the other."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the workers."""
 
     def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """Yields each job with its result, once, as soon as it is done.
-
-        Raises:
-            SettingsError: workers are killed repeatedly.
-        """
-
-
-def worker_pool(count: int, ray: str | None) -> AbstractContextManager[WorkerPool]:
-    """Starts workers: processes, or actors of the Ray cluster at `ray`; "local" starts a cluster here."""
-    return RayWorkers(count, ray) if ray else ProcessWorkers(count)
+        """Yields each job with its result, once, as soon as it is done."""
+        for job in jobs:
+            yield job, job.run(*job.arguments)
 
 
 def run_jobs(
@@ -58,30 +64,94 @@ def run_jobs(
         on_progress(done, len(jobs))
 
 
-class ProcessWorkers:
+class _Lost(Exception):
+    """The worker of a call is gone."""
+
+
+class _Workers(WorkerPool, ABC):
+    """Several workers; the job of a lost one is done again."""
+
+    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+        """As for any pool; jobs wait here until a worker is free.
+
+        Raises:
+            SettingsError: workers are lost repeatedly.
+        """
+        waiting, losses = deque(range(len(jobs))), Counter[int]()
+        running: dict[Any, int] = {}
+        ended: list[tuple[Job, Any]] = []
+        while waiting or running:
+            while waiting and self._has_room(len(waiting), len(running)):
+                number = waiting.popleft()
+                running[self._begin(jobs[number])] = number
+            yield from ended
+            ended = []
+            for call in self._next(running):
+                number = running.pop(call)
+                try:
+                    ended.append((jobs[number], self._end(call)))
+                except _Lost:
+                    waiting.appendleft(number)
+                    losses[number] += 1
+                    if losses[number] == _MOST_LOSSES:
+                        raise SettingsError(
+                            f"{_MOST_LOSSES} workers were lost over one job, out of memory?"
+                            " – repeat the command with fewer --jobs"
+                        ) from None
+        yield from ended
+
+    @abstractmethod
+    def _has_room(self, waiting: int, running: int) -> bool:
+        """Whether another job can begin."""
+
+    @abstractmethod
+    def _begin(self, job: Job) -> Any:
+        """Calls a worker."""
+
+    @abstractmethod
+    def _next(self, running: Collection[Any]) -> Iterable[Any]:
+        """Waits for something to happen, and returns the calls that have ended."""
+
+    @abstractmethod
+    def _end(self, call: Any) -> Any:
+        """The result of a call, or the error of its job; `_Lost` without its worker."""
+
+
+class _Processes(_Workers):
     """Processes on this machine; they end when their owner ends."""
 
     def __init__(self, count: int) -> None:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["agent.play.assembly"])  # imported once, for all workers
-        self._pool = ProcessPoolExecutor(count, context, initializer=_start_process, initargs=(limits(),))
+        self._count = count
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["agent.play.assembly"])  # imported once, for all workers
+        self._pool = self._started()
 
-    def __enter__(self) -> Self:
-        return self
+    def _started(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._count, self._context, initializer=_start_process, initargs=(limits(),)
+        )
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `WorkerPool`; if a process is killed, all end."""
+    def _has_room(self, waiting: int, running: int) -> bool:
+        return running < 2 * self._count  # so that no process waits for its next job
+
+    def _begin(self, job: Job) -> Future[Any]:
         try:
-            running = {self._pool.submit(job.run, *job.arguments): job for job in jobs}
-            for future in as_completed(running):
-                yield running[future], future.result()
+            return self._pool.submit(job.run, *job.arguments)
+        except BrokenProcessPool:  # one process was killed, and the others ended with it
+            self._pool = self._started()
+            return self._pool.submit(job.run, *job.arguments)
+
+    def _next(self, running: Collection[Any]) -> Iterable[Any]:
+        return wait(running, return_when=FIRST_COMPLETED).done
+
+    def _end(self, call: Future[Any]) -> Any:
+        try:
+            return call.result()
         except BrokenProcessPool:
-            raise SettingsError(
-                "a worker was killed, out of memory? – repeat the command with fewer --jobs"
-            ) from None
+            raise _Lost from None
 
 
 def _start_process(bounds: InputLimits) -> None:
@@ -94,17 +164,23 @@ def _start_process(bounds: InputLimits) -> None:
 def _await_owner() -> None:
     owner = parent_process()
     if owner is not None:
-        wait([owner.sentinel])
+        connection.wait([owner.sentinel])
         os._exit(130)
 
 
-class RayWorkers:
-    """Actors of a Ray cluster, each with one job at a time; the job of a lost actor is done again."""
+class _RayWorkers(_Workers):
+    """Actors of a Ray cluster, each with one job at a time."""
 
     def __init__(self, count: int, address: str) -> None:
         with needs("ray"):
             import ray
-        self._ray, self._count = ray, count
+        self._ray: Any = ray
+        self._count = count
+        # Actors get a job once they run, so that no job waits for a lost machine.
+        self._starting: dict[Any, Any] = {}
+        self._idle: list[Any] = []
+        self._busy: dict[Any, Any] = {}
+        self._failed_starts = 0
         cpus = count if address == "local" else None
         try:
             _look_for(address)
@@ -119,48 +195,52 @@ class RayWorkers:
             said = " ".join(str(error).split())[:200]
             raise SettingsError(f"--ray {address}: no Ray cluster there ({said})") from None
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
-    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
-        """As `WorkerPool`; actors get a job once they run, so that no job waits for a lost machine."""
-        ray = self._ray
-        waiting, losses = deque(range(len(jobs))), Counter[int]()
-        actors: dict[Any, tuple[Any, int | None]] = {}  # by the pending call; None: starting
+    def _has_room(self, waiting: int, running: int) -> bool:
+        free = len(self._idle) + len(self._starting)
+        for _ in range(min(self._count - free - running, waiting - free)):
+            actor = self._ray.remote(num_cpus=1)(_Actor).remote(limits())
+            self._starting[actor.ready.remote()] = actor
+        return bool(self._idle)
 
-        def hire() -> None:
-            actor = ray.remote(num_cpus=1)(_Actor).remote(limits())
-            actors[actor.ready.remote()] = (actor, None)
+    def _begin(self, job: Job) -> Any:
+        actor = self._idle.pop()
+        call = actor.run.remote(job.run, *job.arguments)
+        self._busy[call] = actor
+        return call
 
-        for _ in range(min(self._count, len(jobs))):
-            hire()
-        while waiting or any(number is not None for _, number in actors.values()):
-            [done], _ = ray.wait(list(actors), num_returns=1)
-            actor, number = actors.pop(done)
-            try:
-                result = ray.get(done)
-            except ray.exceptions.RayTaskError as failed:
-                raise failed.cause from None
-            except ray.exceptions.RayError:
-                hire()
-                if number is not None:
-                    waiting.appendleft(number)
-                    losses[number] += 1
-                    if losses[number] == MOST_LOSSES:
-                        raise SettingsError(
-                            f"{MOST_LOSSES} workers were lost over one job, out of memory?"
-                            " – repeat the command to continue"
-                        ) from None
-                continue
-            if waiting:
-                following = waiting.popleft()
-                job = jobs[following]
-                actors[actor.run.remote(job.run, *job.arguments)] = (actor, following)
-            if number is not None:
-                yield jobs[number], result
+    def _next(self, running: Collection[Any]) -> Iterable[Any]:
+        [happened], _ = self._ray.wait([*self._starting, *running], num_returns=1)
+        actor = self._starting.pop(happened, None)
+        if actor is None:
+            return (happened,)
+        try:
+            self._ray.get(happened)
+        except self._ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts == _MOST_LOSSES * self._count:
+                said = str(error).strip().splitlines()[-1][:200]
+                raise SettingsError(f"--ray: no worker can start on the cluster ({said})") from None
+        else:
+            self._failed_starts = 0
+            self._idle.append(actor)
+        return ()
+
+    def _end(self, call: Any) -> Any:
+        actor = self._busy.pop(call)
+        try:
+            result = self._ray.get(call)
+        except self._ray.exceptions.RayTaskError as failed:
+            raise failed.cause from None
+        except self._ray.exceptions.RayError:
+            # The machine may be lost, and other actors with it.
+            self._starting |= {other.ready.remote(): other for other in self._idle}
+            self._idle.clear()
+            raise _Lost from None
+        self._idle.append(actor)
+        return result
 
 
 def _look_for(address: str) -> None:

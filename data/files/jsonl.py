@@ -32,7 +32,7 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
         durable: if False, don't wait for the disk: the line survives this process, but not a power cut.
             `sync` catches up.
     """
-    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    line = line_of(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     with named(path), path.open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
@@ -41,6 +41,11 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
             line = line[file.write(line) :]
         if durable:
             os.fsync(file.fileno())
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """The record as one line."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def sync(path: Path) -> None:

@@ -137,12 +137,9 @@ def incident_source(name: str, incidents: Iterable[Incident]) -> Source:
 
 
 def score_cases(
-    ranker: Ranker,
-    cases: Sequence[RankingCase],
-    on_case: Callable[[], None] = lambda: None,
-    score: Score = score_ranking,
+    ranker: Ranker, cases: Sequence[RankingCase], score: Score = score_ranking
 ) -> tuple[ScoredCase, ...]:
-    """Ranks every case without its labels, and scores the rankings; `on_case` is called after each."""
+    """Ranks every case without its labels, and scores the rankings."""
     scored = []
     for case in cases:
         hidden = replace(case.incident, root_causes=(), fault="")
@@ -151,7 +148,6 @@ def score_cases(
         seconds = time.perf_counter() - started
         result = score(ranking, len(case.incident.services), case.incident.root_causes)
         scored.append(ScoredCase(case, result, seconds, ranking.unsure, ranking.unsure_below))
-        on_case()
     return tuple(scored)
 
 
@@ -182,17 +178,11 @@ def result_of(
 
 
 def evaluate(
-    rankers: Sequence[tuple[Ranker, str | None]],
-    sources: Sequence[Source],
-    seed: int = 0,
-    on_case: Callable[[], None] = lambda: None,
-    score: Score = score_ranking,
+    rankers: Sequence[tuple[Ranker, str | None]], sources: Sequence[Source], seed: int = 0
 ) -> list[dict[str, Any]]:
     """Scores every (ranker, checkpoint) on every source."""
     return [
-        result_of(
-            source.name, ranker.name, checkpoint, score_cases(ranker, source.cases, on_case, score), seed
-        )
+        result_of(source.name, ranker.name, checkpoint, score_cases(ranker, source.cases), seed)
         for source in sources
         for ranker, checkpoint in rankers
     ]

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from data.options import Cases, Common, option
+from data.options import Cases, Common, WorkerOptions, option
 from gnn.options import Weights
 from gnn.registry import RANKERS
 
 
-class EvaluateOptions(Common, Weights, Cases):
+class EvaluateOptions(Common, WorkerOptions, Weights, Cases):
     """The rankers, and what to score them on."""
 
     rankers: tuple[str, ...] = option(
