@@ -112,6 +112,9 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
 _CURVE = ("step", "reward", "kl", "completions/mean_length", "fallback_rate")
 
 
+_NO_RANKER = ("none", None, 0)
+
+
 def outcome_reward(
     pool: WorkerPool, ranker: tuple[str, Path | None, int], weights: RewardWeights
 ) -> Callable[..., Any]:
@@ -121,6 +124,7 @@ def outcome_reward(
         completions: Sequence[Any],
         task: Sequence[str],
         step: Sequence[int],
+        hinted: Sequence[bool],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
@@ -128,10 +132,12 @@ def outcome_reward(
         jobs = [
             Job(
                 rollout_by_worker,
-                (parse(Task, told, "task"), at, completion[-1]["content"], ranker),
+                (parse(Task, told, "task"), at, completion[-1]["content"], ranker if knows else _NO_RANKER),
                 partial(played.__setitem__, number),
             )
-            for number, (completion, told, at) in enumerate(zip(completions, task, step, strict=True))
+            for number, (completion, told, at, knows) in enumerate(
+                zip(completions, task, step, hinted, strict=True)
+            )
         ]
         run_jobs(pool, jobs)
         if log_metric:
@@ -142,7 +148,10 @@ def outcome_reward(
 
 
 def _rows(asked: Sequence[Branch]) -> list[dict[str, Any]]:
-    return [{"prompt": list(b.prompt), "task": b.task.model_dump(), "step": b.step} for b in asked]
+    return [
+        {"prompt": list(b.prompt), "task": b.task.model_dump(), "step": b.step, "hinted": b.hinted}
+        for b in asked
+    ]
 
 
 def _spread(asked: Sequence[Branch], most: int) -> list[Branch]:

@@ -35,7 +35,7 @@ class TeachingOptions(Common, Resumable):
     checkpoint: Checkpoint | None = option(
         None, "The ranker's weights. Default: the shipped ones.", metavar="DIR"
     )
-    hinted_share: float = option(0.7, "Share of the prompts that show hints.", ge=0.0, le=1.0)
+    hinted_share: float = option(0.7, "Share of the tasks whose prompts show hints.", ge=0.0, le=1.0)
     prompt_budget: int = option(384, "Longest prompt, in tokens.", metavar="N", ge=128)
     batch: int = option(4, "Prompts a step.", ge=1)
     rank: int = option(16, "Rank of the new adapter.", ge=1)

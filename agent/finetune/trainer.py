@@ -32,14 +32,14 @@ def trainer_arguments(options: TeachingOptions, folder: Path) -> dict[str, Any]:
 
 
 def adapter_config(rank: int) -> Any:
-    """A LoRA adapter on the attention: Hu et al., "LoRA", ICLR 2022."""
+    """A LoRA adapter: Hu et al., "LoRA", ICLR 2022."""
     import peft
 
     return peft.LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         lora_dropout=0.0,
-        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
+        target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
 

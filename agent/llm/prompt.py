@@ -1,5 +1,6 @@
 """Builds the prompt: a pure function from the situation to two messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from agent.llm.live_prompt import LIVE_SYSTEM, live_header
@@ -29,6 +30,8 @@ _OWN_TRACES = {
     "revert_config": ("last_config_age_seconds", "last_config_revision"),
 }
 _CHANGES = {"last_deployment_age_seconds": "deployed", "last_config_age_seconds": "configured"}
+# Takes a small model twenty tokens.
+_LOG_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.,]+Z? ")
 _SEVERITIES = ("page", "critical", "warning")
 
 _SYSTEM = """\
@@ -85,6 +88,7 @@ def build_prompt(
     if not is_live:
         brief = f"At most {situation.ticks_left} more ticks. Users affected: {_are_hurt(situation)}."
         system, header = _SHORT_SYSTEM, [brief]
+        sections["logs"] = [_LOG_TIME.sub("", line) for line in sections["logs"]]
     # What is always the same comes first, so that a model in this process reads it once.
     system += f"\nMenu: {', '.join([*_waiting(situation), *situation.menu])}"
     return with_what_fits(sections, lambda kept: _messages(system, (header, *kept.values())), budget)
@@ -261,7 +265,8 @@ def _alerts(alerts: Sequence[Alert], labels: Mapping[str, str]) -> list[str]:
 
 
 def _menu(situation: Situation) -> list[str]:
-    return ["Menu:", *(f"- {name}: {what}" for name, what in {**situation.menu, **_waiting(situation)}.items())]
+    menu = {**situation.menu, **_waiting(situation)}
+    return ["Menu:", *(f"- {name}: {what}" for name, what in menu.items())]
 
 
 def _waiting(situation: Situation) -> Mapping[str, str]:

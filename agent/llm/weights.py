@@ -92,11 +92,17 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
     is_changed = is_file or (adapter is not None and not trainable)
     source: dict[str, Any] = {"gguf_file": path.name} if is_file else {}
     folder = path.parent if is_file else path
+    # What is quick on a CPU takes room that only prompts as short as those of a training leave.
+    attention = "eager" if trainable and not torch.cuda.is_available() else None
     dtype = torch.bfloat16 if reckons_in_bf16() else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
         network: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32 if is_changed else dtype, **source
+            folder,
+            attn_implementation=attention,
+            local_files_only=True,
+            dtype=torch.float32 if is_changed else dtype,
+            **source,
         )
         if is_file:  # as read from GGUF, it could not be saved
             network = _plain(network)
