@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +15,13 @@ from agent.finetune.examples import Notes, Teacher, decided, reply_of, taught_ex
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout
 from agent.finetune.sft import split_by_task
 from agent.llm.prompt_budget import PromptBudget
+from agent.llm.reply import WAIT
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.play.episode import play_task
+from agent.policies.registry import ExplorePolicy
 from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Situation
-from data.actions import is_remedy
+from data.actions import action_space, is_remedy
 from data.observation import Action
 from data.simulator.catalogue import random_tasks
 from data.simulator.world.environment import EmbeddedEnvironment
@@ -48,29 +49,38 @@ def points() -> list[Branch]:
 
 
 def reward(branch: Branch, reply: str) -> float:
-    return reward_of(asyncio.run(rollout(branch.task, branch.step, reply, RANKER)), RewardWeights())
+    return reward_of(asyncio.run(played(branch, reply)), RewardWeights())
+
+
+async def played(branch: Branch, reply: str) -> Rollout:
+    """What the reply comes to, with the hints of its prompt."""
+    return await rollout(branch.task, branch.step, reply, RANKER if branch.hinted else make_ranker("none"))
 
 
 def taken(teacher: Teacher) -> list[tuple[Branch, Decision]]:
     """Every decision of a teacher, with where it was made."""
     played = decided(TASKS, teacher, RANKER, BUDGET, 0.5, 0)
     return [
-        (Branch(task, step, prompt), decision)
-        for task, notes, _ in played
-        for step, (prompt, decision) in enumerate(notes.taken)
+        (Branch(one.task, step, prompt, one.hinted), decision)
+        for one in played
+        for step, (prompt, decision) in enumerate(one.decisions)
     ]
 
 
 @pytest.mark.parametrize("teacher", ["rules", "expert"])
 def test_examples_fit_their_budget_and_know_no_grade(teacher: Teacher) -> None:
     examples = list(taught_examples(TASKS, teacher, RANKER, BUDGET, 0.5, 0.0, 0))
-    assert len(examples) == len(taken(teacher)) > len(TASKS)
-    for example, (_, decision) in zip(examples, taken(teacher), strict=True):
+    assert len(examples) > len(taken(teacher)) > len(TASKS)  # mistakes take more steps
+    for example in examples:
         assert words(example.prompt) <= 120
         assert not speaks_of_the_grade(" ".join(message["content"] for message in example.prompt))
-        fields = json.loads(example.reply)
-        assert fields["action_type"] == decision.action.action_type
-        assert fields["target_service"] == decision.action.target_service
+        assert json.loads(example.reply)["action_type"] in (*action_space(True), WAIT)
+
+
+def test_without_hints_neither_prompt_nor_teacher_knows_a_ranking() -> None:
+    for hinted_share, ranked in ((0.0, False), (1.0, True)):
+        examples = taught_examples(TASKS, "rules", RANKER, BUDGET, hinted_share, 0.0, 0)
+        assert any("ranker" in example.prompt[1]["content"] for example in examples) is ranked
 
 
 def test_no_held_out_task_is_learnt_from() -> None:
@@ -79,9 +89,10 @@ def test_no_held_out_task_is_learnt_from() -> None:
 
 
 def test_the_rules_own_reply_changes_nothing_and_prompts_know_no_outcome(points: list[Branch]) -> None:
-    for branch, (_, decision) in list(zip(points, taken("rules"), strict=True))[::3]:
-        played = asyncio.run(rollout(branch.task, branch.step, reply_of(decision.action, ""), RANKER))
-        assert played.usable and played.result.steps[branch.step].decision.source == "llm"
+    for branch, (_, ruled) in list(zip(points, taken("rules"), strict=True))[::3]:
+        outcome = asyncio.run(played(branch, reply_of(ruled)))
+        assert outcome.usable
+        assert outcome.result.steps[branch.step].decision == Decision(ruled.action, "llm")
         assert not speaks_of_the_grade(" ".join(message["content"] for message in branch.prompt))
 
 
@@ -95,14 +106,14 @@ def remedied() -> list[tuple[Branch, Decision]]:
 
 
 def test_resolving_early_does_not_pay() -> None:
-    early = reply_of(Action(action_type="declare_resolved"), "done")
+    early = reply_of(Decision(Action(action_type="declare_resolved"), "rules", reason="done"))
     for branch, decision in remedied():
-        assert reward(branch, early) < reward(branch, reply_of(decision.action, ""))
+        assert reward(branch, early) < reward(branch, reply_of(decision))
 
 
 def test_an_echo_of_the_prompt_does_not_pay() -> None:
     for branch, decision in remedied():
-        good = reply_of(decision.action, "")
+        good = reply_of(decision)
         echo = branch.prompt[0]["content"] + branch.prompt[1]["content"]
         assert max(reward(branch, echo), reward(branch, echo + good)) < reward(branch, good) - 0.5
 
@@ -120,7 +131,7 @@ def test_looking_for_ever_does_not_pay() -> None:
     for policy in (Looker, Notes):
         results = []
         for task in TASKS:
-            notes = policy(RulesPolicy(), BUDGET, 0.5, random.Random(0))
+            notes = policy(RulesPolicy(), BUDGET, True, ExplorePolicy(0, random_share=0.0))
             played = play_task(EmbeddedEnvironment(), RANKER, notes, task, 60.0, lambda _: None)
             results.append(asyncio.run(played))
         rewards.append([reward_of(Rollout(one, True, False, 80), RewardWeights()) for one in results])

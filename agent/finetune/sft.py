@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.finetune.examples import TaughtReply, Teacher, recorded_examples, taught_examples
 from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
-from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
+from agent.finetune.trainer import adapter_config, made_quiet, reply_trainer, save_adapter, trainer_arguments
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
 from agent.records.provenance import git_revision, versions
@@ -59,7 +59,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     tell(f"{len(learnt)} examples to learn from, {len(held_out)} of held-out tasks.")
     steps = max(1, round(options.epochs * len(learnt) / options.batch))
     every = max(1, steps // options.checks)
-    trainer = trl.SFTTrainer(
+    trainer = reply_trainer()(
         model=weights.network,
         processing_class=weights.tokenizer,
         args=trl.SFTConfig(

@@ -44,6 +44,27 @@ def adapter_config(rank: int) -> Any:
     )
 
 
+def reply_trainer() -> Any:
+    """TRL's trainer on examples; on a CPU its own loss scores every token of the prompts, only to drop it."""
+    import torch
+    import trl
+
+    class ReplyTrainer(trl.SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            labels = inputs.pop("labels")[:, 1:]  # (B, T-1)
+            scored = (labels != -100).any(0).nonzero()[:, 0]  # (R,): where any reply has a token
+            outputs = model(**inputs, use_cache=False, logits_to_keep=scored)
+            wanted = labels[:, scored]  # (B, R)
+            logits = outputs.logits.float().flatten(0, 1)  # (B*R, vocabulary)
+            total = torch.nn.functional.cross_entropy(logits, wanted.flatten(), reduction="sum")
+            many = (wanted != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            return (total / many, outputs) if return_outputs else total / many
+
+    return ReplyTrainer
+
+
 def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
     """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
     import transformers

@@ -92,14 +92,11 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
     is_changed = is_file or (adapter is not None and not trainable)
     source: dict[str, Any] = {"gguf_file": path.name} if is_file else {}
     folder = path.parent if is_file else path
-    # What is quick on a CPU takes room that only prompts as short as those of a training leave.
-    attention = "eager" if trainable and not torch.cuda.is_available() else None
     dtype = torch.bfloat16 if reckons_in_bf16() else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
         network: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            attn_implementation=attention,
             local_files_only=True,
             dtype=torch.float32 if is_changed else dtype,
             **source,
@@ -109,6 +106,8 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
         if adapter is not None and not trainable:  # as one with the model it is quicker
             network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
         network = network.to(dtype)
+        if trainable and not torch.cuda.is_available():  # quicker with prompts as short as a training's
+            network.set_attn_implementation("eager")
         if adapter is not None and trainable:
             network = PeftModel.from_pretrained(network, str(adapter), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
