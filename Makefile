@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth messages healthy scaling seeds testbed families transfer ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,6 +127,10 @@ testbed: $(READY)  ## try diagnose on real faults in real processes, with a real
 	mkdir -p build checkpoints/results
 	PYTHONPATH=tests $(BIN)/python -m testbed --out build/testbed.json
 	cp build/testbed.json checkpoints/results/testbed.json
+
+scaling: $(READY)  ## how collecting speeds up with 1 and 2 workers, and with 64 that wait for a model
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[ray]'
+	$(call study,scaling.py,scaling)
 
 transfer: $(READY)  ## what labelled incidents of other systems are worth; needs INCIDENTS=folder
 	$(need_incidents)

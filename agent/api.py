@@ -116,7 +116,6 @@ def read(*paths: str | PathLike[str], at: float | None = None) -> Incidents:
     """Reads incidents from files in any form that `firewatch import` knows; telemetry files are one incident.
 
     Args:
-        paths: files and folders.
         at: when that incident began, in Unix seconds; None to detect it.
 
     Raises:

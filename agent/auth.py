@@ -14,7 +14,6 @@ def authorizations(prefix: str, variables: Mapping[str, str]) -> tuple[str, ...]
     """The accepted `Authorization` headers; empty if no secret is set.
 
     Args:
-        prefix: of the variable names.
         variables: …_TOKEN, and …_USER with …_PASSWORD (or …_TOKEN_FILE, …_PASSWORD_FILE).
 
     Raises:
@@ -26,13 +25,7 @@ def authorizations(prefix: str, variables: Mapping[str, str]) -> tuple[str, ...]
 
 
 class SecretRequired:
-    """Refuses requests without one of these headers.
-
-    Args:
-        app: for accepted requests.
-        accepted: values of the header `Authorization`.
-        unguarded: paths that need no secret.
-    """
+    """Refuses requests without one of these headers."""
 
     def __init__(self, app: ASGIApp, accepted: Collection[str], unguarded: Collection[str] = ()) -> None:
         self._app, self._unguarded = app, unguarded

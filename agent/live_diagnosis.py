@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +22,7 @@ from data.sources.live.gather import Progress, Question
 from data.sources.live.kubectl import Kubectl
 from data.sources.live.observe import observe
 from data.sources.recording import begun_since, incident_of
+from data.sources.times import iso_time, seconds
 from gnn.options import Weights
 from gnn.ranker import Evidence, Ranker, Ranking
 
@@ -41,15 +41,10 @@ def moment_of(text: str) -> float:
     """The Unix time of "now", an ISO 8601 time, or a number."""
     if text == "now":
         return time.time()
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        told = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("give now, a time such as 2026-11-30T09:15:00Z, or Unix seconds") from None
-    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    found = seconds(text)
+    if found is None:
+        raise ValueError("give now, a time such as 2026-11-30T09:15:00Z, or Unix seconds")
+    return found
 
 
 def _duration(text: str) -> str:
@@ -110,18 +105,23 @@ class LiveOptions(Common, Weights):
         return tuple(access(name, url, variables) for name, url in given.items())
 
 
-class DiagnoseOptions(LiveOptions):
-    """The options of `diagnose`."""
+class LookOptions(LiveOptions):
+    """The options of commands that look at one moment and show what they found."""
 
     at: Moment = option(
         "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
     )
+    report: Path | None = option(
+        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
+    )
+
+
+class DiagnoseOptions(LookOptions):
+    """The options of `diagnose`."""
+
     top: int = option(5, "Show this many suspects.", ge=1)
     save: Path | None = option(
         None, "Save the incident here, to label it and train on it.", metavar="FILE", recorded=False
-    )
-    report: Path | None = option(
-        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
     )
     watch: Duration | None = option(
         None, "Look again this often, and show how the suspects change.", metavar="DURATION", recorded=False
@@ -171,13 +171,12 @@ async def diagnose(
     observed = await observe(sources, question, channels, seconds_of(asked.timeout), progress, kubectl)
     progress("ranking")
     recording = observed.recording
-    name = datetime.fromtimestamp(question.at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     since_s = question.since_s
     if "at" not in asked.model_fields_set:  # with --at, the whole window is the incident
         since_s = begun_since(recording, since_s, channels)
     incident = incident_of(
         recording, since_s, question.at_s - since_s, question.baseline_s,
-        incident_id=name, system=asked.namespace, channel_map=channels,
+        incident_id=iso_time(question.at_s), system=asked.namespace, channel_map=channels,
     )  # fmt: skip
     return Diagnosis(incident, ranker.rank(incident), recording.notes, observed.questions, observed.waited_s)
 

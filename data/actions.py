@@ -6,15 +6,9 @@ INVESTIGATIONS = ("fetch_logs", "get_metrics_detail", "trace_dependencies")
 DEEP_INVESTIGATIONS = ("strace_process", "inspect_commit_diff", "thread_dump")
 LOOKS = INVESTIGATIONS + DEEP_INVESTIGATIONS
 REMEDIES = (
-    "restart_service",
-    "rollback_deploy",
-    "revert_config",
-    "scale_replicas",
-    "circuit_break",
-    "extend_timeout",
-    "rebalance_load",
-    "traffic_shift",
-)
+    "restart_service", "rollback_deploy", "revert_config", "scale_replicas", "circuit_break",
+    "extend_timeout", "rebalance_load", "traffic_shift",
+)  # fmt: skip
 CONCLUSIONS = ("declare_resolved", "escalate")
 # The original server knows a few more, which are not offered.
 ACTION_TYPES = LOOKS + REMEDIES + CONCLUSIONS

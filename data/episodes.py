@@ -95,7 +95,6 @@ def read_episodes(path: Path, form: str = FORM) -> tuple[Episode, ...]:
     Recorded exchanges that cannot be part of an episode are left out and logged.
 
     Args:
-        path: the file or folder.
         form: as in `jsonl.read`; "" if the file may be empty.
 
     Raises:

@@ -67,13 +67,9 @@ class Incident:
 
     @staticmethod
     def from_observations(window: Sequence[Observation], incident_id: str = "") -> "Incident":
-        """Builds the incident that an agent sees.
+        """Builds the incident that an agent sees, from at least one observation, oldest first.
 
         The services are those of the latest observation, then those that only the call graph names.
-
-        Args:
-            window: at least one observation, oldest first.
-            incident_id: a name for it.
         """
         last = window[-1]
         names = dict.fromkeys(last.services)

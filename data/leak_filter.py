@@ -8,20 +8,10 @@ TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_d
 
 # Other words for fault families, besides their names.
 _OTHER_WORDS = (
-    "out of memory",
-    "bad deployment",
-    "configuration drift",
-    "cpu throttling",
-    "deadlock",
-    "certificate expir(?:y|ed)",
-    "rate limit exhaust(?:ion|ed)",
-    "quota exhausted",
-    "stale service registry",
-    "noisy neighbor",
-    "instances lost",
-    "processor stress",
-    "rejected login",
-)
+    "out of memory", "bad deployment", "configuration drift", "cpu throttling", "deadlock",
+    "certificate expir(?:y|ed)", "rate limit exhaust(?:ion|ed)", "quota exhausted",
+    "stale service registry", "noisy neighbor", "instances lost", "processor stress", "rejected login",
+)  # fmt: skip
 _SPACING = re.compile(r"[\s_\-]+")
 # A bracket or a sentence about "the fault type" in a remedy's feedback.
 _FAULT_TYPE_TALK = re.compile(

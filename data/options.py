@@ -31,17 +31,12 @@ def option(
     """A field that is also a command-line option.
 
     Args:
-        default: the value if the option is not given.
-        text: the help.
         name: on the command line, if not "--" and the field's name.
         short: such as "-q".
         metavar: placeholder for the value in the help.
         choices: the allowed words, if the field's type doesn't list them.
         panel: the heading in the help.
         recorded: the option affects the results, so it is saved with them.
-        positional: an argument without a name.
-        separated: a comma-separated list.
-        bounds: as in pydantic's `Field`.
     """
     shown: Any = {"name": name, "short": short, "metavar": metavar, "choices": choices, "panel": panel}
     return Field(
@@ -124,10 +119,6 @@ class Resumable(Options):
 
     def refuse_changes(self, started: Options, free: Collection[str] = ()) -> None:
         """Refuses options that would mix different results in the folder of `--resume`.
-
-        Args:
-            started: the options that the folder was started with.
-            free: options that may change.
 
         Raises:
             SettingsError: names the option and its original value.

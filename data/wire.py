@@ -106,11 +106,6 @@ def one_line(text: object) -> str:
 def decode_body(text: str | bytes, where: str, *, finite: bool = False) -> Any:
     """Decodes a body.
 
-    Args:
-        text: the body.
-        where: what is being read.
-        finite: refuse NaN and infinity.
-
     Raises:
         ProtocolError: it is not JSON, or too large to read safely.
     """

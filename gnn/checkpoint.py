@@ -47,11 +47,7 @@ def save(
     Returns the card with the hashes and probe filled in.
 
     Args:
-        net: the network.
         card: with `own_rules` if there are `rules`, and `pool` if there is an `ensemble`.
-        folder: where to.
-        ensemble: trees and alert frequencies of one system.
-        rules: the user's rules for metric names.
 
     Raises:
         CheckpointError: the network's scores are not finite.

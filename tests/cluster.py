@@ -1,14 +1,19 @@
-"""Two Ray nodes on this machine: one is killed, or the driver is, and what is stored is the same."""
+"""Two Ray nodes on this machine: a node, workers or the driver are killed, and what is stored is the same.
 
+KILLS=10 make cluster-test: as many runs whose worker and driver are killed at random moments.
+"""
+
+import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ray_utils = pytest.importorskip("ray.cluster_utils")
@@ -19,7 +24,8 @@ pytestmark = [
 ]
 TREE = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TREE), "OMP_NUM_THREADS": "1"}
-WANTED = ("--env", "embedded", "--policy", "rules", "--episodes", "64", "--seed", "5", "--quiet")
+EPISODES = 200
+WANTED = f"--env embedded --policy rules --ranker gnn --episodes {EPISODES} --seed 5 --quiet".split()
 
 
 @pytest.fixture
@@ -34,15 +40,17 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """What one process stores."""
     out = tmp_path_factory.mktemp("alone") / "c"
-    assert collect("--out", str(out)).wait() == 0
+    assert collect(out).wait() == 0
     return stored(out)
 
 
-def collect(*options: str) -> subprocess.Popen[str]:
-    wanted = () if "--resume" in options else WANTED
+def collect(out: Path, *options: str) -> subprocess.Popen[str]:
+    """Begins a collection, or goes on with it."""
+    begun = (out / "collect.json").exists()
+    wanted = ["--resume", str(out)] if begun else [*WANTED, "--out", str(out)]
     return subprocess.Popen(
         [sys.executable, "-m", "agent", "collect", *wanted, *options],
         env=ENVIRONMENT,
@@ -51,39 +59,64 @@ def collect(*options: str) -> subprocess.Popen[str]:
     )
 
 
-def stored(out: Path) -> list[str]:
+def stored(out: Path) -> bytes:
     file = out / "episodes.jsonl"
-    return sorted(file.read_text().splitlines()) if file.exists() else []
+    return file.read_bytes() if file.exists() else b""
 
 
-def wait_for_lines(out: Path, process: subprocess.Popen[str], lines: int) -> None:
-    while len(stored(out)) < lines:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+def workers() -> Sequence[psutil.Process]:
+    """The actors of this cluster."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.name().startswith("ray::_Actor"):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
-def test_a_lost_node_costs_no_task_and_doubles_none(
-    cluster: Any, undisturbed: list[str], tmp_path: Path
-) -> None:
+def test_a_lost_node_costs_no_task_and_doubles_none(cluster: Any, undisturbed: bytes, tmp_path: Path) -> None:
     out = tmp_path / "c"
-    process = collect("--ray", cluster.address, "--jobs", "2", "--out", str(out))
-    wait_for_lines(out, process, 16)
+    process = collect(out, "--ray", cluster.address, "--jobs", "2")
+    while stored(out).count(b"\n") < 16:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
     cluster.remove_node(cluster.nodes[0], allow_graceful=False)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert stored(out) == undisturbed
 
 
-def test_a_killed_driver_goes_on_with_the_rest(cluster: Any, undisturbed: list[str], tmp_path: Path) -> None:
-    chance = random.Random(1)
+def test_killed_workers_and_drivers_change_nothing(cluster: Any, undisturbed: bytes, tmp_path: Path) -> None:
+    chance, spread = random.Random(1), ("--ray", cluster.address, "--jobs", "2")
+    assert collect(tmp_path / "first", *spread).wait() == 0  # Ray starts slowly
+    began = time.monotonic()
+    assert collect(tmp_path / "c", *spread).wait() == 0
+    usual_s = time.monotonic() - began
     for kill in range(int(os.environ.get("KILLS", "2"))):
         out = tmp_path / f"c{kill}"
-        begun = collect("--ray", cluster.address, "--jobs", "2", "--out", str(out))
-        wait_for_lines(out, begun, chance.choice((1, 8, 24, 40)))
-        time.sleep(chance.random())
-        begun.kill()
-        begun.communicate()
-        again = collect("--resume", str(out), "--ray", cluster.address, "--jobs", "2")
+        worker_at_s, driver_at_s = sorted(chance.uniform(0.3, 0.95) * usual_s for _ in range(2))
+        began = time.monotonic()
+        process = collect(out, *spread)
+        time.sleep(worker_at_s)
+        alive = workers()
+        for worker in alive[:1]:
+            worker.kill()
+        at_worker = stored(out).count(b"\n")
+        time.sleep(max(0.0, began + driver_at_s - time.monotonic()))
+        process.kill()
+        process.communicate()
+        at_driver = stored(out).count(b"\n")
+        again = collect(out, *spread)
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
-        assert stored(out) == undisturbed
+        facts = {
+            "run": kill,
+            "workers_alive": len(alive),
+            "stored_when_worker_was_killed": at_worker,
+            "stored_when_driver_was_killed": at_driver,
+            "same_bytes": stored(out) == undisturbed,
+        }
+        print(json.dumps(facts))
+        assert facts["same_bytes"]

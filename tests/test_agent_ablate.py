@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from llm_server import LLMServer, action
+from tiny_model import make_tiny_adapter, make_tiny_model
 
 from agent.benchmark.source_names import brief_names
 from agent.cli import answer
@@ -267,6 +268,31 @@ def test_a_model_that_picks_at_random(hints: Callable[[Choice], Any]) -> None:
     used, unaided = hints(lambda ill, _hint, seed: random.Random(seed).choice(ill) if ill else None)
     assert 0 < used["followed"] < used["hinted"]
     assert used["picked"] == unaided["picked"] and used["rescued"] == used["misled"] == 0
+
+
+def test_several_models_and_adapters_are_arms_of_one_ablation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_tiny_model(tmp_path / "model")
+    adapter = make_tiny_adapter(model, tmp_path / "sft")
+    Path("tasks.json").write_text('[{"task_id": null, "difficulty": "easy", "seed": 7, "max_ticks": 2}]')
+    options = (
+        "--policy", f"rules,llm@{model},llm@{adapter}", "--ranker", "heuristic,none", "--tasks", "tasks.json",
+        "--prompt-budget", "600", "--jobs", "1", "--temperature", "0", "--steps",
+    )  # fmt: skip
+    result = ablate(*options)
+    base, tuned = (f"llm@{folder}" for folder in (model, adapter))
+    assert [arm["arm"] for arm in result["arms"]] == [
+        f"{hints}+{policy}" for policy in ("rules", base, tuned) for hints in ("heuristic", "none")
+    ]
+    assert set(result["weights_sha256"]) == {tuned}
+    against = {(c["reference"], c["arm"]) for c in result["comparisons"]}
+    assert {("none+rules", f"none+{tuned}"), ("heuristic+rules", f"heuristic+{base}")} <= against
+    config = json.loads(Path("ab/arms", f"none+{tuned}".replace("/", "_"), "run.json").read_text())["config"]
+    assert config["adapter"] == str(adapter) and config["model"] == str(model)
+    (adapter / "card.json").write_text("{}")
+    assert answer(["ablate", "--out", "ab", "--quiet", *options]) == 2
+    assert f"made with other weights of '{tuned}'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

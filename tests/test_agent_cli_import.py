@@ -70,7 +70,7 @@ def test_a_label_leaves_the_rest_as_it_was(nowhere: Path, capsys: pytest.Capture
     [
         (["import", "absent.json"], "no such file"),
         (["import", "prom.json", "--at", "yesterday"], "ISO date"),
-        (["import", "prom.json", "--at", "2030-01-01"], "last value is of 2023-11-14"),
+        (["import", "prom.json", "--at", "2030-01-01"], "last value is from 2023-11-14"),
         (["label", "prom.json", "payment"], "an incident such as"),
     ],
 )

@@ -15,7 +15,8 @@ from situations import observation, service, situation
 
 from agent.llm.budget import Budget, Price
 from agent.llm.client import LONGEST_TOKEN, ChatModel, LlmSettings
-from agent.policies.registry import Decision, make_policy
+from agent.policies.registry import make_policy
+from agent.situation.decision import Decision
 
 KEY = "sk-very-secret-key"
 BROKEN = situation(observation(api=service(), db=service(error_rate=0.9)), calls={"api": ("db",)})

@@ -16,7 +16,8 @@ from situations import observation, service, situation
 from agent.llm.budget import Budget, Price
 from agent.llm.client import ChatModel, LlmSettings
 from agent.llm.reply import Choice
-from agent.policies.registry import Decision, PastStep, Situation, make_policy
+from agent.policies.registry import make_policy
+from agent.situation.decision import Decision, PastStep, Situation
 from data.actions import LOOKS
 from data.errors import SettingsError
 from data.observation import Action

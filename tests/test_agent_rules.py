@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from situations import observation, service, situation
 
-from agent.policies.registry import Policy, make_policy
-from agent.situation.decision import Decision, PastStep, Situation
+from agent.policies.registry import make_policy
+from agent.situation.decision import Decision, PastStep, Policy, Situation
 from data.actions import INVESTIGATIONS, REMEDIES, is_remedy
 from data.incident import Incident
 from data.observation import DIFFICULTIES, Action, Observation, Service, Task, parse, parse_step

@@ -86,7 +86,7 @@ def test_what_kubectl_cannot_tell_is_one_plain_line(
     (kubectl.folder / "objects.json").write_text("not json")
     with pytest.raises(TelemetryFault, match="did not answer with JSON"):
         ask()
-    (kubectl.folder / "objects.json").write_text('{"items": [{"spec": 7}]}')
+    (kubectl.folder / "objects.json").write_text('{"items": [{"kind": "Pod", "metadata": {"name": 7}}]}')
     with pytest.raises(TelemetryFault, match="kubectl get: field"):
         ask()
     kubectl.sleep()

@@ -9,7 +9,8 @@ from data.channels import default_channel_map
 from data.errors import SettingsError
 from data.incident import AlertEvent
 from data.sources.onset import onset
-from data.sources.recording import Recording, begun_since, incident_of, told
+from data.sources.recording import Recording, begun_since, incident_of
+from data.sources.times import iso_time
 
 START = 1_700_000_000.0
 
@@ -33,7 +34,7 @@ def test_the_beginning_is_found_and_told(bad_from):
     recording = shop(bad_from)
     incident = incident_of(recording)
     assert incident.start_s == START + 15 * bad_from
-    assert any(told(START + 15 * bad_from) in note for note in recording.notes)
+    assert any(iso_time(START + 15 * bad_from) in note for note in recording.notes)
     series = incident.telemetry["db"]["latency_p99_s"]
     assert series.incident.min() > 0.5 > series.baseline.max()
     assert (len(series.baseline), len(series.incident)) == (bad_from, 80 - bad_from)
@@ -70,7 +71,7 @@ def test_nothing_that_changes_is_told_and_the_end_compared_with_the_past():
 
 def test_few_points_are_all_taken_for_the_incident():
     recording = Recording()
-    recording.point("web", "error_rate", START, 0.5)
+    recording.series("web", "error_rate", [START], [0.5])
     incident = incident_of(recording)
     assert incident.telemetry["web"]["error_rate"].incident.tolist() == [0.5]
     assert incident.telemetry["web"]["error_rate"].baseline.size == 0
@@ -101,15 +102,15 @@ def test_alerts_alone_make_an_incident_without_metrics():
     recording.alert(AlertEvent("web", "metric", "HighErrorRate"))
     incident = incident_of(recording)
     assert incident.services == ("web",) and not incident.telemetry
-    assert recording.notes == ["There are no metrics in it, only names, calls and alerts."]
+    assert recording.notes == ["There are no metrics, only names, calls and alerts."]
 
 
 def test_calls_owners_and_routine_arrive():
     recording = shop()
     event = AlertEvent("web", "metric", "Noisy")
     recording.call_series("web", "cache", "latency_gap_s", [START, START + 15], [0.1, 0.2])
-    recording.owner("web", "frontend")
-    recording.routine(event, 0.9)
+    recording.owners["web"] = "frontend"
+    recording.routines[event] = 0.9
     incident = incident_of(recording, at=START + 15)
     assert incident.call_graph["web"] == ("api", "cache")
     assert incident.call_telemetry["web", "cache"]["latency_gap_s"].incident[0] == 0.2
@@ -143,8 +144,8 @@ floats = st.floats(allow_nan=True, allow_infinity=True)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["error_rate", "x"]), floats, floats)))
 def test_whatever_is_recorded_makes_a_bounded_incident(points):
     recording = Recording()
-    for point in points:
-        recording.point(*point)
+    for service, metric, time_s, value in points:
+        recording.series(service, metric, [time_s], [value])
     incident = incident_of(recording)
     for metrics in incident.telemetry.values():
         for series in metrics.values():

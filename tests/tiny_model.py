@@ -9,6 +9,21 @@ _TEMPLATE = (
 )
 
 
+def make_tiny_adapter(model: Path, folder: Path) -> Path:
+    """Writes an adapter of that model that changes nothing yet."""
+    import warnings
+
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    from agent.finetune.trainer import adapter_config
+
+    network = AutoModelForCausalLM.from_pretrained(model)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        peft.get_peft_model(network, adapter_config(2)).save_pretrained(folder)
+    return folder
+
+
 def make_tiny_model(folder: Path) -> Path:
     """Writes a Llama with two layers of width 32; its random weights are always the same."""
     import torch

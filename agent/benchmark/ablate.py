@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.benchmark.arms import WRONG, Arm
 from agent.benchmark.figures import figures
-from agent.benchmark.plan import WATCHED, WRONG, AblationFolder, Arm, Played
+from agent.benchmark.plan import WATCHED, AblationFolder, Played
 from agent.benchmark.source_names import brief_names
 from agent.benchmark.worker import (
     EPISODES,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from agent.benchmark.arms import Arm
 from agent.benchmark.hint_use import ArmEpisode, hint_use
 from agent.benchmark.pairs import episode_comparisons, episode_values, ranking_comparisons, ranking_values
-from agent.benchmark.plan import Arm, Played, as_json
+from agent.benchmark.plan import Played, as_json
 from gnn.evaluation.metrics import CaseScore, interval, summarise
 
 _Measure = Callable[[ArmEpisode], float]

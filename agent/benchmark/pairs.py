@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from agent.benchmark.arms import Arm
 from agent.benchmark.hint_use import ArmEpisode
-from agent.benchmark.plan import Arm, Played
+from agent.benchmark.plan import Played
 from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
 
 # {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one per key, null if unscored]}}};
@@ -54,9 +55,10 @@ def _numbered(names: Sequence[str]) -> list[list[Any]]:
 
 
 def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[dict[str, Any]]:
-    """Compares each policy's arms with its first arm, and each policy's first arm with the very first.
+    """Compares each policy's arms with its first arm, and every other policy with the first one.
 
-    Holm's correction covers all of them together.
+    Policies are compared with the same ranker or, if the first one was not played with it, by their first
+    arms. Holm's correction covers all comparisons together.
     """
     first_of: dict[str, Arm] = {}
     pairs = []
@@ -64,7 +66,10 @@ def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[di
         reference = first_of.setdefault(arm.policy, arm)
         if reference != arm:
             pairs.append((reference, arm))
-    pairs += [(arms[0], arm) for arm in first_of.values() if arm != arms[0]]
+    for arm in arms:
+        same_ranker = Arm(arm.ranker, arms[0].policy)
+        if arm.policy != arms[0].policy and (same_ranker in arms or arm == first_of[arm.policy]):
+            pairs.append((same_ranker if same_ranker in arms else arms[0], arm))
     made = [
         compared(block, measure, reference.name, block, arm.name, seed)
         for reference, arm in pairs

@@ -7,13 +7,14 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
+from agent.benchmark.arms import WRONG, Arm, PolicySpec, RankerSpec
 from agent.benchmark.hint_use import ArmEpisode
 from agent.play.config import Playing, RunConfig, TaskChoice, env_option
 from agent.records.lines import Key
 from agent.records.provenance import folder_hash, git_revision, versions
-from agent.settings import NO_HINTS, Settings
+from agent.settings import Settings
 from data.errors import SettingsError
 from data.files import jsonl
 from data.files.folder_lock import hold
@@ -22,11 +23,10 @@ from data.files.whole_file import write_whole
 from data.observation import Task, parse
 from data.options import Cases, Common, WorkerOptions, option
 from gnn.options import Checkpoint
-from gnn.registry import RANKERS, known_folder, shipped, weights_folder
+from gnn.registry import RANKERS
 
 FORMAT = 1
 RESULT = "ablation.json"
-WRONG = "wrong"
 # Observations without remedies on which rankers are compared, including the first.
 WATCHED = 6
 
@@ -42,55 +42,12 @@ _DECISIVE = (
 _SEED_STRIDE = 100_003
 
 
-class Arm(NamedTuple):
-    """One combination of a ranker and a policy."""
-
-    ranker: str
-    policy: str
-
-    @property
-    def name(self) -> str:
-        """Such as "gnn+rules"."""
-        return f"{self.ranker}+{self.policy}"
-
-
 @dataclass(frozen=True)
 class Played:
     """An arm and the records of its episodes."""
 
     arm: Arm
     episodes: Sequence[ArmEpisode]
-
-
-class RankerSpec(NamedTuple):
-    """A ranker by name, with the folder of its weights unless they are the shipped ones."""
-
-    name: str
-    checkpoint: Path | None
-
-    @staticmethod
-    def read(text: str, default: Path | None) -> "RankerSpec":
-        """Reads a name or name@folder; without a folder the weights come from `default`."""
-        name, _, own = text.partition("@")
-        return RankerSpec(name, known_folder(Path(own)) if own else default)
-
-    @property
-    def real_name(self) -> str:
-        """The ranker behind it; "wrong" uses the network."""
-        return "gnn" if self.name == WRONG else self.name
-
-    @property
-    def weights(self) -> Path | None:
-        """The folder of its weights, if it has any."""
-        return weights_folder(self.real_name, self.checkpoint)
-
-    @property
-    def weights_name(self) -> str | None:
-        """The folder for a result file; that of shipped weights is relative, the same on every machine."""
-        if self.weights is None:
-            return None
-        tree = shipped("").parent
-        return str(self.weights.relative_to(tree) if self.weights.is_relative_to(tree) else self.weights)
 
 
 class Ablation(Common, WorkerOptions, Playing, Cases):
@@ -108,7 +65,8 @@ class Ablation(Common, WorkerOptions, Playing, Cases):
     )
     policies: tuple[str, ...] = option(
         ("rules",),
-        "One or more of rules, legacy-rules, llm, llm-without-hints, explore.",
+        "One or more of rules, legacy-rules, llm, llm-without-hints, explore, or llm@DIR for another "
+        "model or adapter; llm@smol is SmolLM2 without one.",
         name="--policy",
         metavar="NAME[,NAME…]",
         separated=True,
@@ -134,19 +92,15 @@ class Ablation(Common, WorkerOptions, Playing, Cases):
     def completed(self, settings: Settings) -> Self:
         """A copy with the chosen tasks and the configured model filled in."""
         tasks = () if self.ranking_only else under_seeds(self.chosen(self.seed), self.seeds)
-        asks_a_model = any(name.startswith(("llm", "auto")) for name in self.policies)
+        asks_a_model = any(name.startswith(("llm", "auto")) and "@" not in name for name in self.policies)
         told = self.model_facts(settings, "llm" if asks_a_model else "rules")
-        return self.model_copy(update={"tasks": tasks, **told})
+        # Each arm has the budget that its adapter was trained with, unless one was asked for.
+        return self.model_copy(update={"tasks": tasks, **told, "prompt_budget": self.prompt_budget})
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """Every ranker with every policy; a policy without hints is a single arm."""
-        arms = (
-            Arm("none", policy.removesuffix(NO_HINTS)) if policy.endswith(NO_HINTS) else Arm(ranker, policy)
-            for policy in self.policies
-            for ranker in self.rankers
-        )
-        return tuple(dict.fromkeys(arms)) if not self.ranking_only else ()
+        """What is played."""
+        return () if self.ranking_only else Arm.all(self.rankers, self.policies)
 
     @property
     def compared_rankers(self) -> tuple[str, ...]:
@@ -159,30 +113,29 @@ class Ablation(Common, WorkerOptions, Playing, Cases):
 
     def run_config(self, arm: Arm, tasks: tuple[Task, ...] = ()) -> RunConfig:
         """The run configuration of one arm."""
-        spec = self.spec(arm.ranker)
+        spec, policy = self.spec(arm.ranker), PolicySpec.read(arm.policy)
+        asking = policy.asking(self)
         names = Playing.model_fields.keys() - TaskChoice.model_fields.keys() - {"concurrency"}
-        shared = {name: getattr(self, name) for name in names}
+        shared = {name: getattr(asking, name) for name in names}
         return RunConfig(
             **shared
             | {
                 "tasks": tasks,
                 "ranker": spec.name,
                 "checkpoint": spec.checkpoint,
-                "policy": arm.policy,
+                "policy": policy.name,
                 "hints": spec.name != "none",
                 "seed": self.seed,
-                "models": self.models if arm.policy in ("llm", "auto") else (),
+                "models": asking.models if policy.name in ("llm", "auto") else (),
             }
         )
 
     def weights(self) -> dict[str, str]:
-        """The hash of each ranker's weights, if it has any."""
-        hashes = {}
-        for text in self.rankers:
-            path = self.spec(text).weights
-            if path is not None and path.is_dir():
-                hashes[text] = folder_hash(path)
-        return hashes
+        """The hash of the weights of each ranker and adapter, if it has any."""
+        folders = {text: self.spec(text).weights for text in self.rankers}
+        configs = {arm.policy: self.run_config(arm) for arm in self.arms}
+        folders |= {policy: config.adapter for policy, config in configs.items() if config.models}
+        return {text: folder_hash(path) for text, path in folders.items() if path and path.is_dir()}
 
 
 def under_seeds(tasks: Sequence[Task], seeds: int) -> tuple[Task, ...]:

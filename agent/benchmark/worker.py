@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agent.benchmark.arms import WRONG, Arm, RankerSpec
 from agent.benchmark.hint_use import ArmEpisode, first_remedy
 from agent.benchmark.pairs import RANKED
-from agent.benchmark.plan import WATCHED, WRONG, Ablation, Arm, RankerSpec
+from agent.benchmark.plan import WATCHED, Ablation
 from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
 from agent.llm.client import BudgetedModel

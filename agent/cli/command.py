@@ -43,7 +43,8 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
             set_limits(read_limits(variables_from_environment()))
             return function(asked)
 
-        fields = sorted(_options_of(model), key=lambda name: name in Common.model_fields)
+        options = [name for name, field in model.model_fields.items() if field.description is not None]
+        fields = sorted(options, key=lambda name: name in Common.model_fields)
         parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         parameters += [_parameter(model, name) for name in fields]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -67,16 +68,13 @@ def _was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _options_of(model: type[Common]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if field.description is not None]
-
-
 def _parameter(model: type[Common], name: str) -> inspect.Parameter:
     """A field as a parameter for typer."""
     field, shown = model.model_fields[name], model.cli(name)
     bounds = {type(bound).__name__: bound for bound in field.metadata}
+    typed = filter(None, (shown["name"], shown["short"]))
     info = partial(
-        typer.Argument if shown["positional"] else partial(typer.Option, shown["name"], *_short(shown)),
+        typer.Argument if shown["positional"] else partial(typer.Option, *typed),
         help=field.description,
         metavar=shown["metavar"],
         min=bounds["Ge"].ge if "Ge" in bounds else None,
@@ -88,23 +86,16 @@ def _parameter(model: type[Common], name: str) -> inspect.Parameter:
     if shown["separated"]:
         kind, default = str, ",".join(default)
     elif get_origin(kind) is tuple:
-        kind = list[_bare(get_args(kind)[0])]  # type: ignore[misc]
+        [item, *_] = get_args(kind)
+        kind = list[get_args(item)[0] if get_origin(item) is Annotated else item]  # type: ignore[misc]
         default = list(default) if isinstance(default, tuple) else default
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info()]
     )
 
 
-def _bare(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
-
-
 def _separated(names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, (name.strip() for name in names.split(",")))))
-
-
-def _short(shown: dict[str, Any]) -> tuple[str, ...]:
-    return (shown["short"],) if shown["short"] else ()
 
 
 def _check_writable(target: Path) -> None:

@@ -70,10 +70,12 @@ def wide_console(stderr: bool = False, quiet: bool = False) -> "Console":
 
 def text_table(headings: Iterable[str], rows: Iterable[Iterable[str]], title: str | None = None) -> "Table":
     """A plain table; cells are shown as text, without markup or terminal codes."""
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*headings, title=title, box=None, pad_edge=False)
+    # Two long names may differ in their ends alone.
+    columns = (Column(heading, overflow="fold") for heading in headings)
+    table = Table(*columns, title=title, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from agent.benchmark.plan import RankerSpec
+from agent.benchmark.arms import RankerSpec
 from agent.benchmark.scoring import ScoredRanker, score_shared
 from agent.benchmark.worker import ranker_of
 from agent.cli.command import command

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from agent.cli.command import command
 from agent.cli.console import is_stdout, note
-from agent.cli.sources import read_files
+from agent.cli.sources import ReadOptions, read_files
 from agent.terminal_text import printable
-from data.options import Common, option
+from data.options import option
 from data.words import count
 
 
-class ImportOptions(Common):
+class ImportOptions(ReadOptions):
     """What to read, and where to write."""
 
     files: tuple[Path, ...] = option(
@@ -19,11 +19,7 @@ class ImportOptions(Common):
         positional=True,
         metavar="FILE…",
     )
-    at: str | None = option(
-        None, "When the incident began: Unix seconds or an ISO date. Default: detected.", metavar="TIME"
-    )
     out: Path = option(Path("-"), "A .jsonl file for the incidents. Default: stdout.", metavar="FILE")
-    limit: int | None = option(None, "Read at most N traces or rows per file.", metavar="N", ge=1)
 
 
 @command(ImportOptions)
@@ -38,7 +34,7 @@ def import_(asked: ImportOptions) -> int:
     from data.files.whole_file import named, write_whole
     from data.sources.own_form import to_json
 
-    incidents = read_files(asked.files, asked.at, asked.limit, asked.quiet)
+    incidents = read_files(asked.files, asked)
     text = "".join(json.dumps(to_json(one), ensure_ascii=False) + "\n" for one in incidents)
     if is_stdout(asked.out):
         with named("stdout"):

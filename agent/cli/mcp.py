@@ -40,7 +40,8 @@ def mcp(asked: McpOptions) -> int:
     [dim]Example:[/dim] firewatch mcp --prometheus http://prometheus:9090 --incidents saved/
     """
     with needs("mcp"):
-        from agent.mcp.server import Look, create_server
+        from agent.mcp.replies import Look
+        from agent.mcp.server import create_server
 
     variables = variables_from_environment()
     ranker, channels = asked.open_ranker(seed=asked.seed)

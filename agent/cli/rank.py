@@ -6,16 +6,16 @@ from typing import Any
 from agent.cli.command import command
 from agent.cli.console import is_stdout, write_json
 from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import incidents_named, read_files
+from agent.cli.sources import ReadOptions, incidents_named, read_files
 from agent.terminal_text import printable
 from data.incident import Incident
-from data.options import Common, option
+from data.options import option
 from gnn.options import Weights
 from gnn.ranker import Ranker
 from gnn.registry import RANKERS
 
 
-class RankOptions(Common, Weights):
+class RankOptions(ReadOptions, Weights):
     """What to rank, and what to show."""
 
     files: tuple[Path, ...] = option(
@@ -25,10 +25,6 @@ class RankOptions(Common, Weights):
         metavar="FILE…",
     )
     incident: str | None = option(None, "Rank only this one of several incidents.", metavar="ID")
-    at: str | None = option(
-        None, "When the incident began: Unix seconds or an ISO date. Default: detected.", metavar="TIME"
-    )
-    limit: int | None = option(None, "Read at most N traces or rows per file.", metavar="N", ge=1)
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
@@ -46,9 +42,7 @@ def rank(asked: RankOptions) -> int:
 
     [dim]Example:[/dim] firewatch rank prom.json traces.json alerts.json --top 3
     """
-    incidents = incidents_named(
-        asked.incident, read_files(asked.files, asked.at, asked.limit, asked.quiet), asked.files
-    )
+    incidents = incidents_named(asked.incident, read_files(asked.files, asked), asked.files)
     ranker, channel_map = asked.open_ranker(asked.ranker, asked.seed)
     tell_unmapped(unmapped_in(incidents, channel_map), asked.quiet)
     records = []

@@ -10,11 +10,19 @@ from agent.terminal_text import printable
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.labels import KnownRoots
+from data.options import Common, option
 
 
-def read_files(
-    paths: Sequence[Path], at: str | None = None, limit: int | None = None, quiet: bool = False
-) -> tuple[Incident, ...]:
+class ReadOptions(Common):
+    """How telemetry in files is read."""
+
+    at: str | None = option(
+        None, "When the incident began: Unix seconds or an ISO date. Default: detected.", metavar="TIME"
+    )
+    limit: int | None = option(None, "Read at most N traces or rows per file.", metavar="N", ge=1)
+
+
+def read_files(paths: Sequence[Path], how: ReadOptions) -> tuple[Incident, ...]:
     """Reads incidents from files in any known format, with a progress bar and notes.
 
     Raises:
@@ -31,14 +39,13 @@ def read_files(
             raise SettingsError(f"{path}: no such file or folder")
     size = sum(path.stat().st_size for path in paths if path.is_file())
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn())
-    console = wide_console(stderr=True, quiet=quiet)
+    console = wide_console(stderr=True, quiet=how.quiet)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("reading", total=size or None)
-        found = read_evidence(
-            paths, time_of(at), limit, stdin, on_bytes=lambda count: progress.advance(bar, count)
-        )
+        at_s = time_of(how.at)
+        found = read_evidence(paths, at_s, how.limit, stdin, lambda size: progress.advance(bar, size))
     for text in found.notes:
-        note(printable(text), quiet)
+        note(printable(text), how.quiet)
     return found.incidents
 
 

@@ -24,13 +24,7 @@ class PacedPolicy:
     """Another policy, with a pause before each decision for reading."""
 
     def __init__(self, policy: Policy, pause_s: float) -> None:
-        self._policy = policy
-        self._pause_s = pause_s
-
-    @property
-    def name(self) -> str:
-        """The other policy's name."""
-        return self._policy.name
+        self._policy, self._pause_s, self.name = policy, pause_s, policy.name
 
     async def decide(self, situation: Situation) -> Decision:
         """Waits, then lets the other policy decide."""

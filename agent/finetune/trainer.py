@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.finetune.options import CHECKPOINTS, LOGS, TeachingOptions, Tell
+from agent.llm.weights import ADAPTER_CONFIG
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
 
@@ -89,7 +90,7 @@ def save_adapter(trainer: Any, folder: Path, model: Path) -> None:
 
     network = trainer.model.to(torch.bfloat16)
     network.save_pretrained(folder, save_embedding_layers=False)
-    file = folder / "adapter_config.json"  # which holds where the model lay on this machine
+    file = folder / ADAPTER_CONFIG  # which holds where the model lay on this machine
     config = {**read_object(file), "base_model_name_or_path": str(model)}
     write_whole(file, json.dumps(config, indent=2) + "\n")
     (folder / "README.md").unlink(missing_ok=True)  # a form that nobody filled in

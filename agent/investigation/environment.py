@@ -38,12 +38,12 @@ class LiveEnvironment:
     """Implements `data.environment.LiveSystem` and `Environment`.
 
     Args:
-        incident: what is known at the beginning.
-        channels: how metric names are read.
         looks: who is asked for each look, by action type.
         remedy: what a remedy of a service would be.
         execute: carries a remedy out; None: it is only recommended.
     """
+
+    name = "live"
 
     def __init__(
         self,
@@ -62,11 +62,6 @@ class LiveEnvironment:
         self.unanswered: list[str] = []  # looks that told nothing, and why
         self.recommended: RemedyCommand | None = None
         self.executed = ""  # what a remedy that was carried out said
-
-    @property
-    def name(self) -> str:
-        """As recorded."""
-        return "live"
 
     @property
     def offered(self) -> Mapping[str, str]:

@@ -58,11 +58,7 @@ class _KnownRanking:
     """A ranker that goes by the telemetry, which no single observation holds."""
 
     def __init__(self, ranking: Ranking) -> None:
-        self._ranking = ranking
-
-    @property
-    def name(self) -> str:
-        return self._ranking.ranker
+        self._ranking, self.name = ranking, ranking.ranker
 
     def rank(self, incident: Incident) -> Ranking:
         return self._ranking
@@ -78,10 +74,7 @@ async def investigate(
     """Investigates once.
 
     Args:
-        asked: what, by whom, and what may be done.
         variables: the environment's, for the model and for the secrets of the sources.
-        progress: told what is being asked.
-        on_step: told of each step.
         approve: asks a person before a remedy; without it none is carried out.
 
     Raises:

@@ -39,11 +39,8 @@ def observed(
     """What is known of the incident.
 
     Args:
-        incident: the evidence.
-        channels: how metric names are read.
         troubled: services that are worse than their own past.
         logs: lines read so far, by service.
-        looks: made so far.
     """
     called = {
         callee for caller, callees in incident.call_graph.items() for callee in callees if callee != caller

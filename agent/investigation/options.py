@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from agent.live_diagnosis import LiveOptions, Moment
+from agent.live_diagnosis import LookOptions
 from agent.play.config import ModelOptions
 from agent.settings import Settings
 from data.options import option
@@ -13,12 +13,9 @@ from data.options import option
 _ACTING = "Acting"
 
 
-class InvestigateOptions(LiveOptions, ModelOptions):
+class InvestigateOptions(LookOptions, ModelOptions):
     """What is investigated, by whom, and what may be done about it."""
 
-    at: Moment = option(
-        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
-    )
     incident: tuple[Path, ...] = option(
         (), "Investigate this instead: whatever rank reads; repeatable.", metavar="FILE"
     )
@@ -41,9 +38,6 @@ class InvestigateOptions(LiveOptions, ModelOptions):
     )
     approve: bool = option(False, "Ask on the terminal before a remedy. See --allow-remedies.", panel=_ACTING)
     markdown: bool = option(False, "Print Markdown, for a chat or a ticket.", recorded=False)
-    report: Path | None = option(
-        None, "Write a page that opens offline.", metavar="FILE.html", recorded=False
-    )
     out: Path | None = option(
         None, "Keep the incident and every step here, to label and export.", metavar="FOLDER", recorded=False
     )

@@ -44,13 +44,7 @@ class Shown:
 
 
 class TelemetryLooks:
-    """Reads one incident.
-
-    Args:
-        incident: the evidence.
-        channels: how metric names are read.
-        queries: behind each metric, where the source has queries.
-    """
+    """Reads one incident."""
 
     def __init__(self, incident: Incident, channels: ChannelMap, queries: Queries) -> None:
         self._incident, self._channels, self._queries = incident, channels, queries

@@ -21,11 +21,6 @@ class PostedAlert(BaseModel):
     startsAt: AwareDatetime
 
     @property
-    def name(self) -> str:
-        """What the alert is called."""
-        return self.labels.get("alertname", "alert")
-
-    @property
     def started_s(self) -> float:
         """When it began to fire, Unix seconds."""
         return self.startsAt.timestamp()

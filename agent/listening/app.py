@@ -26,8 +26,6 @@ def listening_app(spool: Spool, counters: Counters, accepted: Collection[str]) -
     """The application.
 
     Args:
-        spool: where accepted alerts go.
-        counters: what is counted.
         accepted: the `Authorization` headers that let alerts in.
     """
 

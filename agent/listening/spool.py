@@ -48,7 +48,6 @@ class Spool:
     """The file. The thread that receives and the one that diagnoses share it.
 
     Args:
-        path: the file, made where there is none.
         most: with so many alerts waiting, no more are taken.
 
     Raises:

@@ -20,7 +20,7 @@ from data.errors import FirewatchError
 from data.files.jsonl import append
 from data.files.whole_file import write_whole
 from data.sources.own_form import to_json
-from data.sources.recording import told
+from data.sources.times import iso_time
 from data.words import few
 
 Diagnose = Callable[[LiveOptions], Awaitable[Diagnosis]]
@@ -33,12 +33,7 @@ class Worker:
     """Works the queue off, one diagnosis at a time.
 
     Args:
-        asked: how.
-        spool: the queue.
-        diagnose: looks at live telemetry and ranks.
         notifier: where diagnoses are sent. None: nowhere.
-        counters: what is counted.
-        tell: told one line a diagnosis.
     """
 
     def __init__(
@@ -98,12 +93,12 @@ class Worker:
         from_firing_s = now_s - min(one.started_s for one in alerts)
         facts: dict[str, Any] = {
             "summary": said,
-            "alerts": [{**one.labels, "started": told(one.started_s)} for one in alerts[:_TOLD]],
+            "alerts": [{**one.labels, "started": iso_time(one.started_s)} for one in alerts[:_TOLD]],
             "alerts_in_all": len(alerts),
             "from_firing_s": round(from_firing_s, 1),
         }
         if found is None:
-            record, words = {"incident": told(now_s), "error": said, **facts}, ""
+            record, words = {"incident": iso_time(now_s), "error": said, **facts}, ""
         else:
             record, words = {**found.record(), **facts}, found.words(3)
             self._write(found, record)

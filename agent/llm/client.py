@@ -84,9 +84,7 @@ class Model(Protocol):
         """Answers, and notes the cost in `ledger`.
 
         Args:
-            messages: the conversation.
             seed: decides what is drawn.
-            ledger: the task's.
             choice: what the reply may name, where it has to be an action.
 
         Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import AliasPath, BaseModel, Field
 
 from agent.llm.reply import LONGEST_REASON, Choice
 
@@ -47,35 +47,21 @@ def _schema(choice: Choice) -> dict[str, Any]:
     }
 
 
-class _Function(BaseModel):
-    arguments: str = ""
-
-
-class _ToolCall(BaseModel):
-    function: _Function
-
-
-class _Message(BaseModel):
-    content: Any = None
-    tool_calls: tuple[_ToolCall, ...] | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
+_FIRST = ("choices", 0, "message")
 
 
 class Completion(BaseModel):
     """The part of an endpoint's answer that is read."""
 
-    choices: tuple[_Choice, ...] = Field(min_length=1)
+    message: dict[str, Any] = Field(validation_alias=AliasPath(*_FIRST))
+    called: str = Field("", validation_alias=AliasPath(*_FIRST, "tool_calls", 0, "function", "arguments"))
     usage: Any = None
 
     @property
     def text(self) -> str:
         """What the model said, or the arguments of the function that it called."""
-        message = self.choices[0].message
-        called = message.tool_calls[0].function.arguments if message.tool_calls else ""
-        return message.content if isinstance(message.content, str) and message.content else called
+        said = self.message.get("content")
+        return said if isinstance(said, str) and said else self.called
 
     def count(self, name: str, estimate: int) -> int:
         """The token count of the endpoint, or `estimate` if that is missing or impossible."""

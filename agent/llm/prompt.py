@@ -62,8 +62,6 @@ def build_prompt(
     """The conversation that asks for the next action; the same situation always gives the same words.
 
     Args:
-        situation: what is known.
-        hints: whether the ranking is shown.
         proposals: what the rules would do, best first.
         budget: what it has to fit into; without one it is as long as it comes.
     """

@@ -84,11 +84,7 @@ def labels_of(names: Iterable[str]) -> Mapping[str, str]:
 def _is_plain(name: str) -> bool:
     if not _PLAIN_NAME.fullmatch(name) or _GRADER_WORDS.search(name) or _ORDER.search(name):
         return False
-    return len(_words(name)) <= 8
-
-
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[._:/@-]+", name) if word]
+    return len(list(filter(None, re.split(r"[._:/@-]+", name)))) <= 8
 
 
 def _readable(text: str) -> str:

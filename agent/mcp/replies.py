@@ -1,13 +1,14 @@
 """What the tools answer: short, typed, and plain about what is not known."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
 from agent.investigation.conclusion import Conclusion
 from agent.report.diagnosis import in_one_sentence
 from data.incident import Incident
-from gnn.ranker import Candidate, Evidence, Ranking, Verdict
+from gnn.ranker import Evidence, Ranking, Verdict
 
 
 class Fact(BaseModel):
@@ -81,30 +82,35 @@ class TopologyReply(BaseModel):
 Query = Callable[[Evidence], str]
 
 
+class Look(NamedTuple):
+    """One incident, ranked."""
+
+    incident: Incident
+    ranking: Ranking
+    notes: Sequence[str]
+    query: Query
+
+
 def facts(evidence: Sequence[Evidence], query: Query) -> list[Fact]:
     """Evidence with the queries that show it."""
     return [Fact(text=one.text, query=query(one) or None) for one in evidence]
 
 
-def diagnosis_reply(
-    incident: Incident, ranking: Ranking, top: int, notes: Sequence[str], query: Query
-) -> DiagnosisReply:
+def diagnosis_reply(look: Look, top: int) -> DiagnosisReply:
     """A ranking as a tool answers it."""
-
-    def suspect(candidate: Candidate) -> SuspectReply:
-        return SuspectReply(
-            service=candidate.service,
-            probability=candidate.probability,
-            evidence=facts(candidate.evidence, query),
-        )
-
+    suspects = () if look.ranking.verdict == "nobody" else look.ranking.top(top)
     return DiagnosisReply(
-        incident=incident.incident_id,
-        verdict=ranking.verdict,
-        summary=in_one_sentence(ranking),
-        incident_probability=ranking.incident_probability,
-        suspects=[] if ranking.verdict == "nobody" else [suspect(one) for one in ranking.top(top)],
-        notes=list(notes),
+        incident=look.incident.incident_id,
+        verdict=look.ranking.verdict,
+        summary=in_one_sentence(look.ranking),
+        incident_probability=look.ranking.incident_probability,
+        suspects=[
+            SuspectReply(
+                service=one.service, probability=one.probability, evidence=facts(one.evidence, look.query)
+            )
+            for one in suspects
+        ],
+        notes=list(look.notes),
     )
 
 

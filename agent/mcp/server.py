@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from mcp.server import MCPServer
@@ -15,8 +14,8 @@ from agent.api import explain as explanation_of
 from agent.investigation.conclusion import Conclusion
 from agent.mcp.replies import (
     DiagnosisReply,
+    Look,
     NeighboursReply,
-    Query,
     RemedyReply,
     TopologyReply,
     diagnosis_reply,
@@ -28,7 +27,7 @@ from data.channels import ChannelMap
 from data.errors import FirewatchError
 from data.incident import Incident
 from data.sources.files.reading import read_evidence
-from gnn.ranker import Ranker, Ranking
+from gnn.ranker import Ranker
 
 LIVE = "live"
 _MOST = 100  # services of a topology, and incidents of a list
@@ -39,15 +38,6 @@ _INSTRUCTIONS = (
     "then suggest_remedy. "
     'A verdict of "unsure" or "nobody" means just that: name no culprit then. Nothing here changes anything.'
 )
-
-
-class Look(NamedTuple):
-    """One incident, ranked."""
-
-    incident: Incident
-    ranking: Ranking
-    notes: Sequence[str]
-    query: Query
 
 
 LookLive = Callable[[], Awaitable[Look]]
@@ -77,8 +67,6 @@ def create_server(
     """The server, to be run over stdio or HTTP.
 
     Args:
-        ranker: ranks.
-        channels: how metric names are read.
         folder: of saved incidents, in any form that `firewatch rank` reads. None: there are none.
         look_live: asks live telemetry and ranks. None: there is none.
         investigate: looks closer, and recommends.
@@ -104,12 +92,12 @@ def create_server(
     @server.tool(annotations=_READS)
     async def is_anything_wrong(incident: str = LIVE) -> DiagnosisReply:
         """Says whether there is an incident, and who is most likely the cause, in one sentence."""
-        return diagnosis_reply(*_told(await seen(incident), 1))
+        return diagnosis_reply(await seen(incident), 1)
 
     @server.tool(annotations=_READS)
     async def diagnose(incident: str = LIVE, top: int = 3) -> DiagnosisReply:
         """Ranks the services by how likely each is the root cause, with evidence and its queries."""
-        return diagnosis_reply(*_told(await seen(incident), max(1, min(top, 10))))
+        return diagnosis_reply(await seen(incident), max(1, min(top, 10)))
 
     @server.tool(annotations=_READS)
     async def explain_service(service: str, incident: str = LIVE) -> NeighboursReply:
@@ -150,10 +138,6 @@ def create_server(
         return path.read_text(encoding="utf-8", errors="replace")
 
     return server
-
-
-def _told(look: Look, top: int) -> tuple[Incident, Ranking, int, Sequence[str], Query]:
-    return look.incident, look.ranking, top, look.notes, look.query
 
 
 def _incidents_in(folder: Path | None) -> list[Path]:

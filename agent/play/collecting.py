@@ -26,9 +26,6 @@ class Collector(Listener):
     """Listens to a run and stores every completed task.
 
     Args:
-        store: where to.
-        source: the environment's name.
-        policy: the policy's name.
         known: root causes by task name, from a labels file; they override all other labels.
     """
 

@@ -38,10 +38,7 @@ class EvaluatorOutput(Listener):
     """Writes the lines, without mixing those of parallel tasks.
 
     Args:
-        stream: where to.
         tasks: all tasks of the run, in the order of their output.
-        model: the model's name.
-        report_rewards: include rewards and scores.
     """
 
     def __init__(self, stream: TextIO, tasks: Sequence[Task], model: str, report_rewards: bool) -> None:

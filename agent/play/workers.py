@@ -11,14 +11,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, redirect_stdout
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from data.errors import SettingsError
 from data.extras import needs
 from data.limits import InputLimits, limits, set_limits
 
+_log = logging.getLogger(__name__)
 _MOST_LOSSES = 3  # workers that may be lost over one job
 
 
@@ -91,6 +93,7 @@ class _Workers(WorkerPool, ABC):
                 try:
                     ended.append((jobs[number], self._end(call)))
                 except _Lost:
+                    _log.warning("A worker was lost; its job is done again.")
                     waiting.appendleft(number)
                     losses[number] += 1
                     if losses[number] == _MOST_LOSSES:
@@ -195,8 +198,16 @@ class _RayWorkers(_Workers):
             said = " ".join(str(error).split())[:200]
             raise SettingsError(f"--ray {address}: no Ray cluster there ({said})") from None
 
+    def __enter__(self) -> Self:
+        # Ray would say there that a worker was lost.
+        self._muted = ExitStack()
+        nowhere = self._muted.enter_context(Path(os.devnull).open("w"))
+        self._muted.enter_context(redirect_stdout(nowhere))
+        return self
+
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
+        self._muted.close()
 
     def _has_room(self, waiting: int, running: int) -> bool:
         free = len(self._idle) + len(self._starting)

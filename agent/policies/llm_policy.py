@@ -1,6 +1,7 @@
 """Lets the model decide: one question, one repair question, then the rules; three failures turn it off."""
 
 import time
+from dataclasses import replace
 
 from agent.llm.client import Model, ModelFault
 from agent.llm.prompt import build_prompt, repair_question
@@ -91,37 +92,14 @@ class LlmPolicy:
         withheld = await self._guard.withheld(sent, situation)
         if withheld is not None:
             sent, recommended, reason = self._rules.idle_action(situation), sent, withheld
-        return Decision(
-            sent,
-            source,
-            None,
-            exchange.messages,
-            exchange.reply,
-            exchange.model,
-            exchange.usage,
-            latency_s,
-            exchange.refusals,
-            reason,
-            recommended,
-        )
+        told = Decision(sent, source, reason=reason, recommended=recommended)
+        return exchange.recorded(told, latency_s)
 
     async def _by_rules(
         self, exchange: "_Exchange", cause: str, situation: Situation, latency_s: float = 0.0
     ) -> Decision:
         ruled = await self._rules.decide(situation)
-        return Decision(
-            ruled.action,
-            "rules",
-            cause,
-            exchange.messages,
-            exchange.reply,
-            exchange.model,
-            exchange.usage,
-            latency_s,
-            exchange.refusals + ruled.refusals,
-            ruled.reason,
-            ruled.recommended,
-        )
+        return exchange.recorded(replace(ruled, why_not_model=cause), latency_s)
 
 
 class _Exchange:
@@ -137,3 +115,15 @@ class _Exchange:
     def add_reply(self, reply: str, model: str, usage: Usage) -> None:
         """Records a reply."""
         self.reply, self.model, self.usage = reply, model, self.usage + usage
+
+    def recorded(self, decision: Decision, latency_s: float) -> Decision:
+        """The decision with this conversation."""
+        return replace(
+            decision,
+            prompt=self.messages,
+            reply=self.reply,
+            model=self.model,
+            usage=self.usage,
+            latency_s=latency_s,
+            refusals=self.refusals + decision.refusals,
+        )

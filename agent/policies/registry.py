@@ -1,36 +1,18 @@
 """All policies by name: the model with the rules as fallback, the rules, the original rules, an explorer."""
 
 import random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from agent.policies.guard import Guard
 from agent.policies.legacy_rules import LegacyRulesPolicy
 from agent.policies.rules import RulesPolicy
-from agent.situation.decision import Decision, Message, PastStep, Policy, Refusal, Situation, Source, Usage
+from agent.situation.decision import Decision, Policy, Situation
 from data.actions import INVESTIGATIONS, REMEDIES
 from data.errors import SettingsError
 from data.observation import Action
 
 if TYPE_CHECKING:
     from agent.llm.client import Model
-
-__all__ = [
-    "Decision",
-    "ExplorePolicy",
-    "LegacyRulesPolicy",
-    "Message",
-    "PastStep",
-    "Policy",
-    "PolicyName",
-    "Refusal",
-    "RulesPolicy",
-    "Situation",
-    "Source",
-    "Usage",
-    "make_policy",
-]
-
-PolicyName = Literal["auto", "llm", "rules", "legacy-rules", "explore"]
 
 
 class ExplorePolicy:
@@ -74,12 +56,8 @@ def make_policy(
     """Builds the policy for one task.
 
     Args:
-        name: one of `PolicyName`; "auto" is "llm" with a model, else "rules".
-        model: that answers prompts.
+        name: "auto", "llm", "rules", "legacy-rules" or "explore"; "auto" is "llm" with a model, else "rules".
         seed: the task's seed, for the model and the explorer.
-        guard: None for the default limits.
-        hints: whether the prompt shows the ranking.
-        prompt_budget: the most tokens of a prompt.
 
     Raises:
         SettingsError: an unknown name, or "llm" without a model.

@@ -12,15 +12,9 @@ MATCHES_COUNTED = 3
 
 # How often each remedy helps if nothing is known.
 _NOTHING_KNOWN = {
-    "restart_service": 1.0,
-    "scale_replicas": 0.8,
-    "revert_config": 0.7,
-    "rollback_deploy": 0.6,
-    "traffic_shift": 0.3,
-    "circuit_break": 0.25,
-    "rebalance_load": 0.2,
-    "extend_timeout": 0.1,
-}
+    "restart_service": 1.0, "scale_replicas": 0.8, "revert_config": 0.7, "rollback_deploy": 0.6,
+    "traffic_shift": 0.3, "circuit_break": 0.25, "rebalance_load": 0.2, "extend_timeout": 0.1,
+}  # fmt: skip
 
 # Patterns in a root cause's own log lines (from kernels, runtimes, databases, proxies and clusters), by the
 # remedy that helps.

@@ -13,15 +13,9 @@ from data.actions import ESCALATE, REMEDIES, RESOLVE, is_remedy
 from data.observation import Action, Observation
 
 NO_EFFECT_WORDS = (
-    "no effect",
-    "not significantly degraded",
-    "underlying issue persists",
-    "limited effect",
-    "not resolved",
-    "unnecessary",
-    "not needed",
-    "goes on",
-)
+    "no effect", "not significantly degraded", "underlying issue persists", "limited effect",
+    "not resolved", "unnecessary", "not needed", "goes on",
+)  # fmt: skip
 # Weight from which a remedy is sent without reading logs first.
 CONVINCED = 1.5
 CLEAR_LEAD = 0.5

@@ -27,7 +27,6 @@ def solved_steps(run: Path, min_score: float) -> Iterator[StepLine]:
     """The steps with a usable first reply, in tasks that the model solved without the rules.
 
     Args:
-        run: a run folder.
         min_score: of the tasks; unsolved ones are always left out.
 
     Raises:

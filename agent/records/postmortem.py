@@ -19,11 +19,7 @@ _NOISE = 0.01  # error rate or seconds; together with a tenth of the old value, 
 
 
 class PostMortems(Listener):
-    """Listens to a run and writes a file for every completed task.
-
-    Args:
-        folder: for the files, which are named after their tasks.
-    """
+    """Listens to a run and writes a file for every completed task."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

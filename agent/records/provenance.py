@@ -17,18 +17,9 @@ from data.files.json_file import read_object
 from gnn.registry import weights_folder
 
 _PACKAGES = (
-    "firewatch-rca",
-    "httpx",
-    "numpy",
-    "onnxruntime",
-    "openai",
-    "peft",
-    "pydantic",
-    "torch",
-    "torch-geometric",
-    "transformers",
-    "trl",
-)
+    "firewatch-rca", "httpx", "numpy", "onnxruntime", "openai", "peft", "pydantic", "torch",
+    "torch-geometric", "transformers", "trl",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:

@@ -98,7 +98,6 @@ class RunFolder(Listener):
         model usage of dropped steps is kept.
 
         Args:
-            path: the folder.
             only: the tasks whose results count; None for all.
 
         Raises:

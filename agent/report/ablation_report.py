@@ -1,11 +1,22 @@
 """The report on an ablation: what each part is worth, and the rankers by themselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agent.records.lines import Key
 from agent.report import charts
 from agent.report.comparisons import EPISODES, NAMES, comparison_section, summary
-from agent.report.document import Cell, Chart, Report, Section, Table, number, text, with_interval
+from agent.report.document import (
+    Cell,
+    Chart,
+    Column,
+    Report,
+    Section,
+    Table,
+    number,
+    table_of,
+    text,
+    with_interval,
+)
 from agent.report.evaluation_report import ranking_points, ranking_sections
 from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
 from agent.report.run_report import PlayedRun, replay_key, replays
@@ -26,17 +37,32 @@ _HINT_READING = (
     "Rescued and misled compare with the same policy without hints in the same task."
 )
 
+_ARMS: tuple[Column[ArmResult], ...] = (
+    ("arm", "ranker + policy", lambda a: text(a.arm)),
+    ("episodes", "", lambda a: number(a.n, 0)),
+    ("ungraded", "episodes without a grade", lambda a: number(a.ungraded, 0)),
+    ("score", "mean grade, 0 to 1", lambda a: with_interval(a.score, a.ci95.get("score"))),
+    ("solved", "share with 0.5 or more", lambda a: with_interval(a.solved, a.ci95.get("solved"))),
+    ("steps", "", lambda a: number(a.steps, 1)),
+    ("ticks to mitigation", "of the episodes that got there", lambda a: number(a.ticks_to_mitigation, 1)),
+    ("wrong remedies", "sent to healthy services, per episode", lambda a: number(a.wrong_remedies)),
+    ("SLO budget left", "in percent", lambda a: number(a.slo_budget_left, 1)),
+    (
+        "AC@1 at first",
+        "share of first rankings with a root cause first",
+        lambda a: number(a.first_ranking.ac1),
+    ),
+    ("AC@3 at first", "share with one among the first three", lambda a: number(a.first_ranking.ac3)),
+    ("fallbacks", "share of steps decided by the rules for the model", lambda a: number(a.fallback_rate)),
+    ("tokens", "per episode", lambda a: number(a.tokens, 0)),
+    ("US$", "per episode", lambda a: number(a.cost_usd, 4)),
+    ("seconds", "per episode", lambda a: number(a.seconds)),
+)
 _REPLAYED = 6  # tasks of an ablation that are shown step by step
 
 
 def ablation_report(title: str, result: AblationResult, runs: Mapping[str, PlayedRun]) -> Report:
-    """The report on one ablation.
-
-    Args:
-        title: the ablation's name.
-        result: its figures.
-        runs: the saved run folders, by arm.
-    """
+    """The report on one ablation."""
     telling = _most_different(result.values.episodes, _REPLAYED)
     arms = [section for section in (_arms(result), _hints(result.arms)) if section is not None]
     compared = [comparison_section(result.comparisons)] if result.comparisons else []
@@ -97,7 +123,7 @@ def _points(result: AblationResult) -> Iterable[str]:
 def _arms(result: AblationResult) -> Section | None:
     if not result.arms:
         return None
-    return Section("Arms", charts=(_arms_chart(result.arms),), table=_arms_table(result.arms))
+    return Section("Arms", charts=(_arms_chart(result.arms),), table=table_of(result.arms, _ARMS))
 
 
 def _arms_chart(arms: Sequence[ArmResult]) -> Chart:
@@ -132,47 +158,6 @@ def _groups(arm: ArmResult) -> Mapping[str, ArmMeans]:
     }
 
 
-def _arms_table(arms: Sequence[ArmResult]) -> Table:
-    headings = (
-        ("arm", "ranker + policy"),
-        ("episodes", ""),
-        ("ungraded", "episodes without a grade"),
-        ("score", "mean grade, 0 to 1"),
-        ("solved", "share with a score of 0.5 or more"),
-        ("steps", ""),
-        ("ticks to mitigation", "of the episodes that got there"),
-        ("wrong remedies", "remedies sent to healthy services, per episode"),
-        ("SLO budget left", "in percent"),
-        ("AC@1 at first", "share of first rankings with a root cause on top"),
-        ("AC@3 at first", "share with one among the first three"),
-        ("fallbacks", "share of steps that the rules decided instead of the model"),
-        ("tokens", "per episode"),
-        ("US$", "per episode"),
-        ("seconds", "per episode"),
-    )
-    rows = tuple(
-        (
-            text(arm.arm),
-            number(arm.n, 0),
-            number(arm.ungraded, 0),
-            with_interval(arm.score, arm.ci95.get("score")),
-            with_interval(arm.solved, arm.ci95.get("solved")),
-            number(arm.steps, 1),
-            number(arm.ticks_to_mitigation, 1),
-            number(arm.wrong_remedies),
-            number(arm.slo_budget_left, 1),
-            number(arm.first_ranking.ac1),
-            number(arm.first_ranking.ac3),
-            number(arm.fallback_rate),
-            number(arm.tokens, 0),
-            number(arm.cost_usd, 4),
-            number(arm.seconds),
-        )
-        for arm in arms
-    )
-    return Table(headings, rows)
-
-
 def _hints(arms: Sequence[ArmResult]) -> Section | None:
     hinted = [arm for arm in arms if arm.hint_use.get("hinted")]
     if not hinted:
@@ -185,32 +170,35 @@ def _hints(arms: Sequence[ArmResult]) -> Section | None:
     ]
     kinds = list(_HINTS.values())[:4]
     chart = charts.shares(bars, "episodes", kinds, "What became of the first suspect at the first remedy.")
-    headings = (
-        ("arm", ""),
-        ("hinted", "episodes with a hint at the first remedy"),
-        ("in top 1", "share with a root cause as first suspect"),
-        ("in top 3", "share with one among three"),
-        ("in top 5", "share with one among five"),
-        ("picked", "share of first remedies aimed at a root cause"),
-        *((label, "") for label in _HINTS.values()),
-        ("steps decided by", ""),
-    )
-    rows = tuple(
-        (
-            text(arm.arm),
-            number(arm.hint_use["hinted"], 0),
-            *(_share(arm.hint_use, f"in_top_{k}", "hinted") for k in (1, 3, 5)),
-            _share(arm.hint_use, "picked", "remedied"),
-            *(number(arm.hint_use.get(name), 0) for name in _HINTS),
-            text(", ".join(f"{source} {steps}" for source, steps in sorted(arm.decisions.items()))),
-        )
-        for arm in hinted
-    )
-    return Section("Use of the hints", (_HINT_READING,), (chart,), Table(headings, rows))
+    return Section("Use of the hints", (_HINT_READING,), (chart,), table_of(hinted, _HINT_COLUMNS))
 
 
-def _share(counts: Mapping[str, int], part: str, whole: str) -> Cell:
-    return number(counts[part] / counts[whole] if part in counts and counts.get(whole) else None)
+def _share(part: str, whole: str) -> Callable[[ArmResult], Cell]:
+    def cell(arm: ArmResult) -> Cell:
+        used = arm.hint_use
+        return number(used[part] / used[whole] if part in used and used.get(whole) else None)
+
+    return cell
+
+
+def _hint_count(name: str) -> Callable[[ArmResult], Cell]:
+    return lambda arm: number(arm.hint_use.get(name), 0)
+
+
+_HINT_COLUMNS: tuple[Column[ArmResult], ...] = (
+    ("arm", "", lambda arm: text(arm.arm)),
+    ("hinted", "episodes with a hint at the first remedy", _hint_count("hinted")),
+    ("in top 1", "share with a root cause as first suspect", _share("in_top_1", "hinted")),
+    ("in top 3", "share with one among three", _share("in_top_3", "hinted")),
+    ("in top 5", "share with one among five", _share("in_top_5", "hinted")),
+    ("picked", "share of first remedies aimed at a root cause", _share("picked", "remedied")),
+    *((label, "", _hint_count(name)) for name, label in _HINTS.items()),
+    (
+        "steps decided by",
+        "",
+        lambda arm: text(", ".join(f"{s} {n}" for s, n in sorted(arm.decisions.items()))),
+    ),
+)
 
 
 def _most_different(episodes: EpisodeValues, at_most: int) -> list[Key]:

@@ -3,22 +3,35 @@
 from collections.abc import Sequence
 
 from agent.report import charts
-from agent.report.document import Chart, Section, Table, number, text, with_interval
-from agent.report.results import RankerResult, label_of
+from agent.report.document import Chart, Column, Section, number, table_of, text, with_interval
+from agent.report.results import Abstaining, RankerResult, label_of
 
-_HEADINGS = (
-    ("source", ""),
-    ("ranker", ""),
-    ("unsure below", "the ranker is unsure if its first suspect is less likely than this"),
-    ("answered", "scored cases in which it was not unsure"),
-    ("coverage", "their share of all scored cases"),
-    ("wrong when sure", "share of answered cases in which the first suspect is not a root cause"),
-    ("wrong when unsure", "the same share of the other cases, had it answered"),
+_COLUMNS: tuple[Column[tuple[RankerResult, Abstaining]], ...] = (
+    ("source", "", lambda of: text(label_of(of[0].source))),
+    ("ranker", "", lambda of: text(of[0].ranker)),
+    (
+        "unsure below",
+        "the ranker is unsure if its first suspect is less likely than this",
+        lambda of: number(of[1].unsure_below),
+    ),
+    ("answered", "scored cases in which it was not unsure", lambda of: number(of[1].answered, 0)),
+    ("coverage", "their share of all scored cases", lambda of: number(of[1].coverage)),
+    (
+        "wrong when sure",
+        "share of answered cases in which the first suspect is not a root cause",
+        lambda of: with_interval(of[1].risk, of[1].ci95.get("risk")),
+    ),
+    (
+        "wrong when unsure",
+        "the same share of the other cases, had it answered",
+        lambda of: number(of[1].risk_unsure),
+    ),
 )
 
 
 def calibration_section(results: Sequence[RankerResult]) -> Section:
     """Both plots and the table; empty if no ranker gives probabilities."""
+    abstaining = [(r, r.abstention) for r in results if r.abstention is not None]
     return Section(
         "Calibration",
         (
@@ -27,25 +40,8 @@ def calibration_section(results: Sequence[RankerResult]) -> Section:
             "errors; the table shows it for the ranker's own limit of being unsure.",
         ),
         _charts(results),
-        _abstention(results),
+        table_of(abstaining, _COLUMNS) if abstaining else None,
     )
-
-
-def _abstention(results: Sequence[RankerResult]) -> Table | None:
-    rows = tuple(
-        (
-            text(label_of(r.source)),
-            text(r.ranker),
-            number(own.unsure_below),
-            number(own.answered, 0),
-            number(own.coverage),
-            with_interval(own.risk, own.ci95.get("risk")),
-            number(own.risk_unsure),
-        )
-        for r in results
-        if (own := r.abstention) is not None
-    )
-    return Table(_HEADINGS, rows) if rows else None
 
 
 def _charts(results: Sequence[RankerResult]) -> tuple[Chart, ...]:

@@ -25,9 +25,7 @@ def dots(
 
     Args:
         rows: with "name", "value", and optionally "low", "high" and "chance".
-        title: of the axis.
         choices: drop-downs that select rows, {field: label}.
-        description: in words.
         reference: the name that the others are compared with; drawn in the accent colour.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
@@ -86,10 +84,7 @@ def lines(
 
     Args:
         rows: with "name" and the fields of `x` and `y`.
-        x: field and title.
-        y: field and title.
         choices: drop-downs that select rows, {field: label}.
-        description: in words.
         diagonal: draw the line where y equals x.
         shares: y ranges from 0 to 1.
     """

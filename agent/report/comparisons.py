@@ -6,12 +6,13 @@ from agent.report import charts
 from agent.report.document import (
     Cell,
     Chart,
+    Column,
     Section,
-    Table,
     figure,
     interval_text,
     is_missing,
     number,
+    table_of,
     text,
 )
 from agent.report.results import ComparisonResult, label_of
@@ -40,19 +41,6 @@ _READING = (
     "where values are yes or no; p is after Holm's correction. Intervals are 95 % bootstrap that redraws "
     "whole call graphs. A difference is called shown only if the corrected p is below 0.05 and the interval "
     "excludes zero."
-)
-_HEADINGS = (
-    ("of", "episodes played, or the source that was ranked"),
-    ("arm", ""),
-    ("against", "the reference"),
-    ("measure", ""),
-    ("pairs", "scored on both sides"),
-    ("unscored", "pairs with nothing to score on a side"),
-    ("difference", "arm minus reference, and its 95 % interval"),
-    ("p", "after Holm's correction"),
-    ("effect", "rank-biserial correlation, −1 to 1, or with McNemar's test Cohen's g, −0.5 to 0.5"),
-    ("test", ""),
-    ("verdict", ""),
 )
 
 
@@ -92,6 +80,10 @@ def _too_few(c: ComparisonResult) -> bool:
     return c.n < _LEAST_PAIRS
 
 
+def _is_undecided(c: ComparisonResult) -> bool:
+    return c.verdict == _NO_DIFFERENCE and _too_few(c)
+
+
 def _pairs(c: ComparisonResult) -> str:
     needed = f"; {_LEAST_PAIRS} or more could" if _too_few(c) else ""
     return count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "") + needed
@@ -114,7 +106,7 @@ def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
         for c in comparisons
         if not is_missing(c.difference)
     ]
-    return Section("Compared in pairs", (_READING,), _plots(rows), _table(comparisons))
+    return Section("Compared in pairs", (_READING,), _plots(rows), table_of(comparisons, _COLUMNS))
 
 
 def _plots(rows: Sequence[charts.Row]) -> tuple[Chart, ...]:
@@ -133,26 +125,6 @@ def _plots(rows: Sequence[charts.Row]) -> tuple[Chart, ...]:
     )
 
 
-def _table(comparisons: Sequence[ComparisonResult]) -> Table:
-    rows = tuple(
-        (
-            text(label_of(c.of)),
-            text(c.arm),
-            text(c.reference),
-            text(NAMES.get(c.measure, c.measure)),
-            number(c.n, 0),
-            number(c.unscored, 0),
-            _difference(c),
-            _cell_p(c.p_holm),
-            number(c.effect, sign=True),
-            text(c.test),
-            text("too few pairs" if c.verdict == _NO_DIFFERENCE and _too_few(c) else c.verdict),
-        )
-        for c in comparisons
-    )
-    return Table(_HEADINGS, rows)
-
-
 def _difference(c: ComparisonResult) -> Cell:
     cell = number(c.difference, 3, sign=True)
     return Cell(f"{cell.text} {interval_text(c.ci95, 3, sign=True)}".strip(), cell.order, True)
@@ -166,3 +138,22 @@ def _cell_p(value: float | None) -> Cell:
 def _p(value: float | None) -> str:
     cell = _cell_p(value)
     return cell.text if cell.text.startswith("<") else f"= {cell.text}"
+
+
+_COLUMNS: tuple[Column[ComparisonResult], ...] = (
+    ("of", "episodes played, or the source that was ranked", lambda c: text(label_of(c.of))),
+    ("arm", "", lambda c: text(c.arm)),
+    ("against", "the reference", lambda c: text(c.reference)),
+    ("measure", "", lambda c: text(NAMES.get(c.measure, c.measure))),
+    ("pairs", "scored on both sides", lambda c: number(c.n, 0)),
+    ("unscored", "pairs with nothing to score on a side", lambda c: number(c.unscored, 0)),
+    ("difference", "arm minus reference, and its 95 % interval", _difference),
+    ("p", "after Holm's correction", lambda c: _cell_p(c.p_holm)),
+    (
+        "effect",
+        "rank-biserial correlation, −1 to 1, or with McNemar's test Cohen's g, −0.5 to 0.5",
+        lambda c: number(c.effect, sign=True),
+    ),
+    ("test", "", lambda c: text(c.test)),
+    ("verdict", "", lambda c: text("too few pairs" if _is_undecided(c) else c.verdict)),
+)

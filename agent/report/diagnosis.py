@@ -30,10 +30,6 @@ def diagnosis(
     """The first `top` suspects with probability and evidence, and how sure the ranker is.
 
     Args:
-        incident: as it was ranked.
-        ranking: of the incident.
-        top: number of suspects.
-        attributions: of some suspects' scores.
         query: a query that shows a piece of evidence in its source, or "".
     """
     calls = sum(map(len, incident.call_graph.values()))

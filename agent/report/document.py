@@ -1,9 +1,11 @@
 """The contents of a report, independent of its format: text, tables, charts and replays."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Table:
 
     headings: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+
+Column = tuple[str, str, Callable[[T], Cell]]  # heading, explanation or "", and an item's cell
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,12 @@ class Report:
     # Most interesting first; the last ones are left out if the page gets too large.
     replays: tuple[Replay, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def table_of(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
+    """A table with one line per item."""
+    headings = tuple((heading, explanation) for heading, explanation, _ in columns)
+    return Table(headings, tuple(tuple(cell(item) for *_, cell in columns) for item in items))
 
 
 def text(value: str, replay: str | None = None) -> Cell:

@@ -7,12 +7,14 @@ from agent.report import charts
 from agent.report.calibration import calibration_section
 from agent.report.document import (
     Chart,
+    Column,
     Report,
     Section,
     Table,
     figure,
     interval_text,
     number,
+    table_of,
     text,
     with_interval,
 )
@@ -20,7 +22,6 @@ from agent.report.results import EvaluationResult, Measures, RankerResult, label
 from data.words import count
 from gnn.evaluation.metrics import MEASURES
 
-_ECE = "how far claimed probabilities are from what came true; 0 is perfect"
 _READING = (
     "AC@k is the share of cases in which a true root cause is among the first k suspects; ties count in "
     "expectation. Intervals are 95 % bootstrap over whole episodes. Unscored cases have no known root cause."
@@ -47,7 +48,7 @@ def ranking_sections(results: Sequence[RankerResult]) -> tuple[Section, ...]:
     if not results:
         return ()
     sections = [
-        Section("Rankers", (_READING,), (_measures_chart(results),), _measures_table(results)),
+        Section("Rankers", (_READING,), (_measures_chart(results),), table_of(results, _COLUMNS)),
         Section("By kind of case", table=_groups_table(results)),
         Section("By observation", charts=_tick_chart(results)),
         calibration_section(results),
@@ -142,61 +143,9 @@ def _measures_chart(results: Sequence[RankerResult]) -> Chart:
     return charts.dots(rows, "share of cases (MRR: mean of 1/rank)", choices, description)
 
 
-def _measures_table(results: Sequence[RankerResult]) -> Table:
-    headings = (
-        ("source", ""),
-        ("ranker", ""),
-        ("scored", "cases with a known root cause"),
-        ("unscored", "cases without one"),
-        *MEASURES.values(),
-        ("ECE", _ECE),
-        ("guessing", "AC@1 of a random order"),
-        ("lift", "AC@1 divided by that of a random order"),
-        ("ms", "median time of one ranking"),
-    )
-    rows = tuple(
-        (
-            text(label_of(r.source)),
-            text(r.ranker),
-            number(r.n, 0),
-            number(r.unscored, 0),
-            with_interval(r.ac1, r.ci95.get("ac@1")),
-            *(number(r.value(name)) for name in list(MEASURES)[1:]),
-            number(r.ece, 3),
-            number(r.chance.get("ac@1")),
-            number(_lift(r), 1, unit="×"),
-            number(r.ms_per_ranking),
-        )
-        for r in results
-    )
-    return Table(headings, rows)
-
-
 def _groups_table(results: Sequence[RankerResult]) -> Table | None:
-    headings = (
-        ("source", ""),
-        ("ranker", ""),
-        ("cases", ""),
-        ("scored", ""),
-        MEASURES["ac@1"],
-        MEASURES["ac@3"],
-        ("guessing", "AC@1 of a random order"),
-    )
-    rows = tuple(
-        (
-            text(label_of(r.source)),
-            text(r.ranker),
-            text(group),
-            number(measures.n, 0),
-            with_interval(measures.ac1, measures.ci95.get("ac@1")),
-            number(measures.ac3),
-            number(measures.chance.get("ac@1")),
-        )
-        for r in results
-        for group, measures in _groups(r).items()
-        if group != "all"
-    )
-    return Table(headings, rows) if rows else None
+    groups = [(r, kind, m) for r in results for kind, m in _groups(r).items() if kind != "all"]
+    return table_of(groups, _GROUP_COLUMNS) if groups else None
 
 
 def _tick_chart(results: Sequence[RankerResult]) -> tuple[Chart, ...]:
@@ -235,3 +184,34 @@ def _minus(value: float | None, other: float | None) -> float | None:
 
 def _names(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def _measure(name: str) -> Column[RankerResult]:
+    return *MEASURES[name], lambda r: number(r.value(name))
+
+
+_COLUMNS: tuple[Column[RankerResult], ...] = (
+    ("source", "", lambda r: text(label_of(r.source))),
+    ("ranker", "", lambda r: text(r.ranker)),
+    ("scored", "cases with a known root cause", lambda r: number(r.n, 0)),
+    ("unscored", "cases without one", lambda r: number(r.unscored, 0)),
+    (*MEASURES["ac@1"], lambda r: with_interval(r.ac1, r.ci95.get("ac@1"))),
+    *map(_measure, list(MEASURES)[1:]),
+    (
+        "ECE",
+        "how far claims are from what came true; 0 is perfect",
+        lambda r: number(r.ece, 3),
+    ),
+    ("guessing", "AC@1 of a random order", lambda r: number(r.chance.get("ac@1"))),
+    ("lift", "AC@1 divided by that of a random order", lambda r: number(_lift(r), 1, unit="×")),
+    ("ms", "median time of one ranking", lambda r: number(r.ms_per_ranking)),
+)
+_GROUP_COLUMNS: tuple[Column[tuple[RankerResult, str, Measures]], ...] = (
+    ("source", "", lambda of: text(label_of(of[0].source))),
+    ("ranker", "", lambda of: text(of[0].ranker)),
+    ("cases", "", lambda of: text(of[1])),
+    ("scored", "", lambda of: number(of[2].n, 0)),
+    (*MEASURES["ac@1"], lambda of: with_interval(of[2].ac1, of[2].ci95.get("ac@1"))),
+    (*MEASURES["ac@3"], lambda of: number(of[2].ac3)),
+    ("guessing", "AC@1 of a random order", lambda of: number(of[2].chance.get("ac@1"))),
+)

@@ -27,7 +27,11 @@ def layered(services: Collection[str], call_graph: Mapping[str, Sequence[str]]) 
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted(services))
     graph.add_edges_from(calls_among(services, call_graph))
-    columns = [part for layer in _ordered(graph, _layers(graph)) for part in _split(layer)]
+    columns = [
+        layer[start : start + _TALLEST]
+        for layer in _ordered(graph, _layers(graph))
+        for start in range(0, len(layer), _TALLEST)
+    ]
     tallest = max((len(column) for column in columns), default=0)
     corners = {
         service: (
@@ -80,7 +84,3 @@ def _ordered(graph: "nx.DiGraph[str]", layers: list[list[str]]) -> list[list[str
 def _heights(layer: Sequence[str]) -> dict[str, float]:
     """Each service's distance from the middle of its layer."""
     return {service: y - (len(layer) - 1) / 2 for y, service in enumerate(layer)}
-
-
-def _split(layer: Sequence[str]) -> list[Sequence[str]]:
-    return [layer[start : start + _TALLEST] for start in range(0, len(layer), _TALLEST)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agent.report.document import Cell, Report, Section, Table
+from agent.report.document import Report, Section, Table
 from agent.terminal_text import markdown_text
 
 _FOLDED_FROM = 30  # rows; longer tables are collapsed
@@ -40,14 +40,10 @@ def _table(table: Table) -> str:
     lines = [
         _line(markdown_text(heading) for heading, _ in table.headings),
         _line("---:" if is_number else "---" for is_number in numeric),
-        *(_line(_cell(cell) for cell in row) for row in table.rows),
+        *(_line(markdown_text(cell.text) for cell in row) for row in table.rows),
     ]
     return "\n".join(lines)
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _cell(cell: Cell) -> str:
-    return markdown_text(cell.text)

@@ -10,24 +10,10 @@ from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.records.summary import headline, outcome
 from agent.records.trajectory import RunFolder, read_config
 from agent.report import charts
-from agent.report.document import Cell, Chart, Replay, Report, Section, Table, number, text
+from agent.report.document import Cell, Chart, Column, Replay, Report, Section, number, table_of, text
 from agent.report.replay import replay_of_run
 from data.observation import DIFFICULTIES
 from data.words import count, few
-
-_HEADINGS = (
-    ("task", ""),
-    ("outcome", ""),
-    ("score", "the environment's grade, 0 to 1; solved from 0.5 on"),
-    ("steps", ""),
-    ("root cause", "according to the environment"),
-    ("ranked first", "the first step at which the ranker put a root cause first"),
-    ("remedied", "the first step that remedied a root cause"),
-    ("mitigated", "the tick at which users were no longer affected"),
-    ("wrong remedies", "remedies sent to healthy services"),
-    ("tokens", ""),
-    ("seconds", ""),
-)
 
 _NAMED = 5  # tasks named in a sentence
 
@@ -58,12 +44,7 @@ class PlayedRun:
 
 
 def read_run(path: Path, facts: Mapping[str, Any]) -> PlayedRun:
-    """Reads the run in folder `path`.
-
-    Args:
-        path: the folder.
-        facts: the contents of its run.json.
-    """
+    """Reads the run in folder `path`."""
     folder = RunFolder(path, read_config(path), frozenset())
     shown = {
         name: value for name, value in facts.items() if not isinstance(value, dict) and value is not None
@@ -81,7 +62,9 @@ def run_report(run: PlayedRun) -> Report:
         kind="Run",
         lead=headline(run.episodes),
         points=tuple(_points(run, steps)),
-        sections=(Section("Tasks", charts=_score_chart(run.episodes), table=_tasks_table(run.episodes)),),
+        sections=(
+            Section("Tasks", charts=_score_chart(run.episodes), table=table_of(run.episodes, _COLUMNS)),
+        ),
         replays=replays(run.episodes, steps),
         facts=run.facts,
     )
@@ -157,26 +140,29 @@ def _score_chart(episodes: Sequence[EpisodeLine]) -> tuple[Chart, ...]:
     return (charts.strips(rows, "score", description),) if rows else ()
 
 
-def _tasks_table(episodes: Sequence[EpisodeLine]) -> Table:
-    rows = tuple(
-        (
-            text(e.task, replay_key(e.key)),
-            text(outcome(e)),
-            number(e.score),
-            number(e.steps, 0),
-            text(", ".join(e.root_causes) or "unknown"),
-            _at("step", e.ranked_first_at_step),
-            _at("step", e.remedied_at_step),
-            _at("tick", e.mitigated_at_tick),
-            number(e.wrong_actions, 0),
-            number(e.tokens["prompt"] + e.tokens["completion"], 0),
-            number(e.seconds, 1),
-        )
-        for e in episodes
-    )
-    return Table(_HEADINGS, rows)
-
-
 def _at(unit: str, value: int | None) -> Cell:
     cell = number(value, 0)
     return cell if value is None else Cell(f"{unit} {cell.text}", cell.order, True)
+
+
+_COLUMNS: tuple[Column[EpisodeLine], ...] = (
+    ("task", "", lambda e: text(e.task, replay_key(e.key))),
+    ("outcome", "", lambda e: text(outcome(e))),
+    ("score", "the environment's grade, 0 to 1; solved from 0.5 on", lambda e: number(e.score)),
+    ("steps", "", lambda e: number(e.steps, 0)),
+    ("root cause", "according to the environment", lambda e: text(", ".join(e.root_causes) or "unknown")),
+    (
+        "ranked first",
+        "the first step at which the ranker put a root cause first",
+        lambda e: _at("step", e.ranked_first_at_step),
+    ),
+    ("remedied", "the first step that remedied a root cause", lambda e: _at("step", e.remedied_at_step)),
+    (
+        "mitigated",
+        "the tick at which users were no longer affected",
+        lambda e: _at("tick", e.mitigated_at_tick),
+    ),
+    ("wrong remedies", "remedies sent to healthy services", lambda e: number(e.wrong_actions, 0)),
+    ("tokens", "", lambda e: number(e.tokens["prompt"] + e.tokens["completion"], 0)),
+    ("seconds", "", lambda e: number(e.seconds, 1)),
+)

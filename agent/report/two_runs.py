@@ -20,15 +20,9 @@ Steps = Mapping[Key, Sequence[StepLine]]
 Episodes = Mapping[Key, EpisodeLine]
 
 _HEADINGS = (
-    ("task", ""),
-    ("seed", ""),
-    ("score A", ""),
-    ("score B", ""),
-    ("B minus A", ""),
-    ("steps A", ""),
-    ("steps B", ""),
-    ("first difference", "the first step with different actions"),
-)
+    ("task", ""), ("seed", ""), ("score A", ""), ("score B", ""), ("B minus A", ""), ("steps A", ""),
+    ("steps B", ""), ("first difference", "the first step with different actions"),
+)  # fmt: skip
 
 
 def two_runs_report(first: PlayedRun, second: PlayedRun) -> Report:

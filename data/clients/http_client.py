@@ -5,21 +5,10 @@ from typing import Any
 
 import httpx
 
+from data import wire
 from data.errors import ActionRefused, CapacityReached, EpisodeLost, ProtocolError, TaskRefused, Unreachable
 from data.observation import Action, Step, Task
-from data.wire import (
-    Address,
-    ServerState,
-    decode_body,
-    http_client,
-    one_line,
-    read_reset,
-    read_state,
-    read_step,
-    refusal,
-    reset_request,
-    stale_step,
-)
+from data.wire import one_line
 
 # Pauses between attempts, for requests that are safe to repeat.
 _PAUSES_S = (0.1, 0.4)
@@ -63,34 +52,29 @@ class HttpEnvironment:
         connect_timeout_s: float = 5.0,
         settle_s: float = 1.0,
     ) -> None:
-        address = Address.parse(base_url)
-        self._base_url = address.http
+        address = wire.Address.parse(base_url)
+        self.name = address.http
         self._timeout_s = timeout_s
         self._settle_s = settle_s
-        self._client = http_client(
+        self._client = wire.http_client(
             address, httpx.Timeout(timeout_s, connect=min(connect_timeout_s, timeout_s))
         )
         self._last: Step | None = None
         # `/state` at the start of our episode; None if the server has no `/state`.
-        self._began: ServerState | None = None
+        self._began: wire.ServerState | None = None
         self._steps = 0
-
-    @property
-    def name(self) -> str:
-        """The server's URL."""
-        return self._base_url
 
     async def reset(self, task: Task) -> Step:
         """Starts `task`; retried if the connection breaks, which is safe for a reset."""
         self._last = None
         where = f"{self.name}/reset"
         try:
-            response = await self._persistent("POST", "/reset", reset_request(task))
+            response = await self._persistent("POST", "/reset", wire.reset_request(task))
         except _NoAnswer as failure:
             raise Unreachable(f"{where}: {failure}") from None
         if response.status_code == 422:
             raise TaskRefused(f"{where}: {task.name}: {_detail(response, where)}")
-        step = read_reset(_body(response, where), where, task)
+        step = wire.read_reset(_body(response, where), where, task)
         self._began = await self._state()
         self._steps = 0
         self._last = step
@@ -110,14 +94,14 @@ class HttpEnvironment:
         except _NoAnswer as failure:
             recovered = await self._after_silence(action, failure)
             if recovered is None:
-                self._last = stale_step(before, action, str(failure))
+                self._last = wire.stale_step(before, action, str(failure))
                 self._steps += 1
                 return self._last
             response = recovered
         if response.status_code == 422:
             self._last = before
             raise ActionRefused(f"{where}: {action}: {_detail(response, where)}")
-        step = read_step(_body(response, where), where, before)
+        step = wire.read_step(_body(response, where), where, before)
         self._steps += 1
         self._last = step
         return step
@@ -161,7 +145,7 @@ class HttpEnvironment:
     def _expected_count(self) -> int:
         return (self._began.step_count if self._began else 0) + self._steps
 
-    async def _check_episode(self, extra_steps: int = 0) -> ServerState | None:
+    async def _check_episode(self, extra_steps: int = 0) -> wire.ServerState | None:
         """Checks that the server still has the episode of our reset."""
         if self._began is None:
             return None
@@ -184,7 +168,7 @@ class HttpEnvironment:
             raise EpisodeLost(f"{where}: the server keeps no episode over HTTP – use --transport ws")
         return state
 
-    async def _state(self) -> ServerState | None:
+    async def _state(self) -> wire.ServerState | None:
         """The server's `/state`; None if it has no such page."""
         where = f"{self.name}/state"
         try:
@@ -193,7 +177,7 @@ class HttpEnvironment:
             raise Unreachable(f"{where}: {failure}") from None
         if response.status_code in (404, 405):
             return None
-        return read_state(_body(response, where), where)
+        return wire.read_state(_body(response, where), where)
 
     async def _persistent(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """Sends a repeatable request; retried after a broken connection, but not after a time-out."""
@@ -238,9 +222,9 @@ def _body(response: httpx.Response, where: str) -> Any:
             f"{where}: status {response.status_code} ({one_line(response.text)[:120]}) "
             "– is this a FirewatchEnv server?"
         )
-    return decode_body(response.content, where)
+    return wire.decode_body(response.content, where)
 
 
 def _detail(response: httpx.Response, where: str) -> str:
-    raw = decode_body(response.content, where)
-    return refusal(raw.get("detail", raw) if isinstance(raw, dict) else raw)
+    raw = wire.decode_body(response.content, where)
+    return wire.refusal(raw.get("detail", raw) if isinstance(raw, dict) else raw)

@@ -8,6 +8,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, WebSocketException
 
+from data import wire
 from data.errors import (
     ActionRefused,
     CapacityReached,
@@ -19,16 +20,7 @@ from data.errors import (
 )
 from data.limits import MIB, limits
 from data.observation import Action, Step, Task
-from data.wire import (
-    Address,
-    bad_proxy,
-    decode_body,
-    one_line,
-    read_reset,
-    read_step,
-    refusal,
-    reset_request,
-)
+from data.wire import one_line
 
 _CLOSE_TIMEOUT_S = 2.0
 
@@ -55,27 +47,19 @@ class WebSocketEnvironment:
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 5.0) -> None:
-        address = Address.parse(base_url)
-        self._base_url = address.ws
+        address = wire.Address.parse(base_url)
+        self.name = address.ws
+        self._where = f"{address.ws}/ws"
         self._is_local = address.is_local
         self._timeout_s = timeout_s
         self._connect_timeout_s = min(connect_timeout_s, timeout_s)
         self._connection: ClientConnection | None = None
         self._last: Step | None = None
 
-    @property
-    def name(self) -> str:
-        """The server's URL."""
-        return self._base_url
-
-    @property
-    def _where(self) -> str:
-        return f"{self._base_url}/ws"
-
     async def reset(self, task: Task) -> Step:
         """Starts `task`, on a new connection if the old one is gone."""
         self._last = None
-        frame = {"type": "reset", "data": reset_request(task)}
+        frame = {"type": "reset", "data": wire.reset_request(task)}
         try:
             data = await self._exchange(frame, refused=TaskRefused)
         except _Disconnected:
@@ -84,7 +68,7 @@ class WebSocketEnvironment:
                 data = await self._exchange(frame, refused=TaskRefused)
             except _Disconnected as broken:
                 raise Unreachable(f"{self._where}: {broken}") from None
-        self._last = read_reset(data, self._where, task)
+        self._last = wire.read_reset(data, self._where, task)
         return self._last
 
     async def step(self, action: Action) -> Step:
@@ -101,7 +85,7 @@ class WebSocketEnvironment:
         except _Disconnected as broken:
             raise EpisodeLost(f"{self._where}: {broken}; the episode is gone with its session") from None
         try:
-            self._last = read_step(data, self._where, before)
+            self._last = wire.read_step(data, self._where, before)
         except EpisodeLost:
             await self.aclose()  # more frames of the wrong episode may come
             raise
@@ -133,7 +117,7 @@ class WebSocketEnvironment:
             await self.aclose()
             raise _Disconnected(f"the connection was closed ({one_line(closed)})") from None
         try:
-            return self._data(decode_body(answer, self._where), refused)
+            return self._data(wire.decode_body(answer, self._where), refused)
         except (ProtocolError, CapacityReached):
             await self.aclose()
             raise
@@ -152,7 +136,7 @@ class WebSocketEnvironment:
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._where}: no connection ({one_line(error) or 'time-out'})") from None
         except (InvalidProxy, ImportError) as error:
-            raise bad_proxy(error) from None
+            raise wire.bad_proxy(error) from None
         except InvalidMessage as error:
             raise ProtocolError(f"{self._where}: not a WebSocket server ({one_line(error)})") from None
         except (WebSocketException, ValueError) as error:
@@ -173,7 +157,7 @@ class WebSocketEnvironment:
         code = str(error.get("code", ""))
         reason = one_line(f"{error.get('message') or code}")
         if error.get("errors"):
-            reason = f"{reason}: {refusal(error['errors'])}"
+            reason = f"{reason}: {wire.refusal(error['errors'])}"
         message = f"{self._where}: {code or 'error'}: {reason}"
         if code == "CAPACITY_REACHED":
             raise CapacityReached(message)

@@ -4,10 +4,10 @@ results = await check_environment(EmbeddedEnvironment())  # or any other Environ
 results += await check_server("http://localhost:8000")  # the protocol below it
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from data.actions import ESCALATE, RESOLVE
-from data.contract.rule import Broken, ContractRule, RuleResult, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, RuleResult, demand
 from data.contract.trace_rules import Moment, check_traces
 from data.environment import Environment
 from data.errors import ActionRefused, EpisodeLost, FirewatchError, TaskRefused
@@ -20,14 +20,7 @@ SERVICE_COUNTS = {"easy": (3, 3), "medium": (5, 5), "hard": (7, 10)}
 _SCRIPT = ("fetch_logs", "get_metrics_detail", "trace_dependencies", "restart_service")
 _SCRIPT_LENGTH = 12
 
-PLAY_RULES: list[ContractRule[Awaitable[None]]] = []
-
-
-def _rule(
-    holds: Callable[[Environment], Awaitable[None]],
-) -> Callable[[Environment], Awaitable[None]]:
-    PLAY_RULES.append(ContractRule(holds))
-    return holds
+PLAY_RULES = ContractRules[Awaitable[None]]()
 
 
 async def check_environment(environment: Environment) -> tuple[RuleResult, ...]:
@@ -83,7 +76,7 @@ async def _play(environment: Environment, task: Task, trace: list[Moment]) -> No
     trace.append(Moment(RESOLVE, await environment.step(RESOLVE)))
 
 
-@_rule
+@PLAY_RULES
 async def nothing_happens_before_a_reset(environment: Environment) -> None:
     """A step before the first reset is refused: there is no episode."""
     try:
@@ -93,7 +86,7 @@ async def nothing_happens_before_a_reset(environment: Environment) -> None:
     raise Broken("a step before the first reset was answered")
 
 
-@_rule
+@PLAY_RULES
 async def the_same_seed_is_the_same_episode(environment: Environment) -> None:
     """The same task, seed and actions bring the same observations and the same score."""
     one: list[Moment] = []
@@ -108,14 +101,14 @@ async def the_same_seed_is_the_same_episode(environment: Environment) -> None:
     )
 
 
-@_rule
+@PLAY_RULES
 async def seeds_differ(environment: Environment) -> None:
     """Different seeds bring different episodes."""
     seen = [(await environment.reset(_task("hard", seed))).observation.services for seed in range(3)]
     demand(any(services != seen[0] for services in seen[1:]), "seeds 0, 1 and 2 look the same")
 
 
-@_rule
+@PLAY_RULES
 async def difficulties_have_their_sizes(environment: Environment) -> None:
     """Easy episodes have 3 services, medium ones 5, hard ones 7 to 10."""
     for difficulty, (least, most) in SERVICE_COUNTS.items():
@@ -123,7 +116,7 @@ async def difficulties_have_their_sizes(environment: Environment) -> None:
         demand(least <= size <= most, f"{difficulty}: {size} services")
 
 
-@_rule
+@PLAY_RULES
 async def unknown_tasks_are_refused(environment: Environment) -> None:
     """A task that is not in the catalogue is refused with the reason."""
     try:
@@ -134,7 +127,7 @@ async def unknown_tasks_are_refused(environment: Environment) -> None:
     raise Broken("an unknown task was started")
 
 
-@_rule
+@PLAY_RULES
 async def a_target_that_is_no_service_spends_a_tick(environment: Environment) -> None:
     """A remedy for an unknown service, or for none, does nothing but spend a tick, and says so."""
     await environment.reset(_task())
@@ -145,7 +138,7 @@ async def a_target_that_is_no_service_spends_a_tick(environment: Environment) ->
         demand(not step.done, f"target {target}: the episode ended")
 
 
-@_rule
+@PLAY_RULES
 async def unknown_actions_are_refused(environment: Environment) -> None:
     """An action that the protocol does not know is refused, costs nothing, and the episode goes on."""
     before = await environment.reset(_task())
@@ -159,7 +152,7 @@ async def unknown_actions_are_refused(environment: Environment) -> None:
     raise Broken("an unknown action was answered")
 
 
-@_rule
+@PLAY_RULES
 async def what_is_over_stays_over(environment: Environment) -> None:
     """A step after the end is refused: the episode is over until the next reset."""
     await environment.reset(_task())
@@ -171,7 +164,7 @@ async def what_is_over_stays_over(environment: Environment) -> None:
     raise Broken("a step after the end was answered")
 
 
-@_rule
+@PLAY_RULES
 async def the_step_limit_ends_the_episode(environment: Environment) -> None:
     """An episode ends at its last tick at the latest, with a score."""
     step = await environment.reset(_task())
@@ -183,7 +176,7 @@ async def the_step_limit_ends_the_episode(environment: Environment) -> None:
     raise Broken(f"tick {step.observation.sim_tick} of an easy episode is not its last")
 
 
-@_rule
+@PLAY_RULES
 async def a_reset_starts_over(environment: Environment) -> None:
     """A reset in the middle of an episode shows what the first one showed."""
     first = await environment.reset(_task("medium", seed=5))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
+S = TypeVar("S")  # what a rule is about
 
 
 class Broken(Exception):
@@ -44,6 +45,15 @@ class ContractRule(Generic[R]):
     def verdict(self, why: str | None) -> RuleResult:
         """The result: passed unless there is a reason `why` not."""
         return RuleResult(self.name, self.sentence, why is None, why or "")
+
+
+class ContractRules(list[ContractRule[R]]):
+    """ContractRules in the order of their functions, which it decorates."""
+
+    def __call__(self, holds: Callable[[S], R]) -> Callable[[S], R]:
+        """Adds a rule."""
+        self.append(ContractRule(holds))
+        return holds
 
 
 def demand(condition: bool, why: str) -> None:

@@ -1,7 +1,7 @@
 """Contract rules for servers: status codes, bodies, sessions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from data.contract.raw_server import PAUSE_S, Server, ask_frame
-from data.contract.rule import Broken, ContractRule, NotTried, RuleResult, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, NotTried, RuleResult, demand
 from data.errors import FirewatchError
 from data.wire import Address, decode_body, http_client, one_line
 
@@ -23,12 +23,7 @@ _HUGE = "x" * (4 * 2**20)
 _TOO_BIG_CLOSE = 1009
 
 
-SERVER_RULES: list[ContractRule[Awaitable[None]]] = []
-
-
-def _rule(holds: Callable[[Server], Awaitable[None]]) -> Callable[[Server], Awaitable[None]]:
-    SERVER_RULES.append(ContractRule(holds))
-    return holds
+SERVER_RULES = ContractRules[Awaitable[None]]()
 
 
 async def check_server(url: str) -> tuple[RuleResult, ...]:
@@ -90,14 +85,14 @@ def _is_nothing(answer: dict[str, Any], where: str) -> None:
     )
 
 
-@_rule
+@SERVER_RULES
 async def health_answers(server: Server) -> None:
     """`GET /health` answers 200."""
     status, _ = await server.call("GET", "/health")
     demand(status == 200, f"status {status}")
 
 
-@_rule
+@SERVER_RULES
 async def the_server_describes_itself(server: Server) -> None:
     """`GET /metadata` and `GET /schema` answer 200 with an object."""
     for path in ("/metadata", "/schema"):
@@ -105,7 +100,7 @@ async def the_server_describes_itself(server: Server) -> None:
         demand(status == 200 and isinstance(body, dict), f"{path}: status {status}")
 
 
-@_rule
+@SERVER_RULES
 async def answers_have_their_parts(server: Server) -> None:
     """`/reset` answers with observation, reward and done, `/step` with an `info` as well."""
     begun = await server.post("/reset", _EASY)
@@ -123,7 +118,7 @@ async def answers_have_their_parts(server: Server) -> None:
     )
 
 
-@_rule
+@SERVER_RULES
 async def the_state_counts_steps(server: Server) -> None:
     """`/state` counts the steps of the running episode; its id stays until the next reset changes it."""
     await server.post("/reset", _EASY)
@@ -140,7 +135,7 @@ async def the_state_counts_steps(server: Server) -> None:
     demand(again.get("step_count") == 0, f"after a reset step_count is {again.get('step_count')}")
 
 
-@_rule
+@SERVER_RULES
 async def what_is_no_action_is_refused_with_422(server: Server) -> None:
     """An unknown action type, parameters that are no object and an extra key get a 422 with the reason."""
     await server.post("/reset", _EASY)
@@ -154,7 +149,7 @@ async def what_is_no_action_is_refused_with_422(server: Server) -> None:
         demand(isinstance(body, dict) and bool(body.get("detail")), f"{one_line(action)}: no detail")
 
 
-@_rule
+@SERVER_RULES
 async def what_is_no_request_is_answered_flat(server: Server) -> None:
     """A body without `action` and a seed that is no number are answered 200 without an `observation`."""
     for path, body in (("/step", {}), ("/step", _LOOK), ("/reset", {**_EASY, "seed": "abc"})):
@@ -163,14 +158,14 @@ async def what_is_no_request_is_answered_flat(server: Server) -> None:
         demand("services" in answer, f"{path} {one_line(body)}: the flat body has no services")
 
 
-@_rule
+@SERVER_RULES
 async def unknown_tasks_start_nothing(server: Server) -> None:
     """An unknown task id and an unknown difficulty are answered 200, without services and with the reason."""
     for body in ({**_EASY, "task_id": "task_nobody_knows"}, {**_EASY, "difficulty": "nightmare"}):
         _is_nothing(await server.post("/reset", body), one_line(body))
 
 
-@_rule
+@SERVER_RULES
 async def unknown_targets_cost_half_a_point(server: Server) -> None:
     """A remedy for an unknown service has `action_valid: false` and a reward of -0.5."""
     await server.post("/reset", _EASY)
@@ -181,7 +176,7 @@ async def unknown_targets_cost_half_a_point(server: Server) -> None:
     demand(answer.get("reward") == -0.5, f"the reward is {answer.get('reward')}")
 
 
-@_rule
+@SERVER_RULES
 async def after_the_end_nothing_moves(server: Server) -> None:
     """A step after the end is answered 200, not done, without services, with the old score in `info`."""
     await server.post("/reset", _EASY)
@@ -195,7 +190,7 @@ async def after_the_end_nothing_moves(server: Server) -> None:
     demand(stale == score, f"after the end the score in info is {stale}, it was {score}")
 
 
-@_rule
+@SERVER_RULES
 async def frames_are_like_answers_without_info(server: Server) -> None:
     """WebSocket frames carry type and data: observation, reward and done, no `info`; `state` counts steps."""
     async with server.session() as connection:
@@ -211,7 +206,7 @@ async def frames_are_like_answers_without_info(server: Server) -> None:
         demand(count == 1, f"after a step the state frame counts {count}")
 
 
-@_rule
+@SERVER_RULES
 async def frames_that_are_none_get_an_error(server: Server) -> None:
     """An unknown action brings an `error` frame with code VALIDATION_ERROR; the session goes on."""
     async with server.session() as connection:
@@ -224,7 +219,7 @@ async def frames_that_are_none_get_an_error(server: Server) -> None:
         demand(frame.get("type") == "observation", "the session did not go on")
 
 
-@_rule
+@SERVER_RULES
 async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
     """A second WebSocket has an episode of its own, or is told CAPACITY_REACHED and closed with 1000."""
     async with server.session() as first:
@@ -246,7 +241,7 @@ async def a_second_session_is_its_own_or_turned_away(server: Server) -> None:
         )
 
 
-@_rule
+@SERVER_RULES
 async def both_transports_show_the_same(server: Server) -> None:
     """The same reset and step bring the same observations over HTTP and over WebSocket."""
     # One after the other, because both transports may share one episode.
@@ -260,7 +255,7 @@ async def both_transports_show_the_same(server: Server) -> None:
         demand(frame.get("observation") == answer.get("observation"), f"{path}: they differ")
 
 
-@_rule
+@SERVER_RULES
 async def huge_requests_do_no_harm(server: Server) -> None:
     """A body and a frame of 4 MiB that mean nothing are refused or complained about; the server goes on."""
     # A server may answer and close before reading all of it.

@@ -1,11 +1,11 @@
 """Contract rules that can be checked on a played or recorded episode."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
-from data.contract.rule import Broken, ContractRule, RuleResult, demand
+from data.contract.rule import Broken, ContractRule, ContractRules, RuleResult, demand
 from data.observation import Action, Observation, Service, Step
 from data.wire import one_line
 
@@ -29,12 +29,7 @@ class Moment:
 
 
 Trace = Sequence[Moment]
-TRACE_RULES: list[ContractRule[None]] = []
-
-
-def _rule(holds: Callable[[Trace], None]) -> Callable[[Trace], None]:
-    TRACE_RULES.append(ContractRule(holds))
-    return holds
+TRACE_RULES = ContractRules[None]()
 
 
 def check_traces(traces: Sequence[Trace]) -> tuple[RuleResult, ...]:
@@ -52,7 +47,7 @@ def _first_break(rule: ContractRule[None], traces: Sequence[Trace]) -> str | Non
     return None
 
 
-@_rule
+@TRACE_RULES
 def a_reset_starts_at_tick_one(trace: Trace) -> None:
     """A reset shows services at tick 1, with no history and no score."""
     first = trace[0]
@@ -63,7 +58,7 @@ def a_reset_starts_at_tick_one(trace: Trace) -> None:
     demand(not seen.incident_declared, "a reset shows a resolved incident")
 
 
-@_rule
+@TRACE_RULES
 def a_step_is_one_tick(trace: Trace) -> None:
     """Every step moves the world by one tick of 30 seconds, whatever the action."""
     for before, after in pairwise(trace):
@@ -73,7 +68,7 @@ def a_step_is_one_tick(trace: Trace) -> None:
         demand(seconds == TICK_S, f"{after.action} moved the clock by {seconds:g} s")
 
 
-@_rule
+@TRACE_RULES
 def the_history_holds_the_last_ten_actions(trace: Trace) -> None:
     """`action_history` holds the last ten actions, oldest first, as they were sent."""
     for index, moment in enumerate(trace):
@@ -84,7 +79,7 @@ def the_history_holds_the_last_ten_actions(trace: Trace) -> None:
         demand(kept == sent, f"after {index} steps the history is {kept[-3:]}, sent was {sent[-3:]}")
 
 
-@_rule
+@TRACE_RULES
 def every_action_gets_feedback(trace: Trace) -> None:
     """Every action leaves a line of feedback in the history."""
     for moment in trace[1:]:
@@ -93,7 +88,7 @@ def every_action_gets_feedback(trace: Trace) -> None:
             demand(bool(line) and bool(moment.step.feedback), f"{moment.action} got no feedback")
 
 
-@_rule
+@TRACE_RULES
 def services_stay(trace: Trace) -> None:
     """The set of services is the same in every observation of an episode."""
     for before, after in pairwise(trace):
@@ -101,7 +96,7 @@ def services_stay(trace: Trace) -> None:
         demand(not changed, f"{sorted(changed)} came or went at tick {after.observation.sim_tick}")
 
 
-@_rule
+@TRACE_RULES
 def words_are_those_of_the_protocol(trace: Trace) -> None:
     """Every service has one of the four statuses and every alert one of the three severities."""
     for moment in trace:
@@ -114,7 +109,7 @@ def words_are_those_of_the_protocol(trace: Trace) -> None:
             )
 
 
-@_rule
+@TRACE_RULES
 def statuses_match_the_thresholds(trace: Trace) -> None:
     """Until a remedy interferes, each status is the one that error rate, p99 and memory imply."""
     for moment in trace:
@@ -143,7 +138,7 @@ def implied_status(service: Service) -> str | None:
     return "degraded" if error_rate >= 0.10 or latency_s >= 0.50 else "healthy"
 
 
-@_rule
+@TRACE_RULES
 def metrics_stay_in_range(trace: Trace) -> None:
     """Error rates and memory lie between 0 and 1, latencies are not negative."""
     for moment in trace:
@@ -153,7 +148,7 @@ def metrics_stay_in_range(trace: Trace) -> None:
             demand(service.latency_p99_s >= 0, f"{name}: a latency of {service.latency_p99_s:g} s")
 
 
-@_rule
+@TRACE_RULES
 def every_service_is_in_the_call_graph(trace: Trace) -> None:
     """The call graph lists every shown service as a caller, and the same calls all episode long."""
     for moment in trace:
@@ -163,7 +158,7 @@ def every_service_is_in_the_call_graph(trace: Trace) -> None:
         demand(graph == trace[0].observation.call_graph, "the call graph changes during the episode")
 
 
-@_rule
+@TRACE_RULES
 def alerts_name_services(trace: Trace) -> None:
     """Every alert names a service that is shown."""
     for moment in trace:
@@ -174,7 +169,7 @@ def alerts_name_services(trace: Trace) -> None:
             )
 
 
-@_rule
+@TRACE_RULES
 def budgets_only_shrink(trace: Trace) -> None:
     """The SLO budget never rises and bad customer minutes never fall."""
     for before, after in pairwise(trace):
@@ -189,7 +184,7 @@ def budgets_only_shrink(trace: Trace) -> None:
         )
 
 
-@_rule
+@TRACE_RULES
 def logs_come_when_fetched(trace: Trace) -> None:
     """A service shows log lines from the moment they are fetched, and none before."""
     fetched: set[str] = set()
@@ -202,7 +197,7 @@ def logs_come_when_fetched(trace: Trace) -> None:
             demand(seen == (name in fetched), f"{name} shows {'' if seen else 'no '}logs: {action}")
 
 
-@_rule
+@TRACE_RULES
 def only_the_end_is_graded(trace: Trace) -> None:
     """Only the last answer has a score; `declare_resolved` ends the episode with a score in 0..1."""
     for moment in trace[:-1]:

@@ -23,7 +23,6 @@ def items(stream: IO[bytes], where: str, path: str = "") -> Iterator[Any]:
 
     Args:
         stream: UTF-8, with or without a byte order mark.
-        where: what is being read.
         path: as in `paths_in`: "data.result[]" means every item of that list, "" the whole value.
 
     Raises:

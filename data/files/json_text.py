@@ -43,7 +43,6 @@ def read_json(text: str | bytes, largest_bytes: int | None = None, *, finite: bo
     nested more than 201 deep are refused, so that all others can be validated, compared and written.
 
     Args:
-        text: the text.
         largest_bytes: memory for the decoded value; that of a file when None.
         finite: refuse NaN and infinite numbers.
 

@@ -27,8 +27,6 @@ def append(path: Path, record: Mapping[str, Any], *, durable: bool = True) -> No
     A half-written last line is removed first. Several processes may append to the same file.
 
     Args:
-        path: the file; created with its folder if missing.
-        record: the contents of the line.
         durable: if False, don't wait for the disk: the line survives this process, but not a power cut.
             `sync` catches up.
     """
@@ -60,7 +58,6 @@ def read(path: Path, form: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
     An incomplete last line (after a crash) is skipped with a warning.
 
     Args:
-        path: the file.
         form: what a line should be, for a user's file, which must have a complete line. Our own stores may
             be empty after a crash.
 

@@ -4,32 +4,20 @@ Objects as `kubectl get … -o json` writes them: apps/v1, v1 and events of both
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from data.incident import AlertEvent
 from data.observation import parse
-from data.sources.recording import told
-from data.sources.times import seconds
+from data.sources.times import iso_time, seconds
 
 _ROLLOUT = "ScalingReplicaSet"  # an event of a Deployment: that it rolls out
 _GROWS_FROM_ZERO = "from 0"  # another ReplicaSet begins: a rollout, not a change of scale
 _REVISION = "deployment.kubernetes.io/revision"
+_TEMPLATE = ("spec", "template", "spec")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _LONGEST = 200  # characters of a message
-
-
-class _Owner(BaseModel):
-    name: str = ""
-
-
-class _Metadata(BaseModel):
-    name: str = ""
-    namespace: str = ""
-    creationTimestamp: str | None = None
-    ownerReferences: tuple[_Owner, ...] = ()
-    annotations: dict[str, Any] = {}
 
 
 class _About(BaseModel):
@@ -43,54 +31,33 @@ class _Terminated(BaseModel):
     finishedAt: str | None = None
 
 
-class _Waiting(BaseModel):
-    reason: str = ""
-
-
-class _State(BaseModel):
-    terminated: _Terminated | None = None
-    waiting: _Waiting | None = None
-
-
 class _Container(BaseModel):
     restartCount: int = 0
-    state: _State = _State()
-    lastState: _State = _State()
-
-
-class _Status(BaseModel):
-    containerStatuses: tuple[_Container, ...] = ()
+    ended: _Terminated | None = Field(None, validation_alias=AliasPath("lastState", "terminated"))
+    waiting: str = Field("", validation_alias=AliasPath("state", "waiting", "reason"))
 
 
 class _Image(BaseModel):
     image: str = ""
 
 
-class _PodSpec(BaseModel):
-    containers: tuple[_Image, ...] = ()
-
-
-class _Template(BaseModel):
-    spec: _PodSpec = _PodSpec()
-
-
-class _Spec(BaseModel):
-    replicas: int | None = None
-    template: _Template = _Template()
-
-
 class _Object(BaseModel):
     """Any of the objects; each has some of the fields."""
 
     kind: str = ""
-    metadata: _Metadata = _Metadata()
-    spec: _Spec = Field(default_factory=_Spec)
-    status: _Status = Field(default_factory=_Status)
-    involvedObject: _About | None = None
-    regarding: _About | None = None  # events.k8s.io/v1
+    name: str = Field("", validation_alias=AliasPath("metadata", "name"))
+    created: str | None = Field(None, validation_alias=AliasPath("metadata", "creationTimestamp"))
+    owner: str = Field("", validation_alias=AliasPath("metadata", "ownerReferences", 0, "name"))
+    revision: str = Field("", validation_alias=AliasPath("metadata", "annotations", _REVISION))
+    replicas: int | None = Field(None, validation_alias=AliasPath("spec", "replicas"))
+    images: tuple[_Image, ...] = Field(
+        (), validation_alias=AliasPath("spec", "template", "spec", "containers")
+    )
+    containers: tuple[_Container, ...] = Field((), validation_alias=AliasPath("status", "containerStatuses"))
+    # Of events; those of events.k8s.io/v1 have other names for some.
+    about: _About | None = Field(None, validation_alias=AliasChoices("involvedObject", "regarding"))
     reason: str = ""
-    message: str | None = None
-    note: str | None = None
+    message: str | None = Field(None, validation_alias=AliasChoices("message", "note"))
     type: str = "Normal"
     firstTimestamp: str | None = None
     lastTimestamp: str | None = None
@@ -137,18 +104,16 @@ class Cluster:
         """
         for raw in objects:
             one = parse(_Object, raw, where)
-            name = one.metadata.name
-            owner = one.metadata.ownerReferences[0].name if one.metadata.ownerReferences else ""
-            if one.involvedObject or one.regarding:
-                self._event(one, one.involvedObject or one.regarding or _About())
+            if one.about:
+                self._event(one, one.about)
             elif one.kind in _WORKLOADS:
-                self.kinds[name] = one.kind.lower()
-                if one.spec.replicas is not None:
-                    self.replicas[name] = one.spec.replicas
-            elif one.kind in ("ReplicaSet", "Pod") and owner:
-                self.owners[name] = owner
+                self.kinds[one.name] = one.kind.lower()
+                if one.replicas is not None:
+                    self.replicas[one.name] = one.replicas
+            elif one.kind in ("ReplicaSet", "Pod") and one.owner:
+                self.owners[one.name] = one.owner
                 if one.kind == "ReplicaSet":
-                    self._replica_set(one, owner)
+                    self._replica_set(one)
             if one.kind == "Pod":
                 self._pod(one)
         self._rollouts()
@@ -166,13 +131,10 @@ class Cluster:
         mine = [one for one in self.happened if one.workload in names]
         return sorted(mine, key=lambda one: -(one.time_s or 0.0))
 
-    def _replica_set(self, one: _Object, owner: str) -> None:
-        number = str(one.metadata.annotations.get(_REVISION, ""))
-        images = tuple(container.image for container in one.spec.template.spec.containers)
-        when = seconds(one.metadata.creationTimestamp)
-        self._revisions.setdefault(owner, []).append(
-            _Revision(int(number) if number.isdecimal() else 0, when, images)
-        )
+    def _replica_set(self, one: _Object) -> None:
+        number = int(one.revision) if one.revision.isdecimal() else 0
+        images = tuple(container.image for container in one.images)
+        self._revisions.setdefault(one.owner, []).append(_Revision(number, seconds(one.created), images))
 
     def _rollouts(self) -> None:
         """The latest revision of each deployment that has an earlier one."""
@@ -190,12 +152,12 @@ class Cluster:
         self._revisions.clear()
 
     def _pod(self, pod: _Object) -> None:
-        name = pod.metadata.name
-        for container in pod.status.containerStatuses:
-            ended, waiting = container.lastState.terminated, container.state.waiting
-            if waiting and waiting.reason.endswith(("BackOff", "Error", "ImagePull")):
-                text = f"pod {name} is waiting: {waiting.reason}"
-                self.happened.append(Happening(self.workload(name), None, text, waiting.reason))
+        name = pod.name
+        for container in pod.containers:
+            ended, waiting = container.ended, container.waiting
+            if waiting.endswith(("BackOff", "Error", "ImagePull")):
+                text = f"pod {name} is waiting: {waiting}"
+                self.happened.append(Happening(self.workload(name), None, text, waiting))
             if ended and container.restartCount:
                 when = seconds(ended.finishedAt)
                 code = "" if ended.exitCode is None else f" (exit code {ended.exitCode})"
@@ -210,9 +172,9 @@ class Cluster:
         workload = self.workload(about.name)
         if about.kind == "ReplicaSet" and workload == about.name and "-" in workload:
             workload = workload.rpartition("-")[0]  # its name ends with a hash
-        when = seconds(event.firstTimestamp or event.eventTime or event.metadata.creationTimestamp)
+        when = seconds(event.firstTimestamp or event.eventTime or event.created)
         latest = seconds(event.lastTimestamp) or when
-        text = " ".join((event.message or event.note or "").split())[:_LONGEST]
+        text = " ".join((event.message or "").split())[:_LONGEST]
         if event.type == "Warning" and workload:
             reason = event.reason or "Warning"
             said = f"warning {reason} of {about.kind.lower()} {about.name}{_at(latest)}: {text}"
@@ -230,4 +192,4 @@ class Cluster:
 
 
 def _at(time_s: float | None) -> str:
-    return "" if time_s is None else f" at {told(time_s)}"
+    return "" if time_s is None else f" at {iso_time(time_s)}"

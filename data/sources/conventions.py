@@ -57,6 +57,8 @@ class Resource:
 _IN_POD: tuple[Match, ...] = (("container", "!=", ""), ("container", "!=", "POD"))
 _CONTAINER = ("pod", "pod_name", "container", "name")
 _SERVER_ADDRESS = ("server_address", "net_peer_name", "http_host", "client_name")
+_SOURCE = ("source_canonical_service", "source_app", "source_workload")
+_DESTINATION = ("destination_service_name", "destination_canonical_service", "destination_workload")
 _DEPLOYMENT = ("deployment", "statefulset", "daemonset", "app", "pod")
 _MESH_STATUS: tuple[Match, ...] = (("response_code", "=~", "5..|0"),)
 _HTTP_STATUS: tuple[Match, ...] = (
@@ -109,28 +111,18 @@ SERVED = (
         needs=("span_kind",),
     ),
     Requests(
-        "Istio",
-        calls="istio_requests_total",
-        duration="istio_request_duration_milliseconds",
-        where=(("reporter", "=", "destination"),),
-        failing=_MESH_STATUS,
-        service=("destination_service_name", "destination_canonical_service", "destination_workload"),
+        "Istio", calls="istio_requests_total", duration="istio_request_duration_milliseconds",
+        where=(("reporter", "=", "destination"),), failing=_MESH_STATUS,
+        service=_DESTINATION,
     ),
     Requests(
-        "Linkerd",
-        calls="response_total",
-        duration="response_latency_ms",
-        where=(("direction", "=", "inbound"),),
-        failing=(("classification", "=", "failure"),),
-        service=_DEPLOYMENT,
-        needs=("direction",),
+        "Linkerd", calls="response_total", duration="response_latency_ms",
+        where=(("direction", "=", "inbound"),), failing=(("classification", "=", "failure"),),
+        service=_DEPLOYMENT, needs=("direction",),
     ),
     Requests(
-        "Hubble",
-        calls="hubble_http_requests_total",
-        duration="hubble_http_request_duration_seconds",
-        where=(("reporter", "=", "server"),),
-        failing=_HTTP_STATUS,
+        "Hubble", calls="hubble_http_requests_total", duration="hubble_http_request_duration_seconds",
+        where=(("reporter", "=", "server"),), failing=_HTTP_STATUS,
         service=("destination_workload", "destination_app", "destination"),
     ),
     Requests(
@@ -155,65 +147,45 @@ SERVED = (
 # What one service asks of another. Several may tell of one call: what its caller sees, and what its callee.
 CALLED = (
     Requests(
-        "service graph",
-        calls=r"(?:.+_)?service_graph_request_total",
+        "service graph", calls=r"(?:.+_)?service_graph_request_total",
         duration=r"(?:.+_)?service_graph_request_client(?:_seconds)?",
-        failed=r"(?:.+_)?service_graph_request_failed_total",
-        caller=("client",),
-        callee=("server",),
+        failed=r"(?:.+_)?service_graph_request_failed_total", caller=("client",), callee=("server",),
         seen_by="caller",
     ),
     Requests(
-        "service graph, callee's view",
-        duration=r"(?:.+_)?service_graph_request_server(?:_seconds)?",
-        caller=("client",),
-        callee=("server",),
+        "service graph, callee's view", duration=r"(?:.+_)?service_graph_request_server(?:_seconds)?",
+        caller=("client",), callee=("server",),
     ),
     Requests(
-        "Istio calls",
-        calls="istio_requests_total",
-        duration="istio_request_duration_milliseconds",
-        where=(("reporter", "=", "source"),),
-        failing=_MESH_STATUS,
+        "Istio calls", calls="istio_requests_total", duration="istio_request_duration_milliseconds",
+        where=(("reporter", "=", "source"),), failing=_MESH_STATUS,
         unanswered=(("response_flags", "=~", "U[FCHR].*|LR|NC"),),
-        caller=("source_canonical_service", "source_app", "source_workload"),
-        callee=("destination_service_name", "destination_canonical_service", "destination_workload"),
+        caller=_SOURCE,
+        callee=_DESTINATION,
         seen_by="caller",
     ),
     Requests(
-        "Istio calls, callee's view",
-        duration="istio_request_duration_milliseconds",
+        "Istio calls, callee's view", duration="istio_request_duration_milliseconds",
         where=(("reporter", "=", "destination"),),
-        caller=("source_canonical_service", "source_app", "source_workload"),
-        callee=("destination_service_name", "destination_canonical_service", "destination_workload"),
+        caller=_SOURCE,
+        callee=_DESTINATION,
     ),
     Requests(
-        "Istio TCP",
-        calls="istio_tcp_connections_opened_total",
-        where=(("reporter", "=", "source"),),
-        caller=("source_canonical_service", "source_app", "source_workload"),
-        callee=("destination_service_name", "destination_canonical_service", "destination_workload"),
+        "Istio TCP", calls="istio_tcp_connections_opened_total", where=(("reporter", "=", "source"),),
+        caller=_SOURCE,
+        callee=_DESTINATION,
     ),
     Requests(
-        "Linkerd calls",
-        calls="response_total",
-        duration="response_latency_ms",
-        where=(("direction", "=", "outbound"),),
-        failing=(("classification", "=", "failure"),),
-        caller=_DEPLOYMENT,
-        callee=("dst_deployment", "dst_statefulset", "dst_daemonset", "dst_service"),
-        seen_by="caller",
-        needs=("direction",),
+        "Linkerd calls", calls="response_total", duration="response_latency_ms",
+        where=(("direction", "=", "outbound"),), failing=(("classification", "=", "failure"),),
+        caller=_DEPLOYMENT, callee=("dst_deployment", "dst_statefulset", "dst_daemonset", "dst_service"),
+        seen_by="caller", needs=("direction",),
     ),
     Requests(
-        "Hubble calls",
-        calls="hubble_http_requests_total",
-        duration="hubble_http_request_duration_seconds",
-        where=(("reporter", "=", "client"),),
-        failing=_HTTP_STATUS,
-        caller=("source_workload", "source_app", "source"),
-        callee=("destination_workload", "destination_app", "destination"),
-        seen_by="caller",
+        "Hubble calls", calls="hubble_http_requests_total",
+        duration="hubble_http_request_duration_seconds", where=(("reporter", "=", "client"),),
+        failing=_HTTP_STATUS, caller=("source_workload", "source_app", "source"),
+        callee=("destination_workload", "destination_app", "destination"), seen_by="caller",
     ),
     Requests(
         "HTTP calls", duration="http_client_request_duration_seconds|http_client_duration(?:_milliseconds)?",
@@ -223,8 +195,7 @@ CALLED = (
     Requests(
         "database calls", duration="db_client_operation_duration_seconds", failing=_CLIENT_STATUS,
         unanswered=_NO_ANSWER, caller=SERVICE,
-        callee=(*_SERVER_ADDRESS, "db_namespace", "db_system_name", "db_system"),
-        seen_by="caller",
+        callee=(*_SERVER_ADDRESS, "db_namespace", "db_system_name", "db_system"), seen_by="caller",
     ),
     Requests(
         "RPC calls", duration="rpc_client_(?:call_)?duration(?:_seconds|_milliseconds)?",

@@ -45,8 +45,6 @@ def join(
     """Takes over what another source tells; a note says whose names were taken for the same.
 
     Args:
-        recording: takes it over.
-        more: what the other source tells.
         resolve: what a name of that source is here; "" for nobody.
         told_counts: whether a metric that `recording` knows is not added to: sampled traces have other rates.
     """
@@ -73,9 +71,9 @@ def join(
         of = name(event.caller) if event.caller else event.caller
         recording.alert(replace(event, service=name(event.service), caller=of), time_s)
     for event, share in more.routines.items():
-        recording.routine(replace(event, service=name(event.service)), share)
+        recording.routines[replace(event, service=name(event.service))] = share
     for replica, workload in more.owners.items():
-        recording.owner(name(replica), name(workload))
+        recording.owners[name(replica)] = name(workload)
     if more.first_page:
         recording.page(name(more.first_page.service), more.first_page.metric)
     for note in more.notes:

@@ -52,7 +52,6 @@ class LogFiles:
     """Files of log lines: one a service, named after it, or of several, whose lines name theirs.
 
     Args:
-        paths: files and folders.
         services: all that there are, so that "cart-db.log" is not taken for one of "cart".
     """
 

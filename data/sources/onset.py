@@ -34,9 +34,6 @@ def change_in(
     Args:
         told: the metrics of services and of calls; the latter count where the former have no symptoms.
         first: the time of the first of `n` points, `step` seconds apart.
-        step: between two points.
-        n: points.
-        channels: how metric names are read.
     """
     for of in told:
         rows: list[Floats] = []

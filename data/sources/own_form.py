@@ -55,7 +55,10 @@ def _points(values: Sequence[float | None]) -> Floats:
 class _Alert(_Part):
     """Kinds and the directions of metrics count in any spelling; a trace's code counts as it is."""
 
-    kind: Annotated[Literal["metric", "trace", "log"], BeforeValidator(_lower)]
+    kind: Annotated[
+        Literal["metric", "trace", "log"],
+        BeforeValidator(_lower),
+    ]
     service: str
     name: str
     direction: str | None = None
@@ -117,8 +120,6 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
     alert may come from elsewhere, such as a host: that makes it no suspect.
 
     Args:
-        raw: the JSON object.
-        where: what is being read.
         tell: told what was understood only in part: unknown fields, alerts about unknown services.
 
     Raises:

@@ -4,7 +4,6 @@ Every reader of files and every live query fills a `Recording`; `incident_of` br
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
 from data.sources.onset import change_in
 from data.sources.room import Room
+from data.sources.times import iso_time
 
 # What a system calls whoever is outside it, or whatever it could not name.
 NOBODY = frozenset({"", "unknown", "user", "-"})
@@ -45,10 +45,6 @@ class Recording:
         self.at: float | None = None  # when the incident began, where a source says so
         self.incident_id = self.system = self.fault = ""
         self.root_causes: tuple[str, ...] = ()
-
-    def point(self, service: str, metric: str, time_s: float, value: float) -> None:
-        """One value of one metric."""
-        self.series(service, metric, (time_s,), (value,))
 
     def series(
         self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
@@ -96,14 +92,6 @@ class Recording:
         """Somebody was woken by this; the first page counts."""
         self.first_page = self.first_page or Page(service, metric)
 
-    def owner(self, service: str, workload: str) -> None:
-        """`service` is one of the replicas of `workload`."""
-        self.owners[service] = workload
-
-    def routine(self, event: AlertEvent, share: float) -> None:
-        """`event` was raised in this share (0..1) of past windows."""
-        self.routines[event] = share
-
     def note(self, text: str) -> None:
         """Something that the user should know; each text once."""
         if text not in self.notes:
@@ -145,14 +133,10 @@ def incident_of(
     """Aligns what was recorded; what the user should know of it is noted in `recording`.
 
     Args:
-        recording: what the sources told.
         at: when the incident began, Unix seconds. None: as a source says, else where the symptoms change.
         window_s: seconds of it from there. None: to the end.
         baseline_s: seconds of healthy past. None: all there is, of long ones the end.
         step_s: seconds between two points. None: as most series have it, coarser for a long incident.
-        incident_id: its name.
-        system: whose it is.
-        channel_map: how metric names are read; the default rules when None.
 
     Raises:
         SettingsError: everything was recorded before `at`.
@@ -164,17 +148,17 @@ def incident_of(
     start = at if at is not None else recording.at
     step = step_s
     if first is None or last is None:
-        recording.note("There are no metrics in it, only names, calls and alerts.")
+        recording.note("There are no metrics, only names, calls and alerts.")
     else:
         natural = step_s or natural_step(recording.all_pieces())
         if start is None:
             start = _found(recording, first, last, natural, channel_map or default_channel_map())
         elif start > last:
             raise SettingsError(
-                f"--at {told(start)}: the last value is of {told(last)}; give an earlier time"
+                f"--at {iso_time(start)}: the last value is from {iso_time(last)} – give an earlier time"
             )
         elif start <= first:
-            recording.note(f"Nothing was recorded before {told(start)}: there is no healthy past to compare.")
+            recording.note(f"There is no data from before {iso_time(start)} to compare with.")
         end = min(last, start + window_s) if window_s else last
         step = step_s or natural * max(int(np.ceil((end - start) / natural / _MOST_POINTS)), 1)
         n = int((end - start) / step) + 1
@@ -205,11 +189,6 @@ def incident_of(
     )
 
 
-def told(time_s: float) -> str:
-    """A time as people read it: 2026-11-30T09:15:00Z."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _services(recording: Recording) -> tuple[str, ...]:
     """All that can be ranked; a note says which names come from an alert or the page only."""
     names = dict.fromkeys(recording.names)
@@ -229,19 +208,19 @@ def _found(recording: Recording, first: float, last: float, natural: float, chan
     n = int((last - first) / step) + 1
     if n < _FEWEST:
         recording.note(
-            f"{n} points are too few to find when the incident began: all count as the incident. "
-            "Tell the time with --at."
+            f"{n} points are too few to tell when the incident began, so all of them count as the incident. "
+            "Set the time with --at."
         )
         return first
     found = change_in((recording.services, recording.calls), first, step, n, channels)
     if found is None:
         start = first + (n - max(n // 4, 1)) * step
         recording.note(
-            f"Errors and latencies do not change: all from {told(start)} is compared with what was before. "
-            "Tell the time with --at."
+            "Errors and latencies do not change. What follows is compared with what precedes "
+            f"{iso_time(start)}. Set another time with --at."
         )
         return start
-    recording.note(f"The incident seems to begin at {told(found)}; --at tells another time.")
+    recording.note(f"The incident seems to begin at {iso_time(found)}. Set another time with --at.")
     return found
 
 
@@ -255,7 +234,7 @@ def begun_since(recording: Recording, since_s: float, channel_map: ChannelMap) -
     found = change_in((recording.services, recording.calls), first, step, n, channel_map)
     if found is None or not since_s < found <= last:
         return since_s
-    recording.note(f"The incident seems to begin at {told(found)}; what was before is compared with.")
+    recording.note(f"The incident seems to begin at {iso_time(found)}.")
     return found
 
 

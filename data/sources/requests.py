@@ -47,7 +47,8 @@ def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set
     used: set[str] = set()
     known: set[str] = set()
     for convention in SERVED:
-        served = _counted(samples, grid, convention, partial(_service, samples, convention), used)
+        whose = partial(samples.service, of=convention.service or SERVICE)
+        served = _counted(samples, grid, convention, whose, used)
         for service, counted in served.items():
             if service not in known:
                 _tell_service(service, counted, grid, recording)
@@ -69,10 +70,6 @@ def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set
         if lost is not None and np.isfinite(lost).any():
             recording.call_series(*pair, "unmatched_share", grid.times, lost)
     return used
-
-
-def _service(samples: Samples, convention: Requests, labels: Labels) -> str | None:
-    return samples.service(labels, convention.service or SERVICE)
 
 
 def _ends(samples: Samples, convention: Requests, labels: Labels) -> tuple[str, str] | None:

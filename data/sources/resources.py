@@ -14,16 +14,9 @@ from data.sources.samples import Sample, Samples, TimeGrid, added, meets
 
 # Of how monitoring itself fares, and of language runtimes, nothing is said about a service.
 _OWN = (
-    "scrape_",
-    "prometheus_",
-    "promhttp_",
-    "go_",
-    "python_gc_",
-    "python_info",
-    "kube_",
-    "ALERTS",
+    "scrape_", "prometheus_", "promhttp_", "go_", "python_gc_", "python_info", "kube_", "ALERTS",
     "container_",
-)
+)  # fmt: skip
 
 
 def fill(samples: Samples, recording: Recording) -> None:

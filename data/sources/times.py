@@ -28,3 +28,8 @@ def _of_date(text: str) -> float | None:
     if date.year < 1971:  # a date that was never set
         return None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def iso_time(time_s: float) -> str:
+    """A time as people read it: 2026-11-30T09:15:00Z."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

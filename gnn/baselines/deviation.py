@@ -27,11 +27,6 @@ def point_deviations(
     With a baseline, the deviation at each point is its distance from the baseline's median in MADs (robust
     z-score: Iglewicz and Hoaglin, 1993), positive in the bad direction. Without one, it is the latest point's
     distance from the median of all services, T = 1. Metrics that cannot be compared are left out.
-
-    Args:
-        incident: with the telemetry.
-        channels: which ones to include.
-        channel_map: how metric names are read; None for the default rules.
     """
     means = channel_map or default_channel_map()
     by_metric: dict[str, dict[str, Series]] = {}

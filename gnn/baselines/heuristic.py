@@ -10,7 +10,7 @@ import numpy as np
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Series
-from data.observation import Observation, Service
+from data.observation import Service
 from gnn.baselines.reachability import transitive_caller_counts
 from gnn.ranker import Candidate, Ranking
 
@@ -18,19 +18,11 @@ LISTED = 5  # suspects in a ranking, at most
 
 _STATUS_WEIGHT = {"down": 1.0, "critical": 0.8, "degraded": 0.4}
 # A service with any other field is "active": the environment adds fields to faulty services.
-_ORDINARY_FIELDS = frozenset(
-    {
-        "http_server_error_rate",
-        "http_server_request_duration_p50",
-        "http_server_request_duration_p95",
-        "http_server_request_duration_p99",
-        "http_server_active_requests",
-        "process_cpu_utilization",
-        "process_memory_utilization",
-        "status",
-        "recent_logs",
-    }
-)
+_ORDINARY_FIELDS = frozenset({
+    "http_server_error_rate", "http_server_request_duration_p50", "http_server_request_duration_p95",
+    "http_server_request_duration_p99", "http_server_active_requests", "process_cpu_utilization",
+    "process_memory_utilization", "status", "recent_logs",
+})  # fmt: skip
 # Channels that replace the metrics without an observation, and the level that an alert stands for: that of a
 # critical service (errors, latency) or an active one (memory).
 _READ = (Channel.ERROR, Channel.LATENCY_TAIL, Channel.MEMORY)
@@ -87,7 +79,7 @@ class HeuristicRanker:
     def rank(self, incident: Incident) -> Ranking:
         """Ranks at most five active services; see `Ranker`."""
         if incident.observations:
-            vitals = _observed(incident.observations[-1])
+            vitals = {name: _vitals_of(seen) for name, seen in incident.observations[-1].services.items()}
         else:
             vitals = _inferred(incident, self._channel_map)
         reach = transitive_caller_counts(list(vitals), incident.call_graph)
@@ -110,10 +102,6 @@ class HeuristicRanker:
         ]
         best = sorted(scored, key=lambda candidate: -candidate.score)[:LISTED]
         return Ranking(tuple(best), self.name)
-
-
-def _observed(observation: Observation) -> dict[str, _Vitals]:
-    return {name: _vitals_of(service) for name, service in observation.services.items()}
 
 
 def _vitals_of(service: Service) -> _Vitals:

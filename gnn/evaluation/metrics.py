@@ -171,10 +171,7 @@ def interval(
     """The 95 % percentile bootstrap interval of the mean of `values`, without NaN; NaN below two clusters.
 
     Args:
-        values: to average.
         clusters: the cluster of each value; whole clusters are resampled. None: each value by itself.
-        seed: of the bootstrap.
-        resamples: number of resamples.
     """
     labels = range(len(values)) if clusters is None else clusters
     sums: dict[object, tuple[float, int]] = {}

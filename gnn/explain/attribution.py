@@ -112,16 +112,7 @@ def attribute(
     seed: int = 0,
     config: AttributionConfig | None = None,
 ) -> Attribution:
-    """Attributes the margin of `service` over the best other one to the evidence; same seed, same answer.
-
-    Args:
-        incident: as it was ranked.
-        service: one of the incident's services.
-        score: the ranker's scoring function.
-        channel_map: how the ranker reads metric names.
-        seed: of the random orders.
-        config: None for the defaults.
-    """
+    """Attributes the margin of `service` over the best other one to the evidence; same seed, same answer."""
     config = config or AttributionConfig()
     row = incident.services.index(service)
     pieces = evidence_items_of(incident, channel_map)
@@ -155,15 +146,7 @@ def attribute(
 def attribute_first(
     ranker: Scorer, incident: Incident, ranking: Ranking, top: int, seed: int = 0
 ) -> tuple[Ranking, dict[str, Attribution]]:
-    """Attributes the scores of the first `top` suspects, and sorts their evidence by attribution.
-
-    Args:
-        ranker: that made `ranking`.
-        incident: as it was ranked.
-        ranking: of `incident`.
-        top: number of suspects.
-        seed: of the random orders.
-    """
+    """Attributes the scores of the first `top` suspects, and sorts their evidence by attribution."""
     found = {
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
@@ -203,8 +186,6 @@ def _groups(pieces: Sequence[EvidenceItem], service: str, roles: Mapping[str, st
     """Groups the evidence: pieces about the suspect and the page singly, each neighbour's together, the rest.
 
     Args:
-        pieces: all evidence.
-        service: the suspect.
         roles: {neighbour: its role, such as "caller"}.
     """
     rest, around = [], dict[str, list[EvidenceItem]]()

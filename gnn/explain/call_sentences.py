@@ -22,15 +22,7 @@ _MUCH_BETWEEN, _MUCH_BETWEEN_S = 0.3, 0.01  # time between the two ends: share o
 
 
 class CallSentences:
-    """Describes the measured calls of one incident.
-
-    Args:
-        incident: the evidence.
-        calls: its calls, compared with their baselines.
-        channel_map: how metric names are read.
-        clock: puts points in time into words.
-        weights: contributions to the ranker's score.
-    """
+    """Describes the measured calls of one incident."""
 
     def __init__(
         self,

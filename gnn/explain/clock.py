@@ -6,11 +6,7 @@ from data.incident import Incident
 
 
 class Clock:
-    """Puts the points in time of one incident into words.
-
-    Args:
-        incident: with a start time, with observations, or with neither.
-    """
+    """Puts the points in time of one incident into words."""
 
     def __init__(self, incident: Incident) -> None:
         self._start_s, self._step_s = incident.start_s, incident.step_s
@@ -21,7 +17,6 @@ class Clock:
 
         Args:
             onset: number of the point, from 0.
-            points: number of points.
         """
         if self._start_s is not None and (self._step_s is not None or onset == 0):
             return f"since {self._at(onset * (self._step_s or 0.0))}"

@@ -57,9 +57,6 @@ class Changes:
     """Finds and words the changes of services or of calls.
 
     Args:
-        block: their metrics.
-        deviations: of `block`.
-        channel_map: how metric names are read.
         since: words for the onset, from the number of a point and the number of points.
     """
 
@@ -74,8 +71,6 @@ class Changes:
         """The notable changes of one row.
 
         Args:
-            row: of the block.
-            names: the metrics to look at.
             weigh: a channel's contribution to the ranker's score.
         """
         if not self._each.size:

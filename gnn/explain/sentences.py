@@ -49,12 +49,7 @@ def explain(
     Metrics are compared with their baseline or, without one, with their first point and the other services.
 
     Args:
-        incident: as it was ranked.
-        services: some of its services.
-        channel_map: how metric names are read.
         weights: contributions to the ranker's score; channels with more weight come first.
-        frequencies: alert frequencies of the system, if known.
-        features: of the incident, if already computed.
     """
     features = features or features_of(incident, channel_map)
     reader = _EvidenceReader(incident, channel_map, features, weights, frequencies)

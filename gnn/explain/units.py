@@ -23,14 +23,7 @@ _LARGEST = 999_000_000_000_000  # larger values are shown as "over" this
 
 
 def amount(value: float, name: str, meaning: Meaning, scale: float) -> str:
-    """Formats a value of the metric `name`, with the unit in its name.
-
-    Args:
-        value: as measured.
-        name: of the metric.
-        meaning: of the name.
-        scale: the factor to the common unit.
-    """
+    """Formats a value of the metric `name`, with the unit in its name."""
     words = words_of(name).split()
     if meaning.channel in SHARES:
         if scale == 0.01:

@@ -96,11 +96,9 @@ def verdict_on(
     """Whether a culprit is named, and if nobody is, a short reason.
 
     Args:
-        graph: the features.
         chance: of an incident; None if nothing is measured.
         first: row of the first suspect.
         probability: of the suspects, best first, at least one.
-        unsure_below: smallest probability with which the first suspect is named.
     """
     if chance is None:
         return "nobody", "nothing is measured here, and nothing raised an alert"

@@ -63,10 +63,6 @@ def examples_of(incidents: Iterable[Incident], channel_map: ChannelMap | None = 
 
     An incident whose roots are not among its services cannot be learnt from and is left out; one without any
     root is an example of health.
-
-    Args:
-        incidents: with their labels.
-        channel_map: how metric names are read; the default rules when None.
     """
     for incident in filter(has_example, incidents):
         roots = set(incident.root_causes)

@@ -93,8 +93,6 @@ class AlertFrequencies(BaseModel):
         """What a service raises, the most surprising first.
 
         Args:
-            service: a name.
-            names: its signs.
             counted: the incident is one of the past ones and this service not its root; the others judge it.
         """
         raised, past, own = self.raised.get(service, {}), self.past.get(service, 0), int(counted)
@@ -105,7 +103,6 @@ class AlertFrequencies(BaseModel):
         """How surprising the alerts of each service are.
 
         Args:
-            incident: what is asked about.
             counted: it is one of the past incidents; it is judged by the others.
 
         Returns:

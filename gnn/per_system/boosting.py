@@ -37,7 +37,6 @@ def boost(
         target: (N,) chance of each service to be the root; adds up to 1 in each incident.
         incident_of: (N,) 0..G-1, which incident each is of.
         seed: same seed, same trees.
-        on_run: called after each of `RUNS`.
     """
     rng = np.random.default_rng(seed)
     columns = np.asfortranarray(rows, dtype=np.float32)  # trees search column by column

@@ -87,8 +87,6 @@ class SystemEnsemble:
 
         Args:
             logits: the network's, calibrated: (S,).
-            incident: what is ranked.
-            graph: its features.
             counted: whether the frequencies include this incident; then only the others count.
         """
         nothing = np.zeros(len(incident.services))
@@ -101,11 +99,6 @@ class SystemEnsemble:
         """The pooled log-probabilities, up to a constant: (S,).
 
         An incident of another system keeps the network's own.
-
-        Args:
-            logits: the network's, calibrated: (S,).
-            incident: what is ranked.
-            graph: its features.
         """
         if not self.applies_to(incident):
             return log_softmax(logits)

@@ -72,8 +72,6 @@ class Trees:
         """The scores for an incident with at least one service.
 
         Args:
-            incident: what is ranked.
-            graph: its features.
             surprises: (S, 6) how little its alerts were to be expected.
         """
         rows, whole = self.vocabulary.rows(incident)
@@ -99,9 +97,7 @@ def grow_trees(
 
     Args:
         incidents: at least one with a root among its services.
-        graphs: their features.
         frequencies: what is usual in the system; `incidents` are counted in them.
-        seed: same seed, same trees.
         on_part: called after each of `PARTS`.
     """
     from sklearn import config_context

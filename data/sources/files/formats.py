@@ -12,7 +12,7 @@ from data.sources.files.own_files import OwnFiles
 from data.sources.files.prometheus import AlertList, PrometheusAnswer
 from data.sources.files.rcaeval import RcaEval
 from data.sources.files.reader import Gathered, Reader
-from data.sources.files.tables import CallTable, LongTable, Parquet, WideTable
+from data.sources.files.tables import CsvTable, Parquet
 from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTraces
 
 
@@ -43,8 +43,6 @@ FORMATS: tuple[Reader, ...] = (
     KialiGraph(),
     Parquet(),
     Scrape(),
-    CallTable(),
-    LongTable(),
-    WideTable(),
+    CsvTable(),
 )
 DATASETS: tuple[Dataset, ...] = (RcaEval(), OpenRca())

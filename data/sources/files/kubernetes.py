@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, Field
+from pydantic import AliasPath, BaseModel, Field
 
 from data.files.json_stream import items
-from data.observation import parse
 from data.sources.cluster import Cluster
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
@@ -33,49 +32,31 @@ class KubernetesObjects:
         for event, when in cluster.alerts():
             into.recording.alert(event, when)
         for pod in cluster.owners:
-            into.recording.owner(pod, cluster.workload(pod))
+            into.recording.owners[pod] = cluster.workload(pod)
         for one in cluster.happened:
             if one.is_rollout and one.time_s is not None:
                 into.changes.setdefault(one.workload, []).append(one.time_s)
 
 
-class _NodeData(BaseModel):
-    id: str
-    nodeType: str = ""
-    app: str | None = None
-    workload: str | None = None
-    service: str | None = None
-    isBox: str | None = None
-
-
-class _Traffic(BaseModel):
-    protocol: str = ""
-    rates: dict[str, float] = {}
-
-
-class _EdgeData(BaseModel):
-    source: str
-    target: str
-    responseTime: float | None = None  # ms
-    traffic: _Traffic | None = None
-
-
 class _Node(BaseModel):
-    data: _NodeData
+    id: str = Field(validation_alias=AliasPath("data", "id"))
+    app: str | None = Field(None, validation_alias=AliasPath("data", "app"))
+    workload: str | None = Field(None, validation_alias=AliasPath("data", "workload"))
+    service: str | None = Field(None, validation_alias=AliasPath("data", "service"))
+    is_box: str | None = Field(None, validation_alias=AliasPath("data", "isBox"))
 
 
 class _Edge(BaseModel):
-    data: _EdgeData
-
-
-class _Elements(BaseModel):
-    nodes: tuple[_Node, ...] = ()
-    edges: tuple[_Edge, ...] = ()
+    source: str = Field(validation_alias=AliasPath("data", "source"))
+    target: str = Field(validation_alias=AliasPath("data", "target"))
+    response_ms: float | None = Field(None, validation_alias=AliasPath("data", "responseTime"))
+    rates: dict[str, float] | None = Field(None, validation_alias=AliasPath("data", "traffic", "rates"))
 
 
 class _Graph(BaseModel):
     timestamp: float | None = None
-    elements: _Elements = Field(default_factory=_Elements)
+    nodes: tuple[_Node, ...] = Field((), validation_alias=AliasPath("elements", "nodes"))
+    edges: tuple[_Edge, ...] = Field((), validation_alias=AliasPath("elements", "edges"))
 
 
 class KialiGraph:
@@ -87,31 +68,28 @@ class KialiGraph:
         return head.has("elements.nodes")
 
     def read(self, file: File, into: Gathered) -> None:
-        with file.open() as stream:
-            for raw in items(stream, file.where):
-                graph = parse(_Graph, raw, file.where)
-                names = {
-                    node.data.id: node.data.app or node.data.service or node.data.workload or ""
-                    for node in graph.elements.nodes
-                    if not node.data.isBox
-                }
-                for edge in graph.elements.edges:
-                    self._take(edge.data, names, graph.timestamp, into)
+        for graph in file.each(_Graph):
+            names = {
+                node.id: node.app or node.service or node.workload or ""
+                for node in graph.nodes
+                if not node.is_box
+            }
+            for edge in graph.edges:
+                self._take(edge, names, graph.timestamp, into)
 
-    def _take(self, edge: _EdgeData, names: Mapping[str, str], time: float | None, into: Gathered) -> None:
-        caller, callee = names.get(edge.source, ""), names.get(edge.target, "")
+    def _take(self, edge: _Edge, names: Mapping[str, str], time: float | None, into: Gathered) -> None:
+        caller, callee, rates = names.get(edge.source, ""), names.get(edge.target, ""), edge.rates
         if caller in NOBODY or callee in NOBODY or caller == callee:
             return
         into.recording.call(caller, callee)
-        if time is None or edge.traffic is None:
+        if time is None or rates is None:
             return
-        rates = edge.traffic.rates
+        served = next((rates[name] for name in ("http", "grpc", "tcp") if name in rates), None)
+        failed = next((rates[name] for name in ("httpPercentErr", "grpcPercentErr") if name in rates), None)
         told = {
-            "request_rate": next((rates[name] for name in ("http", "grpc", "tcp") if name in rates), None),
-            "error_rate": next(
-                (rates[n] / 100 for n in ("httpPercentErr", "grpcPercentErr") if n in rates), None
-            ),
-            "latency_caller_s": edge.responseTime / 1e3 if edge.responseTime is not None else None,
+            "request_rate": served,
+            "error_rate": None if failed is None else failed / 100,
+            "latency_caller_s": None if edge.response_ms is None else edge.response_ms / 1e3,
         }
         for name, value in told.items():
             if value is not None:

@@ -22,9 +22,7 @@ def label_file(
 
     Args:
         path: one incident, a list of them, or one a line; may be gzip.
-        root_causes: services of that incident.
         which: its id, where the file holds several.
-        fault: what went wrong, where that is to be kept, too.
 
     Raises:
         SchemaError: the file holds no incident.

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
 from data.errors import SchemaError
-from data.files.json_stream import paths_in
+from data.files.json_stream import items, paths_in
+from data.observation import M, parse
 
 _HEAD = 1 << 17  # bytes that the form is told from
 _LARGEST = 1 << 29  # bytes of a file that cannot be read piece by piece
@@ -103,6 +105,16 @@ class File:
         except OSError as error:
             raise SchemaError(self.where, "", error.strerror or str(error), "give a readable file") from None
 
+    def each(self, model: type[M], path: str = "", limit: int | None = None) -> Iterator[M]:
+        """What is at `path` in its JSON, see `items`, at most `limit` of it.
+
+        Raises:
+            SchemaError: it is not JSON, or an item is of another form.
+        """
+        with self.open() as stream:
+            for raw in islice(items(stream, self.where, path), limit):
+                yield parse(model, raw, self.where)
+
     def read(self) -> bytes:
         """All of it.
 
@@ -116,11 +128,6 @@ class File:
                 self.where, "", f"more than {_LARGEST >> 20} MB", "this form is read at once: split it"
             )
         return raw
-
-    def lines(self) -> Iterator[str]:
-        """Its lines, as text."""
-        with self.open() as stream:
-            yield from io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline=None)
 
     def _raw(self) -> io.BufferedReader:
         inner = io.BytesIO(self._content) if self._content is not None else self.path.open("rb", buffering=0)

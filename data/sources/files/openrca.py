@@ -8,7 +8,7 @@ from data.errors import SchemaError
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
 from data.sources.files.span_tables import add_log_lines, add_spans
-from data.sources.files.tables import add_long, numbers_of, times_of
+from data.sources.files.tables import add_long, csv_frames, numbers_of, times_of
 from data.sources.joining import join
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Spans
@@ -31,7 +31,7 @@ class OpenRca:
         return (folder / "record.csv").is_file() and (folder / "telemetry").is_dir()
 
     def read(self, folder: Path, into: Gathered, at: float | None) -> None:
-        records = _table(folder / "record.csv")
+        [records] = csv_frames(File(folder / "record.csv"))
         if not {"timestamp", "component"} <= set(records.columns):
             raise SchemaError(
                 str(folder / "record.csv"), "", tuple(records.columns), "give timestamp and component"
@@ -50,7 +50,7 @@ class OpenRca:
                 continue
             recording, spans = Recording(), Spans()
             for file in sorted(day.rglob("*.csv")):
-                frame = _table(file)
+                [frame] = csv_frames(File(file))
                 time = next((c for c in ("timestamp", "startTime", "time") if c in frame), None)
                 if time is None:
                     continue
@@ -80,13 +80,3 @@ def _add_metrics(frame: "pd.DataFrame", recording: Recording, where: str) -> Non
                 if metric in rows:
                     times = rows["timestamp"].to_numpy(dtype=float)
                     recording.series(str(service), metric, times, numbers_of(rows[metric]))
-
-
-def _table(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        with File(path).open() as stream:
-            return pd.read_csv(stream, encoding_errors="replace", low_memory=False)
-    except (ValueError, OverflowError) as error:
-        raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None

@@ -4,14 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field
 
-from data.files.json_stream import items
-from data.observation import parse
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 
 _UNITS = {"s": "_seconds", "ms": "_milliseconds", "By": "_bytes", "1": "_ratio", "us": "_microseconds"}
+_SEVERE = ("ERROR", "FATAL")
 _KINDS_OF_VALUE = ("stringValue", "intValue", "doubleValue", "boolValue")
 
 
@@ -31,7 +30,7 @@ def attributes_of(raw: object) -> object:
 
 Attributes = Annotated[dict[str, str], BeforeValidator(attributes_of)]
 _Number = Annotated[float | None, BeforeValidator(lambda value: None if value is None else float(value))]
-_Nanoseconds = Annotated[float, BeforeValidator(lambda value: float(value or 0))]
+Whole = Annotated[float, BeforeValidator(lambda value: float(value or 0))]  # 64 bits: a text
 
 
 class _Quantile(BaseModel):
@@ -41,20 +40,20 @@ class _Quantile(BaseModel):
 
 class _Buckets(BaseModel):
     offset: int = 0
-    bucketCounts: tuple[_Nanoseconds, ...] = ()
+    bucketCounts: tuple[Whole, ...] = ()
 
 
 class _Point(BaseModel):
     attributes: Attributes = {}
-    timeUnixNano: _Nanoseconds = 0.0
+    timeUnixNano: Whole = 0.0
     asDouble: _Number = None
     asInt: _Number = None
     count: _Number = None
     sum: _Number = None
-    bucketCounts: tuple[_Nanoseconds, ...] = ()
+    bucketCounts: tuple[Whole, ...] = ()
     explicitBounds: tuple[float, ...] = ()
     scale: int = 0
-    zeroCount: _Nanoseconds = 0.0
+    zeroCount: Whole = 0.0
     positive: _Buckets = Field(default_factory=_Buckets)
     quantileValues: tuple[_Quantile, ...] = ()
 
@@ -79,14 +78,13 @@ class _ScopeMetrics(BaseModel):
     metrics: tuple[_Metric, ...] = ()
 
 
-class OtlpResource(BaseModel):
-    """What metrics, logs and spans are about."""
+class OtlpBatch(BaseModel):
+    """What metrics, logs and spans of one resource have in common: its attributes."""
 
-    attributes: Attributes = {}
+    attributes: Attributes = Field({}, validation_alias=AliasPath("resource", "attributes"))
 
 
-class _ResourceMetrics(BaseModel):
-    resource: OtlpResource = Field(default_factory=OtlpResource)
+class _ResourceMetrics(OtlpBatch):
     scopeMetrics: tuple[_ScopeMetrics, ...] = ()
 
 
@@ -100,12 +98,10 @@ class OtlpMetrics:
 
     def read(self, file: File, into: Gathered) -> None:
         totals: defaultdict[tuple[Any, ...], float] = defaultdict(float)
-        with file.open() as stream:
-            for raw in items(stream, file.where, "resourceMetrics[]"):
-                batch = parse(_ResourceMetrics, raw, file.where)
-                for scope in batch.scopeMetrics:
-                    for metric in scope.metrics:
-                        _take(metric, batch.resource.attributes, into, totals)
+        for batch in file.each(_ResourceMetrics, "resourceMetrics[]"):
+            for scope in batch.scopeMetrics:
+                for metric in scope.metrics:
+                    _take(metric, batch.attributes, into, totals)
 
 
 def _take(
@@ -154,8 +150,8 @@ def _values(point: _Point) -> Iterator[tuple[str, dict[str, str], float]]:
 
 
 class _Record(BaseModel):
-    timeUnixNano: _Nanoseconds = 0.0
-    observedTimeUnixNano: _Nanoseconds = 0.0
+    timeUnixNano: Whole = 0.0
+    observedTimeUnixNano: Whole = 0.0
     severityNumber: int = 0
     severityText: str = ""
 
@@ -164,8 +160,7 @@ class _ScopeLogs(BaseModel):
     logRecords: tuple[_Record, ...] = ()
 
 
-class _ResourceLogs(BaseModel):
-    resource: OtlpResource = Field(default_factory=OtlpResource)
+class _ResourceLogs(OtlpBatch):
     scopeLogs: tuple[_ScopeLogs, ...] = ()
 
 
@@ -179,19 +174,14 @@ class OtlpLogs:
 
     def read(self, file: File, into: Gathered) -> None:
         number = 0
-        with file.open() as stream:
-            for raw in items(stream, file.where, "resourceLogs[]"):
-                batch = parse(_ResourceLogs, raw, file.where)
-                service = batch.resource.attributes.get("service.name", "")
-                for scope in batch.scopeLogs:
-                    for record in scope.logRecords:
-                        is_error = record.severityNumber >= 17 or record.severityText.upper() in (
-                            "ERROR",
-                            "FATAL",
-                        )
-                        time = (record.timeUnixNano or record.observedTimeUnixNano) / 1e9
-                        if service and time:
-                            into.spans.logs(service, [time], [is_error])
-                        number += 1
-                if into.limit is not None and number >= into.limit:
-                    break
+        for batch in file.each(_ResourceLogs, "resourceLogs[]"):
+            service = batch.attributes.get("service.name", "")
+            for scope in batch.scopeLogs:
+                for record in scope.logRecords:
+                    is_error = record.severityNumber >= 17 or record.severityText.upper() in _SEVERE
+                    time = (record.timeUnixNano or record.observedTimeUnixNano) / 1e9
+                    if service and time:
+                        into.spans.logs(service, [time], [is_error])
+                    number += 1
+            if into.limit is not None and number >= into.limit:
+                break

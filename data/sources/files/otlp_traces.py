@@ -1,23 +1,14 @@
 """Traces as OpenTelemetry writes them in JSON, which Jaeger v3 and Tempo answer with, too."""
 
-from typing import Annotated
+from pydantic import AliasPath, BaseModel, Field
 
-from pydantic import BaseModel, BeforeValidator, Field
-
-from data.files.json_stream import items
-from data.observation import parse
 from data.sources.files.opened import File, Head
-from data.sources.files.otlp import Attributes, OtlpResource
+from data.sources.files.otlp import Attributes, OtlpBatch, Whole
 from data.sources.files.reader import Gathered
 from data.sources.files.traces import is_failed, peer_of
 from data.sources.spans import Span
 
-_Nanoseconds = Annotated[float, BeforeValidator(lambda value: float(value or 0))]
 _KINDS = ("", "internal", "server", "client", "producer", "consumer")
-
-
-class _Status(BaseModel):
-    code: int | str = 0
 
 
 class _OtlpSpan(BaseModel):
@@ -26,18 +17,17 @@ class _OtlpSpan(BaseModel):
     parentSpanId: str = ""
     name: str = ""
     kind: int | str = 0
-    startTimeUnixNano: _Nanoseconds
-    endTimeUnixNano: _Nanoseconds
+    startTimeUnixNano: Whole
+    endTimeUnixNano: Whole
     attributes: Attributes = {}
-    status: _Status | None = None
+    code: int | str = Field("", validation_alias=AliasPath("status", "code"))
 
 
 class _Scope(BaseModel):
     spans: tuple[_OtlpSpan, ...] = ()
 
 
-class _ResourceSpans(BaseModel):
-    resource: OtlpResource = Field(default_factory=OtlpResource)
+class _ResourceSpans(OtlpBatch):
     scopeSpans: tuple[_Scope, ...] = ()
     instrumentationLibrarySpans: tuple[_Scope, ...] = ()  # before 2022
 
@@ -61,20 +51,17 @@ class OtlpTraces:
     def read(self, file: File, into: Gathered) -> None:
         place = next(place for place in self._PLACES if file.head.has(place))
         number = 0
-        with file.open() as stream:
-            for raw in items(stream, file.where, f"{place}[]"):
-                batch = parse(_ResourceSpans, raw, file.where)
-                service = batch.resource.attributes.get("service.name", "")
-                for scope in (*batch.scopeSpans, *batch.instrumentationLibrarySpans):
-                    for span in scope.spans:
-                        into.spans.add(_of_otlp(span, service))
-                        number += 1
-                if into.limit is not None and number >= into.limit:
-                    break
+        for batch in file.each(_ResourceSpans, f"{place}[]"):
+            service = batch.attributes.get("service.name", "")
+            for scope in (*batch.scopeSpans, *batch.instrumentationLibrarySpans):
+                for span in scope.spans:
+                    into.spans.add(_of_otlp(span, service))
+                    number += 1
+            if into.limit is not None and number >= into.limit:
+                break
 
 
 def _of_otlp(span: _OtlpSpan, service: str) -> Span:
-    code = str(span.status.code) if span.status else ""
     kind = span.kind if isinstance(span.kind, int) else -1
     return Span(
         span.traceId,
@@ -85,7 +72,7 @@ def _of_otlp(span: _OtlpSpan, service: str) -> Span:
         _KINDS[kind] if 0 <= kind < len(_KINDS) else str(span.kind).removeprefix("SPAN_KIND_").lower(),
         span.startTimeUnixNano / 1e9,
         max(span.endTimeUnixNano - span.startTimeUnixNano, 0.0) / 1e9,
-        code in ("2", "STATUS_CODE_ERROR") or is_failed(span.attributes),
+        str(span.code) in ("2", "STATUS_CODE_ERROR") or is_failed(span.attributes),
         peer_of(span.attributes),
     )
 
@@ -94,7 +81,7 @@ class _Found(BaseModel):
     traceID: str
     rootServiceName: str = ""
     rootTraceName: str = ""
-    startTimeUnixNano: _Nanoseconds
+    startTimeUnixNano: Whole
     durationMs: float = 0.0
 
 
@@ -110,21 +97,8 @@ class TempoSearch:
         into.recording.note(
             f"{file.where}: a search tells only where traces begin; get the traces by /api/v2/traces/<id>"
         )
-        with file.open() as stream:
-            for raw in items(stream, file.where, "traces[]"):
-                one = parse(_Found, raw, file.where)
-                start, duration = one.startTimeUnixNano / 1e9, one.durationMs / 1e3
-                if one.rootServiceName and "<" not in one.rootServiceName:
-                    into.spans.add(
-                        Span(
-                            one.traceID,
-                            "",
-                            "",
-                            one.rootServiceName,
-                            one.rootTraceName,
-                            "server",
-                            start,
-                            duration,
-                            False,
-                        )
-                    )
+        for one in file.each(_Found, "traces[]"):
+            start, duration = one.startTimeUnixNano / 1e9, one.durationMs / 1e3
+            root, name = one.rootServiceName, one.rootTraceName
+            if root and "<" not in root:
+                into.spans.add(Span(one.traceID, "", "", root, name, "server", start, duration, False))

@@ -7,9 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from data.channels import channel_of
-from data.files.json_stream import items
 from data.incident import AlertEvent
-from data.observation import parse
 from data.sources.alerting import alerted_service
 from data.sources.conventions import CALLED, SERVICE
 from data.sources.files.opened import File, Head
@@ -47,17 +45,15 @@ class PrometheusAnswer:
 
     def read(self, file: File, into: Gathered) -> None:
         path = "[].data.result[]" if file.head.has("[].data.resultType") else "data.result[]"
-        with file.open() as stream:
-            for raw in items(stream, file.where, path):
-                series = parse(_Series, raw, file.where)
-                name = series.metric.pop("__name__", "")
-                values = (*series.values, *([series.value] if series.value else []))
-                for one, labels, points in [(name, series.metric, values), *_classic(name, series)]:
-                    if one:
-                        times, numbers = [t for t, _ in points], [_number(v) for _, v in points]
-                        into.samples.add(one, labels, times, numbers)
-                    elif points:
-                        _tell_unnamed(file, series.metric, points, into)
+        for series in file.each(_Series, path):
+            name = series.metric.pop("__name__", "")
+            values = (*series.values, *([series.value] if series.value else []))
+            for one, labels, points in [(name, series.metric, values), *_classic(name, series)]:
+                if one:
+                    times, numbers = [t for t, _ in points], [_number(v) for _, v in points]
+                    into.samples.add(one, labels, times, numbers)
+                elif points:
+                    _tell_unnamed(file, series.metric, points, into)
 
 
 def _classic(name: str, series: _Series) -> Iterator[tuple[str, dict[str, str], list[tuple[float, Any]]]]:
@@ -107,7 +103,6 @@ class _Alert(BaseModel):
     state: str = "firing"
     activeAt: str | None = None
     startsAt: str | None = None
-    endsAt: str | None = None
     status: Any = None
 
 
@@ -133,25 +128,23 @@ class AlertList:
     def read(self, file: File, into: Gathered) -> None:
         total, silent = 0, 0
         pages: list[tuple[float, str]] = []
-        with file.open() as stream:
-            for raw in items(stream, file.where, self._path(file.head) or "[]"):
-                alert = parse(_Alert, raw, file.where)
-                total += 1
-                status = alert.status.get("state") if isinstance(alert.status, dict) else alert.status
-                if "resolved" in (alert.state, status) or "inactive" in (alert.state, status):
-                    silent += 1
-                    continue
-                service = alerted_service(alert.labels, into.samples)
-                name = alert.labels.get("alertname", "alert")
-                if service is None:
-                    into.recording.note(f"{file.where}: the alert '{name}' names no service")
-                    continue
-                caller = alert.labels.get("caller") or alert.labels.get("source_workload")
-                event = AlertEvent(service, "trace" if caller else "metric", name, None, caller)
-                since = seconds(alert.activeAt or alert.startsAt)
-                into.recording.alert(event, since)
-                if alert.labels.get("severity", "").lower() == _WAKES and since is not None:
-                    pages.append((since, service))
+        for alert in file.each(_Alert, self._path(file.head) or "[]"):
+            total += 1
+            status = alert.status.get("state") if isinstance(alert.status, dict) else alert.status
+            if any(silence in (alert.state, status) for silence in ("resolved", "inactive")):
+                silent += 1
+                continue
+            service = alerted_service(alert.labels, into.samples)
+            name = alert.labels.get("alertname", "alert")
+            if service is None:
+                into.recording.note(f"{file.where}: the alert '{name}' names no service")
+                continue
+            caller = alert.labels.get("caller") or alert.labels.get("source_workload")
+            event = AlertEvent(service, "trace" if caller else "metric", name, None, caller)
+            since = seconds(alert.activeAt or alert.startsAt)
+            into.recording.alert(event, since)
+            if alert.labels.get("severity", "").lower() == _WAKES and since is not None:
+                pages.append((since, service))
         if pages:
             into.recording.page(min(pages)[1])
         if total == silent:

@@ -15,7 +15,7 @@ from data.incident import Incident
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered
 from data.sources.files.span_tables import add_log_lines, add_spans
-from data.sources.files.tables import read_parquet, times_of
+from data.sources.files.tables import csv_frames, read_parquet, times_of
 from data.sources.joining import join
 from data.sources.recording import Recording, incident_of
 from data.sources.spans import Spans
@@ -25,13 +25,8 @@ if TYPE_CHECKING:
 
 INJECTED = "inject_time.txt"
 _METRICS = (
-    "simple_metrics.csv",
-    "data.csv",
-    "metrics.csv",
-    "metrics.parquet",
-    "metrics.json",
-    "simple_data.csv",
-)
+    "simple_metrics.csv", "data.csv", "metrics.csv", "metrics.parquet", "metrics.json", "simple_data.csv",
+)  # fmt: skip
 _ROWS = 100_000  # of logs and traces read at once
 _HALF_S = 600.0  # kept before and after the injection
 _PER_SECOND = 1e6  # durations of spans are microseconds
@@ -93,7 +88,8 @@ def _add_logs_and_traces(case: Path, recording: Recording, injected: float) -> N
         ("logs.csv", ("logts.csv",)),
         ("traces.csv", ("tracets_err.csv", "tracets_lat.csv")),
     ):
-        for frame, where in _frames(case / name):
+        where = str(case / name)
+        for frame in _frames(case / name):
             column = next((one for one in ("startTime", "timestamp", "time") if one in frame), None)
             if column is None:
                 continue
@@ -111,26 +107,18 @@ def _add_logs_and_traces(case: Path, recording: Recording, injected: float) -> N
 
 def _add_series(path: Path, recording: Recording) -> None:
     metric, how = _SERIES[path.name]
-    for frame, where in _frames(path):
+    for frame in _frames(path):
         if "time" in frame:
-            times = times_of(frame.pop("time"), where)
+            times = times_of(frame.pop("time"), str(path))
             values = _numbers(frame).T.groupby(lambda name: name.partition("_")[0]).agg(how).T
             for service in values.columns:
                 recording.series(service, metric, times, values[service].to_numpy(dtype=float))
 
 
-def _frames(path: Path) -> Iterator[tuple["pd.DataFrame", str]]:
+def _frames(path: Path) -> Iterator["pd.DataFrame"]:
     """A table in pieces; none where there is no such file."""
-    import pandas as pd
-
-    if not path.is_file():
-        return
-    try:
-        with File(path).open() as stream:
-            for frame in pd.read_csv(stream, chunksize=_ROWS, encoding_errors="replace", low_memory=False):
-                yield frame, str(path)
-    except (ValueError, OverflowError) as error:
-        raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
+    if path.is_file():
+        yield from csv_frames(File(path), chunksize=_ROWS)
 
 
 def prepared(frame: "pd.DataFrame", injected: float) -> "pd.DataFrame":
@@ -159,8 +147,6 @@ def metrics_of(case: Path) -> "pd.DataFrame":
     Raises:
         SchemaError: the file is damaged, or has no `time`.
     """
-    import pandas as pd
-
     path = _metrics_of(case)
     assert path is not None
     file = File(path)
@@ -169,11 +155,7 @@ def metrics_of(case: Path) -> "pd.DataFrame":
     elif path.suffix == ".json":
         frame = _of_pairs(file)
     else:
-        try:
-            with file.open() as stream:
-                frame = pd.read_csv(stream, encoding_errors="replace", low_memory=False)
-        except (ValueError, OverflowError) as error:
-            raise SchemaError(str(path), "", " ".join(str(error).split())[:80], "give a table") from None
+        [frame] = csv_frames(file)
     frame = frame.rename(columns={"Time": "time", "timestamp": "time"})
     if "time" not in frame:
         raise SchemaError(str(path), "", tuple(frame.columns[:5]), "a column 'time' is missing")

@@ -11,7 +11,7 @@ from data.incident import Incident
 from data.sources.files.formats import DATASETS, FORMATS
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered, Reader
-from data.sources.recording import Recording, incident_of
+from data.sources.recording import incident_of
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,9 @@ def read_evidence(
     incidents = gathered.incidents
     recording = gathered.finish()
     if evidence:
-        _refuse_nothing(recording, evidence)
+        if not recording.names and not recording.alerts and recording.first_page is None:
+            where, fix = ", ".join(file.where for file in evidence[:3]), "give files with services in them"
+            raise SchemaError(where, "", "no service", f"{fix}: their values, calls or alerts")
         name = incident_id or _stem(evidence[0].path)
         incidents = [*incidents, incident_of(recording, at, incident_id=name)]
     return Found(tuple(incidents), tuple(recording.notes))
@@ -120,36 +122,26 @@ def _files(path: Path, stdin: bytes | None, on_bytes: Callable[[int], object] | 
     return [File(file, None, on_bytes) for file in own or inside]
 
 
-def _refuse_nothing(recording: Recording, evidence: Sequence[File]) -> None:
-    if not recording.names and not recording.alerts and recording.first_page is None:
-        where = ", ".join(file.where for file in evidence[:3])
-        raise SchemaError(
-            where, "", "no service", "give files in which services have values, calls or alerts"
-        )
-
-
 def _stem(path: Path) -> str:
     return "stdin" if str(path) == "-" else path.name.partition(".")[0]
 
 
+_DRAWING = "this is a drawing: give the calls as CSV with the columns caller,callee"
+_PAGE = "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"
 # The first bytes of what people also have at hand, and what to do with it.
 _KNOWN = (
-    (b"%PDF", "this is a PDF: give telemetry, such as an answer of Prometheus or traces of Jaeger"),
-    (b"PK\x03\x04", "this is a zip archive: unpack it and give the folder"),
-    (b"\x00\x01\x00", "this is binary: export it as JSON or CSV"),
-    (b"digraph", "this is a drawing: give the calls as CSV with the columns caller,callee"),
-    (b"graph", "this is a drawing: give the calls as CSV with the columns caller,callee"),
-    (b"flowchart", "this is a drawing: give the calls as CSV with the columns caller,callee"),
-    (b"<!doctype", "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"),
-    (b"<html", "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"),
+    ((b"%pdf",), "this is a PDF: give telemetry, such as an answer of Prometheus or traces of Jaeger"),
+    ((b"pk\x03\x04",), "this is a zip archive: unpack it and give the folder"),
+    ((b"\x00\x01\x00",), "this is binary: export it as JSON or CSV"),
+    ((b"digraph", b"graph", b"flowchart"), _DRAWING),
+    ((b"<!doctype", b"<html"), _PAGE),
 )
-_ALL = "give one of: {}"
 
 
 def _guess(file: File) -> str:
     """What a file seems to be, and what would help."""
     raw = file.head.raw.lstrip()
-    known = next((text for start, text in _KNOWN if raw[: len(start)].lower() == start.lower()), None)
+    known = next((text for starts, text in _KNOWN if raw[:16].lower().startswith(starts)), None)
     if known:
         return known
     if not raw:

@@ -27,10 +27,7 @@ def add_spans(frame: "pd.DataFrame", spans: Spans, per_second: float, where: str
     """A row a span; nothing where the columns are others.
 
     Args:
-        frame: the rows.
-        spans: takes them over.
         per_second: units of its durations in a second.
-        where: what is being read.
     """
     needed = [_column(frame, names) for names in (_TRACE, _SPAN, _SERVICE, _START)]
     if not all(needed) or "duration" not in frame:

@@ -1,5 +1,6 @@
 """Tables: a column a metric, a row a value, or a row a call; with commas, tabs or semicolons, or Parquet."""
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,48 +30,27 @@ _ROWS = 50_000  # read at once
 _MOST_COLUMNS = 100_000
 
 
-class CallTable:
-    """Two columns: who calls, and who is called."""
+class CsvTable:
+    """A table with commas, tabs or semicolons."""
 
-    name = "a table of calls (caller,callee)"
-
-    def recognises(self, head: Head) -> bool:
-        return _calls(head.columns) is not None
-
-    def read(self, file: File, into: Gathered) -> None:
-        caller, callee = _calls(file.head.columns) or ("", "")
-        for frame in _frames(file, into):
-            add_calls(frame[caller], frame[callee], into.recording)
-
-
-class LongTable:
-    """`time,service,metric,value`."""
-
-    name = "a long table (time,service,metric,value)"
+    name = "a table (time,service,metric,value or time,<service>_<metric>,… or caller,callee)"
 
     def recognises(self, head: Head) -> bool:
-        return all(_column(head.columns, names) for names in (_TIME, _SERVICE, _METRIC, _VALUE))
+        return _calls(head.columns) is not None or bool(_column(head.columns, _TIME))
 
     def read(self, file: File, into: Gathered) -> None:
-        for frame in _frames(file, into):
-            add_long(frame, into.recording, file.where)
-
-
-class WideTable:
-    """`time,<service>_<metric>,…`."""
-
-    name = "a wide table (time,<service>_<metric>,…)"
-
-    def recognises(self, head: Head) -> bool:
-        return bool(_column(head.columns, _TIME)) and len(head.columns) > 1
-
-    def read(self, file: File, into: Gathered) -> None:
-        for frame in _frames(file, into):
-            add_wide(frame, into.recording, file.where)
+        fix = "give a table whose rows have as many cells as its head"
+        frames = csv_frames(
+            file, fix, sep=file.head.delimiter, chunksize=_ROWS, nrows=into.limit, skipinitialspace=True,
+            encoding="utf-8-sig",
+        )  # fmt: skip
+        for frame in frames:
+            frame.columns = [str(name).strip() for name in frame.columns]
+            _add_table(frame, into.recording, file.where)
 
 
 class Parquet:
-    """Any of these tables as Parquet."""
+    """A table in Parquet."""
 
     name = "a table in Parquet"
 
@@ -78,28 +58,37 @@ class Parquet:
         return head.raw.startswith(b"PAR1")
 
     def read(self, file: File, into: Gathered) -> None:
-        frame = read_parquet(file, into.limit)
-        columns = tuple(map(str, frame.columns))
-        if LongTable().recognises(_Columns(columns)):
-            add_long(frame, into.recording, file.where)
-        elif _column(columns, _TIME):
-            add_wide(frame, into.recording, file.where)
-        elif (pair := _calls(columns)) is not None:
-            add_calls(frame[pair[0]], frame[pair[1]], into.recording)
-        else:
-            raise SchemaError(
-                file.where,
-                "",
-                columns,
-                "name the columns time,service,metric,value or time,<service>_<metric>,…",
-            )
+        _add_table(read_parquet(file, into.limit), into.recording, file.where)
 
 
-class _Columns(Head):
-    """A head that is known by its columns alone."""
+def _add_table(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
+    """A table of any form; its columns tell which."""
+    columns = tuple(map(str, frame.columns))
+    if (pair := _calls(columns)) is not None:
+        add_calls(frame[pair[0]], frame[pair[1]], recording)
+    elif all(_column(columns, names) for names in (_TIME, _SERVICE, _METRIC, _VALUE)):
+        add_long(frame, recording, where)
+    elif _column(columns, _TIME):
+        add_wide(frame, recording, where)
+    else:
+        fix = "name the columns time,service,metric,value or time,<service>_<metric>,…"
+        raise SchemaError(where, "", columns, fix)
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        super().__init__(",".join(columns).encode())
+
+def csv_frames(file: File, fix: str = "give a table", **how: Any) -> Iterator["pd.DataFrame"]:
+    """The rows of a CSV file, in pieces if `chunksize` says so.
+
+    Raises:
+        SchemaError: it is no table.
+    """
+    import pandas as pd
+
+    try:
+        with file.open() as stream:
+            read = pd.read_csv(stream, encoding_errors="replace", low_memory=False, **how)
+            yield from [read] if isinstance(read, pd.DataFrame) else read
+    except (ValueError, OverflowError) as error:  # of which pandas' own errors are kinds
+        raise SchemaError(file.where, "", " ".join(str(error).split())[:80], fix) from None
 
 
 def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
@@ -109,8 +98,6 @@ def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
         SettingsError: the extra is not installed.
         SchemaError: it is damaged.
     """
-    import io
-
     with needs("parquet"):
         import pyarrow
         from pyarrow import parquet
@@ -190,26 +177,6 @@ def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[n
     if all(time is None for time in found):
         raise SchemaError(where, str(column.name), raw[0] if len(raw) else "", "give Unix times or ISO dates")
     return np.array([np.nan if time is None else time for time in found])
-
-
-def _frames(file: File, into: Gathered) -> Iterator["pd.DataFrame"]:
-    """The table in pieces."""
-    import pandas as pd
-
-    try:
-        with file.open() as stream:
-            reader = pd.read_csv(
-                stream, sep=file.head.delimiter, chunksize=_ROWS, nrows=into.limit, skipinitialspace=True,
-                encoding="utf-8-sig", encoding_errors="replace", low_memory=False,
-            )  # fmt: skip
-            for frame in reader:
-                frame.columns = [str(name).strip() for name in frame.columns]
-                yield frame
-    except (ValueError, OverflowError) as error:  # of which pandas' own errors are kinds
-        text = " ".join(str(error).split())[:80]
-        raise SchemaError(
-            file.where, "", text, "give a table whose rows have as many cells as its head"
-        ) from None
 
 
 def numbers_of(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:

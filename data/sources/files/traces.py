@@ -4,24 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AliasPath, BaseModel, Field
 
-from data.files.json_stream import items
-from data.observation import parse
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.spans import Span
 
 _PEER = (
-    "peer.service",
-    "server.address",
-    "net.peer.name",
-    "peer.hostname",
-    "db.name",
-    "db.system",
+    "peer.service", "server.address", "net.peer.name", "peer.hostname", "db.name", "db.system",
     "db.system.name",
-)
+)  # fmt: skip
 _FAILED_CODE = re.compile(r"5\d\d")
 # gRPC's codes of failures that are the server's.
 _FAILED_RPC = frozenset({"2", "4", "8", "12", "13", "14", "15"})
@@ -44,7 +37,6 @@ def peer_of(tags: Mapping[str, str]) -> str:
 
 
 class _Reference(BaseModel):
-    refType: str = "CHILD_OF"
     traceID: str = ""
     spanID: str
 
@@ -64,7 +56,7 @@ class _JaegerSpan(BaseModel):
     duration: float  # µs
     tags: tuple[_Tag, ...] | None = ()
     processID: str = ""
-    process: dict[str, Any] | None = None
+    service: str = Field("", validation_alias=AliasPath("process", "serviceName"))
 
 
 class _Process(BaseModel):
@@ -90,38 +82,30 @@ class JaegerTraces:
 
     def read(self, file: File, into: Gathered) -> None:
         path = "data[]" if file.head.has("data[].spans") else "[]" if file.head.has("[].spans") else ""
-        with file.open() as stream:
-            for number, raw in enumerate(items(stream, file.where, path)):
-                if into.limit is not None and number >= into.limit:
-                    break
-                trace = parse(_JaegerTrace, raw, file.where)
-                for span in trace.spans or ():
-                    process = (trace.processes or {}).get(span.processID)
-                    service = (
-                        process.serviceName if process else str((span.process or {}).get("serviceName", ""))
+        for trace in file.each(_JaegerTrace, path, into.limit):
+            for span in trace.spans or ():
+                process = (trace.processes or {}).get(span.processID)
+                tags = {tag.key: _text(tag.value) for tag in span.tags or ()}
+                parents = [one.spanID for one in span.references or () if one.traceID in ("", span.traceID)]
+                into.spans.add(
+                    Span(
+                        trace=span.traceID,
+                        id=span.spanID,
+                        parent=span.parentSpanID or (parents[0] if parents else ""),
+                        service=process.serviceName if process else span.service,
+                        name=span.operationName,
+                        kind=tags.get("span.kind", "").lower(),
+                        start_s=span.startTime / 1e6,
+                        duration_s=span.duration / 1e6,
+                        is_error=is_failed(tags),
+                        peer=peer_of(tags),
                     )
-                    tags = {tag.key: _text(tag.value) for tag in span.tags or ()}
-                    references = [one for one in span.references or () if one.traceID in ("", span.traceID)]
-                    into.spans.add(
-                        Span(
-                            span.traceID,
-                            span.spanID,
-                            span.parentSpanID or (references[0].spanID if references else ""),
-                            service,
-                            span.operationName,
-                            tags.get("span.kind", "").lower(),
-                            span.startTime / 1e6,
-                            span.duration / 1e6,
-                            is_failed(tags),
-                            peer_of(tags),
-                        )
-                    )
+                )
 
 
 class _Dependency(BaseModel):
     parent: str
     child: str
-    callCount: float = 0.0
 
 
 class JaegerDependencies:
@@ -133,15 +117,9 @@ class JaegerDependencies:
         return head.has("data[].parent", "data[].child") or head.has("[].parent", "[].child", "[].callCount")
 
     def read(self, file: File, into: Gathered) -> None:
-        with file.open() as stream:
-            for raw in items(stream, file.where, "data[]" if file.head.has("data[].parent") else "[]"):
-                call = parse(_Dependency, raw, file.where)
-                if call.parent != call.child and not {call.parent, call.child} & NOBODY:
-                    into.recording.call(call.parent, call.child)
-
-
-class _Endpoint(BaseModel):
-    serviceName: str | None = None
+        for call in file.each(_Dependency, "data[]" if file.head.has("data[].parent") else "[]"):
+            if call.parent != call.child and not {call.parent, call.child} & NOBODY:
+                into.recording.call(call.parent, call.child)
 
 
 class _ZipkinSpan(BaseModel):
@@ -152,8 +130,8 @@ class _ZipkinSpan(BaseModel):
     kind: str | None = None
     timestamp: float | None = None  # µs
     duration: float | None = None  # µs
-    localEndpoint: _Endpoint | None = None
-    remoteEndpoint: _Endpoint | None = None
+    service: str | None = Field(None, validation_alias=AliasPath("localEndpoint", "serviceName"))
+    callee: str | None = Field(None, validation_alias=AliasPath("remoteEndpoint", "serviceName"))
     tags: dict[str, str] | None = None
 
 
@@ -166,32 +144,27 @@ class ZipkinTraces:
         return head.has("[].traceId", "[].id") or head.has("[][].traceId", "[][].id")
 
     def read(self, file: File, into: Gathered) -> None:
-        with file.open() as stream:
-            path = "[][]" if file.head.has("[][].traceId") else "[]"
-            for number, raw in enumerate(items(stream, file.where, path)):
-                if into.limit is not None and number >= into.limit:
-                    break
-                span = parse(_ZipkinSpan, raw, file.where)
-                if span.timestamp is None:
-                    continue
-                tags = span.tags or {}
-                failed = (
-                    dict(tags, error="true") if "error" in tags else tags
-                )  # an empty one is an error, too
-                into.spans.add(
-                    Span(
-                        span.traceId,
-                        span.id,
-                        span.parentId or "",
-                        (span.localEndpoint and span.localEndpoint.serviceName) or "",
-                        span.name or "",
-                        (span.kind or "").lower(),
-                        span.timestamp / 1e6,
-                        (span.duration or 0.0) / 1e6,
-                        is_failed(failed),
-                        (span.remoteEndpoint and span.remoteEndpoint.serviceName) or peer_of(tags),
-                    )
+        path = "[][]" if file.head.has("[][].traceId") else "[]"
+        for span in file.each(_ZipkinSpan, path, into.limit):
+            if span.timestamp is None:
+                continue
+            tags = span.tags or {}
+            # An empty text is an error, too.
+            failed = {**tags, "error": "true"} if "error" in tags else tags
+            into.spans.add(
+                Span(
+                    trace=span.traceId,
+                    id=span.id,
+                    parent=span.parentId or "",
+                    service=span.service or "",
+                    name=span.name or "",
+                    kind=(span.kind or "").lower(),
+                    start_s=span.timestamp / 1e6,
+                    duration_s=(span.duration or 0.0) / 1e6,
+                    is_error=is_failed(failed),
+                    peer=span.callee or peer_of(tags),
                 )
+            )
 
 
 def _text(value: Any) -> str:

@@ -142,18 +142,12 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
         for pod in names.replicas(name):
             recording.call(name, pod)
     for pod, owner in names.owners(recording.names).items():
-        recording.owner(pod, owner)
+        recording.owners[pod] = owner
     return Questions(parts, worst)
 
 
 class _Collected(Generic[One]):
-    """What the answers tell of all services, or of all calls.
-
-    Args:
-        parts: the answers about them.
-        grid: of their values.
-        more: names that these do not have.
-    """
+    """What the answers tell of all services, or of all calls."""
 
     def __init__(self, parts: Sequence[_Part], grid: Grid, more: Iterable[One] = ()) -> None:
         measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)

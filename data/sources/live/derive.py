@@ -34,7 +34,6 @@ def requests(parts: Mapping[str, Floats], asked: Mapping[str, Bools], window_s: 
     """Rate, shares of failures and of what nobody answered, and durations, from their parts.
 
     Args:
-        parts: as the conventions have them.
         asked: {part: (N,) who counts it, whether or not there was any}.
         window_s: that rates are taken over.
     """

@@ -18,12 +18,7 @@ _DEEPEST = 12  # services of a path
 
 
 class ExampleTraces:
-    """Asks Jaeger or Tempo for the worst of a few traces.
-
-    Args:
-        http: how it is reached; its name says which of the two it is.
-        question: the time.
-    """
+    """Asks Jaeger or Tempo for the worst of a few traces."""
 
     def __init__(self, http: Http, question: Question) -> None:
         self._http, self._question = http, question
@@ -37,7 +32,8 @@ class ExampleTraces:
         traces = await (self._jaeger if self._http.access.name == "Jaeger" else self._tempo)(service)
         if not traces:
             return None
-        spans = max(traces, key=lambda one: (any(span.is_error for span in one), _seconds(one)))
+        failed = [one for one in traces if any(span.is_error for span in one)]
+        spans = max(failed or traces, key=lambda one: max(span.duration_s for span in one))
         place = "/trace/" if self._http.access.name == "Jaeger" else "/api/v2/traces/"
         return f"trace {spans[0].trace}: {_path(spans)}", f"{self._http.access.url}{place}{spans[0].trace}"
 
@@ -67,10 +63,6 @@ class ExampleTraces:
         except SchemaError as error:
             raise TelemetryFault(str(error)) from None
         return list(gathered.spans.open_traces())
-
-
-def _seconds(spans: Sequence[Span]) -> float:
-    return max(span.duration_s for span in spans)
 
 
 def _path(spans: Sequence[Span]) -> str:

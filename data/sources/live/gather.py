@@ -231,7 +231,7 @@ async def _alerts(
         if event:
             raised_in[event] = np.fmax(raised_in.get(event, np.nan), values)
     for event, values in raised_in.items():
-        recording.routine(event, min(float(np.isfinite(values).sum()) / windows, 1.0))
+        recording.routines[event] = min(float(np.isfinite(values).sum()) / windows, 1.0)
 
 
 def _event(labels: Mapping[str, str], names: Names) -> AlertEvent | None:

@@ -24,7 +24,6 @@ class Http:
     """One source, asked a few questions at a time.
 
     Args:
-        access: where it is, with its secrets.
         timeout_s: for one answer.
         largest: bytes of one answer.
     """

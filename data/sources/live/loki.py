@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AliasPath, BaseModel, Field
 
 from data.errors import SchemaError, TelemetryFault
 from data.observation import parse
@@ -23,13 +23,8 @@ class _Stream(BaseModel):
     values: tuple[tuple[str, str] | tuple[str, str, Any], ...] = ()
 
 
-class _Data(BaseModel):
-    resultType: str = "streams"
-    result: tuple[_Stream, ...] = ()
-
-
 class _Answer(BaseModel):
-    data: _Data
+    result: tuple[_Stream, ...] = Field(validation_alias=AliasPath("data", "result"))
 
 
 class _Labels(BaseModel):
@@ -37,12 +32,7 @@ class _Labels(BaseModel):
 
 
 class Loki:
-    """Implements `LogSource`.
-
-    Args:
-        http: how it is reached.
-        question: the time, and the namespace if there is one.
-    """
+    """Implements `LogSource`."""
 
     def __init__(self, http: Http, question: Question) -> None:
         self._http, self._question = http, question
@@ -72,7 +62,7 @@ class Loki:
 
     async def _lines(self, query: str) -> list[str]:
         asked = {"query": query, "limit": str(_LINES), "direction": "backward"}
-        streams = _parsed(_Answer, await self._ask("/loki/api/v1/query_range", asked)).data.result
+        streams = _parsed(_Answer, await self._ask("/loki/api/v1/query_range", asked)).result
         entries = sorted((value[0].zfill(20), value[1]) for one in streams for value in one.values)
         return [line for _, line in entries]
 

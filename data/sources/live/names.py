@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 from data.sources import conventions
 from data.sources.live.queries import By
+from data.sources.recording import NOBODY
 
-# What a system calls whoever is outside it, or whatever it could not name.
-NOBODY = frozenset({"", "unknown", "user", "-"})
 _INFRASTRUCTURE = re.compile(conventions.INFRASTRUCTURE)
 _HASHED = re.compile(r"(.+?)-[0-9a-f]{5,10}-[a-z0-9]{5}")  # deployment-replicaset-pod
 _NUMBERED = re.compile(r"(.+?)-(?:\d{1,4}|[a-z0-9]{5})")  # statefulset-0, daemonset-x7k2p
@@ -15,11 +14,7 @@ _IN_CLUSTER = re.compile(r"([^.]+)(?:\.[^.]+)*\.(?:svc|pod|cluster|local|interna
 
 
 class Names:
-    """Brings every name to that of a service (or a pod, where pods are asked about).
-
-    Args:
-        by: what is to be told apart.
-    """
+    """Brings every name to that of a service (or a pod, where pods are asked about)."""
 
     def __init__(self, by: By) -> None:
         self._by = by

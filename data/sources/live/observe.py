@@ -41,11 +41,7 @@ async def observe(
 
     Args:
         sources: of the names Prometheus, Jaeger, Tempo and Alertmanager; Prometheus' word counts first.
-        question: what is asked about.
-        channels: how metric names are read.
         timeout_s: for each answer.
-        progress: told what is being asked.
-        kubectl: asks a cluster, too.
 
     Raises:
         TelemetryFault: none of them tells anything; the first reason.

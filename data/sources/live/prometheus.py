@@ -60,7 +60,6 @@ class Prometheus:
     """Asks one Prometheus, or whatever speaks its language: Thanos, Mimir, VictoriaMetrics.
 
     Args:
-        http: how it is reached.
         start_s: the beginning of what is asked about, Unix seconds.
         end_s: its end.
     """
@@ -89,14 +88,14 @@ class Prometheus:
         series = f"{selector[:-1]}{''.join(',' + label for label in labels)}}}[5m]"
         form = {"query": series, "time": f"{self.end_s:.3f}"}
         answer = await self._data(_SAMPLES, "/api/v1/query", form)
-        times = [time_s for one in answer["result"][:1] for time_s, _ in one["values"]]
+        times = [time_s for one in answer[:1] for time_s, _ in one["values"]]
         return float(np.median(np.diff(times))) if len(times) > 1 else None
 
     async def instant(self, query: str) -> list[tuple[dict[str, str], float]]:
         """What a query gives at the end of this time."""
         form = {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"}
         answer = await self._data(_VECTOR, "/api/v1/query", form)
-        return [(row["metric"], row["value"][1]) for row in answer["result"]]
+        return [(row["metric"], row["value"][1]) for row in answer]
 
     async def range(self, query: str, grid: Grid) -> Rows:
         """What a query gives at each point of a grid; what is not finite is missing."""
@@ -109,7 +108,8 @@ class Prometheus:
             raise TelemetryFault(
                 f"{self.http.access.name} tells of {len(numbers):,} series at once: name one --namespace"
             )
-        return _rows(self._checked(_MATRIX, self.http.decoded(body))["result"], numbers, grid)
+        series: list[_Series] = self._checked(_MATRIX, self.http.decoded(body))
+        return _rows(series, numbers, grid)
 
     def _times(self) -> dict[str, str]:
         return {"start": f"{self.start_s:.3f}", "end": f"{self.end_s:.3f}"}
@@ -122,7 +122,8 @@ class Prometheus:
     def _checked(self, form: TypeAdapter[T], answer: Any) -> T:
         try:
             checked = _Answer.model_validate(answer)
-            data = form.validate_python(checked.data)
+            told = checked.data.get("result") if isinstance(checked.data, dict) else checked.data
+            data = form.validate_python(told)
         except ValidationError:
             name = self.http.access.name
             raise TelemetryFault(
@@ -153,21 +154,8 @@ class _Series(TypedDict):
     values: int | list[tuple[float, str]]  # the place where they are kept, see `_numbers_apart`
 
 
-class _Vector(TypedDict):
-    result: list[_Instant]
-
-
-class _SampleMatrix(TypedDict):
-    result: list[_Samples]
-
-
-class _Matrix(TypedDict):
-    result: list[_Series]
-
-
-_NAMES, _VECTOR, _SAMPLES, _MATRIX = (
-    TypeAdapter(list[str]), TypeAdapter(_Vector), TypeAdapter(_SampleMatrix), TypeAdapter(_Matrix),
-)  # fmt: skip
+_NAMES, _VECTOR = TypeAdapter(list[str]), TypeAdapter(list[_Instant])
+_SAMPLES, _MATRIX = TypeAdapter(list[_Samples]), TypeAdapter(list[_Series])
 
 
 def quoted(text: str) -> str:

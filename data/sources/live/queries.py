@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Literal
 
 from data.channels import ChannelMap
@@ -267,14 +268,9 @@ def _instruments(row: Requests, there: There) -> Iterator[tuple[str, str]]:
         yield from (("", base) for base in bases if _count(base, there))
         return
     for calls in _matching(row.calls, there):
-        near = max(bases, key=lambda base: (_in_common(base, calls), -len(base)), default="")
+        alike = {base: len(commonprefix([base, calls])) for base in bases}  # noqa: RUF071 – letters are meant
+        near = max(bases, key=lambda base: (alike[base], -len(base)), default="")
         yield calls, near
-
-
-def _in_common(one: str, other: str) -> int:
-    return next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
 
 
 def _count(base: str, there: There) -> str:
@@ -288,12 +284,9 @@ def _matching(pattern: str, there: There) -> list[str]:
 
 def _first(wanted: Iterable[str], labels: frozenset[str]) -> str:
     # Where a scrape has a label of its own, what was measured keeps its as "exported_…".
-    known = {plain(label).removeprefix("exported_"): label for label in sorted(labels, key=_is_exported)}
+    ordered = sorted(labels, key=lambda label: label.startswith("exported_"))
+    known = {plain(label).removeprefix("exported_"): label for label in ordered}
     return next((known[label] for label in wanted if label in known), "")
-
-
-def _is_exported(label: str) -> bool:
-    return label.startswith("exported_")
 
 
 def _label(name: str) -> str:
