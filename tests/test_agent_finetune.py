@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-import shutil
+import multiprocessing
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -12,6 +13,7 @@ from tiny_model import make_tiny_model
 
 from agent.cli import answer
 from agent.finetune.examples import Notes, Teacher, decided, reply_of, taught_examples
+from agent.finetune.options import last_whole_checkpoint
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout
 from agent.finetune.sft import split_by_task
 from agent.llm.prompt_budget import PromptBudget
@@ -152,18 +154,18 @@ def test_remedies_of_the_healthy_and_long_replies_cost(points: list[Branch]) -> 
 SHORT = "--episodes 4 --seed 3 --ranker heuristic --prompt-budget 1100 --batch 2 --rank 2 --quiet"
 
 
-def test_training_that_is_cut_short_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    line = f"sft --model {tiny} {SHORT} --epochs 0.25 --checks 2 --out {whole}"
-    assert answer(line.split()) == 0
-    shutil.copytree(whole, cut)
-    first, *_, last = sorted(
-        (cut / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1])
-    )
-    (last / "trainer_state.json").write_text('{"half', encoding="utf-8")  # killed while it was written
-    for file in ("adapter_model.safetensors", "adapter_config.json", "card.json"):
-        (cut / file).unlink()
-    assert first != last and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
+    line = f"sft --model {tiny} {SHORT} --epochs 0.25 --checks 2 --out"
+    assert answer([*line.split(), str(whole)]) == 0
+    killed = multiprocessing.get_context("fork").Process(target=answer, args=([*line.split(), str(cut)],))
+    killed.start()
+    while last_whole_checkpoint(cut) is None:
+        assert killed.is_alive()
+        time.sleep(0.005)
+    killed.kill()
+    killed.join()
+    assert not (cut / "card.json").exists() and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
     name = "adapter_model.safetensors"
     assert (cut / name).read_bytes() == (whole / name).read_bytes()
     out = tmp_path / "run"
@@ -177,8 +179,9 @@ def test_outcomes_teach_and_the_curve_is_kept(tiny: Path, tmp_path: Path) -> Non
     line = (
         f"grpo --model {tiny} {SHORT} --steps 2 --group 2 --reply-tokens 16 --held-out 2 --jobs 2 --out {out}"
     )
-    assert answer([*line.split(), "--out", str(out)]) == 0
+    assert answer(line.split()) == 0
     card = json.loads((out / "card.json").read_text())
     assert [point["step"] for point in card["curve"]] == [1, 2]
     assert {"reward", "kl", "fallback_rate", "completions/mean_length"} <= card["curve"][0].keys()
+    assert card["held_out_prompts"] == 2 and len(card["held_out_gain_ci95"]) == 2
     assert (out / "adapter_model.safetensors").is_file()

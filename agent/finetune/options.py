@@ -17,6 +17,7 @@ from gnn.registry import RANKERS
 
 # In the folder of a training: what was asked for, and what its trainer needs to go on.
 REQUEST, CHECKPOINTS, LOGS = "request.json", "checkpoints", "logs"
+BEFORE = "before.json"  # what was measured before the first step
 
 Tell = Callable[[str], None]
 O = TypeVar("O", bound="TeachingOptions")  # noqa: E741

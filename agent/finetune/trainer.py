@@ -66,6 +66,37 @@ def reply_trainer() -> Any:
     return ReplyTrainer
 
 
+def outcome_trainer() -> Any:
+    """TRL's trainer on outcomes, for which the same holds."""
+    import torch
+    import trl
+
+    class OutcomeTrainer(trl.GRPOTrainer):  # type: ignore[misc]
+        def _get_per_token_logps_and_entropies(
+            self,
+            model: Any,
+            input_ids: Any,
+            attention_mask: Any,
+            logits_to_keep: int,
+            batch_size: int | None = None,
+            compute_entropy: bool = False,
+            **_: Any,
+        ) -> tuple[Any, Any, None]:
+            outputs = model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                use_cache=False,
+                logits_to_keep=logits_to_keep + 1,
+            )
+            logits = outputs.logits[:, :-1].float() / self.temperature  # (B, R, vocabulary)
+            chances = torch.log_softmax(logits, dim=-1)
+            drawn = chances.gather(-1, input_ids[:, -logits_to_keep:, None])[..., 0]  # (B, R)
+            entropies = -(chances.exp() * chances).sum(-1) if compute_entropy else None
+            return drawn, entropies, None
+
+    return OutcomeTrainer
+
+
 def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
     """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
     import transformers
