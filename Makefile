@@ -32,7 +32,7 @@ run: $(LEAN)  ## play the three smoke tasks on the embedded environment: GNN ran
 test: $(READY)  ## the whole test suite
 	$(BIN)/pytest -n 2
 
-cluster-test: $(READY)  ## two Ray nodes, one killed mid-run, and killed drivers: the same episodes, each once
+cluster-test: $(READY)  ## kill Ray nodes, workers and drivers: what is stored stays the same
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[ray]'
 	$(BIN)/pytest tests/cluster.py
 

@@ -71,6 +71,7 @@ class Card(BaseModel):
     # Exponents by which the temperature rises, see `gnn.network.softmax.Doubt`.
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
     trouble_doubt: float = Field(default=0.0, ge=-10, le=10)
+    calm_doubt: float = Field(default=0.0, ge=-10, le=10)
     # The ranker is unsure if its first candidate is less probable than this.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
     # Weights of the network, trees and alert frequencies, if it was fitted to one system.

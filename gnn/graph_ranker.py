@@ -52,7 +52,7 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
         self._families = card.shape.families
-        self._doubt = Doubt(card.temperature, card.alert_doubt, card.trouble_doubt)
+        self._doubt = Doubt(card.temperature, card.alert_doubt, card.trouble_doubt, card.calm_doubt)
 
     @property
     def name(self) -> str:
@@ -73,8 +73,9 @@ class GraphRanker:
         """The score of each service, in the incident's order: (S,)."""
         if not incident.services:
             return np.zeros(0, np.float32)
-        features, (root, _, _) = self._evaluate(incident)
-        return self._scores(root, self._logits(root, incident, features.graph))
+        incident = self._with_routine(incident)
+        features, (root, _, is_incident) = self._evaluate(incident)
+        return self._scores(root, self._logits(root, is_incident, incident, features.graph), incident)
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """The alert frequencies of the incident's system, if known and used."""
@@ -84,10 +85,11 @@ class GraphRanker:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
             return Ranking((), self._name, "nobody")
+        incident = self._with_routine(incident)
         features, (root, family, is_incident) = self._evaluate(incident)
         graph = features.graph
-        logits = self._logits(root, incident, graph)
-        scores = self._scores(root, logits)
+        logits = self._logits(root, is_incident, incident, graph)
+        scores = self._scores(root, logits, incident)
         order = np.argsort(-scores, kind="stable")
         has_evidence = bool(is_measured(graph).any())  # more than a call graph
         probability = np.exp(log_softmax(logits)) if has_evidence else np.full(len(logits), 1.0 / len(logits))
@@ -132,14 +134,28 @@ class GraphRanker:
         root, family, is_incident = self._network(graph)
         return adjust_unmeasured(root, graph, incident), family, is_incident
 
-    def _logits(self, root: Floats, incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated logits: their softmax is a probability. Blended with the ensemble's, if there is one."""
-        logits = tempered(root, graph, self._doubt)
-        return self._ensemble.blend(logits, incident, graph) if self._ensemble else logits
+    def _with_routine(self, incident: Incident) -> Incident:
+        return self._ensemble.with_routine(incident) if self._ensemble else incident
 
-    def _scores(self, root: Floats, logits: npt.NDArray[np.floating]) -> Floats:
+    def _ensemble_for(self, incident: Incident) -> SystemEnsemble | None:
+        """What is known of its system: by the checkpoint or, on a list of alerts, by the incident itself."""
+        if self._ensemble and self._ensemble.applies_to(incident):
+            return self._ensemble
+        if incident.routine and not incident.telemetry:
+            return SystemEnsemble(AlertFrequencies.of_routine(incident))
+        return self._ensemble
+
+    def _logits(
+        self, root: Floats, is_incident: Floats, incident: Incident, graph: Graph
+    ) -> npt.NDArray[np.floating]:
+        """Calibrated logits: their softmax is a probability. Blended with the ensemble's, if there is one."""
+        calm = 1.0 - _at_even_odds(float(is_incident[0]))
+        logits, ensemble = tempered(root, graph, self._doubt, calm), self._ensemble_for(incident)
+        return ensemble.blend(logits, incident, graph) if ensemble else logits
+
+    def _scores(self, root: Floats, logits: npt.NDArray[np.floating], incident: Incident) -> Floats:
         """The scores to sort by; with an ensemble, the blended logits."""
-        return logits.astype(np.float32) if self._ensemble else root
+        return logits.astype(np.float32) if self._ensemble_for(incident) else root
 
 
 def _at_even_odds(logit: float) -> float:

@@ -65,11 +65,13 @@ def stored(out: Path) -> bytes:
 
 
 def workers() -> Sequence[psutil.Process]:
-    """The actors of this cluster."""
+    """The actors of this cluster and the worker processes of drivers."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.name().startswith("ray::_Actor"):
+            parent = process.parent()
+            forked = all("forkserver" in "".join(p.cmdline()) for p in (process, parent) if p)
+            if forked or process.name().startswith("ray::_Actor"):
                 found.append(process)
         except psutil.NoSuchProcess:
             continue
@@ -88,8 +90,12 @@ def test_a_lost_node_costs_no_task_and_doubles_none(cluster: Any, undisturbed: b
     assert stored(out) == undisturbed
 
 
-def test_killed_workers_and_drivers_change_nothing(cluster: Any, undisturbed: bytes, tmp_path: Path) -> None:
-    chance, spread = random.Random(1), ("--ray", cluster.address, "--jobs", "2")
+@pytest.mark.parametrize("kind", ["processes", "Ray actors"])
+def test_killed_workers_and_drivers_change_nothing(
+    kind: str, cluster: Any, undisturbed: bytes, tmp_path: Path
+) -> None:
+    spread = ["--jobs", "2", *(["--ray", cluster.address] if kind == "Ray actors" else [])]
+    chance = random.Random(1)
     assert collect(tmp_path / "first", *spread).wait() == 0  # Ray starts slowly
     began = time.monotonic()
     assert collect(tmp_path / "c", *spread).wait() == 0
@@ -112,6 +118,7 @@ def test_killed_workers_and_drivers_change_nothing(cluster: Any, undisturbed: by
         _, said = again.communicate(timeout=300)
         assert again.returncode == 0, said
         facts = {
+            "kind": kind,
             "run": kill,
             "workers_alive": len(alive),
             "stored_when_worker_was_killed": at_worker,

@@ -54,7 +54,7 @@ def shell(command: str, stdin: bytes = b"", **variables: str) -> subprocess.Comp
     [
         ("", "a.jsonl: got 'nothing' – the file is empty"),
         ("\n\n", "the file is empty"),
-        ("hello world", "no known form; known are Firewatch's own JSON, "),
+        ("hello world", "an unknown form; known forms: Firewatch's own JSON, "),
         (f"[{LINE}", "a.jsonl:1: got 'its end' – the file ends in the middle of a value"),
         ("[" * 200_000, "nested too deeply"),
     ],

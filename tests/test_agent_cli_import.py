@@ -55,7 +55,7 @@ def test_a_label_leaves_the_rest_as_it_was(nowhere: Path, capsys: pytest.Capture
     path = nowhere / "past.jsonl.gz"
     path.write_bytes(gzip.compress(f"{json.dumps(one)}\n{json.dumps(other)}\n".encode()))
     assert "--incident one" in said(capsys, "label", "past.jsonl.gz", "db")
-    assert "is it 'web'?" in said(capsys, "label", "past.jsonl.gz", "wbe", "--incident", "one")
+    assert "did you mean 'web'?" in said(capsys, "label", "past.jsonl.gz", "wbe", "--incident", "one")
     assert "no incident 'x'" in said(capsys, "label", "past.jsonl.gz", "db", "--incident", "x")
     assert answer(["label", "past.jsonl.gz", "db", "web", "--incident", "one"]) == 0
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]

@@ -90,9 +90,9 @@ def test_what_would_settle_it_names_what_is_missing_and_what_failed() -> None:
     told = what_would_settle(
         known(TIED, unanswered=("read cart's logs: Loki is down",)), "unsure", ("cart", "stock")
     )
-    assert told == ("Look again: read cart's logs: Loki is down", "log lines of cart and stock (--loki URL)")
+    assert told == ("Try again: read cart's logs: Loki is down", "log lines of cart and stock (--loki URL)")
     assert what_would_settle(known(CLEAR), "culprit", ("stock",)) == (
-        "After the remedy this should be as before: query",
+        "After the remedy this should be back to normal: query",
     )
 
 
@@ -105,7 +105,7 @@ def test_the_next_action_fits_what_is_known() -> None:
     assert "--replicas=N" in unknown.shell  # a guess could take replicas away
     assert "Change nothing yet" in action_for(known(TIED), "unsure", ("cart", "stock")).words
     assert action_for(known(CALM), "nobody", ()).command == ""
-    assert "Give a source" in action_for(known(Ranking((), "gnn", "nobody")), "unsure", ()).words
+    assert "Add a source" in action_for(known(Ranking((), "gnn", "nobody")), "unsure", ()).words
     unmeasured = known(CLEAR, incident=Incident("i", ("stock",), {}), remedy=remedy)
     assert "Ask whoever runs stock" in action_for(unmeasured, "culprit", ("stock",)).words
 

@@ -7,7 +7,7 @@ import pytest
 from situations import observation, service, situation
 
 from agent.cli.approval import question
-from agent.policies.guard import Guard, GuardSettings
+from agent.policies.guard import Guard
 from agent.policies.registry import make_policy
 from agent.situation.decision import PastStep, Situation
 from data.actions import DEEP_INVESTIGATIONS, REMEDIES
@@ -178,7 +178,7 @@ def test_the_question_shows_all_that_would_be_sent() -> None:
 def test_remedies_are_limited() -> None:
     steps = (PastStep(act("restart_service", "db")), PastStep(act("scale_replicas", "db")))
     spent = situation(observation(db=SICK), steps=steps)
-    guard = Guard(GuardSettings(max_remedies=2))
+    guard = Guard(max_remedies=2)
     assert "used up" in str(guard.refusal(act("revert_config", "db"), spent))
     assert guard.refusal(act("fetch_logs", "db"), spent) is None
 
@@ -191,7 +191,7 @@ def test_a_dry_run_and_a_persons_no_only_name_the_remedy() -> None:
         return False
 
     here = situation(observation(db=service(error_rate=0.9, deployed=60)), ranked=("db",))
-    for guard, why in ((Guard(GuardSettings(dry_run=True)), "dry run"), (Guard(approve=no), "declined")):
+    for guard, why in ((Guard(dry_run=True), "dry run"), (Guard(approve=no), "declined")):
         decision = asyncio.run(make_policy("rules", guard=guard).decide(here))
         assert decision.action.action_type not in REMEDIES
         assert str(decision.recommended) == "rollback_deploy:db" and why in decision.reason

@@ -66,7 +66,7 @@ def test_an_incident_without_services_ends_without_a_name(tmp_path: Path) -> Non
     assert (told["verdict"], told["culprits"], told["reason"]) == (
         "unsure",
         [],
-        "nothing is known of any service",
+        "nothing is known about any service",
     )
 
 

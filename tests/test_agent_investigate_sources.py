@@ -107,7 +107,7 @@ def test_the_cluster_tells_changes_and_gives_the_exact_command(tmp_path: Path, k
             tmp_path, "--prometheus", url, "--at", str(now), "--kubernetes", "prod", "--namespace", "shop"
         )
     texts = [one["text"] for one in told["evidence"]]
-    assert told["culprits"] == ["b"] and any("image shop/b:1.1.0 where it was" in text for text in texts)
+    assert told["culprits"] == ["b"] and any("image shop/b:1.1.0 instead of" in text for text in texts)
     assert told["next_action"]["command"] == "kubectl --context prod -n shop rollout undo deployment/b"
     assert not kubectl.acted and all(line.startswith("--context prod ") for line in kubectl.asked)
 
@@ -229,7 +229,7 @@ LIES: dict[str, tuple[str, Fault]] = {
     "Loki: breaks off": ("Loki", lambda _, path, *__: 500 if path.endswith("range") else {"data": ["app"]}),
     "Jaeger: slow": ("Jaeger", lambda *_: Slow(1.5, EMPTY)),
     "Jaeger: garbage": ("Jaeger", lambda *_: GARBAGE),
-    "Jaeger: breaks off": ("read b's calls", jaeger_breaks_off),
+    "Jaeger: breaks off": ("read b's callers", jaeger_breaks_off),
     "Jaeger: empty": ("", lambda *_: EMPTY),
     "Alertmanager: refuses": ("Alertmanager", lambda *_: 401),
     "Tempo: garbage": ("Tempo", lambda *_: GARBAGE),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from golden_prompts import CASES
-from tiny_model import make_tiny_model
+from tiny_model import make_tiny_adapter, make_tiny_model
 
 from agent.cli import answer
 from agent.llm.client import LlmSettings, ModelFault
@@ -105,6 +105,30 @@ def test_a_run_is_played_without_key_or_server(
     assert {step["why_not_model"] for step in steps} <= {None, "refused", "gave_up"}
     assert {step["model"] for step in steps} <= {str(tiny), None}
     assert all(step["tokens"]["prompt"] <= 3000 for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("adapter_config.json", b"{}"),
+        ("adapter_config.json", b"["),
+        ("adapter_config.json", None),
+        ("adapter_model.safetensors", b"torn"),
+        ("adapter_model.safetensors", None),
+    ],
+)
+def test_a_damaged_adapter_is_refused_in_one_line(
+    tiny: Path, tmp_path: Path, file: str, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = make_tiny_adapter(tiny, tmp_path / "adapter")
+    (adapter / file).unlink()
+    if content is not None:
+        (adapter / file).write_bytes(content)
+    line = f"run --env embedded --policy llm --model {tiny} --adapter {adapter} --out {tmp_path / 'run'}"
+    capsys.readouterr()
+    assert answer(line.split()) == 2
+    said = capsys.readouterr().err
+    assert str(adapter) in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("wrong", ["--model nowhere", "--adapter nowhere --model {tiny}"])

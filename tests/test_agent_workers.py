@@ -53,7 +53,7 @@ def test_a_job_that_kills_every_worker_is_given_up() -> None:
 def test_several_processes_score_as_one_does(tmp_path: Path) -> None:
     def scored(jobs: int) -> list[dict[str, object]]:
         file = tmp_path / f"{jobs}.json"
-        line = f"evaluate --simulate 40 --ranker heuristic,random --quiet --jobs {jobs} --json {file}"
+        line = f"evaluate --simulate 20 --ranker heuristic,random --quiet --jobs {jobs} --json {file}"
         assert answer(line.split()) == 0
         return [{**r, "ms_per_ranking": 0} for r in json.loads(file.read_text())["results"]]
 

@@ -34,7 +34,7 @@ def test_what_happened_is_told_the_latest_first() -> None:
     assert (
         "warning BackOff" in told[0] and "restarted 4 times, last after OOMKilled (exit code 137)" in told[1]
     )
-    assert any("revision 7, image shop/cart:1.1.0 where it was shop/cart:1.0.0" in text for text in told)
+    assert any("revision 7, image shop/cart:1.1.0 instead of shop/cart:1.0.0" in text for text in told)
     assert any("waiting: CrashLoopBackOff" in text for text in told)
     assert not any("node" in one.text.lower() for one in cluster().happened)
     assert [one.text for one in cluster().of("cart-7d9f8b6c5-x2x4z")] == told

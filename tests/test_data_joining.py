@@ -48,10 +48,10 @@ def test_all_that_is_told_goes_to_the_one_service():
     traces.series("web", "request_rate", [1.0], [1.0])
     traces.alert(AlertEvent("checkoutservice", "trace", "slow", None, "web"), 3.0)
     traces.page("checkoutservice")
-    join(metrics, traces, told_counts=True)
+    join(metrics, traces, keep_known=True)
     assert set(metrics.services["checkout"]) == {"cpu_usage", "request_rate"}
     assert [values.tolist() for _, values in metrics.services["web"]["request_rate"]] == [[5.0]]
     assert set(metrics.calls) == {("web", "checkout")} and metrics.names == ("web", "checkout")
     assert list(metrics.alerts) == [AlertEvent("checkout", "trace", "slow", None, "web")]
     assert metrics.first_page is not None and metrics.first_page.service == "checkout"
-    assert metrics.notes == ["Taken for the same service: checkoutservice = checkout."]
+    assert metrics.notes == ["Treated as the same service: checkoutservice = checkout."]

@@ -160,7 +160,7 @@ def test_a_service_that_sources_name_differently_is_one() -> None:
         return json.loads(json.dumps(jaeger()(*asked)).replace('"stock"', '"StockService"'))
 
     found = look(jaeger=other_names, alertmanager=alertmanager)
-    assert "Taken for the same service: stock = StockService." in found.notes
+    assert "Treated as the same service: stock = StockService." in found.notes
     assert [alert.service for alert in found.incident.alerts] == ["StockService"]
     assert "stock" not in found.incident.services
 

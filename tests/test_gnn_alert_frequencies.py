@@ -24,6 +24,7 @@ from gnn.per_system.alert_frequencies import (
     save_alert_frequencies,
 )
 from gnn.per_system.system_ensemble import UNLABELLED, SystemEnsemble, log_softmax
+from gnn.registry import make_ranker, shipped
 from gnn.training.pipeline import train_checkpoint
 from gnn.training.train import TrainConfig
 from gnn.training.training_job import TrainingError, TrainingJob
@@ -55,26 +56,44 @@ def frequencies(past: list[Incident]) -> AlertFrequencies:
     return AlertFrequencies.of(past)
 
 
-def test_surprise_is_the_mean_information_of_the_three_most_surprising_signs(
+def test_surprise_is_the_mean_information_of_the_five_most_surprising_signs(
     frequencies: AlertFrequencies,
 ) -> None:
     new, usual = -math.log(0.5 / 21), -math.log(20.5 / 21)
     now = noisy(99, log("stock", "disk full"), log("stock", "disk full"), log("cart", "slow"))
-    assert frequencies.surprises(now)[:, MEAN] == pytest.approx([0.0, usual / 3, new / 3, usual])
+    assert frequencies.surprises(now)[:, MEAN] == pytest.approx([0.0, usual / 5, new / 5, usual * 3 / 5])
     loud = noisy(99, *(log("stock", f"error {kind}") for kind in "abcde"), log("stock", "slow"))
     assert frequencies.surprises(loud)[2, MEAN] == pytest.approx(new)
     assert frequencies.surprises(loud)[2] == pytest.approx([new, new, 6 * new, 0.0, 0.0, new])
     signs = frequencies.signs("stock", raised_in(loud)["stock"])
     assert [sign.name for sign in signs][:2] == ["log error a up", "log error b up"]
     never_heard_of = AlertFrequencies().surprises(now)[:, MEAN]
-    assert never_heard_of == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 3)
+    assert never_heard_of == pytest.approx(np.array([0.0, 1.0, 1.0, 3.0]) * math.log(2) / 5)
+
+
+def test_the_past_is_read_alike_from_a_history_and_from_the_incident(
+    tmp_path: Path, past: list[Incident]
+) -> None:
+    frequencies = AlertFrequencies.of(past)
+    now = noisy(99, log("stock", "disk full"), log("cart", "slow"))
+    train_checkpoint(TrainingJob(CONFIG, tmp_path, history=past, init=shipped("ranker")))
+    knows, plain = load_ranker(tmp_path), make_ranker("gnn")
+    told = frequencies.with_routine(now)
+    assert told.routine[log("cart", "slow")] == pytest.approx(20.5 / 21)
+    assert told.routine[log("stock", "disk full")] == pytest.approx(0.5 / 21)
+    one, other = knows.rank(now), plain.rank(told)
+    assert one.services[0] == other.services[0] == "stock"
+    assert [c.probability for c in one.candidates] == pytest.approx(
+        [c.probability for c in other.candidates], abs=1e-6
+    )
+    assert plain.rank(now).services[0] != "stock"
 
 
 def test_who_calls_makes_another_sign() -> None:
     slow = [AlertEvent("stock", "trace", "get", "PD", caller) for caller in ("cart", "mail")]
     known = AlertFrequencies.of([incident(number, slow[0]) for number in range(20)])
     first, second = (known.surprises(incident(99, one))[2, MEAN] for one in slow)
-    assert second > first + 1.0
+    assert second > first + 0.7
 
 
 def test_what_a_known_root_raises_is_not_usual_of_it(past: list[Incident]) -> None:

@@ -26,6 +26,7 @@ _SHOWN = ("Arms", "Rankers", "Use of the hints")  # sections of the report
 def ablate(asked: Ablation) -> int:
     """Plays every ranker with every policy on the same tasks and seeds, and compares them in pairs.
 
+    To see what an adapter and its hints are worth: --policy rules,llm@smol,llm@DIR --ranker gnn,none,wrong.
     To continue after an interruption, run the same command with the same --out.
 
     [dim]Example:[/dim] firewatch ablate --ranker gnn,heuristic,none --policy rules --out ablation

@@ -14,7 +14,7 @@ from agent.play.assembly import Parts, assemble
 from agent.play.config import PlayOptions, RunConfig
 from agent.play.evaluator_output import EvaluatorOutput
 from agent.play.run import play_tasks
-from agent.policies.guard import Guard, GuardSettings
+from agent.policies.guard import Guard
 from agent.records.postmortem import PostMortems
 from agent.records.provenance import refuse_other_weights, run_facts
 from agent.records.trajectory import RunFolder
@@ -46,10 +46,8 @@ def run(asked: RunConfig) -> int:
 
 async def _play(asked: RunConfig, config: RunConfig, folder: RunFolder | None, settings: Settings) -> int:
     """Plays the missing tasks; returns the exit status."""
-    guard = Guard(
-        GuardSettings(dry_run=config.dry_run),
-        ask_on_terminal(asked.concurrency) if config.approve else None,
-    )
+    approve = ask_on_terminal(asked.concurrency) if config.approve else None
+    guard = Guard(approve, config.dry_run)
     parts = await assemble(config, settings, asked.concurrency, guard)
     announce(parts, config, asked.quiet)
     if folder is None:

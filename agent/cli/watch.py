@@ -1,7 +1,7 @@
 """`run --watch`: shows each step with suspects, the decision with its reason, and the budget."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -11,8 +11,9 @@ from rich.tree import Tree
 from agent.cli.progress import Progress
 from agent.play.episode import StepRecord
 from agent.situation.decision import Decision, Policy, Situation
+from agent.situation.service_trends import health_figures
 from agent.terminal_text import printable
-from data.observation import Observation, Service, Task
+from data.observation import Observation, Task
 from gnn.ranker import Candidate
 
 _SUSPECTS = 3
@@ -95,16 +96,8 @@ def _suspects(step: StepRecord, now: Observation) -> RenderableType:
 def _state(name: str, now: Observation) -> Text:
     service = now.services.get(name)
     status = service.status if service else "not measured"
-    figures = _figures(service) if service else ()
+    figures = health_figures(service) if service else ()
     return Text(printable(f"{name} [{', '.join((status, *figures))}]"), style=_COLOURS.get(status, ""))
-
-
-def _figures(service: Service) -> Iterator[str]:
-    """The known metrics; missing ones are left out."""
-    if service.number("http_server_error_rate") is not None:
-        yield f"{service.error_rate:.0%} errors"
-    if service.number("http_server_request_duration_p99") is not None:
-        yield f"p99 {service.latency_p99_s:.2f} s"
 
 
 def _strength(candidate: Candidate) -> str:

@@ -28,7 +28,7 @@ from gnn.evaluation.metrics import interval
 from gnn.registry import make_ranker
 
 
-class GrpoOptions(TeachingOptions, WorkerOptions):
+class GrpoOptions(WorkerOptions, TeachingOptions):
     """Everything that decides what a model learns from outcomes."""
 
     batch: int = option(2, "Prompts a step.", ge=1)

@@ -54,7 +54,7 @@ class TeachingOptions(Common, Resumable):
         """
         file = folder / REQUEST
         if self.resume is None:
-            if file.exists():
+            if (folder / CHECKPOINTS).exists():  # until then, nothing was learnt
                 raise SettingsError(
                     f"{folder} holds a training already: use --resume {folder}, or another --out"
                 )

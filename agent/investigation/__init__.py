@@ -1,1 +1,1 @@
-"""The composed agent on a running system: looks, rivals, a checked answer and the next action."""
+"""Investigates a running system: looks, rival suspects, a checked answer and the next action."""

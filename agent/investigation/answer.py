@@ -1,4 +1,4 @@
-"""Makes the answer of what was seen, and of what a model says of it once that is checked."""
+"""Makes the answer from what was seen and from a model's words, once these are checked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def answer_of(
     waits: Callable[[str], str | None],
     missing: Mapping[str, str],
 ) -> Conclusion:
-    """The answer, with the reasons that a model gave on the way."""
+    """The answer, with the model's reasons for its steps."""
     by_model = [step.decision for step in result.steps if step.decision.source != "rules"]
     wanted = [decision.recommended or decision.action for decision in by_model]
     seen = Known(
@@ -79,7 +79,7 @@ def answer_of(
 
 
 def facts_of(first: FirstLook, environment: LiveEnvironment, result: EpisodeResult) -> list[Shown]:
-    """All that a model was shown of each service."""
+    """Everything that the model was shown about each service."""
     facts = [*environment.shown]
     for one in first.ranking.candidates:
         told = [f"{one.probability or 0.0:.1%}", *(evidence.text for evidence in one.evidence)]
@@ -92,7 +92,7 @@ def facts_of(first: FirstLook, environment: LiveEnvironment, result: EpisodeResu
 async def explained(
     conclusion: Conclusion, model: Model, seed: int, facts: Sequence[Shown], services: Sequence[str]
 ) -> Conclusion:
-    """With the model's own words on it, checked; without them, where it gives none."""
+    """The conclusion with the model's explanation, checked; unchanged but for a note if there is none."""
     try:
         reply = await model.ask(question_about(as_text(conclusion)), seed, model.new_ledger())
     except ModelFault as fault:

@@ -1,4 +1,4 @@
-"""Checks what a model says: a number or a cause that was not observed of its services is not repeated."""
+"""Checks what a model says: numbers and causes that were not observed are not repeated."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _NUMBER = re.compile(
 )
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?Z?)?|\b\d{1,2}:\d\d(?::\d\d)?\b")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-# Causes, each in the words of models, of metrics, of alerts and of logs.
+# Causes, each in the words of models, metrics, alerts and logs.
 _CAUSES = tuple(
     re.compile(words, re.IGNORECASE)
     for words in (
@@ -35,23 +35,23 @@ _CAUSES = tuple(
         r"cpu|throttl",
     )
 )
-_NEAR = 0.06  # of a number: how people round
+_NEAR = 0.06  # relative: how people round
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a model, checked; one that states what was not observed is not repeated."""
+    """A sentence of a model, checked; it is replaced if it states what was not observed."""
 
     text: str
     is_supported: bool
 
 
 def checked(said: str, shown: Sequence[Shown], services: Iterable[str]) -> tuple[Claim, ...]:
-    """The sentences of `said`, each as it may be repeated.
+    """The sentences of `said`, checked.
 
     A cause is supported if a change of that kind was observed of a service that the sentence names, a number
-    if it was observed of one, in its unit and as people round it. A sentence that names no service is held
-    against all of them.
+    if it was observed of one, in its unit and as people round it. A sentence that names no service is
+    compared with all of them.
     """
     known = sorted(services, key=len, reverse=True)
     sentences = filter(None, (part.strip() for part in _SENTENCE.split(said)))

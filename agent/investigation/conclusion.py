@@ -1,4 +1,4 @@
-"""What an investigation comes to: who, how sure, why, why not the others, and what to do next."""
+"""The conclusion of an investigation: who, how sure, why, why not the others, and what to do next."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,16 +13,16 @@ from data.incident import Incident
 from gnn.ranker import Candidate, Evidence, Ranking, Verdict
 
 _RIVALS = 3
-_TIED = 0.5  # of the first suspect's probability: from here on another is as good
+_TIED = 0.5  # share of the first suspect's probability from which another is as likely
 _MOST_TIED = 3
-_DOUBT = 0.1  # from here on a model that names another is heard
-_SURE = 0.8  # probability from which nothing needs to be settled
-_OF_LOOKS = 6  # observations of looks that are told as evidence
+_DOUBT = 0.1  # share from which a model may name another suspect
+_SURE = 0.8  # probability from which nothing else needs to be looked at
+_OF_LOOKS = 6  # observations that are shown as evidence
 
 
 @dataclass(frozen=True)
 class Rival:
-    """Somebody else who was suspected."""
+    """Another suspect, and why it is not the culprit."""
 
     service: str
     chance: float | None
@@ -43,7 +43,7 @@ class Conclusion:
 
     incident: str
     verdict: Verdict
-    culprits: tuple[str, ...]  # one, several that cannot be told apart, or none
+    culprits: tuple[str, ...]  # one, several that are equally likely, or none
     confidence: float | None
     reason: str
     evidence: tuple[Shown, ...]
@@ -61,14 +61,14 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Known:
-    """What a conclusion is made of.
+    """The basis of a conclusion.
 
     Args:
-        named: by a model, as its culprit; None where none was asked, or it named nobody.
+        named: the model's culprit; None without a model, or if it named none.
         logs: lines read, by service.
         remedy: for the service that was named.
-        waits: of a service that takes longer, but not by itself, the figures that say so.
-        missing: kinds of evidence that there was no source for, and the option that would bring each.
+        waits: of a service, the figures that say that it only waits for others; None otherwise.
+        missing: kinds of evidence without a source, and the option that would add each.
     """
 
     incident: Incident
@@ -85,10 +85,10 @@ class Known:
 
 
 def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
-    """Who is named, and why: a model may settle a tie and cast doubt, but not overrule the measurements."""
+    """Verdict, culprits and reason: a model may settle a tie or cast doubt, but not overrule measurements."""
     ranking = known.ranking
     if not ranking.candidates or ranking.incident_probability is None:
-        return "unsure", (), "nothing is known of any service"
+        return "unsure", (), "nothing is known about any service"
     if ranking.verdict == "nobody":
         return "nobody", (), ranking.reason
     first = ranking.candidates[0].service
@@ -100,10 +100,10 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
             verb = "wait" if len(waiting) > 1 else "waits"
             return "culprit", (culprit,), f"{' and '.join(waiting)} only {verb} for it"
         if known.named in tied:
-            return "culprit", (str(known.named),), "the model's looks settled what the ranker left open"
+            return "culprit", (str(known.named),), "the model looked closer, and that settled it"
         settled = _settled_by_logs(tied, known.logs)
         if settled:
-            return "culprit", (settled,), "its log lines tell of a failure of its own"
+            return "culprit", (settled,), "its log lines show a failure of its own"
         comes_first = "it comes first, but not by enough to name it"
         return "unsure", tied, comes_first if len(tied) == 1 else "the evidence fits each of them"
     if known.named not in (None, first) and known.named in _likely(ranking, _DOUBT):
@@ -112,7 +112,7 @@ def conclude(known: Known) -> tuple[Verdict, tuple[str, ...], str]:
 
 
 def confidence_in(known: Known, culprits: Sequence[str]) -> float | None:
-    """The chance of the first of them, without whom a look ruled out; where nobody is named, of calm."""
+    """The chance of the first culprit, given what was ruled out; without culprits, that all is well."""
     ranking = known.ranking
     if not culprits:
         return None if ranking.incident_probability is None else 1.0 - ranking.incident_probability
@@ -125,13 +125,13 @@ def confidence_in(known: Known, culprits: Sequence[str]) -> float | None:
 
 
 def rivals_of(known: Known, culprits: Sequence[str]) -> tuple[Rival, ...]:
-    """The next suspects, and why it is not they."""
+    """The next suspects, and why they are not the culprit."""
     others = [one for one in known.ranking.candidates if one.service not in culprits][:_RIVALS]
     return tuple(Rival(one.service, one.probability, _why_not(one, known, culprits)) for one in others)
 
 
 def evidence_for(known: Known, culprits: Sequence[str]) -> tuple[Shown, ...]:
-    """What speaks for the culprits: what the ranker saw, then what the looks showed beside it."""
+    """The evidence for the culprits: what the ranker saw, then what else the looks showed."""
     ranked = [
         Shown(
             f"{one.text}" if one.service in one.text else f"{one.service}: {one.text}",
@@ -154,8 +154,8 @@ def evidence_for(known: Known, culprits: Sequence[str]) -> tuple[Shown, ...]:
 
 
 def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -> tuple[str, ...]:
-    """What to look at to be surer."""
-    told = [f"Look again: {one}" for one in known.unanswered]
+    """What to look at to be more certain."""
+    told = [f"Try again: {one}" for one in known.unanswered]
     chances = {one.service: one.probability for one in known.ranking.candidates}
     if verdict == "nobody":
         return tuple(told)
@@ -163,20 +163,18 @@ def what_would_settle(known: Known, verdict: Verdict, culprits: Sequence[str]) -
         whose = " and ".join(culprits) or "the services"
         told += [f"{what} of {whose} ({how})" for what, how in known.missing.items()]
     elif (query := _metric_query(known, culprits)) is not None:
-        told.append(f"After the remedy this should be as before: {query}")
+        told.append(f"After the remedy this should be back to normal: {query}")
     return tuple(told)
 
 
 def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextAction:
-    """One thing to do now."""
+    """The next thing to do."""
     if verdict == "nobody":
-        return NextAction("Nothing: no service is worse than its own past.")
+        return NextAction("Nothing: no service is worse than usual.")
     if not culprits:
-        return NextAction(
-            "Give a source that tells something of the services: the notes say what was missing."
-        )
+        return NextAction("Add a source with data about the services: the notes say what is missing.")
     if verdict == "culprit" and not known.incident.telemetry.get(culprits[0]):
-        words = f"Ask whoever runs {culprits[0]}: nothing that it tells of itself is known here."
+        words = f"Ask whoever runs {culprits[0]}: it reports no data of its own here."
         return NextAction(words, _metric_query(known, culprits) or "")
     if verdict == "culprit" and known.remedy is not None:
         return NextAction(known.remedy.words, known.remedy.shell)
@@ -185,19 +183,19 @@ def action_for(known: Known, verdict: Verdict, culprits: Sequence[str]) -> NextA
 
 
 def _metric_query(known: Known, culprits: Sequence[str]) -> str | None:
-    """What shows the first metric that speaks for them."""
+    """The query for the first metric that speaks for them."""
     those = (c for c in known.ranking.candidates if c.service in culprits)
     return next((query for c in those for one in c.evidence if (query := known.query(one))), None)
 
 
 def _stands_out(culprit: str, known: Known) -> str:
-    """What is so of the other services in trouble, and no more than that."""
+    """How the other services in trouble relate to the culprit."""
     others = known.troubled - {culprit}
     callers = {one for one in others if culprit in callees_of(one, known.incident.call_graph)}
     if not others:
-        return "nothing else is worse than its own past"
+        return "nothing else is worse than usual"
     if callers == others:
-        return "whatever else is in trouble calls it"
+        return "all other services in trouble call it"
     return f"it stands out most of {len(others) + 1} services in trouble, {len(callers)} of which call it"
 
 
@@ -207,13 +205,13 @@ def _reaches(service: str, others: Collection[str], known: Known) -> bool:
 
 
 def _likely(ranking: Ranking, share: float) -> tuple[str, ...]:
-    """Who is at least so likely, as a share of the first."""
+    """The suspects with at least this share of the first one's probability."""
     least = share * (ranking.candidates[0].probability or 0.0)
     return tuple(one.service for one in ranking.candidates if (one.probability or 0.0) >= least)
 
 
 def _settled_by_logs(tied: Sequence[str], logs: Mapping[str, Sequence[str]]) -> str | None:
-    """The only one of them whose own lines tell of a failure of its own, or whom the others' lines blame."""
+    """The only one whose log lines show its own failure, or that the others' lines blame."""
     accused = {name for lines in logs.values() for name in blamed(lines, tied)}
     guilty = [name for name in tied if guilt(logs.get(name, ())) > 0.0 or name in accused]
     return guilty[0] if len(guilty) == 1 and len(tied) > 1 else None
@@ -226,11 +224,9 @@ def _why_not(rival: Candidate, known: Known, culprits: Sequence[str]) -> str:
     graph = known.incident.call_graph
     above = next((one for one in culprits if one in callees_of(rival.service, graph)), None)
     if rival.service not in known.troubled:
-        return "nothing at it is worse than its own past"
+        return "nothing about it is worse than usual"
     if above:
         direct = above in graph.get(rival.service, ())
-        return (
-            f"it calls {above}{'' if direct else ' through others'}, and shows what such a caller would show"
-        )
-    strongest = rival.evidence[0].text if rival.evidence else "it only raises no alarm of its own"
+        return f"it calls {above}{'' if direct else ' through others'}, and looks as its callers do"
+    strongest = rival.evidence[0].text if rival.evidence else "it raises no alarm of its own"
     return f"its signs are weaker: {strongest}"

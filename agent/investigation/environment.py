@@ -1,4 +1,4 @@
-"""A running system as an environment: its actions are looks, its remedies recommendations."""
+"""A running system as an environment: actions look at telemetry, and remedies are recommended."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,21 +16,21 @@ from data.observation import Action, Observation, Step, Task
 from gnn.features.featurize import features_of
 from gnn.features.trouble import in_trouble
 
-ADDRESSING = "(left out: it gives orders to its reader, which is no evidence)"
+ADDRESSING = "(left out: it gives its reader instructions, which is not evidence)"
 LOOK_WORDS = {
     "get_metrics_detail": "read its metrics, before and now",
     "fetch_logs": "read its recent log lines",
-    "inspect_commit_diff": "read what was changed of late at it",
-    "trace_dependencies": "read its calls: callers, callees, and what is measured between them",
+    "inspect_commit_diff": "read its recent changes",
+    "trace_dependencies": "read its callers, callees, and what is measured of the calls",
 }
 _ENDS = {
     "declare_resolved": "end: nothing is wrong",
     "escalate": "end without naming a culprit",
 }
 _RECOMMENDS = {
-    "restart_service": "end: it is the culprit; recommend to restart it",
-    "rollback_deploy": "end: it is the culprit; recommend the version before the last deployment",
-    "scale_replicas": "end: it is the culprit; recommend one replica more",
+    "restart_service": "end: it is the culprit; recommend restarting it",
+    "rollback_deploy": "end: it is the culprit; recommend going back to its previous version",
+    "scale_replicas": "end: it is the culprit; recommend one more replica",
 }
 
 
@@ -38,9 +38,9 @@ class LiveEnvironment:
     """Implements `data.environment.LiveSystem` and `Environment`.
 
     Args:
-        looks: who is asked for each look, by action type.
-        remedy: what a remedy of a service would be.
-        execute: carries a remedy out; None: it is only recommended.
+        looks: the sources of each look, by action type.
+        remedy: the command for a remedy, by action type and service.
+        execute: carries out a remedy; None: it is only recommended.
     """
 
     name = "live"
@@ -58,20 +58,20 @@ class LiveEnvironment:
         self._made = self._most = 0
         self.troubled: frozenset[str] = frozenset()
         self.logs: dict[str, tuple[str, ...]] = {}
-        self.shown: list[Shown] = []  # everything that was seen, in its order
-        self.unanswered: list[str] = []  # looks that told nothing, and why
+        self.shown: list[Shown] = []  # everything seen so far
+        self.unanswered: list[str] = []  # failed looks, and why
         self.recommended: RemedyCommand | None = None
-        self.executed = ""  # what a remedy that was carried out said
+        self.executed = ""  # the output of a remedy that was carried out
 
     @property
     def offered(self) -> Mapping[str, str]:
-        """The looks that there are sources for, the ends, and the remedies."""
+        """The looks with a source, the ends, and the remedies."""
         left = self._looks if self._made < self._most else {}
         looks = {kind: words for kind, words in LOOK_WORDS.items() if kind in left}
         return {**looks, **_ENDS, **_RECOMMENDS}
 
     async def reset(self, task: Task) -> Step:
-        """Begins; of the task's steps one is the end, the others may be looks."""
+        """Starts; one of the task's steps is the end, the others may be looks."""
         self._made, self._most = 0, task.max_ticks - 1
         if self._incident.services:
             trouble = in_trouble(features_of(self._incident, self._channels).graph).tolist()
@@ -83,7 +83,7 @@ class LiveEnvironment:
         """Looks, recommends or ends."""
         kind, service = action.action_type, action.target_service or ""
         if kind not in self.offered:
-            raise ActionRefused(f"'{kind}' is not to be had here")
+            raise ActionRefused(f"'{kind}' is not available here")
         if kind in CONCLUSIONS:
             return Step(self._observation(), done=True, feedback=self.offered[kind])
         if kind in REMEDY_WORDS:
@@ -95,10 +95,10 @@ class LiveEnvironment:
             self.logs[service] = tuple(one.text for one in shown)
         told = [*(one.text for one in shown), *(f"no answer: {fault}" for fault in faults)]
         error = "; ".join(faults) if faults and not shown else None
-        return Step(self._observation(), False, "; ".join(told) or "nothing to see there", error)
+        return Step(self._observation(), False, "; ".join(told) or "nothing was found", error)
 
     async def _seen(self, kind: str, service: str) -> tuple[list[Shown], list[str]]:
-        """What the sources of a look show, and why others do not."""
+        """What the sources of a look show, and the faults of others."""
         shown, faults = list[Shown](), list[str]()
         for ask in self._looks[kind]:
             try:
@@ -111,7 +111,7 @@ class LiveEnvironment:
         return safe, faults
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
     async def _end_with(self, remedy: RemedyCommand) -> Step:
         self.recommended = remedy

@@ -1,4 +1,4 @@
-"""What is known before the first look, and the sources that the looks ask."""
+"""The telemetry before the first look, and the sources of the looks."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -23,9 +23,9 @@ from data.sources.log_lines import LogFiles, LogSource
 from data.sources.samples import Samples
 from gnn.ranker import Ranker, Ranking
 
-_HAPPENED = 6  # of what Kubernetes tells of a service
+_HAPPENED = 6  # of what Kubernetes knows about a service
 
-Ask = Callable[[str], Awaitable[list[Shown]]]  # one source about a service; it may raise a TelemetryFault
+Ask = Callable[[str], Awaitable[list[Shown]]]  # asks one source about a service; may raise TelemetryFault
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ async def first_look(
     progress: Progress,
     kubectl: Kubectl | None,
 ) -> FirstLook:
-    """Asks live telemetry, or reads the files that are named.
+    """Asks live telemetry, or reads the given files.
 
     Raises:
-        TelemetryFault: no source tells anything.
-        SettingsError: no source is named, or not exactly one incident is in the files.
+        TelemetryFault: no source answers.
+        SettingsError: no source is given, or the files don't hold exactly one incident.
     """
     if asked.incident:
         return await _with_cluster(_read(asked, ranker), kubectl)
@@ -68,14 +68,14 @@ def _read(asked: InvestigateOptions, ranker: Ranker) -> FirstLook:
     read = read_evidence(asked.incident, at_s)
     if len(read.incidents) != 1:
         raise SettingsError(
-            f"{asked.incident[0]}: {len(read.incidents)} incidents are in it – investigate one at a time"
+            f"{asked.incident[0]}: it holds {len(read.incidents)} incidents – investigate one at a time"
         )
     incident = read.incidents[0]
     return FirstLook(incident, ranker.rank(incident), read.notes, lambda _, __: "")
 
 
 async def _with_cluster(first: FirstLook, kubectl: Kubectl | None) -> FirstLook:
-    """The same, once the cluster is known: it says what runs a service, and what was changed."""
+    """The same, after reading the cluster, for workloads and recent changes."""
     if kubectl is None:
         return first
     try:
@@ -86,14 +86,14 @@ async def _with_cluster(first: FirstLook, kubectl: Kubectl | None) -> FirstLook:
 
 
 def kubectl_of(asked: InvestigateOptions) -> Kubectl | None:
-    """Who asks the cluster, if there is one."""
+    """Opens kubectl, if a context is given."""
     if asked.kubernetes is None:
         return None
     return Kubectl(asked.kubernetes, asked.namespace, seconds_of(asked.timeout), seconds_of(asked.window))
 
 
 def place_of(asked: InvestigateOptions, kubectl: Kubectl | None) -> RemedyPlace:
-    """Where services run, as far as it is known."""
+    """Where services run, as far as is known."""
     if kubectl is None:
         named = Samples().workload if asked.by == "pod" else str
         return RemedyPlace(
@@ -110,7 +110,7 @@ async def looks_for(
     kubectl: Kubectl | None,
     stack: AsyncExitStack,
 ) -> dict[str, tuple[Ask, ...]]:
-    """Who is asked for each look, by action type; looks that nobody can answer are left out."""
+    """The sources of each look, by action type; looks without a source are left out."""
 
     async def reached(name: str, url: str) -> Http:
         http = Http(access(name, url, variables), seconds_of(asked.timeout))
@@ -150,7 +150,7 @@ async def _happened(kubectl: Kubectl, service: str) -> list[Shown]:
 def missing_from(
     looks: Mapping[str, Sequence[Ask]], first: FirstLook, kubectl: Kubectl | None
 ) -> dict[str, str]:
-    """What there was no source for, and the option that would bring each."""
+    """Evidence without a source, and the option that would add it."""
     missing = {}
     if "fetch_logs" not in looks:
         missing["log lines"] = "--loki URL, --logs PATH or --kubernetes CONTEXT"

@@ -1,4 +1,4 @@
-"""What `investigate` does: asks, ranks, looks, and answers."""
+"""Investigates: asks, ranks, looks, and answers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ OnStep = Callable[[StepRecord], None]
 
 @dataclass(frozen=True)
 class Investigation:
-    """The answer, and all that it was made of."""
+    """The answer, and what it is based on."""
 
     conclusion: Conclusion
     incident: Incident
@@ -55,7 +55,7 @@ class Investigation:
 
 
 class _KnownRanking:
-    """A ranker that goes by the telemetry, which no single observation holds."""
+    """A ranker with a fixed result, because observations hold only part of the telemetry."""
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking, self.name = ranking, ranking.ranker
@@ -74,12 +74,12 @@ async def investigate(
     """Investigates once.
 
     Args:
-        variables: the environment's, for the model and for the secrets of the sources.
-        approve: asks a person before a remedy; without it none is carried out.
+        variables: environment variables, for the model and the sources' secrets.
+        approve: asks a person before a remedy; None: no remedy is carried out.
 
     Raises:
-        TelemetryFault: no source tells anything.
-        FirewatchError: something that is asked for cannot be used.
+        TelemetryFault: no source answers.
+        FirewatchError: an option cannot be used.
     """
     settings = read_settings(variables)
     asked = asked.completed(settings)
@@ -140,7 +140,7 @@ def _policy(asked: InvestigateOptions, model: BudgetedModel | None, approve: App
 
 
 def _folder(asked: InvestigateOptions, first: FirstLook, task: Task) -> RunFolder:
-    """The run folder, with the incident beside the steps."""
+    """The run folder, with the incident in it."""
     assert asked.out is not None
     shared = {name: getattr(asked, name) for name in ModelOptions.model_fields}
     config = RunConfig(

@@ -1,4 +1,4 @@
-"""Once the culprit of an investigation is known: its incident is labelled, and its steps are graded."""
+"""Labels and grades an investigation once its culprit is known."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from data.sources.files.labelling import label_file
 def label_investigation(folder: Path, root_causes: Sequence[str], fault: str | None = None) -> str:
     """Labels and grades the investigation in `folder`; returns the incident's id.
 
-    The grade is 1 where the culprit was named, 0.5 where it was among those that could not be told apart,
-    else 0: `export` takes the steps of good ones.
+    The grade is 1 if the culprit was named, 0.5 if it was one of several, else 0; `export` takes the steps of
+    good ones.
 
     Raises:
         SettingsError: no investigation there, or no such service in its incident.

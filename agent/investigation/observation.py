@@ -1,4 +1,4 @@
-"""An incident as an observation: each service's figures as they are now, well or not by its own past."""
+"""Turns an incident into an observation: each service's current figures, healthy if they are as usual."""
 
 from collections.abc import Collection, Mapping
 
@@ -21,11 +21,11 @@ _MOST_ALERTS = 100
 
 
 class LiveService(Service):
-    """A service that is well when it is as it was: no figure is too much for all systems alike."""
+    """A service that is healthy if it is as usual, because no limit fits all systems."""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing about it is worse than its own past."""
+        """Whether nothing about it is worse than usual."""
         return self.status != "degraded"
 
 
@@ -36,10 +36,10 @@ def observed(
     logs: Mapping[str, tuple[str, ...]],
     looks: int,
 ) -> Observation:
-    """What is known of the incident.
+    """What is known about the incident.
 
     Args:
-        troubled: services that are worse than their own past.
+        troubled: services that are worse than usual.
         logs: lines read so far, by service.
     """
     called = {
@@ -63,7 +63,7 @@ def observed(
 
 
 def latest(series: Series) -> float | None:
-    """The last value of the incident; None where there is none."""
+    """The last value in the incident, or None."""
     known = series.incident[np.isfinite(series.incident)]
     return float(known[-1]) if len(known) else None
 

@@ -1,4 +1,4 @@
-"""What `investigate` takes: the telemetry of `diagnose` or a saved incident, logs, and who decides."""
+"""The options of `investigate`: telemetry as in `diagnose` or a saved incident, logs, and who decides."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -14,7 +14,7 @@ _ACTING = "Acting"
 
 
 class InvestigateOptions(LookOptions, ModelOptions):
-    """What is investigated, by whom, and what may be done about it."""
+    """What to investigate, who decides, and what may be done."""
 
     incident: tuple[Path, ...] = option(
         (), "Investigate this instead: whatever rank reads; repeatable.", metavar="FILE"
@@ -51,5 +51,5 @@ class InvestigateOptions(LookOptions, ModelOptions):
         return self
 
     def completed(self, settings: Settings) -> Self:
-        """The same with the model that is set up."""
+        """A copy with the configured model filled in."""
         return self.model_copy(update=self.model_facts(settings, self.policy))

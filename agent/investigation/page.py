@@ -1,4 +1,4 @@
-"""An investigation as a report: the answer first, then the evidence, the rivals, and every look."""
+"""The report on an investigation: the answer, then the evidence, the rivals, and every look."""
 
 from agent.investigation.investigate import Investigation
 from agent.investigation.words import answer_line, sections_of

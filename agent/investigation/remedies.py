@@ -1,22 +1,22 @@
-"""Remedies as exact commands: recommended to a person, carried out only by who was given the means."""
+"""Remedies as exact kubectl commands."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these arguments; what it says
+Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these arguments; returns its output
 
-# Only what one command of Kubernetes does, and undoes.
+# Only what one kubectl command does, and another can undo.
 REMEDY_WORDS = {
     "restart_service": "Restart {service}.",
-    "rollback_deploy": "Go back to the version of {service} before the last one.",
-    "scale_replicas": "Run one replica of {service} more than now.",
+    "rollback_deploy": "Go back to the previous version of {service}.",
+    "scale_replicas": "Run one more replica of {service}.",
 }
 
 
 @dataclass(frozen=True)
 class RemedyCommand:
-    """A remedy of one service."""
+    """A remedy for one service."""
 
     service: str
     words: str
@@ -36,9 +36,9 @@ class RemedyPlace:
 
     Args:
         namespace: "" for kubectl's own.
-        context: which of kubectl's clusters; "" for the one in use.
-        target: how kubectl is told of what runs a service, such as "statefulset/db".
-        replicas: of a service; None where that is not known.
+        context: of kubectl; "" for the current one.
+        target: a service's workload for kubectl, such as "statefulset/db".
+        replicas: of a service; None if unknown.
     """
 
     namespace: str
@@ -47,9 +47,9 @@ class RemedyPlace:
     replicas: Callable[[str], int | None]
 
     def remedy(self, kind: str, service: str) -> RemedyCommand:
-        """What an action's type means for a service there."""
+        """The command for an action type and service."""
         target, now = self.target(service), self.replicas(service)
-        replicas = "N" if now is None else now + 1  # kubectl takes no N: whoever knows the number types it
+        replicas = "N" if now is None else now + 1  # kubectl refuses N, so the user must fill in the number
         where = ("-n", self.namespace) if self.namespace else ()
         ends = {
             "restart_service": ("rollout", "restart", target),

@@ -1,4 +1,4 @@
-"""Investigates without a model: looks at each suspect in turn, then recommends, or says that it cannot."""
+"""Investigates by rules: looks at each suspect in turn, then recommends a remedy, or says that it cannot."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,21 @@ from data.actions import ESCALATE, RESOLVE
 from data.observation import Action, Observation
 from gnn.ranker import Candidate, Ranking
 
-_MOST = 3  # suspects that are looked at
-_RIVAL = 0.1  # of the first suspect's probability: from here on another is looked at, too
-# The looks, the most telling first; a rival gets the first two.
+_MOST = 3  # suspects to look at
+_RIVAL = 0.1  # share of the first suspect's probability from which another is looked at, too
+# The looks, the most informative first; rivals get the first two.
 _LOOKS = ("get_metrics_detail", "fetch_logs", "inspect_commit_diff", "trace_dependencies")
 _OF_RIVALS = 2
 
 
 class InvestigationRules(RulesPolicy):
-    """Looks first, concludes last: a pure function of the situation."""
+    """First all looks, then a conclusion; a pure function of the situation."""
 
     def proposals(self, situation: Situation) -> list[Proposal]:
-        """The looks that are left, then how it ends."""
+        """The remaining looks, then the conclusion."""
         ranking = situation.ranking
         if ranking is None or not ranking.candidates:
-            return [Proposal(ESCALATE, "nothing is known of any service")]
+            return [Proposal(ESCALATE, "nothing is known about any service")]
         suspects = _suspects(ranking)
         made = [step.action for step in situation.steps]
         looks = [
@@ -38,7 +38,7 @@ class InvestigationRules(RulesPolicy):
         return [*looks, *_ends(situation, ranking)]
 
     def idle_proposals(self, situation: Situation) -> list[Proposal]:
-        """None: there is nothing to wait for."""
+        """None, because there is nothing to wait for."""
         return []
 
 
@@ -56,14 +56,14 @@ def _why(look: Action, place: int, ranking: Ranking) -> str:
 
 
 def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
-    """A remedy for who is named; else the words that nobody is."""
+    """A remedy for the named culprit; otherwise the reason why none is named."""
     if ranking.verdict == "nobody":
         return [Proposal(RESOLVE, ranking.reason), Proposal(ESCALATE, ranking.reason)]
     first = ranking.candidates[0].service
     if ranking.verdict == "unsure" or first not in situation.now.services:
         return [Proposal(ESCALATE, "the suspects cannot be told apart")]
     if not situation.now.services[first].numbers:
-        return [Proposal(ESCALATE, f"nothing that {first} tells of itself is known")]
+        return [Proposal(ESCALATE, f"{first} reports no data of its own")]
     logs = situation.logs.get(first, ())
     remedies = [
         Proposal(Action(action_type=kind, target_service=first), f"fits what {first} shows", weight)
@@ -75,6 +75,6 @@ def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
 def fitting_remedies(
     service: str, window: Sequence[Observation], logs: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """The remedies that can be recommended, best fit first, each with how well it fits."""
+    """The remedies that can be recommended, best fit first, with their weights."""
     weights = remedy_weights(trend_of(service, window), logs[-LOG_LINES:])
     return sorted(((kind, weights[kind]) for kind in REMEDY_WORDS), key=lambda pair: -pair[1])

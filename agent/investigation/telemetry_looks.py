@@ -1,4 +1,4 @@
-"""Looks at telemetry that is there already: a service's figures, its neighbours, and what was changed."""
+"""Looks at the given telemetry: a service's metrics, its neighbours, and recent changes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from data.incident import Incident, Series
 from data.words import few
 from gnn.explain.units import amount, duration
 
-_METRICS = 8  # of a service, those that moved most first
+_METRICS = 8  # of a service, those that changed most
 _CALLS = 8  # of a service
 _CALL_METRICS = 3
 _NAMED = 6  # neighbours
@@ -20,18 +20,18 @@ _CHANGES = {
     Channel.CONFIG_AGE: "configuration changed",
     Channel.UPTIME: "process started",
 }
-_OWN_SHARE = 0.15  # of what a service takes longer: up to here it is not by itself
-_SLOWER = 0.3  # share by which it takes longer
+_OWN_SHARE = 0.15  # share of the extra time up to which the service is not slow itself
+_SLOWER = 0.3  # relative increase from which a service is slower
 _FAILS = 0.01  # of the requests
 _RECENT_S = 6 * 3600.0
 
 Whose = str | tuple[str, str]
-Queries = Callable[[Whose, str], str]  # of a service or call, and a metric: what shows it in its source
+Queries = Callable[[Whose, str], str]  # (service or call, metric) → the query that shows it
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Something that was observed, and where anybody can see it."""
+    """An observation, and the query that shows it."""
 
     text: str
     about: tuple[str, ...]  # services
@@ -39,24 +39,24 @@ class Shown:
 
     @property
     def is_figure(self) -> bool:
-        """Whether it is a metric as it was and is, moved or not."""
+        """Whether it only compares a metric's values before and now."""
         return " before, " in self.text or " at first, " in self.text
 
 
 class TelemetryLooks:
-    """Reads one incident."""
+    """Describes the telemetry of one incident."""
 
     def __init__(self, incident: Incident, channels: ChannelMap, queries: Queries) -> None:
         self._incident, self._channels, self._queries = incident, channels, queries
 
     async def metrics(self, service: str) -> list[Shown]:
-        """What moved most at a service: before, now and at its worst."""
+        """The metrics of a service that changed most: before, now and at worst."""
         return list(
             self._figures(service, self._incident.telemetry.get(service, {}), "", (service,), _METRICS)
         )
 
     async def calls(self, service: str) -> list[Shown]:
-        """Its callers and whom it calls, and what is measured of these calls."""
+        """Its callers and callees, and the measurements of these calls."""
         graph = self._incident.call_graph
         pairs = [(caller, service) for caller, callees in graph.items() if service in callees]
         pairs += [(service, callee) for callee in graph.get(service, ())]
@@ -77,7 +77,7 @@ class TelemetryLooks:
         return shown
 
     async def changes(self, service: str) -> list[Shown]:
-        """What was deployed, configured or started of late."""
+        """Recent deployments, configuration changes and restarts."""
         shown = []
         for name, series in self._incident.telemetry.get(service, {}).items():
             meaning, age = self._channels(name), latest(series)
@@ -92,7 +92,7 @@ class TelemetryLooks:
         return shown
 
     def only_waits(self, service: str) -> str | None:
-        """In figures, that a service takes longer but not by itself, and fails no more than before."""
+        """Says in figures that a service is slow only because it waits; None if it is not so."""
         metrics = self._incident.telemetry.get(service, {})
         found = {meaning.channel: name for name in metrics if (meaning := self._channels(name)) is not None}
         own = found.get(Channel.OWN_LATENCY)
@@ -133,7 +133,7 @@ class TelemetryLooks:
         usual = float(np.median(past)) if len(past) else float(known[0])
         worst = float(known[np.argmax(np.abs(known - usual))])
         then, now = "before" if len(past) else "at first", words(float(known[-1]))
-        farthest = "" if words(worst) == now else f", {words(worst)} at its farthest"
+        farthest = "" if words(worst) == now else f", {words(worst)} at worst"
         return f"{words(usual)} {then}, {now} now{farthest}"
 
     def _is_age(self, name: str) -> bool:
@@ -145,7 +145,7 @@ class TelemetryLooks:
 
 
 def _risen(series: Series) -> float:
-    """By how much a metric is above its past, in its own unit; NaN where that is not known."""
+    """The rise of a metric over its past, in its own unit; NaN if unknown."""
     known = series.incident[np.isfinite(series.incident)]
     return float(np.median(known)) - _usual(series) if len(known) else np.nan
 
@@ -156,7 +156,7 @@ def _usual(series: Series) -> float:
 
 
 def _moved(series: Series) -> float:
-    """How far a metric went from its past, in robust sigmas and shares of itself."""
+    """The change of a metric from its past, relative to its spread and level."""
     known = series.incident[np.isfinite(series.incident)]
     past = series.baseline[np.isfinite(series.baseline)]
     if not len(known):

@@ -1,4 +1,4 @@
-"""A conclusion in words: for a terminal, and as Markdown for a chat or a ticket."""
+"""Puts a conclusion into words: for a terminal, or as Markdown for a chat or ticket."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from agent.terminal_text import markdown_code, markdown_text, printable
 
 
 def answer_line(conclusion: Conclusion) -> str:
-    """Who it is, in one sentence."""
+    """The culprit in one sentence."""
     if conclusion.verdict == "nobody":
         return f"Nobody: {conclusion.reason}."
     if conclusion.verdict == "unsure":
@@ -30,7 +30,7 @@ def as_text(conclusion: Conclusion) -> str:
 
 
 def as_markdown(conclusion: Conclusion) -> str:
-    """The same, to be pasted; nothing in it is a link or a mention."""
+    """The same as Markdown, without links or mentions."""
     lines = [f"**{markdown_text(answer_line(conclusion))}**"]
     for title, items in sections_of(conclusion):
         lines += ["", f"### {title}", ""]
@@ -42,7 +42,7 @@ def as_markdown(conclusion: Conclusion) -> str:
 
 
 def sections_of(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, str]]]]:
-    """Titles with (text, query or command), those that hold something."""
+    """Titles with (text, query or command), without empty ones."""
     told = [
         ("Evidence", [(one.text, one.query) for one in conclusion.evidence]),
         (
@@ -52,10 +52,10 @@ def sections_of(conclusion: Conclusion) -> Iterable[tuple[str, list[tuple[str, s
         ("The model says", [(one.text, "") for one in conclusion.said]),
         ("What would settle it", [(one, "") for one in conclusion.would_settle]),
         ("Next", [(conclusion.next_action.words, conclusion.next_action.command)]),
-        ("Mind", [(one, "") for one in conclusion.notes]),
+        ("Notes", [(one, "") for one in conclusion.notes]),
     ]
     return ((title, items) for title, items in told if items)
 
 
 def _chance(chance: float | None) -> str:
-    return "no chance told" if chance is None else percent_words(chance)
+    return "chance unknown" if chance is None else percent_words(chance)

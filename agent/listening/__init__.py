@@ -1,1 +1,1 @@
-"""Alertmanager's webhooks in, diagnoses out: what is accepted is on disk, and no restart loses it."""
+"""Takes Alertmanager's webhooks and reports diagnoses; accepted alerts survive restarts."""

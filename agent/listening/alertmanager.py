@@ -1,4 +1,4 @@
-"""Alertmanager's webhook, version 4, as it is posted."""
+"""Parses Alertmanager's webhook, version 4."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from data.observation import parse
 
 
 class PostedAlert(BaseModel):
-    """One alert, as it is now."""
+    """One alert."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,12 +22,12 @@ class PostedAlert(BaseModel):
 
     @property
     def started_s(self) -> float:
-        """When it began to fire, Unix seconds."""
+        """When it started to fire, Unix seconds."""
         return self.startsAt.timestamp()
 
     @property
     def key(self) -> str:
-        """The same for each repetition of one firing; another one when it fires again."""
+        """Identifies one firing: the same for its repetitions, different when it fires again."""
         told = json.dumps([sorted(self.labels.items()), self.started_s])
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -38,10 +38,10 @@ class _Posted(BaseModel):
 
 
 def posted_alerts(body: bytes) -> tuple[PostedAlert, ...]:
-    """The alerts of one request.
+    """Reads the alerts in one request.
 
     Raises:
-        SchemaError: it is no webhook of Alertmanager.
+        SchemaError: it is not Alertmanager's webhook.
     """
     try:
         return parse(_Posted, read_json(body), "body").alerts

@@ -1,4 +1,4 @@
-"""The endpoints: /alerts takes Alertmanager's webhook, /healthz and /metrics tell how the listener does."""
+"""The HTTP endpoints: /alerts for Alertmanager, /healthz and /metrics for monitoring."""
 
 import time
 from collections.abc import Collection
@@ -26,7 +26,7 @@ def listening_app(spool: Spool, counters: Counters, accepted: Collection[str]) -
     """The application.
 
     Args:
-        accepted: the `Authorization` headers that let alerts in.
+        accepted: values of the header `Authorization` that are accepted.
     """
 
     async def alerts(request: Request) -> Response:
@@ -36,9 +36,9 @@ def listening_app(spool: Spool, counters: Counters, accepted: Collection[str]) -
         except SchemaError as error:
             counters.alerts.labels("unreadable").inc()
             return PlainTextResponse(f"{error}\n", 400)
-        except QueueRefusal as error:  # Alertmanager tries again what is answered with 503
+        except QueueRefusal as error:  # Alertmanager retries after a 503
             counters.alerts.labels("put off").inc()
-            return PlainTextResponse(f"{error}: come again\n", 503, {"Retry-After": "30"})
+            return PlainTextResponse(f"{error}: try again later\n", 503, {"Retry-After": "30"})
         for outcome, count in received._asdict().items():
             counters.alerts.labels(outcome).inc(count)
         return JSONResponse(received._asdict())

@@ -1,4 +1,4 @@
-"""What `listen` counts of its own work, for Prometheus."""
+"""Metrics about `listen` itself, for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,7 +14,7 @@ class Counters:
         self.registry = CollectorRegistry()
         self.alerts = Counter(
             "firewatch_alerts",
-            "Alerts received, by what became of them.",
+            "Alerts received, by outcome.",
             ["outcome"],
             registry=self.registry,
         )
@@ -32,7 +32,7 @@ class Counters:
         )
         self.from_firing_s = Histogram(
             "firewatch_firing_to_report_seconds",
-            "From when the first alert began to fire until the report.",
+            "Time from the first alert to the report.",
             registry=self.registry,
             buckets=_SECONDS,
         )

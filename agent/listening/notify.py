@@ -1,4 +1,4 @@
-"""Diagnoses sent on to a webhook, as JSON or as a message of Slack's form, with retries."""
+"""Sends diagnoses to a webhook, as JSON or as a Slack message, with retries."""
 
 import json
 from collections.abc import Mapping
@@ -12,16 +12,20 @@ from data.errors import SettingsError, TelemetryFault
 from data.sources.live.access import access, secret
 
 VARIABLE = "NOTIFY_URL"
-_LONGEST_TEXT = 3000  # characters: what Slack shows without folding
+_LONGEST_TEXT = 3000  # characters that Slack shows without folding
 _TIMEOUT_S = 10.0
 
 
 def message_body(form: str, record: Mapping[str, Any], words: str) -> str:
-    """What is sent of a diagnosis: its record, or its words."""
+    """The message for a diagnosis: its record or its words."""
     if form == "json":
         return json.dumps(record, ensure_ascii=False)
     text = words if len(words) <= _LONGEST_TEXT else words[: _LONGEST_TEXT - 1] + "…"
-    for letter, spelt in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # or a name could mention @everybody
+    for letter, spelt in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+    ):  # no mentions
         text = text.replace(letter, spelt)
     title, _, rest = text.partition("\n")
     code = rest.strip().replace("```", "'''")
@@ -32,12 +36,12 @@ class Notifier:
     """One webhook. Its address may be a secret, so only its host is ever shown.
 
     Args:
-        variables: NOTIFY_URL or NOTIFY_URL_FILE, and secrets as sources of telemetry have them: NOTIFY_TOKEN,
+        variables: NOTIFY_URL or NOTIFY_URL_FILE, and secrets as for sources of telemetry: NOTIFY_TOKEN,
             NOTIFY_USER, NOTIFY_PASSWORD, NOTIFY_HEADERS, NOTIFY_CA_FILE and so on.
         wait_s: before the second retry; each later one waits twice as long.
 
     Raises:
-        SettingsError: no address, or something that cannot be used.
+        SettingsError: no address, or a variable that cannot be used.
     """
 
     def __init__(self, variables: Mapping[str, str], wait_s: float = 1.0) -> None:
@@ -62,13 +66,13 @@ class Notifier:
         )
 
     async def send(self, body: str) -> None:
-        """Posts a message, again and again for some minutes where that may help.
+        """Posts a message, with retries for some minutes if that may help.
 
         Raises:
-            TelemetryFault: it was not taken.
+            TelemetryFault: it was not accepted.
         """
         try:
-            # Streamed, so that an answer is never read, however long it is.
+            # Streamed, so that an answer of any length is not read.
             async with self._client.stream("POST", self._url, content=body.encode()) as response:
                 status = response.status_code
         except httpx.HTTPError as error:

@@ -1,4 +1,4 @@
-"""What `listen` takes."""
+"""The options of `listen`."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from data.options import option
 
 
 class ListenOptions(LiveOptions):
-    """Where alerts arrive, how often telemetry is asked about them, and where diagnoses go."""
+    """Where alerts arrive, how often to diagnose, and where diagnoses go."""
 
     out: Path = option(
         ..., "Folder for the queue, diagnoses.jsonl, reports/ and incidents/.", metavar="DIR", recorded=False
@@ -22,9 +22,7 @@ class ListenOptions(LiveOptions):
     lead: Duration = option(
         "5m", "An incident may have begun this long before its first alert fired.", metavar="DURATION"
     )
-    waiting: int = option(
-        1000, "With so many alerts waiting, more are told to come again.", metavar="N", ge=1
-    )
+    waiting: int = option(1000, "Refuse more alerts for now when this many are waiting.", metavar="N", ge=1)
     notify: Literal["none", "json", "slack"] = option(
-        "none", "Send each diagnosis to NOTIFY_URL: as JSON, or as a message of Slack's form."
+        "none", "Send each diagnosis to NOTIFY_URL: as JSON, or as a Slack message."
     )

@@ -1,4 +1,4 @@
-"""Alerts and messages that wait, in one SQLite file: what has been accepted survives any crash."""
+"""The queue of alerts and messages in a SQLite file; accepted ones survive any crash."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from agent.listening.alertmanager import PostedAlert
 from data.errors import FirewatchError, SettingsError
 
-# Alertmanager forgets after five days whom it has told, and so repeats nothing older than that.
+# Alertmanager repeats nothing older than five days.
 _REMEMBERED_S = 7 * 86400.0
 _TABLES = """
 PRAGMA synchronous = EXTRA;
@@ -24,11 +24,11 @@ CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, body TEXT NOT NULL)
 
 
 class QueueRefusal(FirewatchError):
-    """More alerts wait than may, or they cannot be written."""
+    """Too many alerts are waiting, or they cannot be saved."""
 
 
 class Received(NamedTuple):
-    """What became of the alerts of one request."""
+    """The number of alerts in a request, by outcome."""
 
     accepted: int  # new ones, which now wait
     repeated: int
@@ -36,7 +36,7 @@ class Received(NamedTuple):
 
 
 class WaitingAlert(NamedTuple):
-    """An accepted alert that nothing has been said about."""
+    """An accepted alert without a diagnosis yet."""
 
     key: str
     labels: dict[str, str]
@@ -45,13 +45,13 @@ class WaitingAlert(NamedTuple):
 
 
 class Spool:
-    """The file. The thread that receives and the one that diagnoses share it.
+    """The queue, shared by the thread that receives and the one that diagnoses.
 
     Args:
-        most: with so many alerts waiting, no more are taken.
+        most: when this many alerts are waiting, no more are accepted.
 
     Raises:
-        SettingsError: it cannot be opened, or is something else.
+        SettingsError: the file cannot be opened, or is another kind of file.
     """
 
     def __init__(self, path: Path, most: int) -> None:
@@ -63,14 +63,14 @@ class Spool:
             raise SettingsError(f"{path}: {error} – move it away, or choose another --out") from None
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Closes the file."""
         self._database.close()
 
     def receive(self, alerts: Sequence[PostedAlert], now_s: float) -> Received:
-        """Takes all alerts of a request or none; once this returns, they are on the disk.
+        """Accepts all alerts of a request or none; on return they are on disk.
 
         Raises:
-            QueueRefusal: too many wait, or they cannot be written.
+            QueueRefusal: too many are waiting, or they cannot be saved.
         """
         firing = [one for one in alerts if one.status == "firing"]
         with self._changing() as database:
@@ -79,8 +79,8 @@ class Spool:
                 "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, 1, 1)",
                 [(one.key, json.dumps(one.labels), one.started_s, now_s, now_s) for one in firing],
             ).rowcount
-            if new > 0 and waited >= self._most:  # one request may exceed it: else a large one never got in
-                raise QueueRefusal(f"{waited} alerts wait already")
+            if new > 0 and waited >= self._most:  # a large request may exceed it once
+                raise QueueRefusal(f"{waited} alerts are waiting already")
             database.executemany(
                 "UPDATE alerts SET seen_s = ?, firing = ? WHERE key = ?",
                 [(now_s, one.status == "firing", one.key) for one in alerts],
@@ -89,7 +89,7 @@ class Spool:
         return Received(new, len(firing) - new, len(alerts) - len(firing))
 
     def waiting(self) -> list[WaitingAlert]:
-        """All alerts that wait, the first to arrive first."""
+        """All waiting alerts, in order of arrival."""
         with self._changing() as database:
             rows = database.execute(
                 "SELECT key, labels, started_s, arrived_s FROM alerts WHERE waiting ORDER BY arrived_s, rowid"
@@ -97,12 +97,12 @@ class Spool:
         return [WaitingAlert(key, json.loads(labels), *times) for key, labels, *times in rows]
 
     def count(self) -> int:
-        """How many alerts wait."""
+        """The number of waiting alerts."""
         with self._changing() as database:
             return self._count(database)
 
     def firing_since(self, earliest_s: float) -> float | None:
-        """When the first of the alerts that fire now began, of those that began after `earliest_s`."""
+        """The earliest start, from `earliest_s` on, of an alert that is firing now."""
         with self._changing() as database:
             [found] = database.execute(
                 "SELECT min(started_s) FROM alerts WHERE firing AND started_s >= ?", [earliest_s]
@@ -110,26 +110,26 @@ class Spool:
         return found if found is None else float(found)
 
     def finish(self, alerts: Sequence[WaitingAlert], message: str | None) -> None:
-        """These alerts have been reported on; `message` is to be sent, if there is one."""
+        """Removes reported alerts from the queue, and adds the message to send, if any."""
         with self._changing() as database:
             database.executemany("UPDATE alerts SET waiting = 0 WHERE key = ?", [(a.key,) for a in alerts])
             if message is not None:
                 database.execute("INSERT INTO messages (body) VALUES (?)", [message])
 
     def next_message(self) -> tuple[int, str] | None:
-        """The oldest message that has not been sent."""
+        """The oldest message to send."""
         with self._changing() as database:
             found = database.execute("SELECT id, body FROM messages ORDER BY id LIMIT 1").fetchone()
         return None if found is None else (int(found[0]), str(found[1]))
 
     def drop_message(self, number: int) -> None:
-        """This message was sent, or given up."""
+        """Removes a message that was sent or given up."""
         with self._changing() as database:
             database.execute("DELETE FROM messages WHERE id = ?", [number])
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing of what happens in the block, on the disk at its end."""
+        """A transaction, on disk at its end."""
         try:
             with self._lock, self._database:
                 yield self._database

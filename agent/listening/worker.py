@@ -1,4 +1,4 @@
-"""Alerts that wait become diagnoses: gathered, not too often, kept, and sent on."""
+"""Turns waiting alerts into diagnoses, at a limited rate, and saves and sends them."""
 
 import asyncio
 import json
@@ -24,16 +24,16 @@ from data.sources.times import iso_time
 from data.words import few
 
 Diagnose = Callable[[LiveOptions], Awaitable[Diagnosis]]
-_GLANCE_S = 0.25  # between looks at the queue
-_TRIES = 3  # of a diagnosis, before the report says why there is none
+_GLANCE_S = 0.25  # between checks of the queue
+_TRIES = 3  # of a diagnosis, before its failure is reported
 _TOLD = 20  # alerts of a diagnosis
 
 
 class Worker:
-    """Works the queue off, one diagnosis at a time.
+    """Empties the queue, one diagnosis at a time.
 
     Args:
-        notifier: where diagnoses are sent. None: nowhere.
+        notifier: sends diagnoses; None: they are not sent.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Worker:
         self._failures = 0
 
     async def work(self) -> None:
-        """Goes on until it is cancelled."""
+        """Runs until cancelled."""
         await asyncio.gather(self._diagnose_all(), self._send_all())
 
     async def _diagnose_all(self) -> None:
@@ -80,7 +80,7 @@ class Worker:
         self._failures = 0
 
     def _about(self, alerts: Sequence[WaitingAlert], now_s: float) -> LiveOptions:
-        """What is asked: from shortly before the first alert fired, to now or, after a restart, to then."""
+        """The period to look at: from before the first alert to now or, after a restart, to back then."""
         end_s = min(now_s, max(one.arrived_s for one in alerts) + self._gather_s + self._every_s)
         lead_s, longest_s = seconds_of(self._asked.lead), seconds_of(self._asked.window)
         since_s = self._spool.firing_since(end_s - longest_s) or end_s
@@ -88,7 +88,7 @@ class Worker:
         return self._asked.model_copy(update={"at": str(end_s), "window": f"{max(window_s, 1.0):.0f}s"})
 
     def _keep(self, alerts: Sequence[WaitingAlert], found: Diagnosis | None, said: str) -> None:
-        """Writes all that is kept of a diagnosis, then takes its alerts from the queue."""
+        """Saves a diagnosis, then removes its alerts from the queue."""
         now_s = time.time()
         from_firing_s = now_s - min(one.started_s for one in alerts)
         facts: dict[str, Any] = {
@@ -135,6 +135,6 @@ class Worker:
 
 
 def _firing(alerts: Sequence[WaitingAlert]) -> str:
-    """What fires, in a few words."""
+    """The names of the firing alerts, shortened."""
     names = Counter(printable(one.labels.get("alertname", "alert"))[:80] for one in alerts)
     return few((f"{name} ({count})" if count > 1 else name for name, count in names.most_common()), 3)

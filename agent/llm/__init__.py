@@ -1,1 +1,1 @@
-"""Everything said to and heard from a model."""
+"""Talks to models: prompts, replies, limits and budgets."""

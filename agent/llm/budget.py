@@ -1,4 +1,4 @@
-"""Budgets of models: limits, spending so far, and what open questions may still cost."""
+"""Budgets for models: limits, spending so far, and what open questions may still cost."""
 
 import math
 from collections.abc import Iterator
@@ -41,8 +41,8 @@ class Price:
 class Ledger:
     """What has been spent so far, by one task or by the whole run.
 
-    However many tasks ask at once, a budget is overrun by at most the last question that it let through:
-    those under way count with the most that they may come to.
+    However many tasks ask at once, a budget is exceeded by one question at most: open questions count with
+    the most that they may cost.
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -51,7 +51,7 @@ class Ledger:
     _under_way: list[Usage] = field(default_factory=list)
 
     def add(self, usage: Usage, seconds: float) -> None:
-        """Notes one question."""
+        """Adds one question."""
         self.usage += usage
         self.seconds += seconds
 

@@ -27,18 +27,18 @@ from data.observation import parse
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-CHARACTERS_PER_TOKEN = 4  # where an endpoint does not count for us
-# The same of a prompt full of figures, to be on the safe side until the endpoint has counted one.
+CHARACTERS_PER_TOKEN = 4  # if an endpoint does not count
+# For a prompt full of figures, a cautious value until the endpoint has counted one.
 CAUTIOUS_CHARACTERS_PER_TOKEN = 2.5
-_MARGIN = 1.05  # since no two prompts are of the same characters
-# What is kept of a reply: no token that a model is likely to write is longer than this.
+_MARGIN = 1.05  # because no two prompts have the same characters
+# characters; replies are cut to so many per token, which likely tokens do not exceed
 LONGEST_TOKEN = 16
 MOST_MEMORY_BYTES = 64 * 2**20  # that a decoded answer may take
-_SHORTEST_SECRET = 8  # what is shorter could be an ordinary word
+_SHORTEST_SECRET = 8  # anything shorter could be an ordinary word
 
 
 class ModelFault(FirewatchError):
-    """The model gave no answer. The message is a short cause without anything of the request in it."""
+    """The model gave no answer. The message is a short cause that quotes nothing from the request."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class LlmSettings:
     models: tuple[str, ...]  # in order of preference
     temperature: float = 0.3
     max_tokens: int = 256
-    total_timeout_s: float = 120.0  # one question, its retries and all models together; there is no other
+    total_timeout_s: float = 120.0  # for one question, including retries and all models
     largest_answer_bytes: int = field(default_factory=lambda: limits().model_answer_mib * MIB)
     max_retries: int = 2  # of one request; waits as the server asks, at most a minute each
     prices: Mapping[str, Price] = field(default_factory=dict)  # {model: price}
     task_budget: Budget = field(default_factory=Budget)
     run_budget: Budget = field(default_factory=Budget)
-    cache_dir: Path | None = None  # keep replies here and give them again for the very same request
+    cache_dir: Path | None = None  # replies are kept here and used again for the same request
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said."""
+    """A model's reply."""
 
     text: str
     model: str
@@ -70,13 +70,13 @@ class Reply:
 
 
 class Model(Protocol):
-    """Who answers prompts."""
+    """Answers prompts."""
 
     def new_ledger(self) -> Ledger:
         """An empty ledger with the budget of one task."""
 
     def tokens_in(self, messages: Sequence[Message]) -> int:
-        """How many tokens the prompt has, as well as the model lets us know."""
+        """The number of tokens in the prompt, as far as is known."""
 
     async def ask(
         self, messages: Sequence[Message], seed: int, ledger: Ledger, choice: Choice | None = None
@@ -84,22 +84,22 @@ class Model(Protocol):
         """Answers, and notes the cost in `ledger`.
 
         Args:
-            seed: decides what is drawn.
-            choice: what the reply may name, where it has to be an action.
+            seed: of the sampling.
+            choice: what the reply may name, if it must be an action.
 
         Raises:
-            ModelFault: no answer; what was spent on the attempt is noted all the same.
+            ModelFault: no answer; the cost of the attempt is noted all the same.
         """
 
 
-# Some servers answer 500 to a form that they do not know.
+# Statuses of a form that the server does not know; some answer 500.
 _NOT_OFFERED = (400, 404, 415, 422, 500, 501)
-# Whether the form of the request under way may turn out not to be offered: then the same is not sent again.
+# Whether the server may not know the form of the current request, so that it must not be retried.
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 class BudgetedModel(ABC):
-    """What every model has: budgets, a time limit for a question, and a ledger."""
+    """The base of all models: budgets, a time limit for questions, and a ledger."""
 
     def __init__(self, settings: LlmSettings) -> None:
         self.settings = settings
@@ -150,8 +150,8 @@ class BudgetedModel(ABC):
         cost_usd = max((price.of(usage) for price in prices if price is not None), default=0.0)
         return replace(usage, cost_usd=cost_usd)
 
-    async def aclose(self) -> None:  # noqa: B027 – a model may have nothing to give back
-        """Gives back what is held; safe to call twice."""
+    async def aclose(self) -> None:  # noqa: B027 – a model may have nothing to release
+        """Releases resources; safe to call twice."""
 
     @abstractmethod
     async def _first_answer(self, messages: Sequence[Message], seed: int, choice: Choice | None) -> Reply:
@@ -169,11 +169,11 @@ class ChatModel(BudgetedModel):
         self._characters_per_token = CAUTIOUS_CHARACTERS_PER_TOKEN
 
     def tokens_in(self, messages: Sequence[Message]) -> int:
-        """An estimate, by what the endpoint counted in the latest prompt."""
+        """An estimate, from the endpoint's count for the latest prompt."""
         return math.ceil(_MARGIN * _characters(messages) / self._characters_per_token)
 
     async def aclose(self) -> None:
-        """Gives back the connections; safe to call twice."""
+        """Closes the connections; safe to call twice."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
@@ -190,7 +190,7 @@ class ChatModel(BudgetedModel):
     async def _ask_one(
         self, model: str, messages: Sequence[Message], seed: int, choice: Choice | None
     ) -> Reply:
-        """Asks one model, stepping down to the richest form of request that it accepts."""
+        """Asks one model, with the richest form of request that it accepts."""
         import openai
 
         offered = forms(choice)
@@ -235,7 +235,7 @@ class ChatModel(BudgetedModel):
         }
 
     def _read(self, body: bytes, model: str, messages: Sequence[Message]) -> Reply:
-        """Takes text and usage out of an answer that some endpoint only claims to be a completion."""
+        """Reads text and usage from an answer that may not be a completion at all."""
         try:
             completion = parse(Completion, read_json(body, MOST_MEMORY_BYTES), "the answer")
         except (ValueError, SchemaError):
@@ -254,7 +254,7 @@ class ChatModel(BudgetedModel):
         return Reply(text, model, usage)
 
     def _kept(self, text: str) -> str:
-        """The reply, cut to the length asked for and without the API key, which an endpoint may echo."""
+        """The reply, cut to the requested length and without the API key, which an endpoint may echo."""
         key = self.settings.api_key
         text = text.replace(key, "[key]") if len(key) >= _SHORTEST_SECRET else text
         return text[: self.settings.max_tokens * LONGEST_TOKEN]
@@ -264,7 +264,7 @@ class ChatModel(BudgetedModel):
             from openai import AsyncOpenAI
 
             settings, parts = self.settings, urlsplit(self.settings.base_url)
-            # A redirect would take the key and the prompt to somebody else.
+            # A redirect would send the key and the prompt to someone else.
             http: Any = httpx.AsyncClient(
                 timeout=None,
                 follow_redirects=False,
@@ -283,7 +283,7 @@ class ChatModel(BudgetedModel):
 
 
 async def _try_once(response: httpx.Response) -> None:
-    """Keeps the client from sending a form again that the endpoint does not know."""
+    """Stops retries of a form that the endpoint does not know."""
     if _trying.get() and response.status_code in _NOT_OFFERED:
         response.headers["X-Should-Retry"] = "false"
 
@@ -293,5 +293,5 @@ def _characters(messages: Sequence[Message]) -> int:
 
 
 def _estimate(messages: Sequence[Message]) -> int:
-    """Its tokens, where nobody counts them for us."""
+    """An estimate of the number of tokens."""
     return _characters(messages) // CHARACTERS_PER_TOKEN

@@ -7,12 +7,12 @@ from pydantic import AliasPath, BaseModel, Field
 
 from agent.llm.reply import LONGEST_REASON, Choice
 
-# A count of tokens beyond this is no count: no model reads or writes so many at once.
+# A larger token count is not plausible.
 MOST_TOKENS = 10_000_000
 
 
 def forms(choice: Choice | None) -> tuple[Mapping[str, Any], ...]:
-    """What is asked of an endpoint beyond the plain question, most first; it may offer only the last.
+    """The request's extra fields, richest form first; an endpoint may accept only the last.
 
     Args:
         choice: what the reply may name; without it the reply is free text.
@@ -39,7 +39,7 @@ def _schema(choice: Choice) -> dict[str, Any]:
         "properties": {
             "action_type": {"type": "string", "enum": list(choice.menu)},
             "target_service": {"type": ["string", "null"], "enum": [*choice.services, None]},
-            # A pattern, since not every endpoint knows maxLength.
+            # A pattern, because not every endpoint knows maxLength.
             "reason": {"type": "string", "pattern": f'^[^"\\\\\\n]{{0,{LONGEST_REASON}}}$'},
         },
         "required": ["action_type", "target_service", "reason"],
@@ -59,7 +59,7 @@ class Completion(BaseModel):
 
     @property
     def text(self) -> str:
-        """What the model said, or the arguments of the function that it called."""
+        """The model's text, or the arguments of the function that it called."""
         said = self.message.get("content")
         return said if isinstance(said, str) and said else self.called
 

@@ -15,13 +15,13 @@ _SYSTEM = (
 
 
 def question_about(words: str) -> tuple[Message, ...]:
-    """What the model is asked about a ranking that was put in words."""
+    """The prompt about a ranking in words."""
     quoted = fenced(clean(line, _LINE_LENGTH) for line in words.splitlines())
     return (Message(role="system", content=_SYSTEM), Message(role="user", content="\n".join(quoted)))
 
 
 async def explain_ranking(words: str, settings: Settings, seed: int) -> str:
-    """The model's short diagnosis of a ranking that was put in words.
+    """The model's short diagnosis of a ranking in words.
 
     Raises:
         SettingsError: no model is set up.

@@ -1,4 +1,4 @@
-"""What a prompt says of a running system, where nothing is counted in ticks and remedies are recommended."""
+"""The prompt's parts for a running system, without ticks, in which remedies are only recommended."""
 
 from agent.situation.decision import Situation
 
@@ -17,7 +17,7 @@ Answer with one JSON object and nothing else:
 
 
 def live_header(situation: Situation) -> list[str]:
-    """How far the investigation is."""
+    """The progress of the investigation."""
     degraded = sum(not service.is_healthy for service in situation.now.services.values())
     told = f"{degraded} of {len(situation.now.services)} services are degraded"
     return [f"Turn {len(situation.steps) + 1}, at most {situation.ticks_left - 1} more. {told}."]

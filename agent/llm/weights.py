@@ -76,10 +76,12 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
         SettingsError: a package or a file is missing.
     """
     path = weights_path(model)
-    if adapter is not None and not (adapter / ADAPTER_CONFIG).is_file():
-        raise SettingsError(f"{adapter} holds no adapter: there is no {ADAPTER_CONFIG}")
+    for name in (ADAPTER_CONFIG, "adapter_model.safetensors"):
+        if adapter is not None and not (adapter / name).is_file():
+            raise SettingsError(f"{adapter} holds no adapter: there is no {name}")
     with needs("local"):
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
@@ -111,9 +113,9 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
             network.set_attn_implementation("eager")
         if adapter is not None and trainable:
             network = PeftModel.from_pretrained(network, str(adapter), is_trainable=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        told = str(error).strip().splitlines()
-        raise SettingsError(f"{adapter or path} cannot be loaded: {told[0] if told else error}") from None
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
+        told, *_ = str(error).strip().splitlines() or [""]
+        raise SettingsError(f"{adapter or path} cannot be loaded, is it damaged? ({told[:200]})") from None
     if not tokenizer.chat_template:
         raise SettingsError(f"{path} has no chat template: choose an instruction-tuned model")
     device = "cuda" if torch.cuda.is_available() else "cpu"

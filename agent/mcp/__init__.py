@@ -1,1 +1,1 @@
-"""Ranking and explaining as tools for other agents, over the Model Context Protocol."""
+"""Offers ranking and explanations as tools over the Model Context Protocol."""

@@ -1,4 +1,4 @@
-"""What the tools answer: short, typed, and plain about what is not known."""
+"""The tools' replies: short, typed, and plain about what is not known."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class SuspectReply(BaseModel):
 
 
 class DiagnosisReply(BaseModel):
-    """Who broke, if anybody did."""
+    """Which service broke, if any."""
 
     incident: str
     verdict: Verdict = Field(description="culprit: the first suspect; unsure: too little to name one.")
@@ -47,7 +47,7 @@ class NeighboursReply(BaseModel):
 
 
 class RivalReply(BaseModel):
-    """Somebody else who was suspected."""
+    """Another suspect, and why it is not the culprit."""
 
     service: str
     probability: float | None
@@ -71,7 +71,7 @@ class RemedyReply(BaseModel):
 
 
 class TopologyReply(BaseModel):
-    """Who calls whom; cut after the largest services where there are many."""
+    """Which services call which; only the largest callers if there are many."""
 
     services: int
     calls: int
@@ -135,7 +135,7 @@ def remedy_reply(found: Conclusion) -> RemedyReply:
 
 
 def topology_reply(incident: Incident, most: int) -> TopologyReply:
-    """The call graph, of the services with most callees where there are more than `most`."""
+    """The call graph; only the services with the most callees, if there are more than `most`."""
     graph = {caller: list(callees) for caller, callees in incident.call_graph.items() if callees}
     kept = sorted(graph, key=lambda caller: -len(graph[caller]))[:most]
     return TopologyReply(

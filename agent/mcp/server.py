@@ -45,7 +45,7 @@ Investigate = Callable[[Path | None], Awaitable[Conclusion]]  # a saved incident
 
 
 class _Server(MCPServer):
-    """Lists the saved incidents as they are at the time."""
+    """Lists the saved incidents, as they are at the moment."""
 
     def __init__(self, folder: Path | None) -> None:
         super().__init__("firewatch", instructions=_INSTRUCTIONS)
@@ -67,9 +67,9 @@ def create_server(
     """The server, to be run over stdio or HTTP.
 
     Args:
-        folder: of saved incidents, in any form that `firewatch rank` reads. None: there are none.
-        look_live: asks live telemetry and ranks. None: there is none.
-        investigate: looks closer, and recommends.
+        folder: of saved incidents, in any form that `firewatch rank` reads; None: there is none.
+        look_live: asks live telemetry and ranks; None: there is no live telemetry.
+        investigate: looks closer and recommends a remedy.
     """
     server = _Server(folder)
 
@@ -77,7 +77,7 @@ def create_server(
         if name != LIVE:
             return _path_of(folder, name)
         if look_live is None:
-            raise ToolError("there is no live telemetry here: name one of saved_incidents")
+            raise ToolError("there is no live telemetry: choose one of saved_incidents")
         return None
 
     async def seen(name: str) -> Look:
@@ -101,7 +101,7 @@ def create_server(
 
     @server.tool(annotations=_READS)
     async def explain_service(service: str, incident: str = LIVE) -> NeighboursReply:
-        """Tells what deviates at one service, who calls it, and whom it calls."""
+        """Shows what deviates at one service, which services call it, and which it calls."""
         look = await seen(incident)
         with _told_to_agents():
             found = explanation_of(Ranked(look.incident, look.ranking, channels), service)
@@ -121,12 +121,12 @@ def create_server(
 
     @server.tool(annotations=_READS)
     async def topology(incident: str = LIVE) -> TopologyReply:
-        """Tells which services call which."""
+        """Shows which services call which."""
         return topology_reply((await seen(incident)).incident, _MOST)
 
     @server.tool(annotations=_READS)
     def saved_incidents() -> list[str]:
-        """Names the saved incidents that the other tools take."""
+        """Lists the saved incidents that the other tools accept."""
         return [path.name for path in _incidents_in(folder)][:_MOST]
 
     @server.resource("incident://{name}", mime_type="application/json")
@@ -149,7 +149,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _path_of(folder: Path | None, name: str) -> Path:
-    """A file that lies in the folder itself, whatever the name says."""
+    """A file directly in the folder, whatever the name says."""
     found = next((path for path in _incidents_in(folder) if path.name == name), None)
     if found is None:
         raise ToolError(f"there is no saved incident '{name}': saved_incidents lists them")

@@ -16,22 +16,12 @@ Approve = Callable[[Action, Situation], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
-class GuardSettings:
-    """The guard's limits."""
-
-    # In one task.
-    max_remedies: int = 30
-    # Only recommend remedies.
-    dry_run: bool = False
-
-
-@dataclass(frozen=True)
 class Guard:
     """Refuses actions that cannot help or could do harm."""
 
-    settings: GuardSettings = GuardSettings()
-    # Asks the operator before each remedy; None: no approval needed.
-    approve: Approve | None = None
+    approve: Approve | None = None  # asks the operator before each remedy; None: no approval is needed
+    dry_run: bool = False  # remedies are only recommended
+    max_remedies: int = 30  # in one task
 
     def refusal(self, action: Action, situation: Situation) -> str | None:
         """Why `action` must not be sent now; None if it may."""
@@ -73,19 +63,19 @@ class Guard:
             if action in sent:
                 return f"'{action}' was sent before, and nothing is measured that it could have changed"
         if self._spent(situation):
-            return f"all {self.settings.max_remedies} remedies of this task are used up"
+            return f"all {self.max_remedies} remedies of this task are used up"
         if repeats(action, situation) >= MAX_REPEATS and not _helps(action, situation):
             return f"'{action}' would run a third time in a row, and it does not help"
         return None
 
     def _spent(self, situation: Situation) -> bool:
-        return sum(is_remedy(step.action) for step in situation.steps) >= self.settings.max_remedies
+        return sum(is_remedy(step.action) for step in situation.steps) >= self.max_remedies
 
     async def withheld(self, action: Action, situation: Situation) -> str | None:
         """Why a permitted remedy is only recommended: a dry run, or the operator declined."""
         if not is_remedy(action):
             return None
-        if self.settings.dry_run:
+        if self.dry_run:
             return "dry run"
         if self.approve is not None and not await self.approve(action, situation):
             return "declined by the operator"

@@ -28,9 +28,8 @@ def dots(
         choices: drop-downs that select rows, {field: label}.
         reference: the name that the others are compared with; drawn in the accent colour.
     """
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    y, height = _by_name(rows)
     base = _chosen([{**row, "is_reference": row["name"] == reference} for row in rows], choices)
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
     tooltip = _tooltips("name", "value", "low", "high", "chance", "n")
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
     color = (
@@ -46,14 +45,13 @@ def dots(
         layers.insert(
             0, base.mark_tick(color=_MUTED, thickness=2, height=14).encode(x=alt.X("chance:Q"), y=y)
         )
-    return _chart(_layered(*layers), _ROW_HEIGHT * len(names) + 10, description)
+    return _chart(_layered(*layers), height, description)
 
 
 def differences(rows: Sequence[Row], title: str, choices: Mapping[str, str], description: str) -> Chart:
     """Differences with their intervals around zero; significant ones are highlighted."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    y, height = _by_name(rows)
     base = _chosen(rows, choices)
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
     color = (
         alt.when("datum.verdict === 'no difference shown'")
         .then(alt.value(_MUTED))
@@ -67,7 +65,7 @@ def differences(rows: Sequence[Row], title: str, choices: Mapping[str, str], des
         color=color,
         tooltip=_tooltips("name", "value", "low", "high", "n", "p", "verdict"),
     )
-    return _chart(_layered(zero, bars, points), _ROW_HEIGHT * len(names) + 10, description)
+    return _chart(_layered(zero, bars, points), height, description)
 
 
 def lines(
@@ -101,20 +99,19 @@ def lines(
     )
     layers: list[alt.Chart] = [drawn.add_params(picked)]
     if diagonal:
-        ends = alt.Chart(_data([{"at": 0}, {"at": 1}]))
-        layers.insert(0, ends.mark_line(color=_MUTED, strokeDash=[3, 3]).encode(x="at:Q", y="at:Q"))
+        layers.insert(0, _diagonal().encode(x="at:Q", y="at:Q"))
     return _chart(_layered(*layers), 260, description)
 
 
 def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: str) -> Chart:
     """Stacked counts of four `kinds`, from best to worst, one bar per `name`."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    y, height = _by_name(rows)
     bars = (
         alt.Chart(_data(rows))
         .mark_bar(height=14)
         .encode(
             x=alt.X("value:Q", title=title, axis=_WHOLE),
-            y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340)),
+            y=y,
             color=alt.Color(
                 "kind:N",
                 sort=list(kinds),
@@ -125,7 +122,7 @@ def shares(rows: Sequence[Row], title: str, kinds: Sequence[str], description: s
             tooltip=_tooltips("name", "kind", "value"),
         )
     )
-    return _chart(bars, _ROW_HEIGHT * len(names) + 10, description)
+    return _chart(bars, height, description)
 
 
 def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
@@ -147,10 +144,7 @@ def strips(rows: Sequence[Row], title: str, description: str) -> Chart:
 def against_each_other(rows: Sequence[Row], first: str, second: str, description: str) -> Chart:
     """One dot per task: its score in one run against its score in the other."""
     scale = alt.Scale(domain=[0, 1])
-    ends = alt.Chart(_data([{"at": 0}, {"at": 1}]))
-    diagonal = ends.mark_line(color=_MUTED, strokeDash=[3, 3]).encode(
-        x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale)
-    )
+    diagonal = _diagonal().encode(x=alt.X("at:Q", scale=scale), y=alt.Y("at:Q", scale=scale))
     points = (
         alt.Chart(_data(rows))
         .mark_point(filled=True, size=60, opacity=0.6, color=_ACCENT)
@@ -192,6 +186,18 @@ def timeline() -> Mapping[str, Any]:
         cursor,
     )
     return _chart(_layered(*layers).add_params(now, last), 150, "").spec
+
+
+def _by_name(rows: Sequence[Row]) -> tuple[alt.Y, int]:
+    """One line per "name", in the order of the rows, and the height of the chart."""
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=340))
+    return y, _ROW_HEIGHT * len(names) + 10
+
+
+def _diagonal() -> alt.Chart:
+    line: alt.Chart = alt.Chart(_data([{"at": 0}, {"at": 1}])).mark_line(color=_MUTED, strokeDash=[3, 3])
+    return line
 
 
 def _layered(*layers: alt.Chart) -> alt.LayerChart:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from agent.records.lines import RankingLine
 from agent.terminal_text import printable
 from data.incident import Incident
 from data.words import count
@@ -52,11 +53,11 @@ def diagnosis(
     return "\n".join(lines) + "\n"
 
 
-def in_one_sentence(ranking: Ranking) -> str:
-    """The verdict in one sentence."""
+def in_one_sentence(ranking: Ranking | RankingLine) -> str:
+    """The verdict of a ranking, or of its record, in one sentence."""
     if ranking.verdict == "nobody" or not ranking.candidates:
         return f"Nobody: {ranking.reason or 'no service is suspected'}."
-    first, *others = ranking.top(3)
+    first, *others = ranking.candidates[:3]
     chance = "" if first.probability is None else f" ({percent_words(first.probability)})"
     if ranking.verdict == "culprit":
         return f"{first.service} is the most likely root cause{chance}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.records.lines import SuspectLine
+from agent.report.diagnosis import in_one_sentence
 from agent.report.document import Report, Section, Table, number, text
 from agent.report.results import RankedIncident
 from data.incident import Incident
@@ -13,11 +14,6 @@ from gnn.ranker import Ranking
 
 _SHOWN = 10  # suspects
 _LEAST_KIND = 0.05  # chance from which a kind of fault is listed
-_LEAD = {
-    "culprit": "{first} is the most likely root cause ({chance}).",
-    "unsure": "Unsure: {first} comes first ({chance}), but not by enough to name it.",
-    "nobody": "Nothing points to a culprit.",
-}
 
 
 def diagnosis_record(incident: Incident, ranking: Ranking) -> dict[str, Any]:
@@ -44,7 +40,7 @@ def ranking_report(record: Mapping[str, Any], where: str = "ranking") -> Report:
     return Report(
         title=ranked.incident or "An incident",
         kind="Diagnosis",
-        lead=_lead(ranked),
+        lead=in_one_sentence(ranked),
         points=(
             *(() if chance is None else (f"Chance that this is an incident: {chance:.0%}.",)),
             *((ranked.explanation,) if ranked.explanation else ()),
@@ -77,14 +73,6 @@ def rankings_report(title: str, record: Mapping[str, Any], where: str) -> Report
         lead=f"{count(len(ranked), 'incident')}, a culprit named in {sure}.",
         sections=(Section("Incidents", table=Table(tuple((name, "") for name in named), rows)),),
     )
-
-
-def _lead(ranked: RankedIncident) -> str:
-    if not ranked.candidates:
-        return _LEAD["nobody"]
-    first = ranked.candidates[0]
-    chance = "no probability" if first.probability is None else f"{first.probability:.0%}"
-    return _LEAD[ranked.verdict].format(first=first.service, chance=chance)
 
 
 def _kinds(ranked: RankedIncident) -> tuple[Section, ...]:

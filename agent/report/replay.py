@@ -8,8 +8,9 @@ from agent.records.lines import EpisodeLine, RankingLine, StepLine
 from agent.records.summary import outcome
 from agent.report.document import Replay
 from agent.report.layout import BOX, calls_among, layered
+from agent.situation.service_trends import health_figures
 from data.episodes import Episode
-from data.observation import Observation, Service
+from data.observation import Observation
 from data.words import count
 
 _MOST_SERVICES = 40  # larger drawings are unreadable
@@ -161,7 +162,7 @@ def _frame(frame: Frame, names: Sequence[str], index: Mapping[str, int]) -> dict
         "tick": seen.sim_tick,
         "facts": _facts(seen),
         "status": [service.status if service else "unseen" for service in services],
-        "notes": [_note(service) for service in services],
+        "notes": [" · ".join(health_figures(s)) or "not measured" if s else "not seen" for s in services],
         "alerts": [
             f"{a.severity}: {a.service_name} {a.alertname} – {a.description}" for a in seen.active_alerts
         ],
@@ -187,16 +188,3 @@ def _facts(seen: Observation) -> str:
     budget = f"SLO budget {seen.slo_budget_remaining_pct:.1f} %"
     burn = f"burning {seen.current_slo_burn_rate:.2g} per tick"
     return f"{affected} · {budget}, {burn} · {seen.bad_customer_minutes:.1f} bad customer minutes"
-
-
-def _note(service: Service | None) -> str:
-    """The two metrics that define health, short enough to fit below a name."""
-    if service is None:
-        return "not seen"
-    errors = service.number("http_server_error_rate")
-    p99_s = service.number("http_server_request_duration_p99")
-    parts = (
-        "" if errors is None else f"{errors:.0%} errors",
-        "" if p99_s is None else f"p99 {p99_s:.2f} s",
-    )
-    return " · ".join(filter(None, parts)) or "not measured"

@@ -136,3 +136,11 @@ def number_text(value: float, digits: int, signed: bool = False) -> str:
     """A number with this many decimals; huge ones in exponential notation."""
     sign = "+" if signed else ""
     return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.1e}"
+
+
+def health_figures(service: Service) -> list[str]:
+    """The two metrics that define health in words, as far as they are known."""
+    errors = service.number("http_server_error_rate")
+    p99_s = service.number("http_server_request_duration_p99")
+    told = (errors is not None and f"{errors:.0%} errors", p99_s is not None and f"p99 {p99_s:.2f} s")
+    return [figure for figure in told if figure]

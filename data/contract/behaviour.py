@@ -76,14 +76,19 @@ async def _play(environment: Environment, task: Task, trace: list[Moment]) -> No
     trace.append(Moment(RESOLVE, await environment.step(RESOLVE)))
 
 
+async def _refused(answer: Awaitable[object], by: type[FirewatchError], otherwise: str) -> str:
+    """The reason of the refusal; without one the rule is broken."""
+    try:
+        await answer
+    except by as reason:
+        return str(reason)
+    raise Broken(otherwise)
+
+
 @PLAY_RULES
 async def nothing_happens_before_a_reset(environment: Environment) -> None:
     """A step before the first reset is refused: there is no episode."""
-    try:
-        await environment.step(ESCALATE)
-    except EpisodeLost:
-        return
-    raise Broken("a step before the first reset was answered")
+    await _refused(environment.step(ESCALATE), EpisodeLost, "a step before the first reset was answered")
 
 
 @PLAY_RULES
@@ -119,12 +124,9 @@ async def difficulties_have_their_sizes(environment: Environment) -> None:
 @PLAY_RULES
 async def unknown_tasks_are_refused(environment: Environment) -> None:
     """A task that is not in the catalogue is refused with the reason."""
-    try:
-        await environment.reset(_task(task_id="task_nobody_knows"))
-    except TaskRefused as refused:
-        demand("task_nobody_knows" in str(refused), f"the reason does not name the task: {refused}")
-        return
-    raise Broken("an unknown task was started")
+    unknown = _task(task_id="task_nobody_knows")
+    reason = await _refused(environment.reset(unknown), TaskRefused, "an unknown task was started")
+    demand("task_nobody_knows" in reason, f"the reason does not name the task: {reason}")
 
 
 @PLAY_RULES
@@ -142,14 +144,11 @@ async def a_target_that_is_no_service_spends_a_tick(environment: Environment) ->
 async def unknown_actions_are_refused(environment: Environment) -> None:
     """An action that the protocol does not know is refused, costs nothing, and the episode goes on."""
     before = await environment.reset(_task())
-    try:
-        await environment.step(Action(action_type="no_such_action"))
-    except ActionRefused:
-        after = await environment.step(ESCALATE)
-        ticks = after.observation.sim_tick - before.observation.sim_tick
-        demand(ticks == 1, f"a refused action and a step moved the world by {ticks} ticks")
-        return
-    raise Broken("an unknown action was answered")
+    unknown = Action(action_type="no_such_action")
+    await _refused(environment.step(unknown), ActionRefused, "an unknown action was answered")
+    after = await environment.step(ESCALATE)
+    ticks = after.observation.sim_tick - before.observation.sim_tick
+    demand(ticks == 1, f"a refused action and a step moved the world by {ticks} ticks")
 
 
 @PLAY_RULES
@@ -157,11 +156,7 @@ async def what_is_over_stays_over(environment: Environment) -> None:
     """A step after the end is refused: the episode is over until the next reset."""
     await environment.reset(_task())
     await environment.step(RESOLVE)
-    try:
-        await environment.step(ESCALATE)
-    except EpisodeLost:
-        return
-    raise Broken("a step after the end was answered")
+    await _refused(environment.step(ESCALATE), EpisodeLost, "a step after the end was answered")
 
 
 @PLAY_RULES

@@ -1,1 +1,1 @@
-"""Reads telemetry of any origin into incidents: one file a format."""
+"""Reads telemetry of any origin into incidents: one file per format."""

@@ -1,10 +1,10 @@
-"""Alerts of any system: whose an alert is, told from its labels."""
+"""Finds the service that an alert is about, from the alert's labels."""
 
 from collections.abc import Mapping
 
 from data.sources.samples import Samples
 
-# Labels that name what an alert is about, the surest first. Who found it out, as in `job`, comes last.
+# Labels that name what an alert is about, most reliable first; who detected it, as in `job`, comes last.
 ABOUT = (
     "service_name", "deployment", "statefulset", "daemonset", "workload", "destination_workload",
     "destination_service_name", "app_kubernetes_io_name", "app", "application", "exported_service",
@@ -13,6 +13,6 @@ ABOUT = (
 
 
 def alerted_service(labels: Mapping[str, str], samples: Samples) -> str | None:
-    """Which service an alert with these labels is about; None where they name none."""
+    """The service that an alert with these labels is about, or None."""
     plain = {label.replace(".", "_").replace("-", "_"): value for label, value in labels.items()}
     return samples.service(plain, ABOUT)

@@ -1,4 +1,4 @@
-"""Values at their own times → series on one grid of points, the healthy past and the incident apart."""
+"""Aligns values at any times to series on one grid, with the healthy past and the incident separate."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from data.incident import Floats, Series
 
-_SAMPLE = 400  # series that the step is read from
+_SAMPLE = 400  # series to read the step from
 _BATCH = 4096  # series aligned at once
 
 Whose = TypeVar("Whose")  # a service, or the two ends of a call
@@ -47,12 +47,12 @@ def aligned(
 
 
 def _on_grid(several: Sequence[Sequence[Piece]], start: float, step: float, n: int) -> Floats:
-    """The mean of what falls to each point, NaN where nothing does: (N, n)."""
+    """The mean of the values at each point; NaN without any: (N, n)."""
     times = several[0][0][0]
     if all(len(pieces) == 1 and pieces[0][0] is times for pieces in several):
         column = _column(times, start, step)
         inside = (column >= 0) & (column < n)
-        if (np.diff(column[inside]) > 0).all():  # as it was asked for
+        if (np.diff(column[inside]) > 0).all():  # already on the grid
             points = np.full((len(several), n), np.nan)
             points[:, column[inside]] = np.array([pieces[0][1] for pieces in several])[:, inside]
             return points

@@ -1,4 +1,4 @@
-"""What Kubernetes knows of a system: who owns a pod, what was rolled out when, and what it warns of.
+"""What Kubernetes knows about a system: owners of pods, rollouts and warnings.
 
 Objects as `kubectl get … -o json` writes them: apps/v1, v1 and events of both kinds (kubernetes.io/docs).
 """
@@ -70,7 +70,7 @@ class Happening(NamedTuple):
     workload: str
     time_s: float | None  # Unix, of the last time; None where that is not known
     text: str
-    alert: str = ""  # what it is raised as, if it is a warning
+    alert: str = ""  # the name of the alert, if it is a warning
     began_s: float | None = None
     is_rollout: bool = False
 
@@ -85,7 +85,7 @@ class Cluster:
     """Collects objects.
 
     Args:
-        workload_of: what a pod belongs to, as far as its name or a metric tells.
+        workload_of: the workload of a pod, judged by its name or a metric.
     """
 
     def __init__(self, workload_of: Callable[[str], str]) -> None:
@@ -97,7 +97,7 @@ class Cluster:
         self._revisions: dict[str, list[_Revision]] = {}
 
     def take(self, objects: Iterable[object], where: str) -> None:
-        """Reads objects; owners are to come before what they own, as kubectl lists them when asked so.
+        """Reads objects; owners must come before what they own, as kubectl lists them.
 
         Raises:
             SchemaError: one is of another form.
@@ -119,14 +119,14 @@ class Cluster:
         self._rollouts()
 
     def workload(self, name: str) -> str:
-        """What a pod or a replica set belongs to; any other name as it is."""
+        """The workload of a pod or replica set; any other name is returned unchanged."""
         if name in self.kinds:
             return name
         owner = self.owners.get(name)
         return self._workload_of(name) if owner is None else self.owners.get(owner, owner)
 
     def of(self, service: str) -> list[Happening]:
-        """What happened to a workload or a pod, the latest first."""
+        """What happened to a workload or pod, latest first."""
         names = {service, self.workload(service)}
         mine = [one for one in self.happened if one.workload in names]
         return sorted(mine, key=lambda one: -(one.time_s or 0.0))
@@ -143,7 +143,7 @@ class Cluster:
                 continue
             before, latest = sorted(revisions, key=lambda one: (one.number, one.time_s or 0.0))[-2:]
             changed = (
-                f"image {', '.join(latest.images)} where it was {', '.join(before.images)}"
+                f"image {', '.join(latest.images)} instead of {', '.join(before.images)}"
                 if latest.images != before.images
                 else "with the same image"
             )
@@ -177,7 +177,7 @@ class Cluster:
         text = " ".join((event.message or "").split())[:_LONGEST]
         if event.type == "Warning" and workload:
             reason = event.reason or "Warning"
-            said = f"warning {reason} of {about.kind.lower()} {about.name}{_at(latest)}: {text}"
+            said = f"warning {reason} about {about.kind.lower()} {about.name}{_at(latest)}: {text}"
             self.happened.append(Happening(workload, latest, said, reason, when))
             return
         is_new = _GROWS_FROM_ZERO in text or "from" not in text
@@ -185,7 +185,7 @@ class Cluster:
             self.happened.append(Happening(workload, when, f"{workload}: {text}{_at(when)}", is_rollout=True))
 
     def alerts(self, since_s: float = float("-inf")) -> Iterable[tuple[AlertEvent, float | None]]:
-        """What it warns of, from a time on; what has no time is so now."""
+        """The warnings since a time; one without a time holds now."""
         for one in self.happened:
             if one.alert and (one.time_s is None or one.time_s >= since_s):
                 yield AlertEvent(one.workload, "metric", one.alert), one.began_s

@@ -1,7 +1,7 @@
-"""How the usual instrumentations name requests, calls and resources: a table for files and for live queries.
+"""How common instrumentations name requests, calls and resources; used for files and for live queries.
 
 Names are regular expressions of whole metric names; dots count as underscores. Of several labels the first
-that a metric has is meant. OpenTelemetry's metrics: opentelemetry.io/docs/specs/semconv; Istio's, Linkerd's,
+that a metric has counts. OpenTelemetry's metrics: opentelemetry.io/docs/specs/semconv; Istio's, Linkerd's,
 Hubble's and kube-state-metrics' as their projects document them.
 """
 
@@ -25,31 +25,31 @@ Match = tuple[str, str, str]  # label, operator, value, as in PromQL: ("status",
 
 @dataclass(frozen=True)
 class Requests:
-    """One instrumentation of what is served (`service`) or called (`caller` and `callee`)."""
+    """How one instrumentation measures what is served (`service`) or called (`caller` and `callee`)."""
 
     name: str
     calls: str = ""  # a counter; "": the count of the histogram
     duration: str = ""  # a histogram or summary, without _bucket, _sum, _count
-    where: tuple[Match, ...] = ()  # counts only with these, as far as it has their labels
-    failing: tuple[Match, ...] = ()  # what makes a failure, the first label that the metric has
-    failed: str = ""  # a counter of failures of its own
-    unanswered: tuple[Match, ...] = ()  # all of which a call has whose connection was refused or broken off
+    where: tuple[Match, ...] = ()  # only these values count, for labels that a series has
+    failing: tuple[Match, ...] = ()  # what is a failure, by the first label that a series has
+    failed: str = ""  # a separate counter of failures
+    unanswered: tuple[Match, ...] = ()  # what is a refused or broken connection; all must hold
     service: tuple[str, ...] = ()
     caller: tuple[str, ...] = ()
     callee: tuple[str, ...] = ()
     seen_by: Literal["caller", "callee"] = "callee"  # who measures the duration
-    needs: tuple[str, ...] = ()  # labels without which it is another metric that is called alike
+    needs: tuple[str, ...] = ()  # required labels; without them it is another metric
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One metric of a service that no request is needed for."""
+    """A metric of a service that does not depend on requests."""
 
     metric: str  # what it is recorded as
     name: str
-    form: Literal["rate", "sum", "max", "min", "age"]  # age: seconds since the time that it tells
-    over: str = ""  # another metric, of the same form, that it is a share of
-    minus: bool = False  # `over` less it, instead of a share
+    form: Literal["rate", "sum", "max", "min", "age"]  # age: seconds since the time that is its value
+    over: str = ""  # another metric of the same form, of which it is a share
+    minus: bool = False  # `over` minus it, rather than a share
     where: tuple[Match, ...] = ()
     service: tuple[str, ...] = ()
 
@@ -85,7 +85,7 @@ _GRPC_STATUS: tuple[Match, ...] = (
     ("error_type", "!=", ""),
 )
 
-# What is no status, and neither given up nor waited for too long.
+# Errors that are neither a status nor a time-out nor a cancellation.
 _NO_ANSWER: tuple[Match, ...] = (
     ("error_type", "!~", "|[1-5]..|_OTHER|.*[tT]ime.?[oO]ut.*|.*[dD]eadline.*|.*[cC]ancel.*"),
 )
@@ -96,10 +96,10 @@ _BROKEN_OFF: tuple[Match, ...] = (
 
 # Durations in milliseconds, by their name; all others are in seconds.
 MILLISECONDS = r".*_(?:milliseconds|ms)|(?:http|rpc)_(?:server|client)_duration"
-# Labels that tell the workload, where workloads rather than services are asked about.
+# Labels that name the workload, for queries by workload.
 WORKLOAD = r".*(?:workload|deployment|statefulset|daemonset|owner_name).*"
 
-# What a service serves. The first that tells something of a service is believed.
+# Requests served. The first convention with data about a service counts.
 SERVED = (
     Requests(
         "span metrics",  # of the OpenTelemetry Collector with any prefix, of Tempo's generator, of older ones
@@ -144,7 +144,7 @@ SERVED = (
     ),
 )  # fmt: skip
 
-# What one service asks of another. Several may tell of one call: what its caller sees, and what its callee.
+# Calls between services. Two conventions may describe one call: its caller's view and its callee's.
 CALLED = (
     Requests(
         "service graph", calls=r"(?:.+_)?service_graph_request_total",
@@ -212,7 +212,7 @@ CALLED = (
     ),
 )  # fmt: skip
 
-# The rest. Of several rows for one metric the first that is there is asked.
+# Other metrics. Of several rows for one metric, the first that exists counts.
 RESOURCES = (
     Resource("cpu_usage", "container_cpu_usage_seconds_total", "rate", where=_IN_POD, service=_CONTAINER),
     Resource("cpu_usage", "process_cpu_(?:seconds|time)_total", "rate", service=SERVICE),
@@ -255,13 +255,13 @@ RESOURCES = (
 
 # A number that grows with each change of what runs; scaling alone moves both.
 GENERATION, SCALE = "kube_deployment_status_observed_generation", "kube_deployment_spec_replicas"
-# Tells versions in its labels: another version is a deployment.
+# Metrics with versions in their labels; a new version is a deployment.
 VERSIONS = (
     ("target_info", ("service_version",)),
     ("kube_pod_container_info", ("image",)),
     ("(?:.+_)?build_info", ("version", "revision")),
 )
-# What watches others is nobody's service.
+# Monitoring itself is not a suspect.
 INFRASTRUCTURE = (
     r"prometheus|alertmanager|grafana|node-?exporter|kubelet|kube-state-metrics|c?advisor|otel-?col\S*|jaeger|tempo|"
     r"loki|apiserver|kubernetes-(?:apiservers|nodes|pods|cadvisor|service-endpoints)|pushgateway|blackbox\S*"

@@ -1,4 +1,4 @@
-"""What several sources tell becomes one recording, also where they name a service a little differently."""
+"""Merges what several sources report, even if they name a service slightly differently."""
 
 import re
 from collections import defaultdict
@@ -10,15 +10,15 @@ from data.sources.alignment import Pieces
 from data.sources.recording import Recording
 from data.words import few
 
-_SAID = 5  # pairs of names that a note tells
+_SAID = 5  # pairs of names in a note
 _BETWEEN = re.compile(r"[-_.\s]+")
 _ANY_SERVICE = re.compile(r"^(?:service|svc)|(?:service|svc)$")
 
 
 def same_services(known: Iterable[str], new: Iterable[str]) -> dict[str, str]:
-    """{a name of one source: what another calls it}, where no third name could be meant.
+    """{a name in one source: its name in the other}, where that is unambiguous.
 
-    The same are names that differ in a namespace, in what separates words, and in "service" or "svc".
+    Names may differ in a namespace, in what separates words, and in "service" or "svc".
     """
     ours, theirs = _by_core(known), _by_core(new)
     pairs = ((theirs[core], ours[core]) for core in theirs.keys() & ours.keys())
@@ -40,18 +40,18 @@ def join(
     recording: Recording,
     more: Recording,
     resolve: Callable[[str], str] = lambda name: name,
-    told_counts: bool = False,
+    keep_known: bool = False,
 ) -> None:
-    """Takes over what another source tells; a note says whose names were taken for the same.
+    """Adds what another source reports; a note says which names were treated as the same.
 
     Args:
-        resolve: what a name of that source is here; "" for nobody.
-        told_counts: whether a metric that `recording` knows is not added to: sampled traces have other rates.
+        resolve: turns a name of that source into ours; "" drops it.
+        keep_known: add no values to known metrics: sampled traces have other rates.
     """
     same = same_services(_named(recording), map(resolve, _named(more)))
     if same:
         shown = few((f"{one} = {other}" for one, other in sorted(same.items())), _SAID)
-        recording.note(f"Taken for the same service: {shown}.")
+        recording.note(f"Treated as the same service: {shown}.")
 
     def name(of: str) -> str:
         own = resolve(of)
@@ -59,14 +59,14 @@ def join(
 
     for service, metrics in more.services.items():
         if one := name(service):
-            _add(recording.services.setdefault(one, {}), metrics, told_counts)
+            _add(recording.services.setdefault(one, {}), metrics, keep_known)
     for caller, callees in more.call_graph.items():
         for callee in callees:
             pair = name(caller), name(callee)
             if all(pair) and pair[0] != pair[1]:
                 recording.call(*pair)
                 if measured := more.calls.get((caller, callee)):
-                    _add(recording.calls.setdefault(pair, {}), measured, told_counts)
+                    _add(recording.calls.setdefault(pair, {}), measured, keep_known)
     for event, time_s in more.alerts.items():
         of = name(event.caller) if event.caller else event.caller
         recording.alert(replace(event, service=name(event.service), caller=of), time_s)
@@ -86,9 +86,9 @@ def _named(recording: Recording) -> list[str]:
     return [*recording.names, *(one.service for one in recording.alerts), *([page.service] if page else ())]
 
 
-def _add(known: Pieces, metrics: Pieces, told_counts: bool) -> None:
+def _add(known: Pieces, metrics: Pieces, keep_known: bool) -> None:
     for metric, pieces in metrics.items():
         if metric not in known:
             known[metric] = list(pieces)
-        elif not told_counts:
+        elif not keep_known:
             known[metric] += pieces

@@ -1,4 +1,4 @@
-"""Log lines of one service, from files, Loki or kubectl: the telling ones, repeats counted, and the query."""
+"""The informative log lines of a service, with repeats counted, and the query that shows them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,17 @@ _FILES = 1000
 
 
 class LogLines(NamedTuple):
-    """What was written, and the query or file that shows it."""
+    """Log lines, and the query or file that shows them."""
 
     lines: tuple[str, ...]
     query: str
 
 
 class LogSource(Protocol):
-    """Somewhere that services' log lines are kept."""
+    """A source of services' log lines."""
 
     async def lines(self, service: str) -> LogLines:
-        """The lines of a service, the most telling last.
+        """The lines of a service, the most informative last.
 
         Raises:
             TelemetryFault: they cannot be read.
@@ -35,7 +35,7 @@ class LogSource(Protocol):
 
 
 def telling(lines: Iterable[str]) -> tuple[str, ...]:
-    """A few of the lines, those of trouble last; lines that differ in numbers only are one, with a count."""
+    """A few lines, those about trouble last; one of each kind that differs only in numbers, with a count."""
     kinds: dict[str, list[str]] = {}
     for line in lines:
         text = " ".join(line.split())[:_LONGEST]
@@ -49,7 +49,7 @@ def telling(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 class LogFiles:
-    """Files of log lines: one a service, named after it, or of several, whose lines name theirs.
+    """Log files: of one service, named after it, or of several services that the lines name.
 
     Args:
         services: all that there are, so that "cart-db.log" is not taken for one of "cart".

@@ -1,4 +1,4 @@
-"""When an incident began: the one point at which the symptoms of most services change for the worse."""
+"""Finds when an incident began: the point at which the symptoms of most services get worse."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from data.incident import Floats
 from data.sources.alignment import Pieces, aligned
 
 _FEWEST_BEFORE, _FEWEST_AFTER = 4, 2  # points
-_LARGEST = 8.0  # deviations beyond count as this many: one spike is no incident
-_NOISE = 6.0  # what the statistic of a series that does not change hardly exceeds
-# A rise by so many spreads of the points around it is one; by more where the points are few.
+_LARGEST = 8.0  # larger deviations count as this: one spike is no incident
+_NOISE = 6.0  # rarely exceeded by the statistic of an unchanged series
+# A rise must exceed this many spreads of the points around it; more if there are few points.
 _SPREADS, _FEW_SPREADS, _LEAST_SPREAD = 2.0, 4.0, 0.5
-_RELATIVE = 0.05  # a change by a smaller share of the usual is none
+_RELATIVE = 0.05  # smaller relative changes do not count
 
 
-# The smallest change of each symptom that is one, in our units.
+# The smallest change of each symptom that counts, in our units.
 _SYMPTOMS: Mapping[Channel, float] = {
     Channel.ERROR: 0.005,
     Channel.LATENCY_MID: 1e-4,
@@ -29,10 +29,10 @@ _SYMPTOMS: Mapping[Channel, float] = {
 def change_in(
     told: Sequence[Mapping[Any, Pieces]], first: float, step: float, n: int, channels: ChannelMap
 ) -> float | None:
-    """When the symptoms of most services change for the worse; None where they do not.
+    """When the symptoms of most services get worse; None if they do not.
 
     Args:
-        told: the metrics of services and of calls; the latter count where the former have no symptoms.
+        told: the metrics of services and of calls; calls count only if services have no symptoms.
         first: the time of the first of `n` points, `step` seconds apart.
     """
     for of in told:
@@ -59,13 +59,13 @@ def change_in(
 
 
 def onset(symptoms: Floats, smallest: Floats) -> int | None:
-    """The index of the first point of the incident; None where nothing changes.
+    """The index of the first point of the incident; None if nothing changes.
 
     Series that do not change add nothing, however many they are (thresholded CUSUM; Cho and Fryzlewicz 2015).
 
     Args:
         symptoms: (M, N), higher is worse, NaN where missing.
-        smallest: (M,) the smallest difference worth a mention of each.
+        smallest: (M,) the smallest difference of each that counts.
     """
     known = np.isfinite(symptoms).sum(axis=1) > _FEWEST_BEFORE
     points = symptoms.shape[1]

@@ -1,4 +1,4 @@
-"""The own JSON form of an incident: parsed, checked, brought into `Incident`, and written again."""
+"""Reads and writes incidents in Firewatch's own JSON form."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,13 +31,13 @@ _Point = Annotated[FiniteFloat | None, BeforeValidator(_value)]
 
 
 class _Part(BaseModel):
-    """Fields that we have no name for are kept, to be told."""
+    """Unknown fields are kept, to report them."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True, extra="allow")
 
 
 class _Points(_Part):
-    """One metric; null is a missing point, and so is what is too large to calculate with."""
+    """One metric; null, and values too large to calculate with, are missing points."""
 
     baseline: tuple[_Point, ...] = ()
     incident: tuple[_Point, ...]
@@ -53,7 +53,7 @@ def _points(values: Sequence[float | None]) -> Floats:
 
 
 class _Alert(_Part):
-    """Kinds and the directions of metrics count in any spelling; a trace's code counts as it is."""
+    """One alert; its kind, and the direction of a metric, may be in upper case."""
 
     kind: Annotated[
         Literal["metric", "trace", "log"],
@@ -120,7 +120,7 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
     alert may come from elsewhere, such as a host: that makes it no suspect.
 
     Args:
-        tell: told what was understood only in part: unknown fields, alerts about unknown services.
+        tell: called with each remark: unknown fields, alerts about unknown services.
 
     Raises:
         SchemaError: a field is missing or of the wrong type.
@@ -149,9 +149,9 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
         fault=line.fault,
     )
     for name, known in _unknown(line):
-        tell(f"unknown field '{name}' is left out{_meant(name, known)}")
+        tell(f"unknown field '{name}' is ignored{_meant(name, known)}")
     for name, what in _strangers(incident).items():
-        tell(f"{what} is about '{name}', which is no service of the incident{_meant(name, services)}")
+        tell(f"{what} is about '{name}', which is not a service of the incident{_meant(name, services)}")
     return incident
 
 
@@ -203,7 +203,7 @@ def _or_null(points: Floats) -> list[float | None]:
 
 
 def _unknown(part: _Part) -> Iterator[tuple[str, Sequence[str]]]:
-    """The fields that are not known, and those that are known in their place."""
+    """Each unknown field, with the known fields of its object."""
     known = tuple(type(part).model_fields)
     yield from ((name, known) for name in part.model_extra or ())
     for name in known:
@@ -215,7 +215,7 @@ def _unknown(part: _Part) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _strangers(incident: Incident) -> dict[str, str]:
-    """What is alerted about without being a service of the incident: {its name: by what}."""
+    """What alerts or the page are about that is not a service of the incident: {name: what}."""
     found = {event.service: f"an alert ('{event.name}')" for event in incident.alerts}
     if incident.page:
         found.setdefault(incident.page.service, "the page")
@@ -224,7 +224,7 @@ def _strangers(incident: Incident) -> dict[str, str]:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), 1)
-    return f"; is it '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _series(metrics: Mapping[str, _Points]) -> dict[str, Series]:

@@ -1,4 +1,4 @@
-"""Evidence as it was recorded, each value at its own time, and the incident that comes of it.
+"""Collects evidence with each value at its own time, and turns it into an incident.
 
 Every reader of files and every live query fills a `Recording`; `incident_of` brings it onto one grid.
 """
@@ -16,18 +16,18 @@ from data.sources.onset import change_in
 from data.sources.room import Room
 from data.sources.times import iso_time
 
-# What a system calls whoever is outside it, or whatever it could not name.
+# Names of callers outside of the system, or of what it could not name.
 NOBODY = frozenset({"", "unknown", "user", "-"})
 
-_MOST_POINTS = 60  # of an incident; finer measurements are averaged, which calms them
+_MOST_POINTS = 60  # of an incident; finer measurements are averaged, which reduces noise
 _MOST_PAST = 240  # points before it that are kept
-_MOST_SEARCHED = 600  # points over which a beginning is looked for
-_PIECE_BYTES = 400  # that a piece of a series takes beside its points
+_MOST_SEARCHED = 600  # points in which to look for the beginning
+_PIECE_BYTES = 400  # of a piece of a series, besides its points
 _FEWEST = 8  # points with which a beginning can be found
 
 
 class Recording:
-    """Collects what several sources tell of one stretch of time; `incident_of` makes an incident of it.
+    """Collects what several sources report about one period; `incident_of` turns it into an incident.
 
     Values that cannot be calculated with count as missing. Times are Unix seconds.
     """
@@ -49,7 +49,7 @@ class Recording:
     def series(
         self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
     ) -> None:
-        """More values of one metric of a service, in any order."""
+        """Adds values of a service's metric, in any order."""
         self._room.take(_PIECE_BYTES + 16 * len(times_s))
         _add(self.services.setdefault(service, {}), metric, times_s, values)
 
@@ -61,7 +61,7 @@ class Recording:
         times_s: Sequence[float] | Floats,
         values: Sequence[float] | Floats,
     ) -> None:
-        """More values of one metric of the calls from one service to another."""
+        """Adds values of a metric of the calls from one service to another."""
         self._room.take(_PIECE_BYTES + 16 * len(times_s))
         self.call(caller, callee)
         _add(self.calls.setdefault((caller, callee), {}), metric, times_s, values)
@@ -84,16 +84,16 @@ class Recording:
         self.call_graph.setdefault(caller, {}).setdefault(callee)
 
     def alert(self, event: AlertEvent, time_s: float | None = None) -> None:
-        """Something was raised, at `time_s` if that is known; of several times the first counts."""
+        """Adds an alert, raised at `time_s` if that is known; of several times the first counts."""
         known = self.alerts.get(event)
         self.alerts[event] = time_s if known is None or (time_s is not None and time_s < known) else known
 
     def page(self, service: str, metric: str | None = None) -> None:
-        """Somebody was woken by this; the first page counts."""
+        """Sets what paged someone; the first page counts."""
         self.first_page = self.first_page or Page(service, metric)
 
     def note(self, text: str) -> None:
-        """Something that the user should know; each text once."""
+        """Adds a note for the user, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -130,10 +130,10 @@ def incident_of(
     system: str = "",
     channel_map: ChannelMap | None = None,
 ) -> Incident:
-    """Aligns what was recorded; what the user should know of it is noted in `recording`.
+    """Aligns what was recorded to one incident; notes for the user are added to `recording`.
 
     Args:
-        at: when the incident began, Unix seconds. None: as a source says, else where the symptoms change.
+        at: when the incident began, Unix seconds. None: as a source says, else detected.
         window_s: seconds of it from there. None: to the end.
         baseline_s: seconds of healthy past. None: all there is, of long ones the end.
         step_s: seconds between two points. None: as most series have it, coarser for a long incident.
@@ -190,7 +190,7 @@ def incident_of(
 
 
 def _services(recording: Recording) -> tuple[str, ...]:
-    """All that can be ranked; a note says which names come from an alert or the page only."""
+    """All that can be ranked; a note names those that only an alert or the page mentions."""
     names = dict.fromkeys(recording.names)
     alerted = {event.service: f"the alert '{event.name}'" for event in recording.alerts}
     if recording.first_page:
@@ -203,7 +203,7 @@ def _services(recording: Recording) -> tuple[str, ...]:
 
 
 def _found(recording: Recording, first: float, last: float, natural: float, channels: ChannelMap) -> float:
-    """Where the symptoms change, and a note of it."""
+    """When the symptoms change, with a note about it."""
     step = max(natural, (last - first) / _MOST_SEARCHED)
     n = int((last - first) / step) + 1
     if n < _FEWEST:
@@ -225,7 +225,7 @@ def _found(recording: Recording, first: float, last: float, natural: float, chan
 
 
 def begun_since(recording: Recording, since_s: float, channel_map: ChannelMap) -> float:
-    """Where the symptoms change, if that is after `since_s`, which it is otherwise."""
+    """When the symptoms change, if that is after `since_s`; else `since_s`."""
     first, last = recording.span()
     if first is None or last is None:
         return since_s

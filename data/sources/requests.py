@@ -1,4 +1,4 @@
-"""Counters and histograms of requests → rates, errors and latencies of services and of calls."""
+"""Turns counters and histograms of requests into rates, errors and latencies of services and calls."""
 
 import re
 from collections import defaultdict
@@ -22,7 +22,7 @@ Tell = Callable[[Whose, str, Floats], None]
 
 @dataclass
 class Counted:
-    """What one convention tells of one service or call: rates of each kind."""
+    """What one convention reports about a service or call: rates of each kind."""
 
     all: list[Floats] = field(default_factory=list)
     failed: list[Floats] = field(default_factory=list)
@@ -43,7 +43,7 @@ class SideOfCall(NamedTuple):
 
 
 def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set[str]:
-    """Tells `recording` of requests; returns the names of the metrics that were used."""
+    """Adds requests to `recording`; returns the names of the metrics used."""
     used: set[str] = set()
     known: set[str] = set()
     for convention in SERVED:
@@ -87,7 +87,7 @@ def _counted(
     whose: Callable[[Labels], Whose | None],
     used: set[str],
 ) -> dict[Whose, Counted]:
-    """The rates of every service or call that a convention tells of."""
+    """The rates of every service or call that a convention reports."""
     found: dict[Whose, Counted] = {}
 
     def each(pattern: str) -> Iterable[tuple[Counted, Sample, float]]:
@@ -156,7 +156,7 @@ def _tell_call(
     recording: Recording,
     seen: dict[str, dict[tuple[str, str], SideOfCall]],
 ) -> None:
-    """A call as one side sees it; what the caller sees of it counts."""
+    """Adds a call as one side sees it; the caller's view takes precedence."""
     recording.call(*pair)
     rate, errors = _traffic(counted, grid.n)
     latency = _mean(counted, grid.n)
@@ -198,7 +198,7 @@ def _mean(counted: Counted, n: int) -> Floats | None:
 
 
 def quantile(share: float, buckets: Mapping[float, Sequence[Floats]], n: int) -> Floats:
-    """What `share` of the durations stays below, from rates of cumulative buckets: (N,)."""
+    """The duration that a `share` of the requests stays below, from rates of cumulative buckets: (N,)."""
     bounds = np.array(sorted(buckets))
     counts = np.maximum.accumulate(
         [np.nan_to_num(added(buckets[bound], n)) for bound in bounds], axis=0
@@ -219,7 +219,7 @@ def quantile(share: float, buckets: Mapping[float, Sequence[Floats]], n: int) ->
 
 
 def bound_of(text: str) -> float | None:
-    """What a label such as `le` says, as a number; None where it is none."""
+    """The value of a label such as `le` as a number; None if it is not a number."""
     try:
         return float(text)
     except ValueError:

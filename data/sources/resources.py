@@ -1,4 +1,4 @@
-"""What services use, how they fare, what was changed and what fired, from metrics under their own names."""
+"""Resources, changes and alerts of services, from metrics under their own names."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from data.sources.recording import Recording
 from data.sources.requests import QUANTILES, bound_of, fill_requests, quantile
 from data.sources.samples import Sample, Samples, TimeGrid, added, meets
 
-# Of how monitoring itself fares, and of language runtimes, nothing is said about a service.
+# Metrics of monitoring itself and of language runtimes, which say nothing about a service.
 _OWN = (
     "scrape_", "prometheus_", "promhttp_", "go_", "python_gc_", "python_info", "kube_", "ALERTS",
     "container_",
@@ -20,14 +20,12 @@ _OWN = (
 
 
 def fill(samples: Samples, recording: Recording) -> None:
-    """Tells `recording` what the conventions make of the series, and the rest under its own names."""
+    """Adds series to `recording`: by the conventions, and the rest under their own names."""
     grid = samples.grid()
     if grid is None:
         return
     if grid.n == 1:
-        recording.note(
-            "There is one value a metric: counters tell nothing. Give two scrapes or more, or a range."
-        )
+        recording.note("With one value per metric, counters say nothing. Give more scrapes, or a range.")
     used = fill_requests(samples, grid, recording)
     done: set[str] = set()
     for resource in RESOURCES:
@@ -73,7 +71,7 @@ def _compared(resource: Resource, values: Floats, over: Floats) -> Floats:
 
 
 def _tell_changes(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
-    """A deployment whose generation grows was changed, unless only its scale was."""
+    """Adds changes: a deployment's generation grows, and not only its scale changes."""
     scales = {
         tuple(s.labels.get(label) for label in ("namespace", "deployment")): s
         for _, s in samples.named(SCALE)
@@ -93,7 +91,7 @@ def _tell_changes(samples: Samples, grid: TimeGrid, recording: Recording) -> Non
 
 
 def _tell_alerts(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
-    """What fired, as Prometheus keeps it in `ALERTS`."""
+    """Adds alerts, as Prometheus keeps them in `ALERTS`."""
     for _, sample in samples.named("ALERTS"):
         service = alerted_service(sample.labels, samples)
         if service and sample.labels.get("alertstate", "firing") == "firing":
@@ -102,7 +100,7 @@ def _tell_alerts(samples: Samples, grid: TimeGrid, recording: Recording) -> None
 
 
 def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set[str]) -> None:
-    """Metrics without a convention, under their own names: counters as rates, histograms as quantiles."""
+    """Adds metrics without a convention under their own names: counters as rates, histograms as quantiles."""
     for name in samples.names:
         if name in used or name.startswith(_OWN):
             continue

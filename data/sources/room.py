@@ -1,4 +1,4 @@
-"""How much memory telemetry may take, whatever a file holds."""
+"""Limits the memory for telemetry, whatever a file holds."""
 
 from data.errors import SchemaError
 
@@ -6,10 +6,10 @@ LARGEST_ROOM_BYTES = 1 << 30
 
 
 class Room:
-    """Memory that is left; roughly counted.
+    """The memory that is left, roughly.
 
     Args:
-        of: what takes it, as a person calls it.
+        of: what uses it, for the error message.
         left: bytes.
     """
 
@@ -17,14 +17,14 @@ class Room:
         self._of, self._all, self._left = of, left, left
 
     def take(self, size: int) -> None:
-        """So many bytes more are held.
+        """Counts `size` more bytes.
 
         Raises:
-            SchemaError: there are not so many.
+            SchemaError: more than are left.
         """
         self._left -= size
         if self._left < 0:
             raise SchemaError(
                 f"the {self._of}", "", f"more than {self._all >> 20} MB of them",
-                "read a part of it: --limit N, one namespace, or a shorter time",
+                "read only a part: --limit N, one namespace, or a shorter time",
             )  # fmt: skip

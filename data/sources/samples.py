@@ -1,4 +1,4 @@
-"""Metrics as a monitoring system names them, with labels, and counters brought to rates on one grid.
+"""Metrics with a monitoring system's names and labels; counters become rates on one grid.
 
 Shapes: N grid points.
 """
@@ -18,8 +18,8 @@ from data.sources.room import Room
 Labels = Mapping[str, str]
 
 _MOST_POINTS = 2000
-_SERIES_BYTES, _PIECE_BYTES = 1000, 300  # that one of each takes beside its points
-_WINDOW_S, _MOST_SCRAPES = 60.0, 4  # that a rate is taken over
+_SERIES_BYTES, _PIECE_BYTES = 1000, 300  # of one of each, besides its points
+_WINDOW_S, _MOST_SCRAPES = 60.0, 4  # over which a rate is taken
 # A replica's name: that of its workload, then what a ReplicaSet, StatefulSet or DaemonSet adds.
 _REPLICA = re.compile(r"(.+?)(?:-[a-f0-9]{6,10}-[a-z0-9]{5}|-\d+|-[bcdfghjklmnpqrstvwxz2456789]{5})")
 _ADDRESS = re.compile(r"[\d.:]+|\[[0-9a-f:]+\](:\d+)?|localhost(:\d+)?")
@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """Collects series; several answers and scrapes add to each other."""
+    """Collects series from any number of answers and scrapes."""
 
     def __init__(self, room: Room | None = None) -> None:
         self._room = room or Room("metrics")
@@ -41,7 +41,7 @@ class Samples:
         self.workloads: dict[str, str] = {}  # {pod or replica set: its workload}
 
     def add(self, name: str, labels: Labels, times_s: Sequence[float], values: Sequence[float]) -> None:
-        """More values of one series; dots in names and labels are read as underscores."""
+        """Adds values of one series; dots in names and labels become underscores."""
         plain = {re.sub(r"[.\-/]", "_", label): value for label, value in labels.items()}
         same = self._by_name.setdefault(re.sub(r"[.\-/]", "_", name), {})
         key = tuple(sorted(plain.items()))
@@ -60,7 +60,7 @@ class Samples:
         return tuple(self._by_name)
 
     def named(self, pattern: str) -> Iterator[tuple[str, Sample]]:
-        """The series whose metric's whole name is as `pattern` says, with that name."""
+        """The series of metrics whose whole name matches `pattern`, with the name."""
         if pattern in self._by_name:
             yield from ((pattern, sample) for sample in self._by_name[pattern].values())
             return
@@ -69,7 +69,7 @@ class Samples:
                 yield from ((name, sample) for sample in same.values())
 
     def service(self, labels: Labels, of: Iterable[str]) -> str | None:
-        """Whose a series is: what the first of the labels `of` says, a pod's workload for a pod."""
+        """The service of a series, by the first usable label in `of`; for a pod, its workload."""
         for label in of:
             value = labels.get(label, "")
             if label in POD:
@@ -81,7 +81,7 @@ class Samples:
         return None
 
     def workload(self, pod: str) -> str:
-        """What a pod belongs to."""
+        """The workload of a pod."""
         owner = self.workloads.get(pod)
         if owner is not None:
             return self.workloads.get(owner, owner)
@@ -89,7 +89,7 @@ class Samples:
         return found[1] if found else pod
 
     def grid(self) -> "TimeGrid | None":
-        """The times that all series have values near; None where there is no value."""
+        """A grid over the times of all series; None without any value."""
         pieces = [s.pieces for same in self._by_name.values() for s in same.values() if s.pieces]
         if not pieces:
             return None
@@ -100,7 +100,7 @@ class Samples:
 
 
 class TimeGrid(NamedTuple):
-    """Evenly spaced times that all series are brought to."""
+    """Evenly spaced times to which all series are aligned."""
 
     first: float
     step: float
@@ -149,7 +149,7 @@ class TimeGrid(NamedTuple):
 
 
 def added(rows: Iterable[Floats], n: int) -> Floats:
-    """The sum of several series, what is missing left out; NaN where all are missing: (N,)."""
+    """The sum of several series without missing values; NaN where all are missing: (N,)."""
     total, there = np.zeros(n), np.zeros(n, dtype=bool)
     for row in rows:
         known = np.isfinite(row)
@@ -159,7 +159,7 @@ def added(rows: Iterable[Floats], n: int) -> Floats:
 
 
 def meets(labels: Labels, conditions: Iterable[Match]) -> bool:
-    """Whether labels are as the conditions ask; a label that a series has not asks nothing."""
+    """Whether labels meet the conditions; conditions on missing labels are ignored."""
     return all(matches(labels[label], sign, value) for label, sign, value in conditions if label in labels)
 
 
@@ -175,7 +175,7 @@ def _is(pattern: str, text: str) -> bool:
 
 
 def _joined(pieces: Sequence[Piece]) -> Piece:
-    """All values in the order of their times, one a time."""
+    """All values in order of time, one per time."""
     if not pieces:
         return np.empty(0), np.empty(0)
     times = np.concatenate([times for times, _ in pieces])

@@ -1,4 +1,4 @@
-"""Spans of traces → what calls and services show over time: durations only, for clocks of hosts differ."""
+"""Turns spans into series of services and calls; only durations are used, because hosts' clocks differ."""
 
 from array import array
 from collections import OrderedDict, defaultdict
@@ -13,13 +13,13 @@ from data.incident import Floats
 from data.sources.recording import NOBODY, Recording
 from data.sources.room import Room
 
-_MOST_OPEN = 200_000  # spans kept while the rest of their trace may still come
+_MOST_OPEN = 200_000  # spans kept while the rest of their trace may still arrive
 _ENTRIES = frozenset({"server", "consumer"})
 _EXITS = frozenset({"client", "producer"})
-_STEP_S, _POINTS = 60.0, 40  # between two points; less where the traces tell of a short time
+_STEP_S, _POINTS = 60.0, 40  # between two points; less for a short time
 
-_SPAN_BYTES, _NAME_BYTES = 50, 2000  # that a span, and a service or call, takes for good
-_MOST_POINTS = 5000  # whatever times a file tells
+_SPAN_BYTES, _NAME_BYTES = 50, 2000  # memory of a span, and of a service or call
+_MOST_POINTS = 5000  # whatever times a file holds
 
 
 class Span(NamedTuple):
@@ -30,28 +30,28 @@ class Span(NamedTuple):
     parent: str
     service: str
     name: str
-    kind: str  # server, client, producer, consumer, internal, or "" where it is not told
+    kind: str  # server, client, producer, consumer, internal, or "" if unknown
     start_s: float
     duration_s: float
     is_error: bool
-    peer: str = ""  # whom a client calls, as far as it knows
+    peer: str = ""  # the callee of a client's span, if it knows
 
 
 class SpanTimes:
-    """Times, durations and failures of what is alike."""
+    """Times, durations and failures of similar spans."""
 
     def __init__(self) -> None:
         self.times, self.durations, self.failed = array("d"), array("d"), array("b")
 
     def add(self, span: Span, duration_s: float | None = None) -> None:
-        """One more span, with another duration than its own where that is given."""
+        """Adds a span, with its own duration or `duration_s`."""
         self.times.append(span.start_s)
         self.durations.append(span.duration_s if duration_s is None else duration_s)
         self.failed.append(span.is_error)
 
 
 class Spans:
-    """Collects spans of many traces in any order; memory holds numbers, and spans of open traces."""
+    """Collects spans in any order; only numbers, and the spans of unfinished traces, are kept in memory."""
 
     def __init__(self, room: Room | None = None) -> None:
         self._room = room or Room("traces and logs")
@@ -67,7 +67,7 @@ class Spans:
         self._callee_of: dict[tuple[str, str], str] = {}  # service and name of a call: who answered it
 
     def add(self, span: Span) -> None:
-        """One more span."""
+        """Adds a span."""
         self._room.take(_SPAN_BYTES)
         trace = self._open.setdefault(span.trace, [])
         trace.append(span)
@@ -76,11 +76,11 @@ class Spans:
             self._close(self._open.popitem(last=False)[1])
 
     def open_traces(self) -> Iterable[Sequence[Span]]:
-        """The spans of each trace that may still get more."""
+        """The spans of each unfinished trace."""
         return self._open.values()
 
     def logs(self, service: str, times_s: Sequence[float], are_errors: Sequence[bool]) -> None:
-        """Lines of the logs of a service."""
+        """Adds log lines of a service."""
         self._room.take(_SPAN_BYTES * len(times_s))
         lines = self._logs[service]
         lines.times.extend(times_s)
@@ -88,7 +88,7 @@ class Spans:
         lines.failed.extend(are_errors)
 
     def recording(self, at: float | None = None) -> Recording:
-        """What the traces show, in even pieces of time; none of them is before and after `at`."""
+        """What the traces show, per interval; no interval spans `at`."""
         recording = Recording()
         while self._open:
             self._close(self._open.popitem(last=False)[1])
@@ -147,7 +147,7 @@ class Spans:
             recording.call_series(*pair, name, grid.times, values)
 
     def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
-        """Calls that nobody answered, by whom they were for; they count as sent, too."""
+        """Unanswered calls, by caller and intended callee; they also count as sent."""
         found: dict[tuple[str, str], SpanTimes] = defaultdict(SpanTimes)
         services = {*self._served, *(callee for _, callee in self._received)}
         for (service, name, peer), lost in self._lost.items():
@@ -162,10 +162,10 @@ class Spans:
         return found
 
     def _close(self, spans: Sequence[Span]) -> None:
-        """Takes a whole trace apart."""
+        """Evaluates a complete trace."""
         names = len(self._served) + len(self._sent) + len(self._received) + len(self._lost)
         self._n_open -= len(spans)
-        # Who asks for the traces of one service after the other gets most of them more than once.
+        # Queries for the traces of one service after another return most traces several times.
         spans = list({(span.id, span.service, span.kind): span for span in spans}.values())
         # Client and server may share an id (Zipkin): a child belongs under the server's span.
         by_id = {span.id: span for span in sorted(spans, key=lambda span: span.kind in _ENTRIES)}
@@ -210,7 +210,7 @@ class Spans:
 
 
 def _own_time(entry: Span, children: defaultdict[int, list[Span]]) -> float:
-    """The duration of a span less the time in which calls of its service to others were open."""
+    """The duration of a span minus the time in which its service waited for calls to others."""
     calls: list[tuple[float, float]] = []
     other_clocks = 0.0
     seen: set[int] = set()
@@ -235,7 +235,7 @@ def _own_time(entry: Span, children: defaultdict[int, list[Span]]) -> float:
 
 
 class _Bins:
-    """What was measured, in even pieces of time: (N,) each; NaN where there is nothing."""
+    """Measurements per interval: (N,) each; NaN without any."""
 
     def __init__(self, first: float, step: float, n: int) -> None:
         self.first, self.step, self.n = first, step, n

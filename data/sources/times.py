@@ -1,10 +1,10 @@
-"""Times as systems write them → Unix seconds."""
+"""Reads times of any form as Unix seconds, and writes them."""
 
 from datetime import UTC, datetime
 
 from data.observation import LARGEST
 
-# From here on a number counts milliseconds, microseconds, nanoseconds: all of them after 2001.
+# From these sizes on a number is in nanoseconds, microseconds or milliseconds: all of them after 2001.
 _UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
 
 

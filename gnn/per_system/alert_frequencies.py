@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -28,9 +29,10 @@ from data.observation import parse
 Floats = npt.NDArray[np.float64]
 
 FILE = "alert_frequencies.json"
-MEAN = 1  # which of the surprises is an opinion by itself: the mean of three
+MEAN = 1  # which of the surprises is an opinion by itself: the mean of five
 SURPRISES = 3 + len(ALERT_KINDS)  # numbers that say how surprising a service's alerts are
-_MOST = 3  # signs of a service that count: one may be chance, and many may have a single cause
+_MOST = 5  # signs of a service that count: one may be chance, and many may have a single cause
+_WINDOWS = 20  # past windows behind the shares that an incident brings along, which come without a number
 _PRIOR = 0.5  # imagined incidents with a sign, and as many without, before the first real one
 _MEND = "make the checkpoint again with 'firewatch train'"
 
@@ -85,6 +87,23 @@ class AlertFrequencies(BaseModel):
                         raised[service].update(signs)
         return AlertFrequencies(past=past, raised=raised)
 
+    @staticmethod
+    def of_routine(incident: Incident) -> "AlertFrequencies":
+        """What the incident itself says of other days, as if `_WINDOWS` of them had been watched."""
+        raised: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for alert, share in incident.routine.items():
+            raised[alert.service][_sign(alert)] = round(share * _WINDOWS)
+        return AlertFrequencies(past=dict.fromkeys({*incident.services, *raised}, _WINDOWS), raised=raised)
+
+    def with_routine(self, incident: Incident) -> Incident:
+        """The incident with how usual each alert of a known service is; what it says itself comes second."""
+        usual = {
+            alert: (self.raised.get(alert.service, {}).get(_sign(alert), 0) + _PRIOR) / (past + 2 * _PRIOR)
+            for alert in incident.alerts
+            if (past := self.past.get(alert.service, 0))
+        }
+        return replace(incident, routine={**incident.routine, **usual})
+
     def knows(self, incident: Incident) -> float:
         """The share of the incident's services that are in a past one, 0..1."""
         return float(np.mean([name in self.past for name in incident.services])) if incident.services else 0.0
@@ -106,8 +125,8 @@ class AlertFrequencies(BaseModel):
             counted: it is one of the past incidents; it is judged by the others.
 
         Returns:
-            In nats (S, 6): the most surprising sign, the mean of the three most surprising, the sum of all,
-            and the mean of three of each kind of alert; of three a missing one counts 0.
+            In nats (S, 6): the most surprising sign, the mean of the five most surprising, the sum of all,
+            and the mean of five of each kind of alert; of five a missing one counts 0.
         """
         rows = np.zeros((len(incident.services), SURPRISES))
         raised = raised_in(incident)

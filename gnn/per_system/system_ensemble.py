@@ -118,6 +118,11 @@ class SystemEnsemble:
         """The alert frequencies of the incident's system, if they are known and count."""
         return self.frequencies if self.applies_to(incident) else None
 
+    def with_routine(self, incident: Incident) -> Incident:
+        """The incident with how usual its alerts are; as it is with trees, which learnt without that."""
+        usual = None if self.pool.uses_trees else self.frequencies_for(incident)
+        return usual.with_routine(incident) if usual else incident
+
     def with_pool(self, pool: Pool) -> "SystemEnsemble":
         """The same ensemble with other weights."""
         return replace(self, pool=pool)

@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 FILE = "trees.safetensors"
 # Raised whenever the columns of the trees change; a file of another format is refused.
-FORMAT = "3"
+FORMAT = "4"
 _FORESTS = ("of_service", "of_unusual", "of_incident", "boosted")
 PARTS = 3 + RUNS  # that trees are grown in: three forests and the boosted runs
 _TREES = 100

@@ -24,19 +24,23 @@ _RIDGE = 0.01
 _SIMULATED = "simulated"  # all worlds are one source
 
 
-def calibrate(scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]) -> Doubt:
+def calibrate(
+    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example], calm: Sequence[float] = ()
+) -> Doubt:
     """How sure to be: what makes the root causes of `examples` likeliest.
 
     Every source of examples counts the same, however many it has: simulation shall not outvote real systems.
-    Where many services are in trouble, and where the first raises many alerts, a ranker is right less often.
+    A ranker is right less often where many services are in trouble, where the first raises many alerts, and
+    where alerts look like those of any day.
 
     Args:
         scores: the network's root scores (S,) of each example.
         examples: held out; those without a root are ignored.
+        calm: the chance that each is no incident; without it nothing follows from that chance.
     """
     cases = [
-        _case(score.astype(float), example)
-        for score, example in zip(scores, examples, strict=True)
+        _case(score.astype(float), example, chance)
+        for score, example, chance in zip(scores, examples, calm or [0.0] * len(examples), strict=True)
         if example.has_root
     ]
     if not cases:
@@ -47,24 +51,23 @@ def calibrate(scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Exam
     place = np.array([modes.index(case.mode) if len(modes) > 1 else 0 for case in cases])
     of_source = Counter(case.source for case in cases)
     weight = np.array([1.0 / of_source[case.source] for case in cases]) / len(of_source)
-    alerts, trouble = (
-        np.array(values) for values in zip(*((c.alerts, c.trouble) for c in cases), strict=True)
-    )
+    signs = np.array([(case.alerts, case.trouble, case.calm) for case in cases])  # (cases, 3)
 
     def loss(parameters: npt.NDArray[np.float64]) -> float:
-        *log_temperature, by_alerts, by_trouble = parameters
-        heat = np.exp(np.array(log_temperature)[place] + by_alerts * alerts + by_trouble * trouble)
+        log_temperature, doubts = np.split(parameters, [len(modes)])
+        heat = np.exp(log_temperature[place] + signs @ doubts)
         surprises = [
             surprise(case.score / t, case.root) for case, t in zip(cases, heat.tolist(), strict=True)
         ]
-        return float(weight @ surprises + _RIDGE * (by_alerts**2 + by_trouble**2))
+        return float(weight @ surprises + _RIDGE * (doubts @ doubts))
 
-    bounds = [_LOG_TEMPERATURE] * len(modes) + [_DOUBT] * 2
-    *found, by_alerts, by_trouble = minimize(loss, np.zeros(len(bounds)), bounds=bounds).x.tolist()
+    bounds = [_LOG_TEMPERATURE] * len(modes) + [_DOUBT] * signs.shape[1]
+    best = minimize(loss, np.zeros(len(bounds)), bounds=bounds).x.tolist()
+    found, doubts = best[: len(modes)], best[len(modes) :]
     of_mode = dict(zip(modes, found, strict=True))
     other = sum(found) / len(found)  # for modes that were not seen
     temperature = {mode: round(float(np.exp(of_mode.get(mode, other))), 4) for mode in MODES}
-    return Doubt(temperature, round(by_alerts, 4), round(by_trouble, 4))
+    return Doubt(temperature, *(round(doubt, 4) for doubt in doubts))
 
 
 class _Case(NamedTuple):
@@ -76,11 +79,13 @@ class _Case(NamedTuple):
     source: str
     alerts: float  # log1p of how many the first service raises, on a list of alerts
     trouble: float  # share of services in trouble
+    calm: float  # chance that it is no incident, on a list of alerts
 
 
-def _case(score: npt.NDArray[np.float64], example: Example) -> _Case:
+def _case(score: npt.NDArray[np.float64], example: Example, calm: float) -> _Case:
     graph, mode = example.graph, MODES[example.graph.mode]
     alerts = float(graph.x[int(np.argmax(score)), N_ALERTS]) if mode == "alerts" else 0.0
     trouble = float(in_trouble(graph).mean())
     source = _SIMULATED if example.source.startswith(_SIMULATED) else example.source
-    return _Case(score, example.is_root > 0, mode, source, alerts, trouble)
+    calm *= mode == "alerts"
+    return _Case(score, example.is_root > 0, mode, source, alerts, trouble, calm)

@@ -22,7 +22,10 @@ def main(folder: Path) -> None:
     examples = list(examples_of(incidents, default_channel_map()))
     for name in ("ranker", "mlp"):
         ranker = load_ranker(Path("checkpoints") / name)
-        doubt = calibrate([ranker.scores(incident) for incident in incidents], examples)
+        scores = [ranker.scores(incident) for incident in incidents]
+        chances = [ranker.rank(incident).incident_probability for incident in incidents]
+        calm = [0.0 if chance is None else 1.0 - chance for chance in chances]
+        doubt = calibrate(scores, examples, calm)
         path = Path("checkpoints") / name / CARD
         card = {**json.loads(path.read_text()), **doubt._asdict()}
         path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")

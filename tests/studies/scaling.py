@@ -25,6 +25,7 @@ from agent.play.workers import Job, run_jobs, worker_pool
 from agent.records.provenance import git_revision
 from agent.settings import Settings
 from data.episodes import Episode, EpisodeStore
+from data.observation import Task
 from data.simulator.catalogue import random_tasks
 
 REPLY_S = 3.0  # what the stand-in takes for an answer
@@ -32,6 +33,7 @@ COMPUTING = {"episodes_a_worker": 120, "tasks_a_job": 8, "workers": (1, 2)}
 # Episodes of at most six steps, so that no worker is left alone with a long one.
 WAITING = {"episodes_a_worker": 2, "tasks_a_job": 1, "workers": (1, 16, 64)}
 LONGEST = 6
+FIRST = Task(difficulty="easy", seed=0, max_ticks=1)
 
 
 @contextmanager
@@ -52,8 +54,17 @@ def serve() -> None:
         sys.stdin.read()
 
 
+def begin(collection: Collection, task: Task, folder: Path, workers: int) -> None:
+    """Plays one short episode, which imports everything, and waits until every worker has done so."""
+    collection.play([task])
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < workers:
+        time.sleep(0.2)
+
+
 def measure(kind: str, workers: int, work: dict[str, Any], url: str | None) -> dict[str, Any]:
-    """Collects a share of episodes for each worker, once all of them run."""
+    """Collects a share of episodes for each worker, once all of them have begun."""
     tasks = random_tasks(work["episodes_a_worker"] * workers, "all", 1)
     if url:
         tasks = tuple(task.model_copy(update={"max_ticks": LONGEST}) for task in tasks)
@@ -74,9 +85,10 @@ def measure(kind: str, workers: int, work: dict[str, Any], url: str | None) -> d
                 decisions += len(episode.actions)
 
         jobs = [Job(collection.play, (tasks[k : k + size],), keep) for k in range(0, len(tasks), size)]
+        first = Job(begin, (collection, FIRST, Path(folder) / "begun", workers), lambda _: None)
         began = time.perf_counter()
         with worker_pool(workers, "local" if kind == "Ray actors" else None) as pool:
-            run_jobs(pool, [Job(time.sleep, (1.0,), lambda _: None)] * workers)  # until all have started
+            run_jobs(pool, [first] * workers)
             started, cpu_s = time.perf_counter(), time.process_time()
             run_jobs(pool, jobs)
             seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
@@ -85,7 +97,7 @@ def measure(kind: str, workers: int, work: dict[str, Any], url: str | None) -> d
         "work": "waiting for a model" if url else "computing",
         "kind": kind,
         "workers": workers,
-        "start_s": round(started - began - 1.0, 1),
+        "start_s": round(started - began, 1),
         "episodes": len(tasks),
         "decisions": decisions,
         "seconds": round(seconds, 2),

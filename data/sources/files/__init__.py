@@ -1,1 +1,1 @@
-"""Telemetry in files: one small class a format, told apart by content."""
+"""Reads telemetry files: one small class per format, recognised by content."""

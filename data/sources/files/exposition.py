@@ -1,4 +1,4 @@
-"""What a service serves under `/metrics`, as Prometheus' text or OpenMetrics; several are a series."""
+"""Scrapes of a service's `/metrics`, as Prometheus text or OpenMetrics; several make a series."""
 
 import io
 import re
@@ -10,14 +10,14 @@ from data.sources.conventions import SERVICE
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 
-_START, _APART_S = 1.7e9, 15.0  # of scrapes whose times nothing tells
+_START, _APART_S = 1.7e9, 15.0  # for scrapes without times
 _COMMENT = re.compile(r"^# (HELP|TYPE|UNIT|EOF)\b", re.MULTILINE)
 _LINE = re.compile(r"[a-zA-Z_:][\w:]*(\{.*\})?\s+[-+]?(\d[\d.eE+-]*|NaN|Inf)(\s+-?[\d.]+)?\s*")
 _COUNTED = re.compile(r"[-_.]?\d+$")
 
 
 class Scrape:
-    """One scrape; without times in it, its place among the scrapes of one service counts."""
+    """One scrape; without times in it, its position among the service's scrapes counts."""
 
     name = "a scrape of /metrics"
 
@@ -42,13 +42,11 @@ class Scrape:
             time = _START + scrapes * _APART_S if sample.timestamp is None else _float(sample.timestamp)
             into.samples.add(sample.name, labels, [time], [_float(sample.value)])
         if not names_itself:
-            into.recording.note(
-                f"{file.where}: its metrics name no service: they count for '{service}', as the file"
-            )
+            into.recording.note(f"{file.where}: no metric names a service, so all count for '{service}'")
 
 
 def _float(number: Any) -> float:
-    """A number as a float; NaN beyond them all."""
+    """A number as a float; NaN if it is too large."""
     try:
         return float(number)
     except OverflowError:

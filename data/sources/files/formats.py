@@ -1,4 +1,4 @@
-"""Every form that is read; the first that recognises a file reads it."""
+"""All formats; the first one that recognises a file reads it."""
 
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTr
 
 
 class Dataset(Protocol):
-    """A folder whose layout says what is in it: incidents, with their root causes."""
+    """A folder of incidents with root causes, recognised by its layout."""
 
     name: str
 
@@ -25,7 +25,7 @@ class Dataset(Protocol):
         """Whether `folder` is laid out like this."""
 
     def read(self, folder: Path, into: Gathered, at: float | None) -> None:
-        """Takes over all of its incidents."""
+        """Adds all of its incidents."""
 
 
 FORMATS: tuple[Reader, ...] = (

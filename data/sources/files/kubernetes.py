@@ -1,4 +1,4 @@
-"""What Kubernetes and its meshes tell: objects of the cluster, and Kiali's graph of who calls whom."""
+"""Kubernetes objects, and Kiali's call graph."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from data.sources.recording import NOBODY
 class KubernetesObjects:
     """`kubectl get deployments,replicasets,pods,events -o json`: owners, alerts and changes."""
 
-    name = "objects of Kubernetes"
+    name = "Kubernetes objects"
 
     def recognises(self, head: Head) -> bool:
         return any(
@@ -60,9 +60,9 @@ class _Graph(BaseModel):
 
 
 class KialiGraph:
-    """Kiali's graph: the calls, and what they were like when it was drawn."""
+    """Kiali's graph: the calls, with their rates at one time."""
 
-    name = "a graph of Kiali"
+    name = "a Kiali graph"
 
     def recognises(self, head: Head) -> bool:
         return head.has("elements.nodes")

@@ -1,4 +1,4 @@
-"""Writes root causes into a file of incidents; everything else in it stays as it was."""
+"""Writes root causes into a file of incidents and leaves everything else unchanged."""
 
 import difflib
 import gzip
@@ -22,7 +22,7 @@ def label_file(
 
     Args:
         path: one incident, a list of them, or one a line; may be gzip.
-        which: its id, where the file holds several.
+        which: its id, if the file holds several.
 
     Raises:
         SchemaError: the file holds no incident.
@@ -38,7 +38,7 @@ def label_file(
     for root in root_causes:
         if root not in services:
             close = difflib.get_close_matches(root, services, 1)
-            hint = f"is it '{close[0]}'?" if close else f"its services are {', '.join(services[:10])}"
+            hint = f"did you mean '{close[0]}'?" if close else f"its services are {', '.join(services[:10])}"
             raise SettingsError(f"{path}: the incident has no service '{root}' – {hint}")
     chosen["root_causes"] = list(root_causes)
     if fault is not None:

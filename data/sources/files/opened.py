@@ -1,4 +1,4 @@
-"""A file as it comes, packed or not, and what its beginning tells of its form."""
+"""Opens a file, packed or not, and looks at its beginning to recognise its format."""
 
 import csv
 import gzip
@@ -16,7 +16,7 @@ from data.errors import SchemaError
 from data.files.json_stream import items, paths_in
 from data.observation import M, parse
 
-_HEAD = 1 << 17  # bytes that the form is told from
+_HEAD = 1 << 17  # bytes to recognise the format from
 _LARGEST = 1 << 29  # bytes of a file that cannot be read piece by piece
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -29,17 +29,17 @@ class Head:
 
     @cached_property
     def text(self) -> str:
-        """As text; what is no UTF-8 is replaced."""
+        """As text; bytes that are not UTF-8 are replaced."""
         return self.raw.decode("utf-8-sig", "replace")
 
     @cached_property
     def paths(self) -> frozenset[str]:
-        """Of JSON: the paths of its keys, such as "data.result[].metric"."""
+        """The paths of the keys, for JSON, such as "data.result[].metric"."""
         return paths_in(self.text) if self.text.lstrip()[:1] in ("{", "[") else frozenset()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Of a table with commas, tabs or semicolons: what its columns are called."""
+        """The names of the columns, for a table with commas, tabs or semicolons."""
         line = self.text.lstrip("\n\r").partition("\n")[0].strip("\r")
         if not line or self.paths or line[0] in "{[#" or "\0" in line:
             return ()
@@ -48,12 +48,12 @@ class Head:
 
     @property
     def delimiter(self) -> str:
-        """What stands between the columns."""
+        """The separator of the columns."""
         line = self.text.lstrip("\n\r").partition("\n")[0]
         return max(",\t;", key=line.count)
 
     def has(self, *paths: str) -> bool:
-        """Whether all of these keys are in it."""
+        """Whether all of these keys occur."""
         return self.paths.issuperset(paths)
 
 
@@ -61,9 +61,9 @@ class File:
     """One input.
 
     Args:
-        path: where it is; "-" with `content` is what came from there.
-        content: what it holds, where that is not on a disk.
-        on_bytes: told how many bytes were read, packed ones if it is packed.
+        path: its path, or "-" for stdin.
+        content: the bytes, if it is not on disk.
+        on_bytes: called with the number of bytes read, before unpacking.
     """
 
     def __init__(
@@ -124,9 +124,8 @@ class File:
         with self.open() as stream:
             raw = stream.read(_LARGEST + 1)
         if len(raw) > _LARGEST:
-            raise SchemaError(
-                self.where, "", f"more than {_LARGEST >> 20} MB", "this form is read at once: split it"
-            )
+            fix = "this format is read as a whole: split the file"
+            raise SchemaError(self.where, "", f"more than {_LARGEST >> 20} MB", fix)
         return raw
 
     def _raw(self) -> io.BufferedReader:
@@ -135,7 +134,7 @@ class File:
 
 
 class _Counted(io.RawIOBase):
-    """A stream that tells how much of it was read."""
+    """A stream that reports how much of it was read."""
 
     def __init__(self, inner: IO[bytes] | io.RawIOBase, on_bytes: Callable[[int], object] | None) -> None:
         self._inner, self._on_bytes = inner, on_bytes

@@ -1,4 +1,4 @@
-"""OpenRCA's layout: `record.csv` says what failed when; `telemetry/YYYY_MM_DD/…` is of days in UTC+8."""
+"""OpenRCA's layout: `record.csv` says what failed when; the days in `telemetry/YYYY_MM_DD` are in UTC+8."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -64,7 +64,7 @@ class OpenRca:
                     add_log_lines(frame, spans, str(file))
                 elif file.parent.name == "metric":
                     _add_metrics(frame, recording, str(file))
-            join(recording, spans.recording(when), told_counts=True)
+            join(recording, spans.recording(when), keep_known=True)
             recording.root_causes = (str(row["component"]),)
             recording.fault = str(row.get("reason", ""))
             name = f"{folder.name}/{number + 1}"

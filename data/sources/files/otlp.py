@@ -1,4 +1,4 @@
-"""Metrics and logs as OpenTelemetry writes them in JSON: 64-bit numbers are texts, times are in ns."""
+"""OpenTelemetry metrics and logs in JSON: 64-bit numbers are strings, times are in ns."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -79,7 +79,7 @@ class _ScopeMetrics(BaseModel):
 
 
 class OtlpBatch(BaseModel):
-    """What metrics, logs and spans of one resource have in common: its attributes."""
+    """The attributes of a resource, for its metrics, logs or spans."""
 
     attributes: Attributes = Field({}, validation_alias=AliasPath("resource", "attributes"))
 
@@ -89,9 +89,9 @@ class _ResourceMetrics(OtlpBatch):
 
 
 class OtlpMetrics:
-    """Metrics; those that tell what happened since the last time are summed up."""
+    """Metrics; deltas are summed up."""
 
-    name = "metrics of OpenTelemetry"
+    name = "OpenTelemetry metrics"
 
     def recognises(self, head: Head) -> bool:
         return head.has("resourceMetrics")
@@ -125,7 +125,7 @@ def _take(
 
 
 def _values(point: _Point) -> Iterator[tuple[str, dict[str, str], float]]:
-    """(what its name ends with, more labels, value) of everything that a point tells, as Prometheus would."""
+    """Yields (suffix of the name, more labels, value), as Prometheus would name them."""
     plain = point.asDouble if point.asDouble is not None else point.asInt
     if plain is not None:
         yield "", {}, plain
@@ -167,7 +167,7 @@ class _ResourceLogs(OtlpBatch):
 class OtlpLogs:
     """Logs: how many lines each service writes, and how many of them are errors."""
 
-    name = "logs of OpenTelemetry"
+    name = "OpenTelemetry logs"
 
     def recognises(self, head: Head) -> bool:
         return head.has("resourceLogs")

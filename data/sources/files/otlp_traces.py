@@ -1,4 +1,4 @@
-"""Traces as OpenTelemetry writes them in JSON, which Jaeger v3 and Tempo answer with, too."""
+"""OpenTelemetry traces in JSON, which Jaeger v3 and Tempo return, too."""
 
 from pydantic import AliasPath, BaseModel, Field
 
@@ -33,9 +33,9 @@ class _ResourceSpans(OtlpBatch):
 
 
 class OtlpTraces:
-    """OpenTelemetry's JSON and JSON lines, Jaeger's `/api/v3/traces`, and traces as Tempo answers them."""
+    """OpenTelemetry's JSON and JSON lines, Jaeger's `/api/v3/traces`, and Tempo's traces."""
 
-    name = "traces of OpenTelemetry, Jaeger v3 or Tempo"
+    name = "OpenTelemetry, Jaeger v3 or Tempo traces"
     _PLACES = (
         "resourceSpans",
         "result.resourceSpans",
@@ -86,16 +86,16 @@ class _Found(BaseModel):
 
 
 class TempoSearch:
-    """Tempo's `/api/search`: one line a trace, which tells of the service that it enters at."""
+    """Tempo's `/api/search`: one entry per trace, with the service where it starts."""
 
-    name = "a search of Tempo"
+    name = "a Tempo search"
 
     def recognises(self, head: Head) -> bool:
         return head.has("traces[].traceID", "traces[].rootServiceName")
 
     def read(self, file: File, into: Gathered) -> None:
         into.recording.note(
-            f"{file.where}: a search tells only where traces begin; get the traces by /api/v2/traces/<id>"
+            f"{file.where}: a search only shows where traces begin; fetch the traces from /api/v2/traces/<id>"
         )
         for one in file.each(_Found, "traces[]"):
             start, duration = one.startTimeUnixNano / 1e9, one.durationMs / 1e3

@@ -15,7 +15,7 @@ from data.sources.own_form import FORM, parse_incident
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
 _SIGNS = ("incident_id", "call_graph", "observation", "response", "services", "dependency_graph")
 _LONGEST_LINE = 1 << 28
-_MOST_TOLD = 5  # of what was understood only in part
+_MOST_TOLD = 5  # remarks
 
 
 class OwnFiles:
@@ -45,7 +45,7 @@ class OwnFiles:
 
 
 def _values(file: File) -> Iterator[tuple[str, object]]:
-    """Every value and where it stands."""
+    """Every value and its place."""
     with file.open() as stream:
         first = stream.readline(_LONGEST_LINE)
         while first and not first.strip():

@@ -1,4 +1,4 @@
-"""Answers of the Prometheus API: queries over a time or at one, alerts and rules."""
+"""Prometheus API answers: range and instant queries, alerts and rules."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
 from data.sources.times import seconds
 
-_WAKES = "page"  # the severity of what wakes somebody, as Prometheus' own documents have it
+_WAKES = "page"  # the severity that pages someone, as in Prometheus' documentation
 _Value = tuple[float, str]
 
 
@@ -24,7 +24,7 @@ class _Bucketed(BaseModel):
 
     count: float = 0.0
     sum: float = 0.0
-    buckets: tuple[tuple[int, float, float, float], ...] = ()  # rule of the bounds, lower, upper, count
+    buckets: tuple[tuple[int, float, float, float], ...] = ()  # kind of bounds, lower, upper, count
 
 
 class _Series(BaseModel):
@@ -38,7 +38,7 @@ class _Series(BaseModel):
 class PrometheusAnswer:
     """`/api/v1/query` and `/api/v1/query_range`; several answers may be one list or follow each other."""
 
-    name = "an answer of Prometheus"
+    name = "a Prometheus answer"
 
     def recognises(self, head: Head) -> bool:
         return head.has("data.resultType") or head.has("[].data.resultType")
@@ -78,12 +78,12 @@ def _classic(name: str, series: _Series) -> Iterator[tuple[str, dict[str, str], 
 def _tell_unnamed(
     file: File, labels: dict[str, str], points: Iterable[tuple[float, Any]], into: Gathered
 ) -> None:
-    """The answer to a query that calculates has no name: it measures what the file is called."""
+    """Adds the answer to a computed query: it has no name, so the file's name says what it measures."""
     metric = file.path.name.partition(".")[0]
     times, values = [time for time, _ in points], [_number(value) for _, value in points]
     if channel_of(metric) is None:
         into.recording.note(
-            f"{file.where}: its series have no name: call the file what they measure, as error_rate.json"
+            f"{file.where}: its series have no name: name the file after the metric, such as error_rate.json"
         )
     for convention in CALLED:
         caller = into.samples.service(labels, [label for label in convention.caller if label not in SERVICE])
@@ -93,7 +93,7 @@ def _tell_unnamed(
             return
     service = into.samples.service(labels, ("destination_service_name", "destination_workload", *SERVICE))
     if service is None:
-        into.recording.note(f"{file.where}: a series names no service – query it by (service)")
+        into.recording.note(f"{file.where}: a series names no service – group the query by (service)")
     else:
         into.recording.series(service, metric, times, values)
 
@@ -109,7 +109,7 @@ class _Alert(BaseModel):
 class AlertList:
     """Prometheus' `/api/v1/alerts` and `/api/v1/rules`, Alertmanager's webhooks and `/api/v2/alerts`."""
 
-    name = "alerts of Prometheus or Alertmanager"
+    name = "Prometheus or Alertmanager alerts"
 
     def recognises(self, head: Head) -> bool:
         return self._path(head) is not None
@@ -148,7 +148,7 @@ class AlertList:
         if pages:
             into.recording.page(min(pages)[1])
         if total == silent:
-            into.recording.note(f"{file.where}: no alert in it fires")
+            into.recording.note(f"{file.where}: none of its alerts is firing")
 
 
 def _number(text: object) -> float:

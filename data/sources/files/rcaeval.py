@@ -1,6 +1,6 @@
-"""RCAEval's folders (RE1, RE2, RE3): a case has an `inject_time.txt` and the name of its root cause.
+"""RCAEval's folders (RE1, RE2, RE3): each case has an `inject_time.txt`, and its folder names the root cause.
 
-Logs and traces of RE2 and RE3 are evidence beside the metrics: as they are, else the series made of them.
+Logs and traces of RE2 and RE3 are used besides the metrics: the raw ones or else the series made of them.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _METRICS = (
 _ROWS = 100_000  # of logs and traces read at once
 _HALF_S = 600.0  # kept before and after the injection
 _PER_SECOND = 1e6  # durations of spans are microseconds
-# Of lines and spans that are counted already: columns of one service come together like this.
+# Files of counted lines and spans, with how to combine the columns of one service.
 _SERIES = {
     "logts.csv": ("log_count", "sum"), "tracets_err.csv": ("trace_error_count", "sum"),
     "tracets_lat.csv": ("trace_latency", "max"),
@@ -38,7 +38,7 @@ _SERIES = {
 
 
 class RcaEval:
-    """A case, or a folder of cases however deep."""
+    """A case, or a folder of cases at any depth."""
 
     name = "RCAEval's cases"
 
@@ -102,7 +102,7 @@ def _add_logs_and_traces(case: Path, recording: Recording, injected: float) -> N
         if not (case / name).is_file():
             for one in series:
                 _add_series(case / one, recording)
-    join(recording, spans.recording(injected), told_counts=True)
+    join(recording, spans.recording(injected), keep_known=True)
 
 
 def _add_series(path: Path, recording: Recording) -> None:
@@ -122,7 +122,7 @@ def _frames(path: Path) -> Iterator["pd.DataFrame"]:
 
 
 def prepared(frame: "pd.DataFrame", injected: float) -> "pd.DataFrame":
-    """What RCAEval's own `main.py` leaves of a case: ±inf missing, filled forward, constant columns out."""
+    """Prepares a case as RCAEval's `main.py` does: drops ±inf and constant columns, fills forward."""
     import pandas as pd
 
     frame = frame.loc[:, [c for c in frame.columns if not c.endswith("_latency-50") and c != "time.1"]]
@@ -164,7 +164,7 @@ def metrics_of(case: Path) -> "pd.DataFrame":
 
 
 def _numbers(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Every cell as a number; what is none is missing."""
+    """Every cell as a number; others are missing."""
     import pandas as pd
 
     return frame.apply(pd.to_numeric, errors="coerce")

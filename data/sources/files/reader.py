@@ -1,4 +1,4 @@
-"""What every reader of a format is and fills: one small class a format, told apart by content."""
+"""The interface of the readers of formats, and what they fill."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,11 +19,11 @@ _STEP_S, _MOST_POINTS = 15.0, 2000  # of an age
 
 
 class Gathered:
-    """What the files of one incident tell, and incidents that came whole.
+    """Collects the evidence of one incident, and complete incidents.
 
     Args:
-        limit: of each file read so many traces, samples or rows.
-        room_bytes: the most that values, metrics, and traces with logs may take, each.
+        limit: most traces, samples or rows to read from each file.
+        room_bytes: memory for values, for metrics, and for traces with logs, each.
     """
 
     def __init__(self, limit: int | None = None, room_bytes: int = LARGEST_ROOM_BYTES) -> None:
@@ -38,19 +38,19 @@ class Gathered:
         self.scrapes: dict[str, int] = {}  # scrapes read of each service
 
     def next_file(self) -> None:
-        """What comes now is of another source, which may name services in its own way."""
+        """Starts another source, which may have its own names for services."""
         self._told.append(self.recording)
         self.recording = Recording(self._values)
 
     def finish(self) -> Recording:
-        """What all of them tell, with metrics under their own names, and what spans add to it."""
+        """Merges everything: the sources, metrics under their own names, and spans."""
         self.next_file()
         of_samples = Recording()
         fill(self.samples, of_samples)
         whole = Recording()
         for one in (*self._told, of_samples):
             join(whole, one)
-        join(whole, self.spans.recording(whole.at), told_counts=True)
+        join(whole, self.spans.recording(whole.at), keep_known=True)
         same = same_services(whole.names, self.changes)
         for service, times in self.changes.items():
             tell_changes(whole, same.get(service, service), sorted(times))
@@ -58,10 +58,10 @@ class Gathered:
 
 
 def tell_changes(recording: Recording, service: str, times: Sequence[float]) -> None:
-    """The age of the last change, where other values tell how long was looked."""
+    """Adds the age of the last change, up to the last value of any metric."""
     _, last = recording.span()
     if last is None:
-        recording.note(f"'{service}' was changed, but nothing tells what came of it: there are no metrics")
+        recording.note(f"'{service}' was changed, but there are no metrics to show the effect")
         return
     for start, end in pairwise([*times, last]):
         at = np.linspace(start, end, int(np.clip((end - start) / _STEP_S, 1, _MOST_POINTS)), endpoint=False)
@@ -71,14 +71,14 @@ def tell_changes(recording: Recording, service: str, times: Sequence[float]) -> 
 class Reader(Protocol):
     """One format."""
 
-    name: str  # as a person calls it: "Jaeger traces"
+    name: str  # for messages, such as "Jaeger traces"
 
     def recognises(self, head: Head) -> bool:
         """Whether a file that begins like this is of this format."""
 
     def read(self, file: File, into: Gathered) -> None:
-        """Takes over what the file tells.
+        """Adds what the file holds.
 
         Raises:
-            SchemaError: it is damaged or of another form than it seemed.
+            SchemaError: it is damaged or in another format after all.
         """

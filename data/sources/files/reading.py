@@ -1,4 +1,4 @@
-"""Files of any known form → incidents: several files together are one, whole incidents are themselves."""
+"""Reads files of any known format: several telemetry files make one incident; others hold whole ones."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _EVERY_FILE = 10_000  # of a folder
 
 
 class Found(NamedTuple):
-    """What files held: incidents, and what the user should know of how they were read."""
+    """The incidents in files, and notes for the user."""
 
     incidents: tuple[Incident, ...]
     notes: tuple[str, ...]
@@ -33,15 +33,15 @@ def read_evidence(
     on_bytes: Callable[[int], object] | None = None,
     incident_id: str = "",
 ) -> Found:
-    """Reads everything that `paths` hold; evidence that is no incident yet becomes one, together.
+    """Reads all `paths`; files that are not incidents become one together.
 
     Args:
-        paths: files and folders; "-" is what came on `stdin`.
-        at: when that incident began, Unix seconds. None: found.
-        limit: of each file read so many traces, rows or incidents.
-        stdin: what came there.
-        on_bytes: told of every piece that is read.
-        incident_id: what that incident is called. "": as its first file.
+        paths: files and folders; "-" stands for `stdin`.
+        at: when that incident began, Unix seconds. None: detected.
+        limit: most traces, rows or incidents to read from each file.
+        stdin: the bytes from there.
+        on_bytes: called with the size of each piece read.
+        incident_id: of that incident. "": the name of its first file.
 
     Raises:
         SchemaError: a file is damaged, or of no known form.
@@ -73,7 +73,7 @@ def read_evidence(
 
 
 def read_incidents(path: Path) -> tuple[Incident, ...]:
-    """The incidents of a file or folder of any known form; what should be known of them is logged.
+    """The incidents in a file or folder of any known format; notes are logged.
 
     Raises:
         SchemaError: names file, line and field.
@@ -85,7 +85,7 @@ def read_incidents(path: Path) -> tuple[Incident, ...]:
 
 
 def parts_of(path: Path) -> tuple[Path, ...]:
-    """The files of incidents in a folder, each by itself; else the path.
+    """The files of incidents in a folder; for any other path, the path itself.
 
     Raises:
         SchemaError: there is no such file or folder.
@@ -97,10 +97,10 @@ def parts_of(path: Path) -> tuple[Path, ...]:
 
 
 def reader_of(file: File) -> Reader:
-    """Who reads `file`.
+    """The reader for `file`.
 
     Raises:
-        SchemaError: nobody does.
+        SchemaError: there is none.
     """
     found = next((reader for reader in FORMATS if reader.recognises(file.head)), None)
     if found is None:
@@ -128,9 +128,9 @@ def _stem(path: Path) -> str:
 
 _DRAWING = "this is a drawing: give the calls as CSV with the columns caller,callee"
 _PAGE = "this is a web page: ask the API, such as /api/v1/query_range, not the user interface"
-# The first bytes of what people also have at hand, and what to do with it.
+# The first bytes of other common files, and what to do with them.
 _KNOWN = (
-    ((b"%pdf",), "this is a PDF: give telemetry, such as an answer of Prometheus or traces of Jaeger"),
+    ((b"%pdf",), "this is a PDF: give telemetry, such as a Prometheus answer or Jaeger traces"),
     ((b"pk\x03\x04",), "this is a zip archive: unpack it and give the folder"),
     ((b"\x00\x01\x00",), "this is binary: export it as JSON or CSV"),
     ((b"digraph", b"graph", b"flowchart"), _DRAWING),
@@ -139,7 +139,7 @@ _KNOWN = (
 
 
 def _guess(file: File) -> str:
-    """What a file seems to be, and what would help."""
+    """Says what a file seems to be, and what would help."""
     raw = file.head.raw.lstrip()
     known = next((text for starts, text in _KNOWN if raw[:16].lower().startswith(starts)), None)
     if known:
@@ -147,18 +147,18 @@ def _guess(file: File) -> str:
     if not raw:
         return "the file is empty"
     if file.head.has("errorType") or file.head.has("status", "error"):
-        return "this is a server's error: ask again"
+        return "this is an error message from a server: ask again"
     if raw[:1] in (b"[", b"{") and not file.head.paths:
-        return "JSON without a field at its beginning, or nested too deeply"
+        return "JSON without any field at its start, or nested too deeply"
     if file.head.paths:
         keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
-        return f"JSON of no known form, with the fields {keys}; known are {_names()}"
+        return f"JSON of an unknown form, with the fields {keys}; known forms: {_names()}"
     if file.head.columns:
         return (
             f"a table with the columns {', '.join(file.head.columns[:6])}; "
             "name them time,service,metric,value or time,<service>_<metric>,… or caller,callee"
         )
-    return f"no known form; known are {_names()}"
+    return f"an unknown form; known forms: {_names()}"
 
 
 def _names() -> str:

@@ -1,4 +1,4 @@
-"""Spans and lines of logs that a data set has as tables."""
+"""Reads tables of spans and log lines, as in public data sets."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,10 +24,10 @@ _WELL = frozenset({"", "0", "ok", "nan"})
 
 
 def add_spans(frame: "pd.DataFrame", spans: Spans, per_second: float, where: str) -> None:
-    """A row a span; nothing where the columns are others.
+    """Adds a span per row; nothing if the columns don't fit.
 
     Args:
-        per_second: units of its durations in a second.
+        per_second: units of the durations per second.
     """
     needed = [_column(frame, names) for names in (_TRACE, _SPAN, _SERVICE, _START)]
     if not all(needed) or "duration" not in frame:
@@ -50,7 +50,7 @@ def add_spans(frame: "pd.DataFrame", spans: Spans, per_second: float, where: str
 
 
 def add_log_lines(frame: "pd.DataFrame", spans: Spans, where: str) -> None:
-    """A row a line; nothing where the columns are others."""
+    """Adds a log line per row; nothing if the columns don't fit."""
     service, start = _column(frame, _SERVICE), _column(frame, ("timestamp", "time"))
     text, level = _column(frame, _TEXT), _column(frame, _LEVEL)
     if not service or not start or not (text or level):

@@ -1,4 +1,4 @@
-"""Tables: a column a metric, a row a value, or a row a call; with commas, tabs or semicolons, or Parquet."""
+"""Tables with a column per metric, a row per value or a row per call: CSV in any dialect, or Parquet."""
 
 import io
 import re
@@ -62,7 +62,7 @@ class Parquet:
 
 
 def _add_table(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
-    """A table of any form; its columns tell which."""
+    """Adds a table of any form, which its columns tell."""
     columns = tuple(map(str, frame.columns))
     if (pair := _calls(columns)) is not None:
         add_calls(frame[pair[0]], frame[pair[1]], recording)
@@ -109,7 +109,7 @@ def read_parquet(file: File, limit: int | None = None) -> "pd.DataFrame":
 
 
 def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: Recording) -> None:
-    """A row a call."""
+    """Adds a call per row."""
     for one, other in zip(callers.tolist(), callees.tolist(), strict=True):
         caller, callee = (str(name).strip() if name == name else "" for name in (one, other))
         if caller != callee and not {caller, callee} & NOBODY:
@@ -117,7 +117,7 @@ def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: R
 
 
 def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
-    """A row a value."""
+    """Adds a value per row."""
     names = tuple(map(str, frame.columns))
     time, service, metric, value = (_column(names, known) for known in (_TIME, _SERVICE, _METRIC, _VALUE))
     times, values = times_of(frame[time], where), numbers_of(frame[value])
@@ -129,7 +129,7 @@ def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
 
 
 def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
-    """A column a metric of a service."""
+    """Adds a metric of a service per column."""
     names = tuple(map(str, frame.columns))
     if len(names) > _MOST_COLUMNS:
         raise SchemaError(where, "", f"{len(names)} columns", "give a long table: time,service,metric,value")
@@ -137,7 +137,7 @@ def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
     times = times_of(frame[time], where)
     alone = []
     for name in names:
-        if name == time or re.fullmatch(r"time\.\d+", name):  # pandas' name for a column that is there twice
+        if name == time or re.fullmatch(r"time\.\d+", name):  # pandas' name for a duplicate column
             continue
         service, metric = split_column(name)
         if not metric:
@@ -153,7 +153,7 @@ def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
 
 
 def split_column(name: str) -> tuple[str, str]:
-    """`<service>_<metric>` in two; of several places the first whose rest is a metric that is known."""
+    """Splits `<service>_<metric>`, if possible where the rest is a known metric."""
     for separator in ("_", "/", ":", "."):
         places = [match.start() for match in re.finditer(re.escape(separator), name)]
         for place in places[:4]:
@@ -180,7 +180,7 @@ def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[n
 
 
 def numbers_of(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A column of numbers; what is none is missing."""
+    """A column as numbers; other values are missing."""
     import pandas as pd
 
     return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(), dtype=float)

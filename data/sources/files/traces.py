@@ -21,7 +21,7 @@ _FAILED_RPC = frozenset({"2", "4", "8", "12", "13", "14", "15"})
 
 
 def is_failed(tags: Mapping[str, str]) -> bool:
-    """Whether tags say that a call failed, by any convention."""
+    """Whether tags of any convention say that a call failed."""
     if (
         tags.get("error", "false").lower() not in ("false", "0", "")
         or tags.get("otel.status_code") == "ERROR"
@@ -32,7 +32,7 @@ def is_failed(tags: Mapping[str, str]) -> bool:
 
 
 def peer_of(tags: Mapping[str, str]) -> str:
-    """Whom a call is for, as far as its tags tell."""
+    """The callee of a call, if its tags name it."""
     return next((tags[name] for name in _PEER if tags.get(name)), "")
 
 
@@ -71,7 +71,7 @@ class _JaegerTrace(BaseModel):
 class JaegerTraces:
     """Jaeger's `/api/traces` (times in µs)."""
 
-    name = "traces of Jaeger"
+    name = "Jaeger traces"
 
     def recognises(self, head: Head) -> bool:
         return (
@@ -111,7 +111,7 @@ class _Dependency(BaseModel):
 class JaegerDependencies:
     """Jaeger's `/api/dependencies`: who calls whom."""
 
-    name = "dependencies of Jaeger"
+    name = "Jaeger dependencies"
 
     def recognises(self, head: Head) -> bool:
         return head.has("data[].parent", "data[].child") or head.has("[].parent", "[].child", "[].callCount")
@@ -138,7 +138,7 @@ class _ZipkinSpan(BaseModel):
 class ZipkinTraces:
     """Zipkin v2: a list of spans, or of traces."""
 
-    name = "traces of Zipkin"
+    name = "Zipkin traces"
 
     def recognises(self, head: Head) -> bool:
         return head.has("[].traceId", "[].id") or head.has("[][].traceId", "[][].id")

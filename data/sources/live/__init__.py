@@ -1,1 +1,1 @@
-"""Live telemetry: bounded, read-only questions to Prometheus, Jaeger, Tempo and Alertmanager."""
+"""Live telemetry: bounded, read-only queries to Prometheus, Jaeger, Tempo, Loki, Alertmanager and kubectl."""

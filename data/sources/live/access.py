@@ -1,4 +1,4 @@
-"""How a source is reached: its address, and the secrets that it wants, which are never shown."""
+"""The address of a source and its secrets, which are never shown."""
 
 import ssl
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Access:
     verify: ssl.SSLContext | bool = field(default=True, repr=False)
 
     def without_secrets(self, text: str) -> str:
-        """What a source says, should it repeat what it was told."""
+        """The text of a source without the secrets, which it may repeat."""
         secrets = [*self.headers.values(), *(self.auth or ())]
         for secret in filter(None, (part for one in secrets for part in (one, one.removeprefix("Bearer ")))):
             text = text.replace(secret, "…")
@@ -35,11 +35,11 @@ class Access:
 
 
 def access(name: str, url: str, variables: Mapping[str, str]) -> Access:
-    """Reads how `name`, such as "Prometheus", wants to be asked.
+    """Reads how to access the source `name`, such as "Prometheus".
 
     Args:
-        name: of the source; its upper case begins the names of its variables.
-        url: http or https; a user and password in it are used, and cut out.
+        name: of the source; in upper case, the prefix of its variables.
+        url: http or https; a user and password are taken out of it.
         variables: …_TOKEN, …_USER and …_PASSWORD (or …_TOKEN_FILE, …_PASSWORD_FILE), …_HEADERS
             ("X-Scope-OrgID: shop; …"), …_CA_FILE, …_CERT_FILE, …_KEY_FILE.
 
@@ -65,7 +65,7 @@ def access(name: str, url: str, variables: Mapping[str, str]) -> Access:
 
 
 def secret(variable: str, variables: Mapping[str, str]) -> str | None:
-    """A secret: what is in the file that `variable`_FILE names, else the variable itself.
+    """A secret: from the file that `variable`_FILE names, else from the variable itself.
 
     Raises:
         SettingsError: the file cannot be used.
@@ -88,7 +88,7 @@ def _headers(text: str, variable: str) -> dict[str, str]:
     for line in filter(None, (part.strip() for part in text.replace("\n", ";").split(";"))):
         name, colon, value = line.partition(":")
         if not colon or not name.strip().isascii() or " " in name.strip():
-            raise SettingsError(f"{variable}: no header – write 'Name: value', several with ';' between")
+            raise SettingsError(f"{variable}: not a header – write 'Name: value', with ';' between several")
         headers[name.strip()] = value.strip()
     return headers
 

@@ -1,4 +1,4 @@
-"""Answers of Prometheus → a recording: parts put together, names brought to one, each with its question.
+"""Turns Prometheus' answers into a recording: parts combined, names unified, each metric with its query.
 
 Shapes: N services or calls, T points of the grid.
 """
@@ -19,10 +19,10 @@ from data.sources.recording import Recording
 Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
 One = TypeVar("One", bound=Hashable)  # a service, or a call
 
-_UNKNOWN = 1_000  # the rank of what no convention counts
-# Requests are believed all from the same convention, as far as it has them.
+_UNKNOWN = 1_000  # the rank of requests that no convention counts
+# Request metrics come from a single convention, as far as it has them.
 _COUNTED = frozenset({"request_rate", "_failed", "_unanswered", "_seconds", "_timed"})
-# What a metric was made of, and what it is a share of.
+# The parts that a metric is made of, and what it is a share of.
 _BEHIND: Mapping[str, tuple[str, ...]] = {
     "error_rate": ("_failed", "request_rate"),
     "latency_mean_s": ("_seconds", "_timed", "request_rate"),
@@ -37,14 +37,14 @@ _BEHIND: Mapping[str, tuple[str, ...]] = {
 
 
 class Answer(NamedTuple):
-    """A question and what Prometheus says to it."""
+    """A query and its answer."""
 
     query: Query
     rows: Rows
 
 
 class Told(NamedTuple):
-    """The question that told a metric, and the labels of the series that did."""
+    """The query behind a metric, and the labels of its series."""
 
     query: Query
     labels: Mapping[str, str]
@@ -52,7 +52,7 @@ class Told(NamedTuple):
 
     @property
     def promql(self) -> str:
-        """The question about this one service or call alone."""
+        """The query for this one service or call alone."""
         wanted = self.query.labels
         if self.query.metric != "_version":
             wanted = (*wanted, self.query.callee)
@@ -62,7 +62,7 @@ class Told(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One answer by whose each row is; rows of nobody are left out."""
+    """One answer, with the service or call of each row; other rows are left out."""
 
     query: Query
     whose: Sequence[Whose]
@@ -71,7 +71,7 @@ class _Part(NamedTuple):
 
 
 class Questions:
-    """The question behind each metric of a service or a call."""
+    """The query behind each metric of a service or call."""
 
     def __init__(
         self, parts: Iterable[_Part] = (), worst: Mapping[str, tuple[str, str]] | None = None
@@ -83,12 +83,12 @@ class Questions:
             self._told.setdefault(part.query.metric, []).append((part.query, labels))
 
     def promql(self, whose: Whose, metric: str) -> str:
-        """The query that shows a metric of one service or call alone; "" where no question told it."""
+        """The query that shows a metric of one service or call alone, or ""."""
         told = self.get(whose, metric)
         return told.promql if told else ""
 
     def get(self, whose: Whose, metric: str) -> Told | None:
-        """What told a metric, or the first of its parts; None where no question did."""
+        """The query behind a metric, or behind the first of its parts, or None."""
         if metric == "client_error_rate":
             call = self._worst.get(whose) if isinstance(whose, str) else None
             return self.get(call, "error_rate") if call else None
@@ -106,7 +106,7 @@ class Questions:
 
 
 def learn(names: Names, answers: Iterable[Answer]) -> None:
-    """Tells who is who from all answers, before any is put down."""
+    """Learns names from all answers, before any is recorded."""
     for query, rows in answers:
         if query.metric != "request_rate":
             continue
@@ -118,7 +118,7 @@ def learn(names: Names, answers: Iterable[Answer]) -> None:
 
 
 def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid: Grid) -> Questions:
-    """Tells a recording what the answers come to; the question behind each metric."""
+    """Adds the answers to a recording; returns the query behind each metric."""
     parts = [_brought_together(query, rows, names) for query, rows in answers]
     versions = _versions(part for part in parts if part.query.metric == "_version")
     others = [part for part in parts if part.query.metric != "_version"]
@@ -147,7 +147,7 @@ def put_down(recording: Recording, answers: Iterable[Answer], names: Names, grid
 
 
 class _Collected(Generic[One]):
-    """What the answers tell of all services, or of all calls."""
+    """The answers about all services, or about all calls."""
 
     def __init__(self, parts: Sequence[_Part], grid: Grid, more: Iterable[One] = ()) -> None:
         measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)
@@ -188,7 +188,7 @@ class _Collected(Generic[One]):
 def _compared(
     served: _Collected[str], called: _Collected[tuple[str, str]], grid: Grid
 ) -> dict[str, tuple[str, str]]:
-    """Adds what services and calls tell together; of each caller its call that fails most."""
+    """Adds what services and calls show together; returns each caller's call that fails most."""
     services, calls, n = served.table, called.table, len(served.names)
     ends = np.array([[served.place[one] for one in pair] for pair in called.names], dtype=np.int64)
     caller, callee = ends.reshape(-1, 2).T
@@ -211,7 +211,7 @@ def _compared(
 def _tell_changes(
     served: _Collected[str], versions: Mapping[str, Mapping[str, derive.Bools]], grid: Grid
 ) -> None:
-    """When each service was changed, and how often it began anew; scaling changes nothing."""
+    """Adds when each service was changed and how often it restarted; scaling is no change."""
     services, generation, scale = (
         served.table,
         *(served.parts.get(name) for name in ("_generation", "_scale")),
@@ -262,7 +262,7 @@ def _whose(query: Query, labels: Mapping[str, str], names: Names) -> Whose | Non
 
 
 def _merged(rows: derive.Places, values: Floats, how: str) -> tuple[derive.Places, Floats]:
-    """Series that turned out to be of one are one; their rows, each once, and their values."""
+    """Merges series of the same service or call; returns the rows, each once, and their values."""
     order = np.argsort(rows, kind="stable")
     different, starts = np.unique(rows[order], return_index=True)
     if len(different) == len(rows):

@@ -1,6 +1,6 @@
-"""What parts of answers come to: rates of failure, mean durations, gaps between caller and callee, ages.
+"""Computes metrics from parts: failure rates, mean durations, gaps between caller and callee, ages.
 
-Shapes: N services or calls, S services, E calls, T points of the grid. What cannot be told is NaN, never 0.
+Shapes: N services or calls, S services, E calls, T points of the grid. Unknown values are NaN, never 0.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from data.incident import Floats
 Bools = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]  # (E,) which service each call is from, or for
 Table = dict[str, Floats]  # {metric: (N, T)}; rows without it are NaN
-_LEAST_CALLS = 0.05  # a second: of fewer nothing is said to be missing
-_LEAST_MISSING = 0.05  # a smaller share is taken for noise
-_NEAR = 9  # points over which the calls that go with one request are counted
-_FEWEST_FOR_P99 = 100  # observations in a window; of fewer the slowest alone would tell
+_LEAST_CALLS = 0.05  # per second: below this, no calls count as missing
+_LEAST_MISSING = 0.05  # a smaller share is noise
+_NEAR = 9  # points over which calls per request are counted
+_FEWEST_FOR_P99 = 100  # observations in a window; with fewer, a single slow one would decide
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """A share of the whole; a part that was never counted is none of it: (N, T)."""
+    """A share of the whole; a part that was never counted is 0: (N, T)."""
     return np.divide(np.nan_to_num(part), whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
@@ -31,11 +31,11 @@ def any_known(rows: Floats) -> Bools:
 
 
 def requests(parts: Mapping[str, Floats], asked: Mapping[str, Bools], window_s: float) -> Table:
-    """Rate, shares of failures and of what nobody answered, and durations, from their parts.
+    """Rate, shares of failed and of unanswered calls, and durations, from their parts.
 
     Args:
-        asked: {part: (N,) who counts it, whether or not there was any}.
-        window_s: that rates are taken over.
+        asked: {part: (N,) who counts it, even if there was none}.
+        window_s: over which rates are taken.
     """
     values = {metric: rows for metric, rows in parts.items() if not metric.startswith("_")}
     rate = parts.get("request_rate")
@@ -65,10 +65,10 @@ def requests(parts: Mapping[str, Floats], asked: Mapping[str, Bools], window_s: 
 
 
 def compare(calls: Table, callee: Places, services: Table, window_s: float) -> None:
-    """Adds to calls what neither side sees alone: the gap, and what nobody answered.
+    """Adds what neither side of a call sees alone: the gap, and the share without an answer.
 
-    Where the callee's view of each call is not known, its mean over all callers stands for it: then no call
-    is given a larger gap than all callers together have.
+    If the callee's view of each call is unknown, its mean over all callers replaces it; then no call gets a
+    larger gap than all callers together.
     """
     rate, caller_s = calls.get("request_rate"), calls.get("latency_caller_s")
     if rate is None:
@@ -104,7 +104,7 @@ def compare(calls: Table, callee: Places, services: Table, window_s: float) -> N
 
 
 def failing_calls(calls: Table, caller: Places, n: int) -> Floats | None:
-    """The share of all calls of each caller that fail; NaN where that is not known of every call: (S, T)."""
+    """The share of each caller's calls that fail; NaN unless that is known for all of them: (S, T)."""
     rate, failing = calls.get("request_rate"), calls.get("error_rate")
     if rate is None or failing is None:
         return None
@@ -114,10 +114,10 @@ def failing_calls(calls: Table, caller: Places, n: int) -> Floats | None:
 
 
 def own_latency(services: Table, calls: Table, caller: Places) -> Floats | None:
-    """What each service takes itself, were its calls made in turn; NaN where not all are timed: (S, T).
+    """Each service's own latency, if its calls are sequential; NaN unless all are timed: (S, T).
 
-    The calls of one window are not quite those of its requests. How many go with a request is counted in the
-    window or over some around it, whichever gives the calmer series.
+    The calls in a window don't exactly match its requests. Calls per request are counted in the window or
+    also around it, whichever gives the steadier series.
     """
     rate, caller_s = calls.get("request_rate"), calls.get("latency_caller_s")
     served, mean = services.get("request_rate"), services.get("latency_mean_s")
@@ -145,13 +145,13 @@ def summed(rows: Floats, places: Places, n: int) -> Floats:
 
 
 def _all(wanted: Bools, places: Places, n: int) -> Bools:
-    """Which places have calls, and all of them wanted ones: (n,)."""
+    """Which places have calls, all of them wanted: (n,)."""
     there, lacking = np.bincount(places, minlength=n), np.bincount(places[~wanted], minlength=n)
     return np.asarray((there > 0) & (lacking == 0))
 
 
 def _middle(rows: Floats) -> Floats:
-    """The median of what is known of each row, the lower one of two; 0 where nothing is: (N,)."""
+    """The median of the known values of each row, the lower of two; 0 without any: (N,)."""
     count = np.isfinite(rows).sum(axis=1, keepdims=True)
     if not rows.shape[1]:
         return np.zeros(len(rows))
@@ -167,7 +167,7 @@ def _around(rate: Floats) -> Floats:
 
 
 def restarts(uptime_s: Floats) -> Floats:
-    """How often each has started anew, counted from the first point: (N, T)."""
+    """The number of restarts since the first point: (N, T)."""
     known = np.isfinite(uptime_s)
     index = np.maximum.accumulate(np.where(known, np.arange(uptime_s.shape[1]), 0), axis=1)
     last = np.take_along_axis(uptime_s, index, axis=1)
@@ -176,7 +176,7 @@ def restarts(uptime_s: Floats) -> Floats:
 
 
 def moved(values: Floats) -> Bools:
-    """Where a number differs from the last known one: (T,)."""
+    """Where a value differs from the last known one: (T,)."""
     known = np.flatnonzero(np.isfinite(values))
     changed = np.zeros(len(values), dtype=bool)
     if known.size:
@@ -185,7 +185,7 @@ def moved(values: Floats) -> Bools:
 
 
 def replaced(versions: Mapping[str, Bools]) -> Bools:
-    """Where a version runs for the first time after others did: (T,)."""
+    """Where a new version runs for the first time: (T,)."""
     firsts = [int(seen.argmax()) for seen in versions.values() if seen.any()]
     changed = np.zeros(len(next(iter(versions.values()))), dtype=bool)
     changed[[first for first in firsts if first > min(firsts)]] = True

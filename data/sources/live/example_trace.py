@@ -1,4 +1,4 @@
-"""One trace of a service that shows what is wrong: where it failed, or where its time went."""
+"""Picks one trace of a service that shows what is wrong: where it failed, or where time was spent."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class ExampleTraces:
         self._http, self._question = http, question
 
     async def worst(self, service: str) -> tuple[str, str] | None:
-        """What the worst trace through a service shows, and where to see it; None where there is none.
+        """What the worst trace through a service shows, and its address; None if there is no trace.
 
         Raises:
             TelemetryFault: no usable answer.
@@ -56,9 +56,9 @@ class ExampleTraces:
 
     def _read(self, reader: Reader, body: bytes) -> list[Sequence[Span]]:
         file, gathered = File(Path(self._http.access.name), body), Gathered()
-        self._http.decoded(body)  # what is no JSON is told as such
+        self._http.decoded(body)  # refuses what is not JSON
         try:
-            if reader.recognises(file.head):  # else there is nothing in it
+            if reader.recognises(file.head):  # otherwise it is empty
                 reader.read(file, gathered)
         except SchemaError as error:
             raise TelemetryFault(str(error)) from None
@@ -66,7 +66,7 @@ class ExampleTraces:
 
 
 def _path(spans: Sequence[Span]) -> str:
-    """From the first service down to where the time went, or where it failed; each service once."""
+    """The path from the first service to where time was spent or a call failed; each service once."""
     known = {span.id for span in spans}
     children: dict[str, list[Span]] = defaultdict(list)
     for span in spans:

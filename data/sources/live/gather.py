@@ -1,4 +1,4 @@
-"""Asks a Prometheus all that it can tell of one stretch of time, as far as it answers."""
+"""Queries Prometheus about one period, as far as it answers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,15 +21,15 @@ from data.words import few
 
 Progress = Callable[[str], None]
 
-_POINTS = 80  # of window and baseline together: more hardly tell more
+_POINTS = 80  # of window and baseline together; more would hardly help
 _USUAL_SCRAPE_S = 15.0
-_WINDOWS = 672  # of the past that alerts are looked up in: a quarter of an hour each in a week
-_FEWEST_WINDOWS = 4  # with which anything can be called routine
+_WINDOWS = 672  # of the past in which alerts are looked up: a quarter of an hour each in a week
+_FEWEST_WINDOWS = 4  # needed to call an alert routine
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about.
+    """The period and services to ask about.
 
     Args:
         at_s: the end of the window, Unix seconds.
@@ -37,7 +37,7 @@ class Question:
         baseline_s: seconds before those that are compared with.
         namespace: only this one; "" for all.
         by: what counts as one service.
-        history_s: seconds in which what is raised again and again is routine.
+        history_s: seconds before, for alerts that are routine.
     """
 
     at_s: float
@@ -71,15 +71,15 @@ async def ask_prometheus(
     channels: ChannelMap,
     progress: Progress,
 ) -> Questions:
-    """Fills a recording; gives the question behind each metric.
+    """Fills a recording; returns the query behind each metric.
 
-    What is not answered is noted in the recording.
+    Queries without an answer are noted in the recording.
 
     Raises:
-        TelemetryFault: not even the names of metrics are told.
+        TelemetryFault: it does not even list its metrics.
     """
     prometheus = Prometheus(http, question.start_s, question.at_s)
-    progress("Prometheus: which metrics are there")
+    progress("Prometheus: listing metrics")
     there = There.named(await prometheus.metric_names())
     more = others(there, channels)
     wanted = dict.fromkeys((*to_ask_about(there), *more))
@@ -117,7 +117,7 @@ async def ask_prometheus(
 async def _all(
     asked: Mapping[Any, Coroutine[Any, Any, Any]], recording: Recording, what: str = ""
 ) -> dict[Any, Any]:
-    """All answers that there are; of the others the reason is noted, once for those that share it."""
+    """All answers; the reasons for missing ones are noted, each reason once."""
     answers = await asyncio.gather(*asked.values(), return_exceptions=True)
     found: dict[Any, Any] = {}
     missing: dict[str, list[str]] = {}
@@ -135,7 +135,7 @@ async def _all(
 
 
 async def _labels(prometheus: Prometheus, name: str, namespace: str) -> frozenset[str]:
-    """The labels of a metric in one namespace; none where only others have it."""
+    """The labels of a metric in one namespace; none if only other namespaces have it."""
     if not namespace:
         return await prometheus.label_names(_selector(name))
     inside = [f"{_selector(name)[:-1]},{label}={quoted(namespace)}}}" for label in conventions.NAMESPACE]
@@ -147,7 +147,7 @@ async def _labels(prometheus: Prometheus, name: str, namespace: str) -> frozense
 
 
 def _selector(name: str) -> str:
-    """A metric as a selector that any version understands, dots or none."""
+    """A selector for a metric that works in all versions, with or without dots."""
     return f'{{__name__="{name}"}}'
 
 
@@ -157,7 +157,7 @@ async def _scrape_interval(prometheus: Prometheus, there: There, recording: Reco
             try:
                 found = await prometheus.scrape_interval_s(_selector(there.names[name]))
             except TelemetryFault as fault:
-                recording.note(f"Missing: how often is measured, {_USUAL_SCRAPE_S:g} s are taken. {fault}.")
+                recording.note(f"Missing: the scrape interval; {_USUAL_SCRAPE_S:g} s is assumed. {fault}.")
                 return _USUAL_SCRAPE_S
             if found:
                 return found
@@ -167,7 +167,7 @@ async def _scrape_interval(prometheus: Prometheus, there: There, recording: Reco
 async def _who_is_who(
     prometheus: Prometheus, there: There, question: Question, names: Names, recording: Recording
 ) -> None:
-    """Targets, and the owners that Kubernetes knows."""
+    """Learns names from targets and from Kubernetes' owners."""
     span = f"[{max(round(question.at_s - question.start_s), 1)}s]"
     asked = {
         name: prometheus.instant(f"last_over_time({there.names[name]}{span})")
@@ -202,7 +202,7 @@ async def _who_is_who(
 async def _alerts(
     prometheus: Prometheus, there: There, question: Question, names: Names, grid: Grid, recording: Recording
 ) -> None:
-    """What is raised now, and how often each alert was raised in the windows of the past."""
+    """Adds the alerts raised now, and how often each was raised in past windows."""
     if "ALERTS" not in there.names:
         return
     firing = 'ALERTS{alertstate="firing"}'
@@ -242,7 +242,7 @@ def _event(labels: Mapping[str, str], names: Names) -> AlertEvent | None:
 
 
 def _tell_gaps(asked: Sequence[Query], prometheus: Prometheus, recording: Recording) -> None:
-    """What this Prometheus cannot tell at all."""
+    """Notes what this Prometheus lacks."""
     of_services = {query.metric for query in asked if not query.callee}
     if "request_rate" not in of_services:
         recording.note("Prometheus has no request metrics that Firewatch knows.")

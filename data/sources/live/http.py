@@ -1,4 +1,4 @@
-"""Bounded questions over HTTP: so many at once, so long, so many bytes; every failure is one plain line."""
+"""HTTP requests with limits on number, time and size; every failure is one plain line."""
 
 import asyncio
 import ssl
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 class Http:
-    """One source, asked a few questions at a time.
+    """Sends a few requests at a time to one source.
 
     Args:
         timeout_s: for one answer.
@@ -30,7 +30,7 @@ class Http:
 
     def __init__(self, access: Access, timeout_s: float, largest: int = _LARGEST) -> None:
         self.access, self.timeout_s, self.largest = access, timeout_s, largest
-        self.waited_s = 0.0  # until the first byte of each answer, summed: the source's own time
+        self.waited_s = 0.0  # until the first byte of each answer, summed
         self._client = access.client(timeout_s)
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -41,15 +41,15 @@ class Http:
         await self._client.aclose()
 
     async def get(self, path: str, parameters: Mapping[str, Any]) -> bytes:
-        """What is at `path`.
+        """Gets `path`.
 
         Raises:
-            TelemetryFault: no answer, not in time, too large, or refused.
+            TelemetryFault: no answer, too late, too large, or refused.
         """
         return await self._ask("GET", path, params=parameters)
 
     async def post(self, path: str, form: Mapping[str, str | list[str]]) -> bytes:
-        """What answers a form; asked with GET where POST is not allowed."""
+        """Posts a form; falls back to GET if POST is not allowed."""
         try:
             return await self._ask("POST", path, data=form)
         except TelemetryFault as fault:
@@ -97,14 +97,14 @@ class Http:
                 size += len(part)
                 if size > self.largest:
                     raise TelemetryFault(
-                        f"{self.access.name} sends more than {self.largest / 1e6:.0f} MB for one question: "
-                        "ask for one --namespace or a shorter --window"
+                        f"{self.access.name} sent more than {self.largest / 1e6:.0f} MB for one query: "
+                        "choose one --namespace or a shorter --window"
                     )
             return response.status_code, b"".join(parts)
 
 
 def _told(body: bytes) -> str:
-    """The reason in an answer that is an error; "" where it is no JSON with one."""
+    """The reason in an error answer, or ""."""
     try:
         answer = read_json(body, _LONGEST_ERROR)
     except NotJson:

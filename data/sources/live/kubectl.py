@@ -1,4 +1,4 @@
-"""kubectl as a source: read-only questions to a cluster, bounded in time and bytes, and one way to act."""
+"""Runs kubectl with limits on time and size: to read a cluster and, if allowed, to act."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ class Kubectl:
 
     Args:
         context: of kubectl's configuration; "current" for the one in use.
-        namespace: the only one that is asked about; "" for all.
+        namespace: the only one to read; "" for all.
         timeout_s: for one answer.
         window_s: how far back log lines go.
     """
@@ -41,7 +41,7 @@ class Kubectl:
         self.cluster: Cluster | None = None
 
     async def read(self) -> Cluster:
-        """Everything that is known of its workloads.
+        """Reads everything about the workloads.
 
         Raises:
             TelemetryFault: kubectl is not there, or gets no usable answer.
@@ -71,30 +71,30 @@ class Kubectl:
         return LogLines(telling(body.decode("utf-8", "replace").splitlines()), self.shell(*asked))
 
     def shell(self, *arguments: str) -> str:
-        """A question as it is typed."""
+        """The command line of a query."""
         return shlex.join(("kubectl", *self._context, *self._where, *arguments))
 
     def target(self, service: str) -> str:
-        """How kubectl is told of a service: its workload, or the pod."""
+        """The name of a service for kubectl: its workload or pod."""
         is_pod = self.cluster is not None and service in self.cluster.owners
         return f"pod/{service}" if is_pod else self.workload(service)
 
     def workload(self, service: str) -> str:
-        """How kubectl is told of what runs a service or a pod."""
+        """The name of a service's or pod's workload for kubectl."""
         if self.cluster is None:
             return f"deployment/{service}"
         workload = self.cluster.workload(service)
         return f"{self.cluster.kinds.get(workload, 'deployment')}/{workload}"
 
     def replicas(self, service: str) -> int | None:
-        """How many replicas of a service are wanted; None where that is not known."""
+        """The wanted number of replicas of a service; None if unknown."""
         return self.cluster.replicas.get(self.cluster.workload(service)) if self.cluster else None
 
     async def run(self, arguments: Sequence[str]) -> bytes:
-        """What `kubectl arguments…` writes.
+        """The output of `kubectl arguments…`.
 
         Raises:
-            TelemetryFault: it is not installed, fails, takes too long or says too much.
+            TelemetryFault: it is not installed, fails, takes too long or prints too much.
         """
         try:
             pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -127,7 +127,7 @@ class Kubectl:
 
 
 def supplement_cluster(recording: Recording, cluster: Cluster, names: Names, since_s: float) -> None:
-    """Tells a recording what a cluster knows: owners, warnings since a time, rollouts of known services."""
+    """Adds what a cluster knows to a recording: owners, recent warnings, rollouts of known services."""
     for pod in cluster.owners:
         names.pod(pod, cluster.workload(pod))
     for event, began_s in cluster.alerts(since_s):
@@ -149,5 +149,5 @@ async def _bounded(stream: asyncio.StreamReader | None) -> bytes:
         parts.append(part)
         size += len(part)
         if size > _LARGEST:
-            raise TelemetryFault(f"kubectl says more than {_LARGEST / 1e6:.0f} MB: name one --namespace")
+            raise TelemetryFault(f"kubectl printed more than {_LARGEST / 1e6:.0f} MB: choose one --namespace")
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""Loki's log lines of one service, asked for in bounded queries (grafana.com/docs/loki, HTTP API)."""
+"""Queries Loki for the log lines of one service, with limits (grafana.com/docs/loki, HTTP API)."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

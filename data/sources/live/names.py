@@ -1,4 +1,4 @@
-"""Who is who: pods, workloads, addresses and instrumentations' names, brought to one name each."""
+"""Unifies names: pods, workloads, addresses and instrumentations' names become one name each."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _IN_CLUSTER = re.compile(r"([^.]+)(?:\.[^.]+)*\.(?:svc|pod|cluster|local|interna
 
 
 class Names:
-    """Brings every name to that of a service (or a pod, where pods are asked about)."""
+    """Maps every name to a service (or to a pod, if suspects are pods)."""
 
     def __init__(self, by: By) -> None:
         self._by = by
@@ -25,11 +25,11 @@ class Names:
         self._known: dict[str, str] = {}
 
     def service(self, name: str) -> None:
-        """There is a service of this name."""
+        """Adds a service."""
         self._services.add(_bare(name))
 
     def pod(self, pod: str, service: str) -> None:
-        """A pod belongs to a service; the first to say so is believed."""
+        """Adds a pod of a service; the first mention counts."""
         pod, service = _bare(pod), _bare(service)
         if pod and service and pod not in self._owner:
             self._owner[pod] = service
@@ -37,23 +37,23 @@ class Names:
             self._services.add(service)
 
     def address(self, address: str, service: str, pod: str = "") -> None:
-        """Where a service listens: host:port of a scrape, or a pod's address."""
+        """Adds the address of a service: host:port of a scrape, or a pod's address."""
         for one in {address, address.rpartition(":")[0]} - {"", "127.0.0.1", "localhost"}:
             self._address.setdefault(one, (_bare(service), _bare(pod)))
 
     def owners(self, names: Iterable[str]) -> dict[str, str]:
-        """Of those names that are pods, what they are replicas of."""
+        """The services of those names that are pods."""
         return {
             name: self._owner[name] for name in names if name in self._owner and self._owner[name] != name
         }
 
     def replicas(self, service: str) -> list[str]:
-        """The pods of a service; none where the service counts as one."""
+        """The pods of a service; none if the service counts as one suspect."""
         pods = self._pods.get(service, set())
         return sorted(pods) if self._by == "pod" and len(pods) > 1 else []
 
     def resolve(self, name: str, pod: str = "") -> str:
-        """The one name of a service, a pod, or an address; "" for nobody."""
+        """The unified name of a service, a pod or an address; "" if it is none."""
         key = f"{name}\n{pod}"
         if key not in self._known:
             self._known[key] = self._resolve(_bare(name), _bare(pod))
@@ -89,7 +89,7 @@ class Names:
 
 
 def infrastructure(name: str) -> bool:
-    """Whether this watches others."""
+    """Whether this is part of monitoring."""
     return _INFRASTRUCTURE.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""One moment as all live sources tell of it: what one does not answer, the others may."""
+"""Asks all live sources about one moment; if one does not answer, the others may."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _OTHERS: Mapping[str, _Ask] = {"Jaeger": ask_jaeger, "Tempo": ask_tempo, "Alertm
 
 @dataclass(frozen=True)
 class Observed:
-    """What was told, the question behind each metric, and how long answers took to begin, summed."""
+    """The recording, the query behind each metric, and the sources' total response time."""
 
     recording: Recording
     questions: Questions
@@ -37,14 +37,14 @@ async def observe(
     progress: Progress,
     kubectl: Kubectl | None = None,
 ) -> Observed:
-    """Asks all sources; what one cannot tell is noted in the recording.
+    """Asks all sources; faults are noted in the recording.
 
     Args:
-        sources: of the names Prometheus, Jaeger, Tempo and Alertmanager; Prometheus' word counts first.
+        sources: named Prometheus, Jaeger, Tempo or Alertmanager; Prometheus takes precedence.
         timeout_s: for each answer.
 
     Raises:
-        TelemetryFault: none of them tells anything; the first reason.
+        TelemetryFault: no source answers; with the first reason.
     """
     recording, names = Recording(), Names(question.by)
     questions = Questions()
@@ -57,7 +57,7 @@ async def observe(
                     questions = await ask_prometheus(http, question, recording, names, channels, progress)
                 else:
                     more = await _OTHERS[source.name](http, question, progress)
-                    join(recording, more, names.resolve, told_counts=True)
+                    join(recording, more, names.resolve, keep_known=True)
             except TelemetryFault as error:
                 faults.append(error)
             waited_s += http.waited_s

@@ -1,4 +1,4 @@
-"""Jaeger, Tempo and Alertmanager: asked for a bounded part of what they have, read as their files are."""
+"""Queries Jaeger, Tempo and Alertmanager for a limited amount, and reads it like files."""
 
 import asyncio
 import re
@@ -16,19 +16,19 @@ from data.sources.live.gather import Progress, Question
 from data.sources.live.http import Http
 from data.sources.recording import Recording
 
-_MOST_SERVICES = 100  # that Jaeger is asked about
+_MOST_SERVICES = 100  # to ask Jaeger about
 _MOST_TRACES = 100  # of one service, before and in the window each; of all in Tempo twice as many
 _Part = tuple[Reader, str, Mapping[str, Any]]  # who reads the answer, path, parameters
 _TRACE = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
 async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Recording:
-    """What its traces and dependencies tell.
+    """What its traces and dependencies show.
 
     Raises:
-        TelemetryFault: it does not even name its services.
+        TelemetryFault: it does not list its services.
     """
-    progress("Jaeger: which services are there")
+    progress("Jaeger: listing services")
     listed = http.decoded(await http.get("/api/services", {}))
     services = sorted(str(name) for name in (listed.get("data") or ()) if name != "jaeger-query")
     asked = services[:_MOST_SERVICES]
@@ -48,12 +48,12 @@ async def ask_jaeger(http: Http, question: Question, progress: Progress) -> Reco
 
 
 async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recording:
-    """What its traces tell.
+    """What its traces show.
 
     Raises:
         TelemetryFault: it cannot be searched.
     """
-    progress("Tempo: which traces are there")
+    progress("Tempo: listing traces")
     ids: dict[str, None] = {}
     for start_s, end_s in question.halves:
         times = {"start": f"{start_s:.0f}", "end": f"{end_s:.0f}"}
@@ -65,16 +65,16 @@ async def ask_tempo(http: Http, question: Question, progress: Progress) -> Recor
 
 
 async def ask_alertmanager(http: Http, question: Question, progress: Progress) -> Recording:
-    """What is raised now, and what was first to page.
+    """The alerts that are firing, and the first page.
 
     Raises:
-        TelemetryFault: it tells no alerts.
+        TelemetryFault: it lists no alerts.
     """
     return (await _read(http, [(AlertList(), "/api/v2/alerts", {"active": "true"})], progress)).finish()
 
 
 async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathered:
-    """Every answer that there is; of the others each reason is noted once.
+    """Reads all answers; the reasons for missing ones are noted.
 
     Raises:
         TelemetryFault: there is none at all.
@@ -87,7 +87,7 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
         nonlocal answered
         try:
             file = File(Path(name), await http.get(path, parameters))
-            if reader.recognises(file.head):  # else there is nothing in it
+            if reader.recognises(file.head):  # otherwise it is empty
                 reader.read(file, gathered)
             answered += 1
         except TelemetryFault as fault:
@@ -100,5 +100,5 @@ async def _read(http: Http, parts: Sequence[_Part], progress: Progress) -> Gathe
     if faults and not answered:
         raise faults[0]
     for fault in faults:
-        gathered.recording.note(f"{fault}; a part of {name} is missing.")
+        gathered.recording.note(f"{fault}; part of the data in {name} is missing.")
     return gathered

@@ -1,4 +1,4 @@
-"""Prometheus' HTTP API, read only, always between two times: names, labels, instants, series on a grid."""
+"""Prometheus' HTTP API, read only, for one period: names, labels, instant values, series on a grid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from data.sources.live.http import Http
 T = TypeVar("T")
 
 _VALUES = b'"values":[['
-_MOST_SERIES = 100_000  # of one answer: no system that is looked at as a whole has so many services
+_MOST_SERIES = 100_000  # of one answer; no system has so many services
 _MOST_POINTS = 11_000  # of one series: Prometheus refuses more
-_SCRAPES = 4  # that a rate is taken over, at least
-_BATCH = 500  # series whose values are read at once
+_SCRAPES = 4  # over which a rate is taken, at least
+_BATCH = 500  # series to read at once
 _NO_NUMBERS = "Prometheus sent values that are not numbers"
 _LARGEST_BATCH = 64_000_000  # bytes of their values
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The points in time that everything is asked at, and how far back each looks."""
+    """The points in time of all queries, and the window of rates."""
 
     start_s: float
     end_s: float
@@ -42,7 +42,7 @@ class Grid:
 
     @staticmethod
     def between(start_s: float, end_s: float, scrape_s: float, points: int) -> "Grid":
-        """A grid of at most about `points` points, no finer than the scrapes, that ends at `end_s`."""
+        """A grid of about `points` points at most, no finer than the scrapes, that ends at `end_s`."""
         span = end_s - start_s
         step = max(scrape_s * np.ceil(span / points / scrape_s), span / _MOST_POINTS)
         n = int(span / step)
@@ -53,11 +53,11 @@ class Rows(NamedTuple):
     """The series of an answer."""
 
     labels: Sequence[Mapping[str, str]]  # (N,)
-    values: Floats  # (N, T) on the grid, NaN where there is none
+    values: Floats  # (N, T) on the grid, NaN where missing
 
 
 class Prometheus:
-    """Asks one Prometheus, or whatever speaks its language: Thanos, Mimir, VictoriaMetrics.
+    """Queries a Prometheus, or anything with its API: Thanos, Mimir, VictoriaMetrics.
 
     Args:
         start_s: the beginning of what is asked about, Unix seconds.
@@ -69,18 +69,18 @@ class Prometheus:
         self.warnings: dict[str, None] = {}
 
     async def metric_names(self) -> list[str]:
-        """What was measured in this time."""
+        """The metrics with values in this time."""
         return await self._data(_NAMES, "/api/v1/label/__name__/values", self._times())
 
     async def label_names(self, *selectors: str) -> frozenset[str]:
-        """The labels that series of any of these selectors had in this time."""
+        """The labels of series that match any of these selectors in this time."""
         asked: dict[str, str | list[str]] = {**self._times(), "match[]": list(selectors)}
         # VictoriaMetrics says "__name__" even where there are no series.
         names = await self._data(_NAMES, "/api/v1/labels", asked)
         return frozenset(names) - {"__name__"}
 
     async def scrape_interval_s(self, selector: str) -> float | None:
-        """The time between two samples of one series of a selector; None where it has too few."""
+        """The time between two samples of a selector's series; None if it has too few."""
         found = await self.instant(f"topk(1, count_over_time({selector}[5m]))")
         if not found:
             return None
@@ -92,13 +92,13 @@ class Prometheus:
         return float(np.median(np.diff(times))) if len(times) > 1 else None
 
     async def instant(self, query: str) -> list[tuple[dict[str, str], float]]:
-        """What a query gives at the end of this time."""
+        """The result of a query at the end of this time."""
         form = {"query": query, "time": f"{self.end_s:.3f}", "timeout": f"{self.http.timeout_s:g}s"}
         answer = await self._data(_VECTOR, "/api/v1/query", form)
         return [(row["metric"], row["value"][1]) for row in answer]
 
     async def range(self, query: str, grid: Grid) -> Rows:
-        """What a query gives at each point of a grid; what is not finite is missing."""
+        """The result of a query at each point of a grid; values that are not finite are missing."""
         form: dict[str, str | list[str]] = {
             "query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}",
             "step": f"{grid.step_s:.3f}", "timeout": f"{self.http.timeout_s:g}s",
@@ -106,7 +106,7 @@ class Prometheus:
         body, numbers = _numbers_apart(await self.http.post("/api/v1/query_range", form))
         if len(numbers) > _MOST_SERIES:
             raise TelemetryFault(
-                f"{self.http.access.name} tells of {len(numbers):,} series at once: name one --namespace"
+                f"{self.http.access.name} returned {len(numbers):,} series at once: choose one --namespace"
             )
         series: list[_Series] = self._checked(_MATRIX, self.http.decoded(body))
         return _rows(series, numbers, grid)
@@ -126,9 +126,7 @@ class Prometheus:
             data = form.validate_python(told)
         except ValidationError:
             name = self.http.access.name
-            raise TelemetryFault(
-                f"{name} gave an answer that is not Prometheus': is this its address?"
-            ) from None
+            raise TelemetryFault(f"{name} answered in another form: is this its address?") from None
         self.warnings.update(dict.fromkeys(checked.warnings))
         return data
 
@@ -151,7 +149,7 @@ class _Samples(TypedDict):
 
 class _Series(TypedDict):
     metric: dict[str, str]
-    values: int | list[tuple[float, str]]  # the place where they are kept, see `_numbers_apart`
+    values: int | list[tuple[float, str]]  # or the number of the list, see `_numbers_apart`
 
 
 _NAMES, _VECTOR = TypeAdapter(list[str]), TypeAdapter(list[_Instant])
@@ -159,15 +157,15 @@ _SAMPLES, _MATRIX = TypeAdapter(list[_Samples]), TypeAdapter(list[_Series])
 
 
 def quoted(text: str) -> str:
-    """A text as PromQL writes it."""
+    """A string literal in PromQL."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def _numbers_apart(body: bytes) -> tuple[bytes, list[bytes]]:
-    """An answer with each list of values replaced by its place among them; there may be millions of values.
+    """Takes the lists of values, which may be millions, out of an answer; their numbers stand in for them.
 
-    No text in JSON holds these marks: a quote in it would be escaped.
+    No string in JSON can contain the marks: its quotes would be escaped.
     """
     rest, numbers, done = [], list[bytes](), 0
     while (start := body.find(_VALUES, done)) >= 0 and (end := body.find(b"]]", start)) >= 0:
@@ -179,12 +177,12 @@ def _numbers_apart(body: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _joined(values: Sequence[tuple[float, str]]) -> bytes:
-    """Values of an answer that is written with blanks, as `_numbers_apart` has them."""
+    """Values of an answer with blanks, in the form of `_numbers_apart`."""
     return ",".join(f"{time_s},{value}" for time_s, value in values).encode()
 
 
 def _rows(result: Sequence[_Series], numbers: Sequence[bytes], grid: Grid) -> Rows:
-    """Many series at once: each is short, and all of them are many."""
+    """Reads many short series at once."""
     kept = [series["values"] for series in result]
     if not all(isinstance(one, list) or 0 <= one < len(numbers) for one in kept):
         raise TelemetryFault(_NO_NUMBERS)
@@ -212,13 +210,13 @@ def _rows(result: Sequence[_Series], numbers: Sequence[bytes], grid: Grid) -> Ro
 
 
 def _are_alike(column: npt.NDArray[np.int64], each: int) -> bool:
-    """Whether series of so many values all have the same times."""
+    """Whether all series, of `each` values, have the same times."""
     rows = column.reshape(-1, each or 1)
     return bool((np.diff(rows[:1]) > 0).all() and (rows == rows[:1]).all())
 
 
 def _numbers(text: bytes) -> Floats:
-    """Times and values in turn, from the inside of a list of pairs."""
+    """The alternating times and values in a list of pairs."""
     plain = text.translate(None, b'[]" ')
     if b"I" in plain:
         plain = plain.replace(b"+Inf", b"Infinity").replace(b"-Inf", b"-Infinity")

@@ -1,4 +1,4 @@
-"""The table of conventions and the names that are there → PromQL, aggregated on the server."""
+"""Builds PromQL from the table of conventions and the existing metrics; the server aggregates."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from data.sources.live.prometheus import Grid, quoted
 
 By = Literal["service", "workload", "pod"]
 
-_MOST_OTHERS = 24  # metrics that no convention knows but the rules of channels do
-# A few that wait come and go: so many have to before it is a sign.
+_MOST_OTHERS = 24  # metrics known to the channel rules, but to no convention
+# A few waiting items are normal; fewer than this are no sign.
 _FEWEST_WAITING = 5.0
 _COUNTS_WAITING = re.compile(
     r"(?!.*(?:ratio|percent|util|share|seconds|bytes|_age|usage|_total))"
     r".*(?:queue|pending|waiting|backlog|messages|in_?flight|lag|blocked).*"
 )
-_GAP = "\0"  # where more matchers go
+_GAP = "\0"  # marks where more matchers go
 _SIMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _NO_METRIC = re.compile(
     r".*_(?:bucket|sum|count|created|info)|ALERTS.*|scrape_.*|.*:.*|(?:go|python|promhttp|process_virtual)_.*"
@@ -29,25 +29,25 @@ _NO_METRIC = re.compile(
 
 @dataclass(frozen=True)
 class Query:
-    """One question, and what its answer is."""
+    """One query, and the meaning of its answer."""
 
-    metric: str  # that it is recorded as; one that begins with "_" is a part of others
-    text: str  # PromQL with gaps for more matchers
-    labels: tuple[str, ...]  # that its series have: of the service and its pod, or of the caller and its pod
+    metric: str  # its name in the recording; with a leading "_", a part of others
+    text: str  # PromQL with marks for more matchers
+    labels: tuple[str, ...]  # of the service and its pod, or of the caller and its pod
     callee: str = ""  # the label of the callee (or of the version); "" for a service
-    rank: int = 0  # of several that tell the same the lowest is believed
-    merged: Literal["sum", "max"] = "max"  # series that turn out to be of one service
-    least: float = 0.0  # what stays below it all the time says nothing
+    rank: int = 0  # of several for the same metric, the lowest counts
+    merged: Literal["sum", "max"] = "max"  # how to merge series of one service
+    least: float = 0.0  # series that stay below this are dropped
 
     def promql(self, only: Mapping[str, str] | None = None) -> str:
-        """The question itself, or about some labels only."""
+        """The query, optionally for certain label values only."""
         more = ",".join(f"{_label(name)}={quoted(value)}" for name, value in (only or {}).items())
         return self.text.replace(f"{{{_GAP}", f"{{{more}").replace(_GAP, f",{more}" if more else "")
 
 
 @dataclass(frozen=True)
 class There:
-    """What a Prometheus has: its names as it spells them, and the labels of those that were asked about."""
+    """What a Prometheus has: metric names in its spelling, and labels of the relevant ones."""
 
     names: Mapping[str, str]  # {with underscores: as it is spelt}
     labels: Mapping[str, frozenset[str]]  # {with underscores: labels}
@@ -59,12 +59,12 @@ class There:
 
 
 def plain(name: str) -> str:
-    """A name of Prometheus 3, which may have dots, as older ones have it."""
+    """A Prometheus 3 name, which may have dots, in the form of older versions."""
     return re.sub(r"[.\-/]", "_", name)
 
 
 def to_ask_about(there: There) -> list[str]:
-    """The metrics whose labels have to be known before anything is asked, with underscores."""
+    """The metrics whose labels are needed to build queries, with underscores."""
     found: dict[str, None] = {}
     for row in (*conventions.SERVED, *conventions.CALLED):
         for calls, base in _instruments(row, there):
@@ -78,7 +78,7 @@ def to_ask_about(there: There) -> list[str]:
 
 
 def others(there: There, channels: ChannelMap) -> list[str]:
-    """Metrics that only the rules of channels know, such as those of a datastore, with underscores."""
+    """Metrics that only the channel rules know, such as a datastore's, with underscores."""
     known = {name for resource in conventions.RESOURCES for name in _matching(resource.name, there)}
     known |= {name for resource in conventions.RESOURCES for name in _matching(resource.over, there)}
     parts = [row.calls for row in (*conventions.SERVED, *conventions.CALLED)]
@@ -98,7 +98,7 @@ def others(there: There, channels: ChannelMap) -> list[str]:
 
 
 def queries(there: There, grid: Grid, by: By, namespace: str, more: Sequence[str]) -> list[Query]:
-    """Everything to ask; `more` are the names of `others`."""
+    """All queries; `more` are the names from `others`."""
     asked = _Asked(there, f"[{max(round(grid.rate_s), 1)}s]", by, namespace)
     found: list[Query] = []
     for rows in (conventions.SERVED, conventions.CALLED):
@@ -114,7 +114,7 @@ def queries(there: There, grid: Grid, by: By, namespace: str, more: Sequence[str
 
 @dataclass(frozen=True)
 class _Asked:
-    """What all questions have in common."""
+    """What all queries have in common."""
 
     there: There
     window: str  # that rates are taken over
@@ -168,7 +168,7 @@ def _requests(asked: _Asked, row: Requests, rank: int, calls: str, base: str) ->
     view = "_callee" if row.callee and row.seen_by == "callee" and base else ""
     if not view:
         yield query("request_rate", counted(counter))
-        # A label that only failures have may not be there at all: nothing has failed.
+        # A label of failures may be missing altogether, if nothing has failed.
         alike = [match for match in row.failing if match[0] in labels or match[1:] == ("!=", "")]
         failing = next(iter(sorted(alike, key=lambda match: match[0] not in labels)), None)
         if failing:
@@ -184,7 +184,7 @@ def _requests(asked: _Asked, row: Requests, rank: int, calls: str, base: str) ->
         yield query(f"{view}_seconds", f"histogram_sum({grouped} ({asked.rate(base, where)})){unit}")
     elif f"{base}_sum" in asked.there.names:
         yield query(f"{view}_seconds", f"{grouped} ({asked.rate(f'{base}_sum', where)}){unit}")
-    # Calls that have a counter of their own are all timed; there may be too many to ask twice.
+    # Calls with their own counter are all timed; there may be too many to ask twice.
     if (view and not calls) or (calls and not row.callee and f"{base}_count" in asked.there.names):
         yield query(f"{view}_timed", counted(base if native else f"{base}_count"))
     if row.callee:
@@ -221,7 +221,7 @@ def _resource(asked: _Asked, resource: Resource, rank: int) -> Iterator[Query]:
 
     text = f"time() - {one(names[0])}" if resource.form == "age" else one(names[0])
     if over:
-        # A limit that is not set is 0, and a share of it nothing.
+        # An unset limit is 0, and there is no share of it.
         text = f"{one(over[0])} - {text}" if resource.minus else f"{text} / {one(over[0], ' > 0')}"
     yield Query(resource.metric, text, by, "", rank, "sum" if resource.form == "sum" else "max")
 
@@ -238,7 +238,7 @@ def _other(asked: _Asked, name: str) -> Iterator[Query]:
 
 
 def _changes(asked: _Asked) -> list[Query]:
-    """When what runs was changed: generations of deployments, versions of programs."""
+    """Queries for changes: generations of deployments, versions of programs."""
     found = []
     for metric, name in (("_generation", conventions.GENERATION), ("_scale", conventions.SCALE)):
         if conventions.GENERATION in asked.there.names and name in asked.there.names:
@@ -257,7 +257,7 @@ def _changes(asked: _Asked) -> list[Query]:
 
 
 def _instruments(row: Requests, there: There) -> Iterator[tuple[str, str]]:
-    """Every counter of a row with the histogram that goes with it; either may be ""."""
+    """Each counter of a convention with its histogram; either may be ""."""
     bases = dict.fromkeys(
         base
         for name in there.names
@@ -274,7 +274,7 @@ def _instruments(row: Requests, there: There) -> Iterator[tuple[str, str]]:
 
 
 def _count(base: str, there: There) -> str:
-    """What counts the observations of a histogram: a native one counts itself."""
+    """The counter of a histogram's observations; a native histogram is its own."""
     return next((name for name in (f"{base}_count", base) if name in there.names), "")
 
 
@@ -283,7 +283,7 @@ def _matching(pattern: str, there: There) -> list[str]:
 
 
 def _first(wanted: Iterable[str], labels: frozenset[str]) -> str:
-    # Where a scrape has a label of its own, what was measured keeps its as "exported_…".
+    # If a scrape adds a label of the same name, the original is called "exported_…".
     ordered = sorted(labels, key=lambda label: label.startswith("exported_"))
     known = {plain(label).removeprefix("exported_"): label for label in ordered}
     return next((known[label] for label in wanted if label in known), "")
