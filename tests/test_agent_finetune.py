@@ -168,6 +168,8 @@ def test_a_killed_training_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Pat
     assert not (cut / "card.json").exists() and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
     name = "adapter_model.safetensors"
     assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert answer([*line.split(), str(tmp_path / "brief"), "--minutes", "0"]) == 0
+    assert json.loads((tmp_path / "brief" / "card.json").read_text())["steps"] == 1
     out = tmp_path / "run"
     played = f"run --env embedded --task task_easy_oom_baseline --policy llm --model {tiny} --adapter {whole}"
     assert answer([*played.split(), "--out", str(out), "--quiet"]) == 0

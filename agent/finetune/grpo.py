@@ -95,7 +95,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         eval_dataset=datasets.Dataset.from_list(_rows(held_out)),
         peft_config=None if options.adapter else adapter_config(options.rank),
     )
-    made_quiet(trainer, folder, tell)
+    made_quiet(trainer, folder, tell, options.minutes)
 
     def measured() -> list[float]:
         """The mean reward of each held-out prompt; the same draws for every model."""

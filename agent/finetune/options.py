@@ -40,6 +40,9 @@ class TeachingOptions(Common, Resumable):
     prompt_budget: int = option(416, "Longest prompt, in tokens.", metavar="N", ge=128)
     batch: int = option(4, "Prompts a step.", ge=1)
     rank: int = option(8, "Rank of the new adapter.", ge=1)
+    minutes: float | None = option(
+        None, "Stop after N minutes, with what was learnt so far.", metavar="N", ge=0.0, recorded=False
+    )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -65,7 +68,7 @@ class TeachingOptions(Common, Resumable):
             raise SettingsError(f"{folder} holds nothing to go on with: there is no {REQUEST}")
         started = parse(type(self), read_object(file), str(file))
         self.refuse_changes(started)
-        return started
+        return started.model_copy(update={"minutes": self.minutes})
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

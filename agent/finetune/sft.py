@@ -81,7 +81,8 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
         peft_config=None if options.adapter else adapter_config(options.rank),
         callbacks=[transformers.EarlyStoppingCallback(options.patience)],
     )
-    outcome = made_quiet(trainer, folder, tell).train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    made_quiet(trainer, folder, tell, options.minutes)
+    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     losses = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
     save_adapter(trainer, folder, options.model)
     card = {

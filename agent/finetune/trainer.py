@@ -1,6 +1,7 @@
 """How TRL's trainers are set up here: quiet, offline, resumable, and with a small adapter."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,8 @@ def outcome_trainer() -> Any:
     return OutcomeTrainer
 
 
-def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
-    """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
+def made_quiet(trainer: Any, folder: Path, tell: Tell, minutes: float | None) -> Any:
+    """The trainer, which tells instead of printing, writes curves for TensorBoard, and keeps to its time."""
     import transformers
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
@@ -109,6 +110,11 @@ def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
             if told:
                 tell(f"Step {state.global_step} of {state.max_steps}: {', '.join(told)}.")
 
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if minutes is not None and time.monotonic() - began >= 60.0 * minutes:
+                control.should_training_stop = control.should_evaluate = control.should_save = True
+
+    began = time.monotonic()
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(Teller)
     trainer.add_callback(TensorBoardCallback(SummaryWriter(folder / LOGS)))
