@@ -6,11 +6,10 @@ from functools import cache
 # On some servers the feedback of these actions names the fault; see `clean_feedback`.
 TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_dump"})
 
-# Other words for fault families, besides their names.
+# Other words for fault families, besides their names and titles.
 _OTHER_WORDS = (
-    "out of memory", "bad deployment", "configuration drift", "cpu throttling", "deadlock",
-    "certificate expir(?:y|ed)", "rate limit exhaust(?:ion|ed)", "quota exhausted",
-    "stale service registry", "noisy neighbor", "instances lost", "processor stress", "rejected login",
+    "cpu throttling", "deadlock", "certificate expir(?:y|ed)", "rate limit exhaust(?:ion|ed)",
+    "quota exhausted", "noisy neighbor", "rejected login",
 )  # fmt: skip
 _SPACING = re.compile(r"[\s_\-]+")
 # A bracket or a sentence about "the fault type" in a remedy's feedback.
@@ -19,12 +18,16 @@ _FAULT_TYPE_TALK = re.compile(
 )
 
 
+def _plain(words: str) -> str:
+    return _SPACING.sub(" ", words.lower())
+
+
 @cache
 def _fault_name() -> re.Pattern[str]:
     from data.simulator.faults import FAMILIES  # imported here: reading observations needs no simulator
 
-    names = (*(name.replace("_", " ") for name in FAMILIES), *_OTHER_WORDS)
-    return re.compile(rf"\b(?:{'|'.join(names)})\b")
+    names = [_plain(words) for family in FAMILIES.values() for words in (family.name, family.title)]
+    return re.compile(rf"\b(?:{'|'.join([*names, *_OTHER_WORDS])})\b")
 
 
 def clean_feedback(action_type: str, feedback: str) -> str:
@@ -33,7 +36,7 @@ def clean_feedback(action_type: str, feedback: str) -> str:
     Feedback of a telltale action that names a fault is dropped entirely; from other feedback only remarks
     about "the fault type" are cut.
     """
-    if action_type in TELLTALE_ACTIONS and _fault_name().search(_SPACING.sub(" ", feedback.lower())):
+    if action_type in TELLTALE_ACTIONS and _fault_name().search(_plain(feedback)):
         return ""
     if "fault" not in feedback.lower():  # the usual case; the expression below is slow
         return feedback.strip()

@@ -16,8 +16,7 @@ from gnn.network.heads import Scores
 from gnn.probe import probe_graph, probe_of
 
 Floats = npt.NDArray[np.float32]
-Heads = tuple[Floats, Floats, Floats]  # as `Scores`, of one graph
-Network = Callable[[Graph], Heads]
+Network = Callable[[Graph], Scores[Floats]]
 
 _AGAIN = "run 'firewatch train' again"
 # The made-up graph takes a few; a network that needs more is damaged.
@@ -68,7 +67,7 @@ def _network(content: bytes, path: Path, card: Card, *, bounded: bool) -> Networ
         raise CheckpointError(f"{path}: {_first_line(error)} – {_AGAIN}") from None
     _check_fits(session, card, path.parent)
 
-    def network(graph: Graph) -> Heads:
+    def network(graph: Graph) -> Scores[Floats]:
         inputs = {"x": graph.x, "mode": np.array([graph.mode]), "edge_index": graph.edge_index,
                   "edge_attr": graph.edge_attr}  # fmt: skip
         try:

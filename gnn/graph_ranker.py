@@ -12,9 +12,10 @@ from gnn.card import Card
 from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
 from gnn.explain.verdict import adjust_unmeasured, down_bonus, is_measured, verdict_on
-from gnn.exported_network import Floats, Heads, Network, exported_network
+from gnn.exported_network import Floats, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of
 from gnn.features.isolated_services import isolated_services, merge_scores, without_services
+from gnn.network.heads import Scores
 from gnn.network.softmax import Doubt, log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
@@ -74,8 +75,8 @@ class GraphRanker:
         if not incident.services:
             return np.zeros(0, np.float32)
         incident = self._with_routine(incident)
-        features, (root, _, is_incident) = self._evaluate(incident)
-        return self._scores(root, self._logits(root, is_incident, incident, features.graph), incident)
+        features, said = self._evaluate(incident)
+        return self._scores(said.root, self._logits(said, incident, features.graph), incident)
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """The alert frequencies of the incident's system, if known and used."""
@@ -86,14 +87,14 @@ class GraphRanker:
         if not incident.services:
             return Ranking((), self._name, "nobody")
         incident = self._with_routine(incident)
-        features, (root, family, is_incident) = self._evaluate(incident)
+        features, said = self._evaluate(incident)
         graph = features.graph
-        logits = self._logits(root, is_incident, incident, graph)
-        scores = self._scores(root, logits, incident)
+        logits = self._logits(said, incident, graph)
+        scores = self._scores(said.root, logits, incident)
         order = np.argsort(-scores, kind="stable")
         has_evidence = bool(is_measured(graph).any())  # more than a call graph
         probability = np.exp(log_softmax(logits)) if has_evidence else np.full(len(logits), 1.0 / len(logits))
-        chance = _at_even_odds(float(is_incident[0])) if has_evidence else None
+        chance = _at_even_odds(said) if has_evidence else None
         names = [incident.services[i] for i in order.tolist()]
         usual = self.frequencies_for(incident)
         evidence = explain(
@@ -101,7 +102,7 @@ class GraphRanker:
         )
         best_first = probability[order].tolist()
         verdict, reason = verdict_on(graph, chance, int(order[0]), best_first, self._card.unsure_below)
-        likely = np.exp(log_softmax(family[order[0]])).tolist() if self._families else ()
+        likely = np.exp(log_softmax(said.family[order[0]])).tolist() if self._families else ()
         return Ranking(
             tuple(
                 Candidate(name, score, chance_of, evidence.get(name, ()))
@@ -115,24 +116,26 @@ class GraphRanker:
             families=dict(zip(self._families, likely, strict=True)),
         )
 
-    def _evaluate(self, incident: Incident) -> tuple[Features, Heads]:
+    def _evaluate(self, incident: Incident) -> tuple[Features, Scores[Floats]]:
         """The features and the network's scores; isolated services don't affect the others' scores."""
         features = features_of(incident, self._channel_map)
-        root, family, is_incident = self._run_network(features.graph, incident)
+        said = self._run_network(features.graph, incident)
         isolated = isolated_services(features.graph)
         if isolated.mean() > _FEW:
             others = without_services(incident, isolated)
             graph = features_of(others, self._channel_map, features.calls).graph
-            apart, family[~isolated], is_incident = self._run_network(graph, others)
-            root = merge_scores(root, apart, isolated)
+            apart = self._run_network(graph, others)
+            said.family[~isolated] = apart.family
+            root = merge_scores(said.root, apart.root, isolated)
+            said = said._replace(root=root, incident=apart.incident)
         if incident.alerts:
             down = down_bonus(incident, self._channel_map)
-            root, is_incident = root + down, is_incident + down.max()
-        return features, (root, family, is_incident)
+            said = said._replace(root=said.root + down, incident=said.incident + down.max())
+        return features, said
 
-    def _run_network(self, graph: Graph, incident: Incident) -> Heads:
-        root, family, is_incident = self._network(graph)
-        return adjust_unmeasured(root, graph, incident), family, is_incident
+    def _run_network(self, graph: Graph, incident: Incident) -> Scores[Floats]:
+        said = self._network(graph)
+        return said._replace(root=adjust_unmeasured(said.root, graph, incident))
 
     def _with_routine(self, incident: Incident) -> Incident:
         return self._ensemble.with_routine(incident) if self._ensemble else incident
@@ -145,12 +148,10 @@ class GraphRanker:
             return SystemEnsemble(AlertFrequencies.of_routine(incident))
         return self._ensemble
 
-    def _logits(
-        self, root: Floats, is_incident: Floats, incident: Incident, graph: Graph
-    ) -> npt.NDArray[np.floating]:
+    def _logits(self, said: Scores[Floats], incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
         """Calibrated logits: their softmax is a probability. Blended with the ensemble's, if there is one."""
-        calm = 1.0 - _at_even_odds(float(is_incident[0]))
-        logits, ensemble = tempered(root, graph, self._doubt, calm), self._ensemble_for(incident)
+        calm = 1.0 - _at_even_odds(said)
+        logits, ensemble = tempered(said.root, graph, self._doubt, calm), self._ensemble_for(incident)
         return ensemble.blend(logits, incident, graph) if ensemble else logits
 
     def _scores(self, root: Floats, logits: npt.NDArray[np.floating], incident: Incident) -> Floats:
@@ -158,9 +159,9 @@ class GraphRanker:
         return logits.astype(np.float32) if self._ensemble_for(incident) else root
 
 
-def _at_even_odds(logit: float) -> float:
+def _at_even_odds(said: Scores[Floats]) -> float:
     """The chance that this is an incident, with an even prior."""
-    return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - logit)))
+    return float(1.0 / (1.0 + np.exp(_LEARNT_ODDS - float(said.incident[0]))))
 
 
 def load_ranker(folder: Path, name: str = "gnn", channel_map: ChannelMap | None = None) -> GraphRanker:
@@ -197,9 +198,9 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
     torch.manual_seed(seed)
     net = RootCauseNet(config).eval()
 
-    def network(graph: Graph) -> Heads:
+    def network(graph: Graph) -> Scores[Floats]:
         with torch.no_grad():
-            scores = net(
+            scores: Scores[torch.Tensor] = net(
                 torch.from_numpy(graph.x),
                 torch.tensor([graph.mode]),
                 torch.from_numpy(graph.edge_index),
@@ -207,6 +208,6 @@ def untrained_ranker(config: "ModelConfig", seed: int, channel_map: ChannelMap |
                 None,
                 1,
             )
-        return scores.root.numpy(), scores.family.numpy(), scores.incident.numpy()
+        return Scores(*(part.numpy() for part in scores))
 
     return GraphRanker(network, card_for(config), "untrained", channel_map)

@@ -6,6 +6,7 @@ KILLS=10 make cluster-test: as many runs whose worker and driver are killed at r
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +26,9 @@ pytestmark = [
 TREE = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TREE), "OMP_NUM_THREADS": "1"}
 EPISODES = 200
-WANTED = f"--env embedded --policy rules --ranker gnn --episodes {EPISODES} --seed 5 --quiet".split()
+WANTED = (
+    f"--env embedded --policy rules --ranker gnn --checkpoint weights --episodes {EPISODES} --seed 5 --quiet"
+).split()
 
 
 @pytest.fixture
@@ -49,11 +52,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def collect(out: Path, *options: str) -> subprocess.Popen[str]:
     """Begins a collection, or goes on with it."""
+    weights = out.with_name("weights")  # named by a path that is relative for workers elsewhere, too
+    if not weights.exists():
+        shutil.copytree(TREE / "checkpoints" / "ranker", weights)
     begun = (out / "collect.json").exists()
     wanted = ["--resume", str(out)] if begun else [*WANTED, "--out", str(out)]
     return subprocess.Popen(
         [sys.executable, "-m", "agent", "collect", *wanted, *options],
         env=ENVIRONMENT,
+        cwd=out.parent,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -5,6 +5,7 @@ from agent.cli.console import note, write_json
 from agent.cli.environ import stay_offline
 from agent.finetune.grpo import GrpoOptions, reinforce
 from agent.play.workers import worker_pool
+from data.files.folder_lock import hold
 
 
 @command(GrpoOptions)
@@ -19,7 +20,7 @@ def grpo(asked: GrpoOptions) -> int:
     """
     stay_offline()
     folder = asked.resume or asked.out or new_folder("adapters")
-    with worker_pool(asked.jobs, asked.ray) as pool:
+    with hold(folder), worker_pool(asked.jobs, asked.ray) as pool:
         card = reinforce(asked, folder, pool, lambda line: note(line, asked.quiet))
     told = f"{folder}: reward of held-out prompts {card['held_out_reward_after']:.3f}"
     note(f"{told}. Play with: --adapter {folder}", asked.quiet)

@@ -4,6 +4,7 @@ from agent.cli.command import command, new_folder
 from agent.cli.console import note, write_json
 from agent.cli.environ import stay_offline
 from agent.finetune.sft import SftOptions, teach
+from data.files.folder_lock import hold
 
 
 @command(SftOptions)
@@ -14,7 +15,8 @@ def sft(asked: SftOptions) -> int:
     """
     stay_offline()
     folder = asked.resume or asked.out or new_folder("adapters")
-    card = teach(asked, folder, lambda line: note(line, asked.quiet))
+    with hold(folder):
+        card = teach(asked, folder, lambda line: note(line, asked.quiet))
     note(f"{folder}: held-out loss {card['held_out_loss']}. Play with: --adapter {folder}", asked.quiet)
     write_json(asked.json_to, card)
     return 0

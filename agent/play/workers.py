@@ -212,7 +212,7 @@ class _RayWorkers(_Workers):
     def _has_room(self, waiting: int, running: int) -> bool:
         free = len(self._idle) + len(self._starting)
         for _ in range(min(self._count - free - running, waiting - free)):
-            actor = self._ray.remote(num_cpus=1)(_Actor).remote(limits())
+            actor = self._ray.remote(num_cpus=1)(_Actor).remote(limits(), Path.cwd())
             self._starting[actor.ready.remote()] = actor
         return bool(self._idle)
 
@@ -264,8 +264,10 @@ def _look_for(address: str) -> None:
 class _Actor:
     """Runs jobs in a worker, one at a time."""
 
-    def __init__(self, bounds: InputLimits) -> None:
+    def __init__(self, bounds: InputLimits, folder: Path) -> None:
         set_limits(bounds)
+        if folder.is_dir():  # relative paths mean what they mean to the driver
+            os.chdir(folder)
 
     def ready(self) -> None:
         """Returns once the actor runs."""
