@@ -3,6 +3,8 @@
 import re
 from functools import cache
 
+from data.faults import FAMILIES
+
 # On some servers the feedback of these actions names the fault; see `clean_feedback`.
 TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_dump"})
 
@@ -24,8 +26,6 @@ def _plain(words: str) -> str:
 
 @cache
 def _fault_name() -> re.Pattern[str]:
-    from data.simulator.faults import FAMILIES  # imported here: reading observations needs no simulator
-
     names = [_plain(words) for family in FAMILIES.values() for words in (family.name, family.title)]
     return re.compile(rf"\b(?:{'|'.join([*names, *_OTHER_WORDS])})\b")
 

@@ -78,17 +78,15 @@ def circles(root: Path) -> list[str]:
 
 
 def folder_circles(root: Path) -> list[str]:
-    """Folders that import each other; in a folder with sub-folders, each module counts as a folder."""
-    known = modules(root)
-
-    def floor(name: str) -> str:
-        folder = known[name].parent
-        has_folders = any(child.name == "__init__.py" for child in folder.glob("*/*.py"))
-        return name if has_folders else ".".join(folder.relative_to(root).parts)
-
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((floor(a), floor(b)) for a, b in arrows(root).edges if floor(a) != floor(b))
-    return _circles(graph)
+    """Modules and folders side by side that import each other; a folder stands for all that is in it."""
+    folders: dict[str, nx.DiGraph[str]] = defaultdict(nx.DiGraph)
+    for importer, imported in arrows(root).edges:
+        a, b = importer.split("."), imported.split(".")
+        depth = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+        if depth is not None:  # else one is the other's folder
+            folders[".".join(a[:depth])].add_edge(".".join(a[: depth + 1]), ".".join(b[: depth + 1]))
+    found = {circle for graph in folders.values() for circle in _circles(graph)}
+    return sorted(found.difference(circles(root)))  # those of modules alone are the other law's
 
 
 def _circles(graph: "nx.DiGraph[str]") -> list[str]:

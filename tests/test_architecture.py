@@ -9,8 +9,8 @@ import architecture
 import pytest
 from architecture import LAWS, imports, modules, tree_of
 
+from data.faults import FAMILIES
 from data.leak_filter import clean_feedback
-from data.simulator.faults import FAMILIES
 
 REPO = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "torch_geometric", "openai", "onnxruntime", "pydantic", "numpy", "scipy", "networkx")

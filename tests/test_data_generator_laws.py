@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from data.faults import FAMILIES, Drive
 from data.incident import Incident, Series
 from data.simulator.active_faults import DRIVES, RunningFault, drives
 from data.simulator.batch.assemble import Window
@@ -17,7 +18,6 @@ from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
 from data.simulator.batch.signals import SPREAD, read_signals, truth
 from data.simulator.batch.variants import with_client_views
 from data.simulator.config import SimulationConfig
-from data.simulator.faults import FAMILIES, Drive
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.topology import Topology, generate
 from data.simulator.world.scenario import healthy_fleet

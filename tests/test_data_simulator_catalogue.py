@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from data.errors import SchemaError, SettingsError
+from data.faults import FAMILIES
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS
-from data.simulator.faults import FAMILIES
 
 
 def test_the_tasks_are_the_official_ones_in_order(shared: Path) -> None:

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.faults import FAMILIES, Drive
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.batch.generate import SimulationConfig, run, simulate
 from data.simulator.config import Script
-from data.simulator.faults import FAMILIES, Drive
 from data.simulator.load import Load
 from data.simulator.names import stand_ins
 from data.simulator.physics import State

@@ -5,10 +5,10 @@ import pytest
 from studies import families
 
 from data.channels import default_channel_map
+from data.faults import FAMILIES
 from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
-from data.simulator.faults import FAMILIES
 
 
 @pytest.fixture(scope="module")

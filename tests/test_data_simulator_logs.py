@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
+from data.faults import FAMILIES
 from data.leak_filter import TELLTALE_ACTIONS, clean_feedback
 from data.observation import Action, Task
-from data.simulator.faults import FAMILIES
 from data.simulator.world.environment import EmbeddedEnvironment
 from data.simulator.world.logs import Voice, Wording, first_log_lines
 

@@ -6,12 +6,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from data.faults import FAMILIES, Drive
 from data.observation import Action
 from data.simulator import catalogue
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
 from data.simulator.batch.generate import run
 from data.simulator.batch.variants import replicate
-from data.simulator.faults import FAMILIES, Drive
 from data.simulator.physics import Fleet, Physics, State
 from data.simulator.topology import KINDS, Topology, from_calls, generate, union
 from data.simulator.world.scenario import healthy_fleet, set_up

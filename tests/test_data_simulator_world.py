@@ -13,11 +13,11 @@ import pytest
 
 from data.actions import ACTION_TYPES
 from data.errors import ActionRefused, EpisodeLost, TaskRefused
+from data.faults import FAMILIES
 from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS, Script
-from data.simulator.faults import FAMILIES
 from data.simulator.world.environment import EmbeddedEnvironment, World
 from data.simulator.world.expert import next_action
 from data.simulator.world.grade import Accounts, grade_score

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from data.simulator.faults import Drive, FaultFamily, Remedy
-from data.simulator.faults.base import FADE_PER_MINUTE
+from data.faults import Drive, FaultFamily, Remedy
+from data.faults.base import FADE_PER_MINUTE
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)

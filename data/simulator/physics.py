@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.faults.base import Drive
 from data.simulator.failover import Buffers, Failover
-from data.simulator.faults.base import Drive
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from data.faults import FAMILIES, Drive
 from data.simulator.active_faults import DRIVES, RunningFault
 from data.simulator.batch.assemble import Window
 from data.simulator.batch.measurement_profile import Profile
 from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
-from data.simulator.faults import FAMILIES, Drive
 from data.simulator.topology import Topology
 
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from data.simulator.faults import FAMILIES
+from data.faults import FAMILIES
 
 # Wordings for development, or wordings held out for evaluation.
 Wording = Literal["known", "held_out"]

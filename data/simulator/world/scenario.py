@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.faults import FAMILIES, PLAYABLE
 from data.observation import Difficulty
 from data.simulator.active_faults import RunningFault
 from data.simulator.config import CONFIGS, Script, WorldConfig
-from data.simulator.faults import FAMILIES, PLAYABLE
 from data.simulator.load import Load, draw_load
 from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import Fleet

@@ -1,8 +1,8 @@
 """The fault families, by name."""
 
-from data.simulator.faults.base import Drive, FaultFamily, Remedy, Symptom
-from data.simulator.faults.change import BadDeploy, ClockSkew, CodeDefect, ConfigDrift, ExpiredCertificate
-from data.simulator.faults.compute import (
+from data.faults.base import Drive, FaultFamily, Remedy, Symptom
+from data.faults.change import BadDeploy, ClockSkew, CodeDefect, ConfigDrift, ExpiredCertificate
+from data.faults.compute import (
     CpuStarvation,
     CrashLoop,
     DiskFull,
@@ -10,9 +10,9 @@ from data.simulator.faults.compute import (
     RunawayProcess,
     ThreadDeadlock,
 )
-from data.simulator.faults.load import CacheStampede, QuotaExhaustion, RetryStorm, SlowQuery, SplitBrain
-from data.simulator.faults.memory import MemoryLeak, OutOfMemory
-from data.simulator.faults.network import (
+from data.faults.load import CacheStampede, QuotaExhaustion, RetryStorm, SlowQuery, SplitBrain
+from data.faults.memory import MemoryLeak, OutOfMemory
+from data.faults.network import (
     GrayFailure,
     InstanceLost,
     NetworkDelay,
@@ -20,7 +20,7 @@ from data.simulator.faults.network import (
     PacketLoss,
     StaleRegistry,
 )
-from data.simulator.faults.stress import (
+from data.faults.stress import (
     CpuStress,
     DiskStress,
     MemoryStress,

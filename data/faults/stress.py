@@ -3,7 +3,7 @@
 They are too mild for an episode, but teach the ranker that the root cause need not be the loudest service.
 """
 
-from data.simulator.faults.base import Drive, FaultFamily, Remedy, Symptom
+from data.faults.base import Drive, FaultFamily, Remedy, Symptom
 
 
 class _Stress(FaultFamily):

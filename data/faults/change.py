@@ -1,6 +1,6 @@
 """Faults caused by changes: code, configuration, certificates, clocks."""
 
-from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
+from data.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
 
 
 class BadDeploy(FaultFamily):

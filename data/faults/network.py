@@ -1,6 +1,6 @@
 """Faults between services."""
 
-from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
+from data.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
 
 
 class NetworkPartition(FaultFamily):

@@ -1,6 +1,6 @@
 """Faults of the machine: CPU, threads, disk, noisy neighbours."""
 
-from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom, every
+from data.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom, every
 
 
 class CpuStarvation(FaultFamily):

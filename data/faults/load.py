@@ -1,6 +1,6 @@
 """Faults of load and of shared state: storms, stampedes, quotas, queries, split brains."""
 
-from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
+from data.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
 
 
 class RetryStorm(FaultFamily):

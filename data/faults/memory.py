@@ -1,6 +1,6 @@
 """Faults that eat memory."""
 
-from data.simulator.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
+from data.faults.base import Drive, Extra, FaultFamily, Remedy, Symptom
 
 
 class OutOfMemory(FaultFamily):
