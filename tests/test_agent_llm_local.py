@@ -77,14 +77,6 @@ def test_prompts_fit_their_budget_and_keep_what_matters_most(case: str) -> None:
         shown = lines if lines else shown
 
 
-def test_short_prompts_begin_with_what_is_always_the_same() -> None:
-    fitted = [
-        build_prompt(CASES[name](), True, (), PromptBudget(100, words)) for name in ("first_look", "hostile")
-    ]
-    systems = [prompt[0]["content"] for prompt in fitted]
-    assert "Menu: wait, fetch_logs" in systems[0] and systems[0] == systems[1][: len(systems[0])]
-
-
 def test_a_small_budget_shows_what_the_rules_would_do_and_little_else() -> None:
     here = CASES["first_look"]()
     fitted = build_prompt(here, True, proposals(here), PromptBudget(75, words))

@@ -50,13 +50,6 @@ def test_the_menu_is_the_same_whatever_a_service_shows() -> None:
     assert "thread_dump" not in text_of(plain)
 
 
-def test_a_prompt_says_for_how_long_users_have_been_well() -> None:
-    window = [observation(tick=k, web=service(error_rate=0.5 if k < 3 else 0.0)) for k in range(1, 5)]
-    told = ("yes.", "yes.", "no, for 1 tick.", "no, for 2 ticks.")
-    for ticks, words in enumerate(told, start=1):
-        assert f"Users affected: {words}" in text_of(situation(*window[:ticks]))
-
-
 def test_an_unsure_ranker_says_so_and_hints_are_not_the_truth() -> None:
     unsure, sure = text_of(CASES["in_the_middle"]()), text_of(CASES["first_look"]())
     assert "unsure" in unsure and "unsure" not in sure

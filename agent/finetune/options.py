@@ -30,16 +30,16 @@ class TeachingOptions(Common, Resumable):
         Path("smol"), "Model to teach: 'smol', a folder, or a .gguf file.", metavar="smol|FOLDER"
     )
     adapter: Path | None = option(None, "Adapter to start from.", metavar="DIR")
-    episodes: int = option(145, "Play N random tasks.", metavar="N", ge=1)
+    episodes: int = option(120, "Play N random tasks.", metavar="N", ge=1)
     difficulty: Literal["easy", "medium", "hard", "all"] = option("all", "Difficulty of those tasks.")
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     checkpoint: Checkpoint | None = option(
         None, "The ranker's weights. Default: the shipped ones.", metavar="DIR"
     )
-    hinted_share: float = option(0.35, "Share of the tasks whose prompts show hints.", ge=0.0, le=1.0)
-    prompt_budget: int = option(416, "Longest prompt, in tokens.", metavar="N", ge=128)
+    hinted_share: float = option(0.7, "Share of the tasks whose prompts show hints.", ge=0.0, le=1.0)
+    prompt_budget: int = option(384, "Longest prompt, in tokens.", metavar="N", ge=128)
     batch: int = option(4, "Prompts a step.", ge=1)
-    rank: int = option(8, "Rank of the new adapter.", ge=1)
+    rank: int = option(16, "Rank of the new adapter.", ge=1)
     minutes: float | None = option(
         None, "Stop after N minutes, with what was learnt so far.", metavar="N", ge=0.0, recorded=False
     )

@@ -44,12 +44,6 @@ def users_are_hurt(history: Sequence[Observation]) -> bool:
     )
 
 
-def ticks_unaffected(history: Sequence[Observation]) -> int:
-    """How many of the latest observations in a row say that users are not affected."""
-    ends = range(len(history), 0, -1)
-    return next((len(history) - end for end in ends if users_are_hurt(history[:end])), len(history))
-
-
 def _is_usual(trend: Trend, denied: bool) -> bool:
     """Whether these errors are usual: few and steady, or steady while users are said to be unaffected."""
     if trend.observations < RECENT:

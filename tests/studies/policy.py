@@ -1,13 +1,13 @@
 """What the small model learnt: its episodes before and after, with hints, without and with wrong ones.
 
-Usage: policy.py ADAPTER PLAYED > checkpoints/results/policy.json – see `make policy`.
-PLAYED is the folder of an ablation of the rules, the adapter and the bare model; arms may be cut short.
+Usage: policy.py ADAPTER BEFORE AFTER... > checkpoints/results/policy.json – see `make policy`.
+BEFORE and AFTER are folders of ablations; the rules play in AFTER, too.
 """
 
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -55,14 +55,14 @@ def row(decider: str, ranker: str, episodes: Episodes, rules: Episodes) -> dict[
     }
 
 
-def main(adapter: Path, folder: Path) -> None:
+def main(adapter: Path, before: Path, after: Sequence[Path]) -> None:
     card = json.loads((adapter / "card.json").read_text(encoding="utf-8"))
-    found = arms(folder)
-    deciders = {"rules": "rules", "SFT": f"llm@{adapter}", "base": "llm@smol"}
+    learnt = {name: found for folder in after for name, found in arms(folder).items()}
+    deciders = {"rules": ("rules", learnt), "base": ("llm", arms(before)), "SFT": ("llm", learnt)}
     results = [
-        row(decider, ranker, found[f"{ranker}+{policy}"], found.get(f"{ranker}+rules", {}))
+        row(decider, ranker, found[f"{ranker}+{policy}"], learnt.get(f"{ranker}+rules", {}))
+        for decider, (policy, found) in deciders.items()
         for ranker in HINTS
-        for decider, policy in deciders.items()
         if f"{ranker}+{policy}" in found
     ]
     config = {"command": "make policy", "machine": machine(), "options": card["options"]}
@@ -71,4 +71,4 @@ def main(adapter: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(each) for each in sys.argv[3:]])
