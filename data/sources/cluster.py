@@ -15,7 +15,6 @@ from data.sources.times import iso_time, seconds
 _ROLLOUT = "ScalingReplicaSet"  # an event of a Deployment: that it rolls out
 _GROWS_FROM_ZERO = "from 0"  # another ReplicaSet begins: a rollout, not a change of scale
 _REVISION = "deployment.kubernetes.io/revision"
-_TEMPLATE = ("spec", "template", "spec")
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _LONGEST = 200  # characters of a message
 
