@@ -235,7 +235,8 @@ def _call_columns(incident: Incident, calls: Calls, index: dict[str, int], measu
             edge = position.get((index[alert.caller], index[alert.service]))
             if edge is not None:
                 out[edge, 0] = 1.0
-                out[edge, 1 if alert.direction == "PD" else 2] += 1.0
+                if alert.direction is not None:  # otherwise: slow or failed, unknown
+                    out[edge, 1 if alert.direction == "PD" else 2] += 1.0 - incident.routine.get(alert, 0.0)
     out[:, 1:3] = np.log1p(out[:, 1:3])
     if measured.pairs:
         statistics = measured.deviations.statistics

@@ -23,7 +23,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     convolution: Convolution = Field(
-        "sage",
+        "edge",
         description="message passing; 'none' is the graph-free control, 'degree' adds only degrees to it",
     )
     hidden: int = Field(64, gt=0, description="hidden width")
@@ -135,16 +135,19 @@ class _EdgeConv(MessagePassing):  # type: ignore[misc]
 
     def __init__(self, hidden: int) -> None:
         super().__init__(aggr=["mean", "max"])
-        self.message_net = nn.Sequential(nn.Linear(2 * hidden + len(CALL_FEATURES), hidden), nn.GELU())
+        # One linear layer over both ends and the call, in parts: there are fewer ends than calls.
+        self.of_receiver = nn.Linear(hidden, hidden)
+        self.of_sender = nn.Linear(hidden, hidden, bias=False)
+        self.of_call = nn.Linear(len(CALL_FEATURES), hidden, bias=False)
         self.out = nn.Linear(2 * hidden, hidden)
 
     def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
-        arrived: Tensor = self.out(self.propagate(edge_index, h=h, edge_attr=edge_attr))
+        ends = (self.of_sender(h), self.of_receiver(h))
+        arrived: Tensor = self.out(self.propagate(edge_index, h=ends, of_call=self.of_call(edge_attr)))
         return arrived
 
-    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: Tensor) -> Tensor:
-        message: Tensor = self.message_net(torch.cat([h_i, h_j, edge_attr], dim=1))
-        return message
+    def message(self, h_i: Tensor, h_j: Tensor, of_call: Tensor) -> Tensor:
+        return nn.functional.gelu(h_i + h_j + of_call)
 
 
 class _SageConv(nn.Module):

@@ -64,7 +64,7 @@ class TrainOptions(Common, Resumable, Cases):
         ge=1e-6,
     )
     convolution: Literal["sage", "edge", "none", "degree"] = option(
-        "sage", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
+        "edge", "Message passing; 'none' is the graph-free control, 'degree' adds only degrees to it."
     )
     hidden: int = option(64, "Hidden width.", ge=1)
     layers: int = option(3, "Rounds of message passing.", ge=0)

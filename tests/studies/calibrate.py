@@ -1,18 +1,61 @@
-"""Fits the temperatures of the shipped rankers on new worlds and real incidents: `calibrate.py FOLDER`."""
+"""Fits the temperatures of the shipped rankers on new worlds and real incidents.
+
+Usage: calibrate.py FOLDER > checkpoints/results/confidence.json – see `make calibrate`. The result says what
+each way of being sure comes to: the expected calibration error, and how often a sure first suspect is wrong.
+"""
 
 import json
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from agent.records.provenance import git_revision
 from data.channels import default_channel_map
 from data.simulator.batch.generate import simulate
 from data.sources.files.reading import parts_of, read_incidents
 from gnn.checkpoint import CARD
+from gnn.evaluation.metrics import expected_calibration_error, reliability
+from gnn.features.featurize import MODES
 from gnn.graph_ranker import load_ranker
-from gnn.network.batch import examples_of, has_example
+from gnn.network.batch import Example, examples_of, has_example
+from gnn.network.softmax import Doubt, log_softmax, tempered
 from gnn.training.calibration import calibrate
 
 WORLDS, SEED = 1500, 1_000_003  # far from the seeds of training
+SURE = 0.5
+
+
+def confidence(
+    ranker: str,
+    way: str,
+    doubt: Doubt,
+    scores: Sequence[Any],
+    examples: Sequence[Example],
+    calm: Sequence[float],
+) -> list[dict[str, Any]]:
+    """How far the chance of the first suspect can be trusted, for each source."""
+    firsts = defaultdict(list)
+    for score, example, chance in zip(scores, examples, calm, strict=True):
+        source = "simulated" if example.source.startswith("simulated") else example.source
+        probability = np.exp(log_softmax(tempered(score, example.graph, doubt, chance)))
+        first = int(np.argmax(score))
+        firsts[source].append((float(probability[first]), bool(example.is_root[first] > 0)))
+    rows = []
+    for source, pairs in firsts.items():
+        error = expected_calibration_error(reliability(*zip(*pairs, strict=True)))
+        sure = [right for probability, right in pairs if probability >= SURE]
+        rows.append(
+            {
+                "source": source, "ranker": ranker, "way": way, "n": len(pairs),
+                "ece": round(error, 3), "sure": len(sure),
+                "wrong_when_sure": round(1.0 - sum(sure) / len(sure), 3) if sure else None,
+            }
+        )  # fmt: skip
+    return rows
 
 
 def main(folder: Path) -> None:
@@ -20,16 +63,25 @@ def main(folder: Path) -> None:
     real = [incident for file in parts_of(folder) for incident in read_incidents(file)]
     incidents = [one for one in (*simulate(WORLDS, SEED), *real) if one.root_causes and has_example(one)]
     examples = list(examples_of(incidents, default_channel_map()))
+    rows = []
     for name in ("ranker", "mlp"):
         ranker = load_ranker(Path("checkpoints") / name)
         scores = [ranker.scores(incident) for incident in incidents]
         chances = [ranker.rank(incident).incident_probability for incident in incidents]
         calm = [0.0 if chance is None else 1.0 - chance for chance in chances]
         doubt = calibrate(scores, examples, calm)
+        ways = {
+            "as shipped": doubt,
+            "without the chance of an incident": calibrate(scores, examples),
+            "as trained": Doubt(dict.fromkeys(MODES, 1.0)),
+        }
+        for way, its in ways.items():
+            rows += confidence(name, way, its, scores, examples, calm)
         path = Path("checkpoints") / name / CARD
         card = {**json.loads(path.read_text()), **doubt._asdict()}
         path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-        print(name, doubt)
+        print(name, doubt, file=sys.stderr)
+    print(json.dumps({"results": rows, "git": git_revision()}, indent=1))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def of_set(job: tuple[str, str]) -> list[dict[str, Any]]:
     asked = read_incidents(Path(folder) / left_out)
     rows = []
     for seed in SEEDS:
-        config = TrainConfig(model=ModelConfig(convolution="sage"), seed=seed, device="cpu")
+        config = TrainConfig(model=ModelConfig(convolution="edge"), seed=seed, device="cpu")
         with tempfile.TemporaryDirectory() as out:
             train_checkpoint(TrainingJob(config=config, out=Path(out), incidents=others))
             ranker = load_ranker(Path(out), "others")

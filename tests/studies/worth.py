@@ -1,6 +1,7 @@
 """Measures what each part of the ranker is worth: networks without columns, edges or simulator features.
 
 Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
+       worth.py pays [FOLDER] > checkpoints/results/pays.json – five of the parts only
        worth.py messages [FOLDER] > checkpoints/results/messages.json
 A quarter of the shipped worlds and no episodes, three seeds per arm; all arms of a seed use the same worlds.
 """
@@ -42,7 +43,7 @@ class Arm:
     """One network to train."""
 
     name: str
-    convolution: Convolution = "sage"
+    convolution: Convolution = "edge"
     without: tuple[str, ...] = ()  # hidden columns, or statistics of every channel
     simulator: dict[str, float] = field(default_factory=dict)
     messages: Literal["along calls", "both ways", "none"] = "along calls"
@@ -59,7 +60,7 @@ PARTS = (
     Arm("all"),
     Arm("graph-free", "none"),
     Arm("degrees only", "degree"),
-    Arm("call features", "edge"),
+    Arm("no call features", "sage"),
     Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
     Arm("no timing", without=TIMING),
     Arm("no range of past or peers", without=("beyond", "gone")),
@@ -72,7 +73,9 @@ PARTS = (
     Arm("no culprit unmeasured", simulator={"blind_root": 0.0}),
     Arm("no pages in worlds", simulator={"paged": 0.0}),
 )
-TABLES = {"parts": PARTS, "messages": MESSAGES}
+_IN_SHORT = ("all", "no call features", "graph-free", "no twins", "no injectors' faults in worlds")
+PAYS = tuple(arm for arm in PARTS if arm.name in _IN_SHORT)
+TABLES = {"parts": PARTS, "pays": PAYS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
