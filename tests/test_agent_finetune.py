@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-import random
-import shutil
+import multiprocessing
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -13,14 +13,17 @@ from tiny_model import make_tiny_model
 
 from agent.cli import answer
 from agent.finetune.examples import Notes, Teacher, decided, reply_of, taught_examples
+from agent.finetune.options import last_whole_checkpoint
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout
 from agent.finetune.sft import split_by_task
 from agent.llm.prompt_budget import PromptBudget
+from agent.llm.reply import WAIT
 from agent.llm.sanitize import speaks_of_the_grade
 from agent.play.episode import play_task
+from agent.policies.registry import ExplorePolicy
 from agent.policies.rules import RulesPolicy
 from agent.situation.decision import Decision, Message, Situation
-from data.actions import is_remedy
+from data.actions import action_space, is_remedy
 from data.observation import Action
 from data.simulator.catalogue import random_tasks
 from data.simulator.world.environment import EmbeddedEnvironment
@@ -48,29 +51,38 @@ def points() -> list[Branch]:
 
 
 def reward(branch: Branch, reply: str) -> float:
-    return reward_of(asyncio.run(rollout(branch.task, branch.step, reply, RANKER)), RewardWeights())
+    return reward_of(asyncio.run(played(branch, reply)), RewardWeights())
+
+
+async def played(branch: Branch, reply: str) -> Rollout:
+    """What the reply comes to, with the hints of its prompt."""
+    return await rollout(branch.task, branch.step, reply, RANKER if branch.hinted else make_ranker("none"))
 
 
 def taken(teacher: Teacher) -> list[tuple[Branch, Decision]]:
     """Every decision of a teacher, with where it was made."""
     played = decided(TASKS, teacher, RANKER, BUDGET, 0.5, 0)
     return [
-        (Branch(task, step, prompt), decision)
-        for task, notes, _ in played
-        for step, (prompt, decision) in enumerate(notes.taken)
+        (Branch(one.task, step, prompt, one.hinted), decision)
+        for one in played
+        for step, (prompt, decision) in enumerate(one.decisions)
     ]
 
 
 @pytest.mark.parametrize("teacher", ["rules", "expert"])
 def test_examples_fit_their_budget_and_know_no_grade(teacher: Teacher) -> None:
     examples = list(taught_examples(TASKS, teacher, RANKER, BUDGET, 0.5, 0.0, 0))
-    assert len(examples) == len(taken(teacher)) > len(TASKS)
-    for example, (_, decision) in zip(examples, taken(teacher), strict=True):
+    assert len(examples) > len(taken(teacher)) > len(TASKS)  # mistakes take more steps
+    for example in examples:
         assert words(example.prompt) <= 120
         assert not speaks_of_the_grade(" ".join(message["content"] for message in example.prompt))
-        fields = json.loads(example.reply)
-        assert fields["action_type"] == decision.action.action_type
-        assert fields["target_service"] == decision.action.target_service
+        assert json.loads(example.reply)["action_type"] in (*action_space(True), WAIT)
+
+
+def test_without_hints_neither_prompt_nor_teacher_knows_a_ranking() -> None:
+    for hinted_share, ranked in ((0.0, False), (1.0, True)):
+        examples = taught_examples(TASKS, "rules", RANKER, BUDGET, hinted_share, 0.0, 0)
+        assert any("ranker" in example.prompt[1]["content"] for example in examples) is ranked
 
 
 def test_no_held_out_task_is_learnt_from() -> None:
@@ -79,9 +91,10 @@ def test_no_held_out_task_is_learnt_from() -> None:
 
 
 def test_the_rules_own_reply_changes_nothing_and_prompts_know_no_outcome(points: list[Branch]) -> None:
-    for branch, (_, decision) in list(zip(points, taken("rules"), strict=True))[::3]:
-        played = asyncio.run(rollout(branch.task, branch.step, reply_of(decision.action, ""), RANKER))
-        assert played.usable and played.result.steps[branch.step].decision.source == "llm"
+    for branch, (_, ruled) in list(zip(points, taken("rules"), strict=True))[::3]:
+        outcome = asyncio.run(played(branch, reply_of(ruled)))
+        assert outcome.usable
+        assert outcome.result.steps[branch.step].decision == Decision(ruled.action, "llm")
         assert not speaks_of_the_grade(" ".join(message["content"] for message in branch.prompt))
 
 
@@ -95,14 +108,14 @@ def remedied() -> list[tuple[Branch, Decision]]:
 
 
 def test_resolving_early_does_not_pay() -> None:
-    early = reply_of(Action(action_type="declare_resolved"), "done")
+    early = reply_of(Decision(Action(action_type="declare_resolved"), "rules", reason="done"))
     for branch, decision in remedied():
-        assert reward(branch, early) < reward(branch, reply_of(decision.action, ""))
+        assert reward(branch, early) < reward(branch, reply_of(decision))
 
 
 def test_an_echo_of_the_prompt_does_not_pay() -> None:
     for branch, decision in remedied():
-        good = reply_of(decision.action, "")
+        good = reply_of(decision)
         echo = branch.prompt[0]["content"] + branch.prompt[1]["content"]
         assert max(reward(branch, echo), reward(branch, echo + good)) < reward(branch, good) - 0.5
 
@@ -120,7 +133,7 @@ def test_looking_for_ever_does_not_pay() -> None:
     for policy in (Looker, Notes):
         results = []
         for task in TASKS:
-            notes = policy(RulesPolicy(), BUDGET, 0.5, random.Random(0))
+            notes = policy(RulesPolicy(), BUDGET, True, ExplorePolicy(0, random_share=0.0))
             played = play_task(EmbeddedEnvironment(), RANKER, notes, task, 60.0, lambda _: None)
             results.append(asyncio.run(played))
         rewards.append([reward_of(Rollout(one, True, False, 80), RewardWeights()) for one in results])
@@ -141,20 +154,22 @@ def test_remedies_of_the_healthy_and_long_replies_cost(points: list[Branch]) -> 
 SHORT = "--episodes 4 --seed 3 --ranker heuristic --prompt-budget 1100 --batch 2 --rank 2 --quiet"
 
 
-def test_training_that_is_cut_short_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    line = f"sft --model {tiny} {SHORT} --epochs 0.25 --checks 2 --out {whole}"
-    assert answer(line.split()) == 0
-    shutil.copytree(whole, cut)
-    first, *_, last = sorted(
-        (cut / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1])
-    )
-    (last / "trainer_state.json").write_text('{"half', encoding="utf-8")  # killed while it was written
-    for file in ("adapter_model.safetensors", "adapter_config.json", "card.json"):
-        (cut / file).unlink()
-    assert first != last and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
+    line = f"sft --model {tiny} {SHORT} --epochs 0.25 --checks 2 --out"
+    assert answer([*line.split(), str(whole)]) == 0
+    killed = multiprocessing.get_context("fork").Process(target=answer, args=([*line.split(), str(cut)],))
+    killed.start()
+    while last_whole_checkpoint(cut) is None:
+        assert killed.is_alive()
+        time.sleep(0.005)
+    killed.kill()
+    killed.join()
+    assert not (cut / "card.json").exists() and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
     name = "adapter_model.safetensors"
     assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert answer([*line.split(), str(tmp_path / "brief"), "--minutes", "0"]) == 0
+    assert json.loads((tmp_path / "brief" / "card.json").read_text())["steps"] == 1
     out = tmp_path / "run"
     played = f"run --env embedded --task task_easy_oom_baseline --policy llm --model {tiny} --adapter {whole}"
     assert answer([*played.split(), "--out", str(out), "--quiet"]) == 0
@@ -166,8 +181,9 @@ def test_outcomes_teach_and_the_curve_is_kept(tiny: Path, tmp_path: Path) -> Non
     line = (
         f"grpo --model {tiny} {SHORT} --steps 2 --group 2 --reply-tokens 16 --held-out 2 --jobs 2 --out {out}"
     )
-    assert answer([*line.split(), "--out", str(out)]) == 0
+    assert answer(line.split()) == 0
     card = json.loads((out / "card.json").read_text())
     assert [point["step"] for point in card["curve"]] == [1, 2]
     assert {"reward", "kl", "fallback_rate", "completions/mean_length"} <= card["curve"][0].keys()
+    assert card["held_out_prompts"] == 2 and len(card["held_out_gain_ci95"]) == 2
     assert (out / "adapter_model.safetensors").is_file()

@@ -15,7 +15,7 @@ from agent.llm.client import LlmSettings, ModelFault
 from agent.llm.local import LocalModel
 from agent.llm.prompt import build_prompt
 from agent.llm.prompt_budget import PromptBudget
-from agent.llm.reply import Choice, parse_reply
+from agent.llm.reply import WAIT, Choice, parse_reply
 from agent.policies.rules import proposals
 from agent.situation.decision import Message, Situation
 from data.actions import takes_target
@@ -41,7 +41,8 @@ def test_random_weights_write_usable_replies(tiny: Path, case: str) -> None:
         text = said(model, here, seed)
         wanted, fields = parse_reply(text, here), json.loads(text)
         assert set(fields) == {"action_type", "target_service", "reason"}
-        assert (wanted.action.target_service is not None) == takes_target(wanted.action.action_type)
+        kind = wanted.action.action_type
+        assert (fields["target_service"] is not None) == (kind != WAIT and takes_target(kind))
 
 
 def test_what_was_read_before_changes_no_reply(tiny: Path) -> None:

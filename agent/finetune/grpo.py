@@ -1,21 +1,30 @@
 """Teaches a model by what its decisions come to: GRPO on embedded tasks, from an adapter that can answer."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
+from agent.finetune.options import BEFORE, TeachingOptions, Tell, last_whole_checkpoint, write_card
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout_by_worker
-from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
+from agent.finetune.trainer import (
+    adapter_config,
+    made_quiet,
+    outcome_trainer,
+    save_adapter,
+    trainer_arguments,
+)
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
 from agent.play.workers import Job, WorkerPool, run_jobs
 from agent.records.provenance import git_revision, versions
 from data.extras import needs
+from data.files.whole_file import write_whole
 from data.observation import Task, parse
 from data.options import WorkerOptions, option
+from gnn.evaluation.metrics import interval
 from gnn.registry import make_ranker
 
 
@@ -49,6 +58,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
     """
     with needs("finetune"):
         import datasets
+        import transformers
         import trl
     datasets.disable_progress_bars()
     options = options.begun(folder)
@@ -61,10 +71,11 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
     held_out = _spread([b for b in asked if b.task in others], options.held_out)
     learnt = [b for b in asked if b.task not in others] or asked
     tell(f"{len(learnt)} prompts to learn from, {len(held_out)} held out.")
-    trainer = trl.GRPOTrainer(
+    rewards: list[float] = []
+    trainer = outcome_trainer()(
         model=weights.network,
         processing_class=weights.tokenizer,
-        reward_funcs=outcome_reward(pool, ranker, RewardWeights()),
+        reward_funcs=outcome_reward(pool, ranker, RewardWeights(), rewards),
         args=trl.GRPOConfig(
             **trainer_arguments(options, folder)
             | {
@@ -84,10 +95,22 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         eval_dataset=datasets.Dataset.from_list(_rows(held_out)),
         peft_config=None if options.adapter else adapter_config(options.rank),
     )
-    last = last_whole_checkpoint(folder)
-    before = None if last else made_quiet(trainer, folder, tell).evaluate()["eval_reward"]
-    outcome = trainer.train(resume_from_checkpoint=last)
-    after = trainer.evaluate()["eval_reward"]
+    made_quiet(trainer, folder, tell, options.minutes)
+
+    def measured() -> list[float]:
+        """The mean reward of each held-out prompt; the same draws for every model."""
+        rewards.clear()
+        transformers.set_seed(options.seed)
+        trainer.evaluate()
+        return [mean(rewards[k : k + options.group]) for k in range(0, len(rewards), options.group)]
+
+    if not (folder / BEFORE).exists():
+        write_whole(folder / BEFORE, json.dumps(measured()))
+    before = json.loads((folder / BEFORE).read_text(encoding="utf-8"))
+    transformers.set_seed(options.seed)
+    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    after = measured()
+    gains = [new - old for old, new in zip(before, after, strict=True)]
     save_adapter(trainer, folder, options.model)
     card = {
         "how": "grpo",
@@ -95,8 +118,11 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         "prompt_budget": options.prompt_budget,
         "steps": trainer.state.global_step,
         "seconds": round(outcome.metrics["train_runtime"], 1),
-        "held_out_reward_before": before,
-        "held_out_reward_after": after,
+        "held_out_prompts": len(gains),
+        "held_out_reward_before": round(mean(before), 4),
+        "held_out_reward_after": round(mean(after), 4),
+        "held_out_gain": round(mean(gains), 4),
+        "held_out_gain_ci95": interval(gains),
         "curve": [
             {name: round(line[name], 4) for name in _CURVE if name in line}
             for line in trainer.state.log_history
@@ -112,15 +138,19 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
 _CURVE = ("step", "reward", "kl", "completions/mean_length", "fallback_rate")
 
 
+_NO_RANKER = ("none", None, 0)
+
+
 def outcome_reward(
-    pool: WorkerPool, ranker: tuple[str, Path | None, int], weights: RewardWeights
+    pool: WorkerPool, ranker: tuple[str, Path | None, int], weights: RewardWeights, given: list[float]
 ) -> Callable[..., Any]:
-    """The reward of each completion: what its task comes to with it, played by the workers."""
+    """The reward of each completion, noted in `given`: what its task comes to, played by the workers."""
 
     def outcome(
         completions: Sequence[Any],
         task: Sequence[str],
         step: Sequence[int],
+        hinted: Sequence[bool],
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
@@ -128,21 +158,28 @@ def outcome_reward(
         jobs = [
             Job(
                 rollout_by_worker,
-                (parse(Task, told, "task"), at, completion[-1]["content"], ranker),
+                (parse(Task, told, "task"), at, completion[-1]["content"], ranker if knows else _NO_RANKER),
                 partial(played.__setitem__, number),
             )
-            for number, (completion, told, at) in enumerate(zip(completions, task, step, strict=True))
+            for number, (completion, told, at, knows) in enumerate(
+                zip(completions, task, step, hinted, strict=True)
+            )
         ]
         run_jobs(pool, jobs)
         if log_metric:
             log_metric("fallback_rate", mean(not one.usable for one in played.values()))
-        return [reward_of(played[number], weights) for number in range(len(jobs))]
+        rewards = [reward_of(played[number], weights) for number in range(len(jobs))]
+        given.extend(rewards)
+        return rewards
 
     return outcome
 
 
 def _rows(asked: Sequence[Branch]) -> list[dict[str, Any]]:
-    return [{"prompt": list(b.prompt), "task": b.task.model_dump(), "step": b.step} for b in asked]
+    return [
+        {"prompt": list(b.prompt), "task": b.task.model_dump(), "step": b.step, "hinted": b.hinted}
+        for b in asked
+    ]
 
 
 def _spread(asked: Sequence[Branch], most: int) -> list[Branch]:

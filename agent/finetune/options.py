@@ -17,6 +17,7 @@ from gnn.registry import RANKERS
 
 # In the folder of a training: what was asked for, and what its trainer needs to go on.
 REQUEST, CHECKPOINTS, LOGS = "request.json", "checkpoints", "logs"
+BEFORE = "before.json"  # what was measured before the first step
 
 Tell = Callable[[str], None]
 O = TypeVar("O", bound="TeachingOptions")  # noqa: E741
@@ -35,10 +36,13 @@ class TeachingOptions(Common, Resumable):
     checkpoint: Checkpoint | None = option(
         None, "The ranker's weights. Default: the shipped ones.", metavar="DIR"
     )
-    hinted_share: float = option(0.7, "Share of the prompts that show hints.", ge=0.0, le=1.0)
+    hinted_share: float = option(0.7, "Share of the tasks whose prompts show hints.", ge=0.0, le=1.0)
     prompt_budget: int = option(384, "Longest prompt, in tokens.", metavar="N", ge=128)
     batch: int = option(4, "Prompts a step.", ge=1)
     rank: int = option(16, "Rank of the new adapter.", ge=1)
+    minutes: float | None = option(
+        None, "Stop after N minutes, with what was learnt so far.", metavar="N", ge=0.0, recorded=False
+    )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -64,7 +68,7 @@ class TeachingOptions(Common, Resumable):
             raise SettingsError(f"{folder} holds nothing to go on with: there is no {REQUEST}")
         started = parse(type(self), read_object(file), str(file))
         self.refuse_changes(started)
-        return started
+        return started.model_copy(update={"minutes": self.minutes})
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

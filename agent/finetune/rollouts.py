@@ -41,6 +41,7 @@ class Branch:
     task: Task
     step: int  # decisions before it
     prompt: tuple[Message, ...]
+    hinted: bool  # whether the rules, too, know the ranking
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def branches(
     tasks: Sequence[Task], ranker: Ranker, budget: PromptBudget, hinted_share: float, seed: int
 ) -> Iterator[Branch]:
     """Every decision of the tasks as the rules play them; nothing of how they end is in a prompt."""
-    for task, notes, _ in decided(tasks, "rules", ranker, budget, hinted_share, seed):
-        for step, (prompt, _) in enumerate(notes.taken):
-            yield Branch(task, step, prompt)
+    for taught in decided(tasks, "rules", ranker, budget, hinted_share, seed):
+        for step, (prompt, _) in enumerate(taught.decisions):
+            yield Branch(taught.task, step, prompt, taught.hinted)
 
 
 async def rollout(task: Task, step: int, reply: str, ranker: Ranker) -> Rollout:

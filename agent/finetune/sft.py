@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.finetune.examples import TaughtReply, Teacher, recorded_examples, taught_examples
 from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
-from agent.finetune.trainer import adapter_config, made_quiet, save_adapter, trainer_arguments
+from agent.finetune.trainer import adapter_config, made_quiet, reply_trainer, save_adapter, trainer_arguments
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
 from agent.records.provenance import git_revision, versions
@@ -59,7 +59,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
     tell(f"{len(learnt)} examples to learn from, {len(held_out)} of held-out tasks.")
     steps = max(1, round(options.epochs * len(learnt) / options.batch))
     every = max(1, steps // options.checks)
-    trainer = trl.SFTTrainer(
+    trainer = reply_trainer()(
         model=weights.network,
         processing_class=weights.tokenizer,
         args=trl.SFTConfig(
@@ -81,7 +81,8 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
         peft_config=None if options.adapter else adapter_config(options.rank),
         callbacks=[transformers.EarlyStoppingCallback(options.patience)],
     )
-    outcome = made_quiet(trainer, folder, tell).train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    made_quiet(trainer, folder, tell, options.minutes)
+    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     losses = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
     save_adapter(trainer, folder, options.model)
     card = {

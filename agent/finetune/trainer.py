@@ -1,6 +1,7 @@
 """How TRL's trainers are set up here: quiet, offline, resumable, and with a small adapter."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,72 @@ def trainer_arguments(options: TeachingOptions, folder: Path) -> dict[str, Any]:
 
 
 def adapter_config(rank: int) -> Any:
-    """A LoRA adapter on the attention: Hu et al., "LoRA", ICLR 2022."""
+    """A LoRA adapter: Hu et al., "LoRA", ICLR 2022."""
     import peft
 
     return peft.LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         lora_dropout=0.0,
-        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
+        target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
 
 
-def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
-    """The trainer, which now tells instead of printing, and writes its curves for TensorBoard."""
+def reply_trainer() -> Any:
+    """TRL's trainer on examples; on a CPU its own loss scores every token of the prompts, only to drop it."""
+    import torch
+    import trl
+
+    class ReplyTrainer(trl.SFTTrainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            labels = inputs.pop("labels")[:, 1:]  # (B, T-1)
+            scored = (labels != -100).any(0).nonzero()[:, 0]  # (R,): where any reply has a token
+            outputs = model(**inputs, use_cache=False, logits_to_keep=scored)
+            wanted = labels[:, scored]  # (B, R)
+            logits = outputs.logits.float().flatten(0, 1)  # (B*R, vocabulary)
+            total = torch.nn.functional.cross_entropy(logits, wanted.flatten(), reduction="sum")
+            many = (wanted != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            return (total / many, outputs) if return_outputs else total / many
+
+    return ReplyTrainer
+
+
+def outcome_trainer() -> Any:
+    """TRL's trainer on outcomes, for which the same holds."""
+    import torch
+    import trl
+
+    class OutcomeTrainer(trl.GRPOTrainer):  # type: ignore[misc]
+        def _get_per_token_logps_and_entropies(
+            self,
+            model: Any,
+            input_ids: Any,
+            attention_mask: Any,
+            logits_to_keep: int,
+            batch_size: int | None = None,
+            compute_entropy: bool = False,
+            **_: Any,
+        ) -> tuple[Any, Any, None]:
+            outputs = model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                use_cache=False,
+                logits_to_keep=logits_to_keep + 1,
+            )
+            logits = outputs.logits[:, :-1].float() / self.temperature  # (B, R, vocabulary)
+            chances = torch.log_softmax(logits, dim=-1)
+            drawn = chances.gather(-1, input_ids[:, -logits_to_keep:, None])[..., 0]  # (B, R)
+            entropies = -(chances.exp() * chances).sum(-1) if compute_entropy else None
+            return drawn, entropies, None
+
+    return OutcomeTrainer
+
+
+def made_quiet(trainer: Any, folder: Path, tell: Tell, minutes: float | None) -> Any:
+    """The trainer, which tells instead of printing, writes curves for TensorBoard, and keeps to its time."""
     import transformers
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations import TensorBoardCallback
@@ -57,6 +110,11 @@ def made_quiet(trainer: Any, folder: Path, tell: Tell) -> Any:
             if told:
                 tell(f"Step {state.global_step} of {state.max_steps}: {', '.join(told)}.")
 
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if minutes is not None and time.monotonic() - began >= 60.0 * minutes:
+                control.should_training_stop = control.should_evaluate = control.should_save = True
+
+    began = time.monotonic()
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(Teller)
     trainer.add_callback(TensorBoardCallback(SummaryWriter(folder / LOGS)))

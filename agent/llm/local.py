@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.llm.client import BudgetedModel, LlmSettings, ModelFault, Reply
-from agent.llm.reply import LONGEST_REASON, Choice
+from agent.llm.reply import LONGEST_REASON, WAIT, Choice
 from agent.llm.weights import LocalWeights, load_weights
 from agent.situation.decision import Message, Usage
 from data.actions import takes_target
@@ -147,8 +147,8 @@ _ANYTHING = r"start: /(.|\n)*/"
 
 def grammar_of(choice: Choice) -> str:
     """The replies that can be used, as a grammar for the decoder: JSON with its fields in order."""
-    aimed = [kind for kind in choice.menu if takes_target(kind)]
-    free = [kind for kind in choice.menu if not takes_target(kind)]
+    aimed = [kind for kind in choice.menu if kind != WAIT and takes_target(kind)]
+    free = [kind for kind in choice.menu if kind not in aimed]
     forms = []
     if choice.services:
         forms.append(

@@ -99,13 +99,18 @@ def load_weights(model: Path, adapter: Path | None = None, trainable: bool = Fal
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
         network: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32 if is_changed else dtype, **source
+            folder,
+            local_files_only=True,
+            dtype=torch.float32 if is_changed else dtype,
+            **source,
         )
         if is_file:  # as read from GGUF, it could not be saved
             network = _plain(network)
         if adapter is not None and not trainable:  # as one with the model it is quicker
             network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
         network = network.to(dtype)
+        if trainable and not torch.cuda.is_available():  # quicker with prompts as short as a training's
+            network.set_attn_implementation("eager")
         if adapter is not None and trainable:
             network = PeftModel.from_pretrained(network, str(adapter), is_trainable=True)
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:

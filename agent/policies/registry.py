@@ -28,7 +28,10 @@ class ExplorePolicy:
 
     async def decide(self, situation: Situation) -> Decision:
         """The rules' action, or sometimes a random permitted one, but never a random end of the episode."""
-        ruled = await self._rules.decide(situation)
+        return self.instead_of(await self._rules.decide(situation), situation)
+
+    def instead_of(self, ruled: Decision, situation: Situation) -> Decision:
+        """The same about anyone's decision."""
         if self._random.random() >= self._random_share:
             return ruled
         services = sorted(situation.now.services)

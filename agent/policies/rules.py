@@ -30,6 +30,7 @@ STILL_FAILING = 0.20  # error rate; services below will recover before the traff
 HELPED = 0.05  # fall of badness from which a remedy has visibly helped
 PATIENCE = 8  # observations to wait if no trouble shows at all
 GROWING = 0.01  # of memory utilisation per tick
+WATCHING = "watching"  # the reason of a look that only lets time pass
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def idle_proposals(situation: Situation) -> list[Proposal]:
     for name in services[:3]:
         looks.append(Action(action_type="get_metrics_detail", target_service=name))
         looks.append(Action(action_type="trace_dependencies", target_service=name))
-    return [Proposal(look, "watching") for look in looks]
+    return [Proposal(look, WATCHING) for look in looks]
 
 
 class Assessment:
