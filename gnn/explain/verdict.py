@@ -24,9 +24,11 @@ _FELT = columns_of("beyond", (Channel.ERROR, *LATENCY))
 _OWN = columns_of("beyond", (Channel.OWN_LATENCY, Channel.RESTARTS, Channel.ERROR, Channel.CLIENT_ERROR))
 _OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
 _FAILS = columns_of("beyond", (Channel.ERROR, Channel.RESTARTS))
+_ERROR_LEVEL = SERVICE_FEATURES.index(f"{Channel.ERROR}.level")
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _NEVER = np.float32(10.0)  # subtracted from the score of a service that cannot be accused
 _DOWN = 2.0  # added to the score of a service that is down: the strongest alert
+_MOSTLY = 0.5  # share of failed requests that speaks for itself, without a baseline
 _MOST = 100  # most services without telemetry to compare
 _EVEN = 0.5  # chance of an incident below which it is unlikely
 _UNLIKELY = 0.2  # below this chance small deviations don't count
@@ -42,13 +44,14 @@ def is_measured(graph: Graph) -> Mask:
 def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Scores:
     """Adjusts the scores of services without telemetry or alerts of their own, by simple rules: (S,).
 
-    Such a service is not accused if all its callers are healthy. It goes before another one if it has all the
-    other's bad callers and more, unless it also has more healthy ones. It goes before a caller that only
+    Such a service is not accused if all its callers are healthy or, without a baseline, if another fails most
+    of its requests and does not depend on it. It goes before another one if it has all the other's bad
+    callers and more, unless it also has more healthy ones. It goes before a caller that only
     waits for it: its calls to the service are bad, and its own work takes no longer than usual.
     """
     unknown = ~is_measured(graph)
     if MODES[graph.mode] == "snapshot":  # without a baseline nobody can tell whether a caller is healthy
-        return scores
+        return np.where(unknown & ~_behind_failing(graph, unknown), scores - _NEVER, scores)
     if incident.call_telemetry:  # metrics by callers are not the service's own
         silent = np.array([not incident.telemetry.get(name) for name in incident.services])
         unknown |= silent & (graph.x[:, N_ALERTS] == 0)
@@ -74,6 +77,22 @@ def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Score
             victim = victims[scores[victims].argmax()]
             scores[[row, victim]] = scores[[victim, row]]
     return scores
+
+
+def _behind_failing(graph: Graph, unknown: Mask) -> Mask:
+    """Which services may make another fail most of its requests; all, if none does so: (S,)."""
+    fails = graph.x[:, _ERROR_LEVEL] >= _MOSTLY
+    if not fails.any():
+        return np.ones(len(unknown), dtype=bool)
+    caller, callee = graph.edge_index
+    reached, asked = np.zeros(len(unknown), dtype=bool), fails
+    while asked.any():  # what a failing service calls, and on through services that say nothing
+        found = np.zeros_like(reached)
+        found[callee[asked[caller]]] = True
+        found &= ~reached
+        reached |= found
+        asked = found & unknown
+    return reached
 
 
 def down_bonus(incident: Incident, channel_map: ChannelMap) -> Scores:
