@@ -76,7 +76,7 @@ class GraphRanker:
             return np.zeros(0, np.float32)
         incident = self._with_routine(incident)
         features, said = self._evaluate(incident)
-        return self._scores(said.root, self._logits(said, incident, features.graph), incident)
+        return self._judged(said, incident, features.graph)[1]
 
     def frequencies_for(self, incident: Incident) -> AlertFrequencies | None:
         """The alert frequencies of the incident's system, if known and used."""
@@ -89,8 +89,7 @@ class GraphRanker:
         incident = self._with_routine(incident)
         features, said = self._evaluate(incident)
         graph = features.graph
-        logits = self._logits(said, incident, graph)
-        scores = self._scores(said.root, logits, incident)
+        logits, scores = self._judged(said, incident, graph)
         order = np.argsort(-scores, kind="stable")
         has_evidence = bool(is_measured(graph).any())  # more than a call graph
         probability = np.exp(log_softmax(logits)) if has_evidence else np.full(len(logits), 1.0 / len(logits))
@@ -148,15 +147,19 @@ class GraphRanker:
             return SystemEnsemble(AlertFrequencies.of_routine(incident))
         return self._ensemble
 
-    def _logits(self, said: Scores[Floats], incident: Incident, graph: Graph) -> npt.NDArray[np.floating]:
-        """Calibrated logits: their softmax is a probability. Blended with the ensemble's, if there is one."""
-        calm = 1.0 - _at_even_odds(said)
-        logits, ensemble = tempered(said.root, graph, self._doubt, calm), self._ensemble_for(incident)
-        return ensemble.blend(logits, incident, graph) if ensemble else logits
+    def _judged(
+        self, said: Scores[Floats], incident: Incident, graph: Graph
+    ) -> tuple[npt.NDArray[np.floating], Floats]:
+        """Calibrated logits, whose softmax is a probability, and the scores to sort by: (S,) each.
 
-    def _scores(self, root: Floats, logits: npt.NDArray[np.floating], incident: Incident) -> Floats:
-        """The scores to sort by; with an ensemble, the blended logits."""
-        return logits.astype(np.float32) if self._ensemble_for(incident) else root
+        With an ensemble both are the blended logits.
+        """
+        logits = tempered(said.root, graph, self._doubt, 1.0 - _at_even_odds(said))
+        ensemble = self._ensemble_for(incident)
+        if ensemble is None:
+            return logits, said.root
+        blended = ensemble.blend(logits, incident, graph)
+        return blended, blended.astype(np.float32)
 
 
 def _at_even_odds(said: Scores[Floats]) -> float:
