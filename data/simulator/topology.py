@@ -12,6 +12,7 @@ from data.simulator.names import ROLES, service_names
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
 # Kinds that many services share.
 CALLED_BY_ALL = ("datastore", "cache", "queue", "external")
 # Share of a caller's requests that use a callee of this kind, and how far they wait for its answer.
