@@ -21,6 +21,8 @@ from agent.cli.train import REQUEST, STATE
 from data.simulator.batch.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
+from gnn.registry import shipped
+from gnn.training.options import TrainOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("train", "--hidden", "8", "--layers", "1", "--device", "cpu")
@@ -215,6 +217,21 @@ def test_what_follows_the_last_epoch_says_a_few_words(
     assert lines[4:14] == [*passes, *trees]
     assert len(lines) == 20 and lines[-1].startswith("mine: trained on 15 examples (15 from incident files)")
     assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second\.$", lines[-1])
+
+
+def test_a_new_network_that_is_no_better_gives_way_to_the_shipped_one_unless_it_is_wanted(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_post_mortems(nowhere / "few.jsonl", 4)
+    command = ["train", "--incidents", "few.jsonl", "--epochs", "1", "--device", "cpu", "--out", "kept"]
+    assert answer(command) == 0
+    assert "The shipped network is kept" in capsys.readouterr().err
+    assert weights(nowhere / "kept") == weights(shipped("ranker"))
+    assert json.loads((nowhere / "kept" / "checkpoint.json").read_text())["start"]
+    incidents = (nowhere / "few.jsonl",)
+    assert TrainOptions(incidents=incidents).has_fallback
+    assert not TrainOptions(incidents=incidents, pure=True).has_fallback
+    assert not TrainOptions(incidents=incidents, simulate=5).has_fallback
 
 
 def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:

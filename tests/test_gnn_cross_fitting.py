@@ -7,7 +7,7 @@ from data.incident import Incident
 from gnn.features.featurize import featurize
 from gnn.network.batch import Example
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, log_softmax, pooled
-from gnn.training.cross_fitting import choose_pool
+from gnn.training.cross_fitting import Judged, choose_pool
 from gnn.training.folds import kinds_of, splits
 
 
@@ -31,18 +31,18 @@ def test_who_knows_better_is_heard_more() -> None:
     rng = np.random.default_rng(0)
     right = [log_softmax(2.0 * example.is_root + rng.normal(size=6)) for example in examples]
     guess = [log_softmax(rng.normal(size=6)) for _ in examples]
-    heard, _ = choose_pool(judged(guess, right, guess), examples)
+    heard, _ = choose_pool(Judged(examples, judged(guess, right, guess)))
     assert heard.forest > 2 * max(heard.network, heard.boosted)
-    heard, _ = choose_pool(judged(guess, guess, right), examples)
+    heard, _ = choose_pool(Judged(examples, judged(guess, guess, right)))
     assert heard.boosted > 2 * max(heard.network, heard.forest)
-    ignored, rating = choose_pool(judged(right, guess, guess), examples)
+    ignored, rating = choose_pool(Judged(examples, judged(right, guess, guess)))
     assert ignored.network > 2 * max(ignored.forest, ignored.boosted)
     assert rating.ac1 >= np.mean(
         [example.is_root[s.argmax()] for s, example in zip(right, examples, strict=True)]
     )
     wrong = [log_softmax(-5.0 * example.is_root) for example in examples]
-    assert choose_pool(judged(right, wrong, wrong, wrong), examples)[0] == Pool()
-    heard, _ = choose_pool(judged(guess, guess, guess, right), examples)
+    assert choose_pool(Judged(examples, judged(right, wrong, wrong, wrong)))[0] == Pool()
+    heard, _ = choose_pool(Judged(examples, judged(guess, guess, guess, right)))
     assert heard.frequencies > 2 * max(heard.network, heard.forest, heard.boosted)
 
 
@@ -51,7 +51,7 @@ def test_a_pool_is_as_sure_as_it_is_right() -> None:
     rng = np.random.default_rng(0)
     pale = [log_softmax(0.3 * (2.0 * example.is_root + rng.gumbel(size=6))) for example in examples]
     nothing = [log_softmax(np.zeros(6)) for _ in examples]
-    pool, rating = choose_pool(judged(nothing, pale, nothing), examples)
+    pool, rating = choose_pool(Judged(examples, judged(nothing, pale, nothing)))
     said = [np.exp(log_softmax(pooled(each, pool))).max() for each in judged(nothing, pale, nothing)]
     assert np.mean(said) == pytest.approx(rating.ac1, abs=0.05)
 
@@ -67,7 +67,7 @@ def test_trees_that_harm_when_heard_fully_are_heard_a_little() -> None:
         else:  # the forest brings the root nearer to the first place, and somebody else into it
             network[number, rival], forest[number, root], forest[number, other] = 6.0, 2.0, 2.5
     said = [[log_softmax(row) for row in rows] for rows in (network, forest, np.zeros((20, 6)))]
-    heard, rating = choose_pool(judged(*said), examples)
+    heard, rating = choose_pool(Judged(examples, judged(*said)))
     assert heard.forest > 0.0
     assert rating.ac1 == 3 / 20
 
@@ -76,7 +76,7 @@ def test_a_few_cases_do_not_make_one_opinion_all_that_counts() -> None:
     examples = cases(10)
     right = [log_softmax(4.0 * example.is_root) for example in examples]
     nothing = [log_softmax(np.zeros(6)) for _ in examples]
-    pool, _ = choose_pool(judged(nothing, nothing, right), examples)
+    pool, _ = choose_pool(Judged(examples, judged(nothing, nothing, right)))
     assert 0.5 < pool.boosted < 2.0
 
 
@@ -90,3 +90,30 @@ def test_a_kind_of_fault_is_held_out_as_a_whole() -> None:
     assert kinds["0"] == kinds["2"] != kinds["1"] == kinds["4"] and kinds["3"] == -1
     assert sorted(len(aside) for aside, _ in splits(examples, kinds)) == [1, 2, 2]
     assert kinds_of(examples[:1]) == {}
+
+
+def test_trees_never_harm_more_on_unknown_kinds_of_faults_than_they_help_on_known_ones() -> None:
+    examples = cases(20)
+    roots = [log_softmax(8.0 * example.is_root) for example in examples]
+    wrong = [log_softmax(8.0 * np.roll(example.is_root, 1)) for example in examples]
+    silent = [np.full(6, -np.log(6.0))] * 20
+    network = [
+        *roots[:16],
+        *wrong[16:],
+    ]  # right four times in five; the trees are right if they know the kind
+    seen, unknown = (Judged(examples, judged(network, trees, silent)) for trees in (roots, wrong))
+    careless, careful = choose_pool(seen)[0], choose_pool(seen, unknown)[0]
+    assert careful.forest < careless.forest
+
+    def summed(pool: Pool) -> float:
+        return seen.rate(pool).ac1 + unknown.rate(pool).ac1
+
+    assert summed(careless) < summed(Pool()) <= summed(careful)
+
+
+def test_trees_say_less_of_a_fault_that_looks_like_none_they_know() -> None:
+    network, trees = log_softmax(np.arange(6.0)), log_softmax(-2.0 * np.arange(6.0))
+    pool = Pool(forest=1.0, usually_known=0.5)
+    said = [pooled(Opinions(network, trees, trees, network, known), pool) for known in (0.1, 0.5, 0.9)]
+    assert [int(np.argmax(each)) for each in said] == [5, 0, 0]
+    assert np.array_equal(said[1], said[2])

@@ -34,13 +34,14 @@ _FREE = ("device", "tensorboard")
 def train(asked: TrainOptions) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
-    [bold]--init[/bold] fine-tunes a checkpoint. With up to 100 labelled incidents each is held out once,
-    and the result never ranks them worse than the start. From 10 labelled incidents of one system on, trees
-    learn the names of that system, too. [bold]--healthy[/bold] needs no labels: faults are simulated on
-    your healthy data, and the result is never worse than the start on held-out ones. [bold]--history[/bold]
-    needs no labels either: alerts that are common in your past incidents count less. Several
-    [bold]--teacher[/bold] make one ranker of many. To use several processes or machines, write
-    [bold]torchrun --nproc-per-node N -m agent[/bold] instead of [bold]firewatch[/bold].
+    [bold]--incidents[/bold] alone train a new network, but the shipped one is kept if it ranks held-out
+    incidents and kinds of faults as well. [bold]--init[/bold] fine-tunes a checkpoint. With up to 100
+    labelled incidents each is held out once, and the result never ranks them worse than the start. From 10
+    labelled incidents of one system on, trees learn the names of that system, too. [bold]--healthy[/bold]
+    needs no labels: faults are simulated on your healthy data, and the result is never worse than the start
+    on held-out ones. [bold]--history[/bold] needs no labels either: alerts that are common in your past
+    incidents count less. Several [bold]--teacher[/bold] make one ranker of many. To use several processes or
+    machines, write [bold]torchrun --nproc-per-node N -m agent[/bold] instead of [bold]firewatch[/bold].
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
@@ -136,7 +137,10 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
                 "simulate more with --simulate N" if asked.healthy else "give two labelled incidents or more"
             )
             why = f"nothing is held out to check fine-tuning on – {more}"
-        yield f"The starting checkpoint is kept as it is: {why}"
+        if asked.init:
+            yield f"The starting checkpoint is kept as it is: {why}"
+        else:
+            yield "The shipped network is kept: a new one ranks held-out incidents no better"
     if asked.history and card.pool is None:
         yield "The past incidents are not used: with them, held-out labels are ranked worse"
     if only_history:

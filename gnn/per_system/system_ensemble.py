@@ -42,6 +42,8 @@ class Pool(BaseModel):
     forest: NonNegativeFloat = 0.0
     boosted: NonNegativeFloat = 0.0
     frequencies: NonNegativeFloat = 0.0
+    # How surely trees name the kind of fault of incidents like those that they learnt from; 0: not known.
+    usually_known: NonNegativeFloat = 0.0
 
     @property
     def weights(self) -> tuple[float, float, float, float]:
@@ -70,6 +72,7 @@ class Opinions(NamedTuple):
     forest: Floats
     boosted: Floats
     frequencies: Floats
+    known: float = 1.0  # how surely trees name the kind of fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +94,10 @@ class SystemEnsemble:
         """
         nothing = np.zeros(len(incident.services))
         surprises = self.frequencies.surprises(incident, counted)
-        forest, boosted = self.trees.scores(incident, graph, surprises) if self.trees else (nothing, nothing)
-        said = (logits, forest, boosted, surprises[:, MEAN])
-        return Opinions(*map(log_softmax, said))
+        said = self.trees.scores(incident, graph, surprises) if self.trees else (nothing, nothing, 1.0)
+        forest, boosted, known = said
+        network, frequencies = log_softmax(logits), log_softmax(surprises[:, MEAN])
+        return Opinions(network, log_softmax(forest), log_softmax(boosted), frequencies, known)
 
     def blend(self, logits: npt.NDArray[np.floating], incident: Incident, graph: Graph) -> Floats:
         """The pooled log-probabilities, up to a constant: (S,).
@@ -129,8 +133,12 @@ class SystemEnsemble:
 
 
 def pooled(opinions: Opinions, pool: Pool) -> Floats:
-    """One opinion (S,) out of all."""
-    return np.asarray(np.array(pool.weights) @ np.stack(opinions))
+    """One opinion (S,) out of all; the less a fault looks like a known one, the more it is the network's."""
+    *said, known = opinions
+    familiar = min(known / pool.usually_known, 1.0) ** 2 if pool.usually_known else 1.0
+    without_trees = np.array((1.0, 0.0, 0.0, pool.frequencies))
+    weights = familiar * np.array(pool.weights) + (1.0 - familiar) * without_trees
+    return np.asarray(weights @ np.stack(said))
 
 
 def save_ensemble(ensemble: SystemEnsemble | None, folder: Path) -> None:

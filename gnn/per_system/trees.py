@@ -52,6 +52,7 @@ class TreeScores(NamedTuple):
 
     forest: Floats
     boosted: Floats
+    known: float  # the chance of the kind of fault that the incident looks most like
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,8 @@ class Trees:
             surprises: (S, 6) how little its alerts were to be expected.
         """
         rows, whole = self.vocabulary.rows(incident)
-        fault = self.of_incident.predict(whole[None])[0] / (self.faults + _RARE)  # (K,)
+        chance = self.of_incident.predict(whole[None])[0]
+        fault = chance / (self.faults + _RARE)  # (K,)
         usual = self.usual[self.vocabulary.numbers(incident)]
         plain, unusual = _described(rows, graph, usual, surprises)
         of_plain = self.of_service.predict(plain)[:, 1:] @ fault + _FLOOR  # (S,)
@@ -83,6 +85,7 @@ class Trees:
         return TreeScores(
             forest=np.log(of_plain / of_plain.sum() * of_unusual / of_unusual.sum()) / 2.0,
             boosted=self.boosted.predict(unusual)[:, 0],
+            known=float(chance.max()),
         )
 
 

@@ -13,7 +13,7 @@ from gnn.network.batch import Example
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
-from gnn.training.folds import folds_of, splits
+from gnn.training.folds import splits
 from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
@@ -49,6 +49,7 @@ def is_one_system(examples: Sequence[Example]) -> bool:
 def unseen_scores(
     config: TrainConfig,
     examples: Sequence[Example],
+    folds: Mapping[str, int],
     workers: Workers = ALONE,
     on_stage: OnStage = ignore_stage,
 ) -> tuple[list[Example], list[Scores]]:
@@ -58,7 +59,7 @@ def unseen_scores(
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
-    parts = list(splits(examples, folds_of(examples)))
+    parts = list(splits(examples, folds))
     passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
     for held_out, learnt in parts:
         unseen += held_out
@@ -78,52 +79,62 @@ class HeldOutScore(NamedTuple):
         return ensemble.opinions(self.logits, self.example.incident, self.example.graph, counted=counted)
 
 
+class Judged(NamedTuple):
+    """Held-out examples, and all opinions on each; nobody who gives one had seen it."""
+
+    examples: Sequence[Example] = ()
+    opinions: Sequence[Opinions] = ()
+
+    def rate(self, pool: Pool) -> Rating:
+        """How well the pooled opinions rank them."""
+        return rate_scores(self.scores(pool), self.examples)
+
+    def scores(self, pool: Pool) -> list[Floats]:
+        """The pooled opinions on each: (S,)."""
+        return [pooled(each, pool) for each in self.opinions]
+
+
+_NOTHING = Judged()
+
+
+class TreesOfOthers:
+    """Trees for each fold of one system's labels, grown on the other folds.
+
+    Args:
+        examples: labels of one system.
+        folds: of each group.
+        seed: same seed, same trees.
+        history: other past incidents of the system, labelled or not.
+        on_stage: told how many parts of the trees are grown.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        folds: Mapping[str, int],
+        seed: int,
+        history: Sequence[Incident] = (),
+        on_stage: OnStage = ignore_stage,
+    ) -> None:
+        parts = list(splits(examples, folds))
+        growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
+        self._parts = [
+            ({example.group for example in aside}, grown(learnt, seed, history, growing))
+            for aside, learnt in parts
+        ]
+
+    def judge(self, unseen: Sequence[HeldOutScore]) -> Judged:
+        """All opinions on what the network had not seen either, of this system."""
+        own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
+        asked = [(one, trees) for groups, trees in self._parts for one in own if one.example.group in groups]
+        return Judged([one.example for one, _ in asked], [one.opinions(trees) for one, trees in asked])
+
+
 class FittedEnsemble(NamedTuple):
     """An ensemble and how well it ranks incidents that it had not seen."""
 
     ensemble: SystemEnsemble
     unseen: Rating  # of both together on incidents that neither had seen
-
-
-def fit_ensemble(
-    examples: Sequence[Example],
-    folds: Mapping[str, int],
-    unseen: Sequence[HeldOutScore],
-    seed: int,
-    history: Sequence[Incident] = (),
-    on_stage: OnStage = ignore_stage,
-) -> FittedEnsemble | None:
-    """An ensemble, weighted by how much it helps on unseen incidents; None if it does not help.
-
-    Args:
-        examples: labels of one system.
-        folds: of each group; trees that are judged on one are grown on the others.
-        unseen: what the network had not seen; examples that are not of this system are passed over.
-        seed: same seed, same trees.
-        history: other past incidents of the system, labelled or not.
-        on_stage: told how many parts of the trees are grown.
-    """
-    own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
-    parts = [
-        ([one for one in own if one.example.group in groups], learnt)
-        for aside, learnt in splits(examples, folds)
-        if (groups := {example.group for example in aside})
-    ]
-    growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
-    opinions: list[Opinions] = []
-    asked: list[Example] = []
-    for held_out, learnt in parts:
-        grown = _grown(learnt, seed, history, growing)
-        asked += [one.example for one in held_out]
-        opinions += [one.opinions(grown) for one in held_out]
-    if len(asked) < _LEAST:
-        return None
-    pool, rating = choose_pool(opinions, asked)
-    if not pool.uses_others:
-        return None
-    growing = Steps("trees, in parts", PARTS, on_stage)
-    whole = _grown(examples, seed, history, growing)
-    return FittedEnsemble(whole.with_pool(pool), rating)
 
 
 def fit_frequencies(frequencies: AlertFrequencies, unseen: Sequence[HeldOutScore]) -> FittedEnsemble | None:
@@ -146,45 +157,51 @@ def fit_frequencies(frequencies: AlertFrequencies, unseen: Sequence[HeldOutScore
     return None if worse else FittedEnsemble(ensemble, together)
 
 
-def _grown(
+def grown(
     examples: Sequence[Example], seed: int, history: Sequence[Incident], growing: Steps
 ) -> SystemEnsemble:
+    """Trees and alert frequencies of one system, before their opinions have weights."""
     incidents = [example.incident for example in examples if example.incident is not None]
     frequencies = AlertFrequencies.of([*history, *incidents])
     graphs = [example.graph for example in examples]
     return SystemEnsemble(frequencies, grow_trees(incidents, graphs, frequencies, seed, growing.step))
 
 
-def choose_pool(opinions: Sequence[Opinions], examples: Sequence[Example]) -> tuple[Pool, Rating]:
-    """The weights that make the root causes of unseen examples likeliest, and how well they do.
+def choose_pool(seen: Judged, unknown: Judged = _NOTHING) -> tuple[Pool, Rating]:
+    """The weights that make the root causes of unseen incidents likeliest, and how well they do.
 
-    If these rank or predict the examples worse than the network alone, it is the largest of `_PARTS` of the
-    way to them that does neither; the network alone if none does.
+    If these rank or predict the incidents worse than the network alone, it is the largest of `_PARTS` of the
+    way to them that does neither; the network alone if none does. On `unknown` kinds of faults they may rank
+    worse, but not by more than they rank the others better: as if every second fault were of a new kind.
 
     Args:
-        opinions: on each example.
-        examples: each with a root.
+        seen: incidents held out, of kinds that are known.
+        unknown: held out with all others of their kind.
     """
+    alone, usual = seen.rate(Pool()), np.array(_USUAL)
+    if len(seen.examples) < _LEAST:
+        return Pool(), alone
 
-    def rated(weights: Floats) -> Rating:
-        pool = _pool(weights)
-        return rate_scores([pooled(each, pool) for each in opinions], examples)
+    familiar = round(float(np.median([each.known for each in seen.opinions])), 4)
 
     def loss(weights: Floats) -> float:
-        return rated(weights).loss + _PULL * float(((weights - usual) ** 2).sum()) / len(examples)
+        pull = _PULL * float(((weights - usual) ** 2).sum()) / len(seen.examples)
+        return seen.rate(_pool(weights, familiar)).loss + pull
 
-    usual = np.array(_USUAL)
     found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * len(usual)).x
-    start = np.array(Pool().weights)
-    alone = rated(start)
+    start, before = np.array(Pool().weights), unknown.rate(Pool()).ac1
     for part in _PARTS:
-        pool = _pool((start + part * (found - start)).round(4))
-        together = rated(np.array(pool.weights))
-        if pool.uses_others and together.ac1 >= alone.ac1 and together.loss < alone.loss:
+        pool = _pool((start + part * (found - start)).round(4), familiar)
+        together = seen.rate(pool)
+        better = together.ac1 >= alone.ac1 and together.loss < alone.loss
+        lost = before - unknown.rate(pool).ac1  # NaN without unknown kinds
+        if pool.uses_others and better and not lost > together.ac1 - alone.ac1:
             return pool, together
     return Pool(), alone
 
 
-def _pool(weights: Floats) -> Pool:
+def _pool(weights: Floats, familiar: float) -> Pool:
     network, forest, boosted, frequencies = weights.tolist()
-    return Pool(network=network, forest=forest, boosted=boosted, frequencies=frequencies)
+    return Pool(
+        network=network, forest=forest, boosted=boosted, frequencies=frequencies, usually_known=familiar
+    )

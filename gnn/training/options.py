@@ -43,6 +43,11 @@ class TrainOptions(Common, Resumable, Cases):
         "Start from this checkpoint and fine-tune it: a folder, or 'ranker' for the shipped one.",
         metavar="DIR",
     )
+    pure: bool = option(
+        False,
+        "With --incidents alone: keep what is trained on them even if the shipped ranker is as good on "
+        "held-out incidents and kinds of faults. Choosing a shape, such as --hidden 32, means the same.",
+    )
     teacher: tuple[Checkpoint, ...] = option(
         (),
         "Learn from this checkpoint's scores instead of the labels; several are averaged.",
@@ -110,6 +115,13 @@ class TrainOptions(Common, Resumable, Cases):
         for name in open_ones:
             del told[name]
         return TrainConfig(**{**told, "model": model, **suited, **chosen})
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether the shipped ranker is kept where training on incidents alone gives none that is better."""
+        others = (self.init, self.teacher, self.healthy, self.episodes_from, self.simulate, self.pure)
+        shaped = any(getattr(self, name) != type(self).model_fields[name].default for name in _SHAPE)
+        return bool(self.incidents) and not any(others) and not shaped
 
     def refuse_contradictions(self) -> None:
         """Looks for options that do not go together.

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from data.incident import Incident
 from gnn.card import Card, Start
@@ -14,32 +17,33 @@ from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
 from gnn.network.softmax import Doubt, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
-from gnn.per_system.system_ensemble import SystemEnsemble
+from gnn.per_system.system_ensemble import Pool, SystemEnsemble
+from gnn.per_system.trees import PARTS
 from gnn.seen import marks_of
 from gnn.training.calibration import LEAST, calibrate
 from gnn.training.cross_fitting import (
     MANY,
     HeldOutScore,
-    fit_ensemble,
+    TreesOfOthers,
+    choose_pool,
     fit_frequencies,
+    grown,
     is_one_system,
     unseen_scores,
 )
 from gnn.training.distil import with_teacher_scores
 from gnn.training.finetuning import FEW, finetune
-from gnn.training.folds import folds_of
+from gnn.training.folds import folds_of, kinds_of
 from gnn.training.progress import Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
-from gnn.training.train import TrainConfig, Trained, rate, rate_scores, score_examples, train
+from gnn.training.train import Rating, TrainConfig, Trained, hits, rate, rate_scores, score_examples, train
 from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from gnn.network.model import RootCauseNet
 
-    Scores = Sequence[npt.NDArray[np.float32]]
+Floats = npt.NDArray[np.float64]
+Scores = Sequence[npt.NDArray[np.float32]]
 
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
 # The ranker calls itself unsure if its first candidate has less than an even chance.
@@ -102,26 +106,32 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     else:
         made = _trained(job, config, init, learnt, held_out, dev)
 
-    # Temperatures and the ensemble, both from examples that the network had not seen.
-    doubt = _doubt(made.scores, made.unseen, init_card)
-    unseen = [
-        HeldOutScore(example, tempered(scores, example.graph, doubt))
-        for example, scores in zip(made.unseen, made.scores, strict=True)
+    # Temperatures and the weights of trees, both from examples that the network had not seen.
+    folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
+    trees = [
+        TreesOfOthers(examples, each if one_system else {}, config.seed, job.history, job.on_stage)
+        for each in (folds, kinds_of(examples) if made.unknown else {})
     ]
-    fitted = None
-    if one_system:
-        folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
-        fitted = fit_ensemble(examples, folds, unseen, config.seed, job.history, job.on_stage)
-    if job.history and fitted is None:
-        fitted = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), unseen)
-    ensemble = fitted.ensemble if fitted else None
+    fit = _fitted(made, init_card, trees)
+    if job.fallback is not None:
+        kept, kept_card = load(job.fallback)
+        its = _fitted(_as_it_is(kept, made), kept_card, trees)
+        if not _is_better(fit, its):
+            fit, init_card, job = its, kept_card, replace(job, init=job.fallback)
+    made, after, ensemble = fit.made, fit.made.after, None
+    if fit.pool.uses_others:
+        growing = Steps("trees, in parts", PARTS, job.on_stage)
+        ensemble = grown(examples, config.seed, job.history, growing).with_pool(fit.pool)
+        after = after if job.dev_incidents else fit.pooled
+    elif job.history:
+        used = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), fit.unseen)
+        if used is not None:
+            ensemble = used.ensemble
+            after = after if job.dev_incidents or math.isnan(used.unseen.ac1) else used.unseen
 
     # The card, and all of it on disk.
-    after = made.after
-    if fitted is not None and not job.dev_incidents and not math.isnan(fitted.unseen.ac1):
-        after = fitted.unseen
     card = card_for(
-        config.model,
+        made.net.config,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
         trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
         seen=_seen(job),
@@ -133,7 +143,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1_before": _rounded(made.before.ac1),
             **({} if made.step is None else {"adapted": made.step}),
         },
-        **doubt._asdict(),
+        **fit.doubt._asdict(),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         pool=ensemble.pool if ensemble else None,
         history=_counted(job.history) if ensemble else {},
@@ -147,6 +157,43 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, made.net
+
+
+class _Fit(NamedTuple):
+    """A network with what its scores are worth beside the trees of its system."""
+
+    made: Trained
+    doubt: Doubt
+    unseen: list[HeldOutScore]
+    pool: Pool
+    pooled: Rating  # of the pool on unseen incidents; NaN without trees
+    hits: Floats  # 1 where it ranks a root first, else 0: unseen incidents, then unknown kinds of faults
+
+
+def _fitted(made: Trained, start: Card | None, trees: Sequence[TreesOfOthers]) -> _Fit:
+    doubt = _doubt(made.scores, made.unseen, start)
+    unseen, unknown = (
+        [HeldOutScore(e, tempered(s, e.graph, doubt)) for e, s in zip(examples, scores, strict=True)]
+        for examples, scores in ((made.unseen, made.scores), (made.unknown, made.of_unknown))
+    )
+    known, others = (of.judge(scores) for of, scores in zip(trees, (unseen, unknown), strict=True))
+    pool, rating = choose_pool(known, others)
+    plain = hits(made.scores, made.unseen) if not known.examples else []
+    found = [*plain, *(hit for each in (known, others) for hit in hits(each.scores(pool), each.examples))]
+    return _Fit(made, doubt, unseen, pool, rating, np.array(found))
+
+
+def _is_better(one: _Fit, other: _Fit) -> bool:
+    """Whether it is right more often, by more than one standard error (McNemar, 1947)."""
+    gain = one.hits - other.hits
+    return bool(gain.sum() > np.sqrt((gain**2).sum()))
+
+
+def _as_it_is(net: "RootCauseNet", made: Trained) -> Trained:
+    """Another network, judged on what `made` is judged on, as one that learnt nothing from the examples."""
+    rating = rate(net, made.judged)
+    scores, of_unknown = score_examples(net, made.unseen), score_examples(net, made.unknown)
+    return Trained(net, made.unseen, scores, made.judged, rating, rating, 0.0, made.unknown, of_unknown)
 
 
 def _seen(job: TrainingJob) -> tuple[str, ...]:
@@ -171,8 +218,12 @@ def _read(job: TrainingJob) -> list[Example]:
 
 def _trained_in_turn(job: TrainingJob, config: TrainConfig, learnt: Sequence[Example]) -> Trained:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-    unseen, scores = unseen_scores(config, learnt, job.workers, job.on_stage)
-    return Trained(net, unseen, scores, unseen, rate_scores(scores, unseen))
+    (unseen, scores), (unknown, of_unknown) = (
+        unseen_scores(config, learnt, folds, job.workers, job.on_stage)
+        for folds in (folds_of(learnt), kinds_of(learnt) if job.fallback else {})
+    )
+    rating = rate_scores(scores, unseen)
+    return Trained(net, unseen, scores, unseen, rating, unknown=unknown, of_unknown=of_unknown)
 
 
 def _trained(
@@ -210,7 +261,7 @@ def _counted(history: Sequence[Incident]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _doubt(scores: "Scores", unseen: Sequence[Example], init: Card | None) -> Doubt:
+def _doubt(scores: Scores, unseen: Sequence[Example], init: Card | None) -> Doubt:
     """Temperatures fitted on `unseen`; with too few of those, the temperatures of the start."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
         return Doubt(init.temperature, init.alert_doubt, init.trouble_doubt, init.calm_doubt)

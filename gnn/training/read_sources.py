@@ -15,6 +15,7 @@ from data.simulator.batch.generate import simulate
 from data.simulator.batch.healthy import healthy_windows
 from data.sources.files.reading import read_incidents
 from gnn.checkpoint import channel_map_for
+from gnn.registry import shipped
 from gnn.training.options import TrainOptions
 from gnn.training.simulated_finetuning import WORLDS, worlds_of
 from gnn.training.split_history import split_history
@@ -72,6 +73,7 @@ def read_sources(asked: TrainOptions, out: Path) -> Read:
         overlaid=own,
         dev_incidents=dev,
         init=asked.init,
+        fallback=shipped("ranker") if asked.has_fallback else None,
         teachers=asked.teacher,
         channel_map=rules,
     )

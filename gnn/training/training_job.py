@@ -41,6 +41,7 @@ class TrainingJob:
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
+    fallback: Path | None = None  # kept instead of fresh weights that rank held-out examples no better
     teachers: Sequence[Path] = ()  # checkpoints whose scores are learnt instead of the labels
     channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None

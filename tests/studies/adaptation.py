@@ -53,7 +53,14 @@ def learnt(
     blind = [incident.labelled(()) for incident in history]
     with tempfile.TemporaryDirectory() as folder:
         train_checkpoint(
-            TrainingJob(config=config, out=Path(folder), incidents=labels, history=blind, init=init)
+            TrainingJob(
+                config=config,
+                out=Path(folder),
+                incidents=labels,
+                history=blind,
+                init=init,
+                fallback=None if init else shipped("ranker"),
+            )
         )
         return load_ranker(Path(folder), name)
 
