@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnn.features.featurize import FEATURE_VERSION, SERVICE_FEATURES
+from gnn.network.softmax import Doubt
 from gnn.per_system.system_ensemble import Pool
 from gnn.probe import Probe
 
@@ -72,6 +73,7 @@ class Card(BaseModel):
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
     trouble_doubt: float = Field(default=0.0, ge=-10, le=10)
     calm_doubt: float = Field(default=0.0, ge=-10, le=10)
+    spread_doubt: float = Field(default=0.0, ge=-10, le=10)
     # The ranker is unsure if its first candidate is less probable than this.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
     # Weights of the network, trees and alert frequencies, if it was fitted to one system.
@@ -84,6 +86,12 @@ class Card(BaseModel):
     # The SHA-256 of every other file, and the network's scores of a made-up graph.
     files: dict[str, str] = {}
     probe: Probe | None = None
+
+    @property
+    def doubt(self) -> Doubt:
+        """How sure to be."""
+        doubts = (self.alert_doubt, self.trouble_doubt, self.calm_doubt, self.spread_doubt)
+        return Doubt(self.temperature, *doubts)
 
     @property
     def shape(self) -> Shape:

@@ -16,7 +16,7 @@ from gnn.exported_network import Floats, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of
 from gnn.features.isolated_services import isolated_services, merge_scores, without_services
 from gnn.network.heads import Scores
-from gnn.network.softmax import Doubt, log_softmax, tempered
+from gnn.network.softmax import log_softmax, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import FILES, SystemEnsemble, load_ensemble
 from gnn.ranker import Candidate, Ranking
@@ -53,7 +53,7 @@ class GraphRanker:
         self._channel_map = channel_map or default_channel_map()
         self._ensemble = ensemble
         self._families = card.shape.families
-        self._doubt = Doubt(card.temperature, card.alert_doubt, card.trouble_doubt, card.calm_doubt)
+        self._doubt = card.doubt
 
     @property
     def name(self) -> str:

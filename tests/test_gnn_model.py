@@ -152,7 +152,8 @@ def test_temperatures_undo_overconfidence(examples: list[Example]) -> None:
         picked = case.is_root if rng.random() < 0.7 else np.roll(case.is_root, 1)
         scores.append((2 * np.log(0.7 / 0.1) * picked).astype(np.float32))
     doubt = calibrate(scores, cases)
-    assert all(1.5 < doubt.on(0, case.graph) < 2.6 for case in cases)
+    temperatures = [doubt.on(score, case.graph) for score, case in zip(scores, cases, strict=True)]
+    assert all(1.5 < temperature < 2.6 for temperature in temperatures)
 
 
 def test_a_small_system_has_as_much_say_about_temperatures_as_a_large_one(examples: list[Example]) -> None:
@@ -160,7 +161,7 @@ def test_a_small_system_has_as_much_say_about_temperatures_as_a_large_one(exampl
     sure, wrong = np.array([3, 0, 0, 0], np.float32), np.array([0, 3, 0, 0], np.float32)
     few = [case._replace(source="small")] * 2
     doubts = [calibrate([sure] * n + [wrong] * 2, [case] * n + few) for n in (40, 400)]
-    one, other = (doubt.on(0, case.graph) for doubt in doubts)
+    one, other = (doubt.on(sure, case.graph) for doubt in doubts)
     assert one == pytest.approx(other, rel=1e-3) and one > 1.0
 
 
@@ -197,6 +198,17 @@ def test_a_list_of_alerts_like_that_of_any_day_is_doubted_where_that_was_wrong(
     assert found.calm_doubt > 0.05 and calibrate(scores, cases).calm_doubt == 0.0
     doubted, plain = (tempered(scores[0], graph, found, chance) for chance in (0.9, 0.0))
     assert doubted.max() < 0.9 * plain.max()
+
+
+def test_scores_that_hardly_differ_are_doubted_where_they_were_wrong(examples: list[Example]) -> None:
+    rng = np.random.default_rng(0)
+    graph = examples[0].graph._replace(mode=MODES.index("alerts"))
+    far, near = (np.array([3, 0, low, low], np.float32) for low in (-3, 0))
+    right = [rng.random() < (0.5 if k % 2 else 0.95) for k in range(200)]
+    cases = [Example(graph, np.eye(4, dtype=np.float32)[0 if it else 1], "", "some") for it in right]
+    found = calibrate([near if k % 2 else far for k in range(200)], cases)
+    assert found.spread_doubt > 0.05
+    assert found.on(near, graph) > 1.1 * found.on(far, graph)
 
 
 def job(folder: Path, worlds: list[Incident], **fields: object) -> TrainingJob:

@@ -30,8 +30,8 @@ def calibrate(
     """How sure to be: what makes the root causes of `examples` likeliest.
 
     Every source of examples counts the same, however many it has: simulation shall not outvote real systems.
-    A ranker is right less often where many services are in trouble, where the first raises many alerts, and
-    where alerts look like those of any day.
+    A ranker is right less often where many services are in trouble, where the first raises many alerts,
+    where alerts look like those of any day, and where it gives much the same score to all services.
 
     Args:
         scores: the network's root scores (S,) of each example.
@@ -51,7 +51,7 @@ def calibrate(
     place = np.array([modes.index(case.mode) if len(modes) > 1 else 0 for case in cases])
     of_source = Counter(case.source for case in cases)
     weight = np.array([1.0 / of_source[case.source] for case in cases]) / len(of_source)
-    signs = np.array([(case.alerts, case.trouble, case.calm) for case in cases])  # (cases, 3)
+    signs = np.array([(case.alerts, case.trouble, case.calm, -case.spread) for case in cases])  # (cases, 4)
 
     def loss(parameters: npt.NDArray[np.float64]) -> float:
         log_temperature, doubts = np.split(parameters, [len(modes)])
@@ -80,6 +80,7 @@ class _Case(NamedTuple):
     alerts: float  # log1p of how many the first service raises, on a list of alerts
     trouble: float  # share of services in trouble
     calm: float  # chance that it is no incident, on a list of alerts
+    spread: float  # standard deviation of the scores, on a list of alerts
 
 
 def _case(score: npt.NDArray[np.float64], example: Example, calm: float) -> _Case:
@@ -88,4 +89,5 @@ def _case(score: npt.NDArray[np.float64], example: Example, calm: float) -> _Cas
     trouble = float(in_trouble(graph).mean())
     source = _SIMULATED if example.source.startswith(_SIMULATED) else example.source
     calm *= mode == "alerts"
-    return _Case(score, example.is_root > 0, mode, source, alerts, trouble, calm)
+    spread = float(np.std(score)) * (mode == "alerts")
+    return _Case(score, example.is_root > 0, mode, source, alerts, trouble, calm, spread)

@@ -264,7 +264,7 @@ def _counted(history: Sequence[Incident]) -> dict[str, int]:
 def _doubt(scores: Scores, unseen: Sequence[Example], init: Card | None) -> Doubt:
     """Temperatures fitted on `unseen`; with too few of those, the temperatures of the start."""
     if init is not None and sum(example.has_root for example in unseen) < LEAST:
-        return Doubt(init.temperature, init.alert_doubt, init.trouble_doubt, init.calm_doubt)
+        return init.doubt
     return calibrate(scores, unseen)
 
 
