@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.actions import LOOKS
-from data.faults import Drive
+from data.faults.drives import Drive
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.world.health import status_of
