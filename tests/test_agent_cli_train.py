@@ -232,7 +232,7 @@ def test_what_follows_the_last_epoch_says_a_few_words(
 
 def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:
     write_post_mortems(nowhere / "few.jsonl", 4)
-    took = trained("--incidents", "few.jsonl", "--epochs", "2", "--hidden", "8", "--device", "cpu")
+    took = trained("--incidents", "few.jsonl", "--epochs", "2", *SMALL[1:])
     assert took["seconds"] >= took["seconds_before_writing"] >= 0.0
     assert took["incidents_per_s"] > 0.0 and took["device"] == "cpu"
     assert [path.name for path in nowhere.iterdir()] == ["few.jsonl"]
