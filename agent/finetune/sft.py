@@ -26,7 +26,7 @@ class SftOptions(TeachingOptions):
     min_score: float = option(0.5, "Lowest score of the tasks to learn from.", ge=0.0, le=1.0)
     held_out: float = option(0.1, "Share of the tasks to stop early on.", gt=0.0, lt=1.0)
     epochs: float = option(1.0, "Times that each example is seen.", gt=0.0)
-    learning_rate: float = option(8e-4, "Highest learning rate.", gt=0.0)
+    learning_rate: float = option(8e-4, "Highest learning rate.", gt=0.0, lt=1.0)
     checks: int = option(4, "Times to look at the held-out tasks.", ge=1)
     patience: int = option(2, "Stop after so many looks without a gain.", ge=1)
 
