@@ -11,7 +11,6 @@ from agent.situation.decision import Message, Proposal, Situation
 from agent.situation.impact import ticks_unaffected
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
 from data.observation import Alert, Service
-from data.words import count
 
 SHOWN_SERVICES = 12
 SHOWN_HINTS = 5
@@ -123,7 +122,9 @@ def _header(situation: Situation) -> list[str]:
 
 def _are_hurt(situation: Situation) -> str:
     calm = ticks_unaffected(situation.window)
-    return f"no, for {count(calm, 'tick')}" if calm else "yes"
+    if calm == 1:  # in other words, not only another number: small models tell words apart more easily
+        return "no, since this tick"
+    return f"no, for {calm} ticks" if calm else "yes"
 
 
 def _order(situation: Situation, known: Mapping[str, Trend]) -> list[Trend]:
