@@ -1,6 +1,7 @@
 """Teaches a model by what its decisions come to: GRPO on embedded tasks, from an adapter that can answer."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
     held_out = _spread([b for b in asked if b.task in others], options.held_out)
     learnt = [b for b in asked if b.task not in others] or asked
     tell(f"{len(learnt)} prompts to learn from, {len(held_out)} held out.")
+    # One epoch, however long: TRL draws every epoch in the order of the first where it goes on.
+    passes = math.ceil(options.steps * options.batch / len(learnt))
     rewards: list[float] = []
     trainer = outcome_trainer()(
         model=weights.network,
@@ -91,7 +94,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
             temperature=options.temperature,
             beta=options.kl,
         ),
-        train_dataset=datasets.Dataset.from_list(_rows(learnt)),
+        train_dataset=datasets.Dataset.from_list(_rows(learnt) * passes),
         eval_dataset=datasets.Dataset.from_list(_rows(held_out)),
         peft_config=None if options.adapter else adapter_config(options.rank),
     )
