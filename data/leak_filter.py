@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from data.faults import FAMILIES
+from data.faults.families import fault_families
 
 # On some servers the feedback of these actions names the fault; see `clean_feedback`.
 TELLTALE_ACTIONS = frozenset({"strace_process", "inspect_commit_diff", "thread_dump"})
@@ -26,7 +26,7 @@ def _plain(words: str) -> str:
 
 @cache
 def _fault_name() -> re.Pattern[str]:
-    names = [_plain(words) for family in FAMILIES.values() for words in (family.name, family.title)]
+    names = [_plain(words) for family in fault_families().values() for words in (family.name, family.title)]
     return re.compile(rf"\b(?:{'|'.join([*names, *_OTHER_WORDS])})\b")
 
 

@@ -44,10 +44,7 @@ def save(
 ) -> Card:
     """Writes weights, export, ensemble, rules and card; an existing checkpoint in `folder` is replaced.
 
-    Returns the card with the hashes and probe filled in.
-
-    Args:
-        card: with `own_rules` if there are `rules`, and `pool` if there is an `ensemble`.
+    Returns the card, which says what is in the folder: hashes, probe, and whether there are rules and a pool.
 
     Raises:
         CheckpointError: the network's scores are not finite.
@@ -69,7 +66,8 @@ def save(
         if rules is not None:
             write_whole(fresh / RULES, rules.text)
         hashes = {path.name: _hash(path.read_bytes()) for path in sorted(fresh.iterdir())}
-        card = card.model_copy(update={"files": hashes, "probe": probe})
+        told = {"pool": ensemble.pool if ensemble else None, "own_rules": rules is not None}
+        card = card.model_copy(update={"files": hashes, "probe": probe, **told})
         text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
         write_whole(fresh / CARD, text + "\n")
         _put_in_place(fresh, folder)

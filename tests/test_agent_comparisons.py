@@ -1,19 +1,16 @@
 """Comparisons in words and plots: too few pairs are reported, and single lines share a plot."""
 
-from dataclasses import asdict
-
 import pytest
 
-from agent.benchmark.statistics import ALPHA, compare_pairs
+from agent.benchmark.results import ALPHA, Comparison
+from agent.benchmark.statistics import compare_pairs
 from agent.report.comparisons import comparison_in_words, comparison_section, summary
-from agent.report.results import ComparisonResult
 
 
-def compared(pairs: int, of: str = "episodes", arm: str = "b", better: float = 1.0) -> ComparisonResult:
+def compared(pairs: int, of: str = "episodes", arm: str = "b", better: float = 1.0) -> Comparison:
     before = dict.fromkeys(range(pairs), 0.0)
     after = dict.fromkeys(range(pairs), better)
-    found = compare_pairs("score", ("a", before), (arm, after), {}, binary=True)
-    return ComparisonResult.model_validate({**asdict(found), "verdict": found.verdict, "of": of})
+    return compare_pairs("score", ("a", before), (arm, after), {}, binary=True, of=of)
 
 
 @pytest.mark.parametrize("pairs", range(1, 9))

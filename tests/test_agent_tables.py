@@ -9,12 +9,13 @@ import pytest
 from studies.tables import TextTable, markdown, rewrite, table_of
 
 from agent.benchmark.arms import Arm, RankerSpec
-from agent.benchmark.figures import MEASURES, figures
+from agent.benchmark.figures import MEASURES
+from agent.benchmark.figures import figures as typed_figures
 from agent.benchmark.hint_use import ArmEpisode, hint_use
-from agent.benchmark.plan import Played
+from agent.benchmark.plan import Played, as_json
 from agent.benchmark.regression_guard import check_regressions, read_condition
+from agent.benchmark.results import AblationResult, RankedSource
 from agent.report.ablation_report import ablation_report
-from agent.report.results import AblationResult
 from data.errors import SettingsError
 from data.observation import parse
 
@@ -72,6 +73,13 @@ def ranking(ranker: str, source: str, first: list[float], unscored: int = 0) -> 
         "risk_coverage": [{"threshold": 0.5, "coverage": k / 500, "risk": 0.1} for k in range(1, 501)],
         "first": {"clusters": [f"t{k // 2}" for k in range(len(first))], "kinds": kinds, **values},
     }  # fmt: skip
+
+
+def figures(arms: list[Played], rankings: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """The result as its file has it."""
+    result = typed_figures(arms, [RankedSource.model_validate(one) for one in rankings], seed)
+    told: dict[str, Any] = as_json(result.record())
+    return told
 
 
 def in_words(result: dict[str, Any]) -> tuple[str, ...]:
@@ -221,8 +229,10 @@ def test_a_ranking_alone_has_no_arms_and_a_short_curve() -> None:
 
 
 def test_the_guard_fails_on_what_got_worse_and_on_nothing_else() -> None:
-    before = figures([], [ranking("gnn", "s", [1.0] * 10)], 0)
-    after = figures([], [ranking("gnn", "s", [1.0] * 9 + [0.0])], 0)
+    before, after = (
+        AblationResult.model_validate(figures([], [ranking("gnn", "s", [*[1.0] * 9, last])], 0))
+        for last in (1.0, 0.0)
+    )
     (finding,) = check_regressions(before, after, [read_condition("ac@1 < -0.02")])
     assert finding.fails and "gnn on s: ac@1 1.000 → 0.900 (-0.100" in str(finding)
     assert not check_regressions(before, after, [read_condition("ac@1 < -0.2")])[0].fails

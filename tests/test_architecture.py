@@ -9,7 +9,7 @@ import architecture
 import pytest
 from architecture import LAWS, imports, modules, tree_of
 
-from data.faults import FAMILIES
+from data.faults.families import fault_families
 from data.leak_filter import clean_feedback
 
 REPO = Path(__file__).resolve().parents[1]
@@ -55,7 +55,7 @@ def test_a_planted_breach_is_found_by_its_law_alone(law: Law, tmp_path: Path) ->
 
 
 def test_feedback_that_names_any_fault_family_is_kept_from_agents() -> None:
-    named = (f"Saw signs of {name.replace('_', ' ')} there." for name in FAMILIES)
+    named = (f"Saw signs of {name.replace('_', ' ')} there." for name in fault_families())
     assert [feedback for feedback in named if clean_feedback("thread_dump", feedback)] == []
 
 

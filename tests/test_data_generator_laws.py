@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from data.faults import FAMILIES, Drive
+from data.faults.drives import Drive
+from data.faults.families import fault_families
 from data.incident import Incident, Series
 from data.simulator.active_faults import DRIVES, RunningFault, drives
 from data.simulator.batch.assemble import Window
@@ -76,7 +77,7 @@ def _plant(requests_per_s: float = 100.0, wobble: float = 0.0) -> Profile:
 def _read(profile: Profile, family: str = "slow_query", before: int = 20) -> dict[str, np.ndarray]:
     """All signals of one system before and during a fault. → {signal: (T0 + T, S)}"""
     topology, fleet = generate(np.random.default_rng(2), SIZE), _fleet(SIZE)
-    states = run(topology, fleet, [RunningFault(FAMILIES[family], SIZE - 1)], 1.0, WINDOW.points)
+    states = run(topology, fleet, [RunningFault(fault_families()[family], SIZE - 1)], 1.0, WINDOW.points)
     rest = Physics(topology, fleet).step(drives((), SIZE), np.zeros(SIZE), 1.0)
     rng, season = np.random.default_rng(3), np.ones((before + WINDOW.points, SIZE))
     return read_signals(
@@ -136,7 +137,7 @@ def test_each_dial_sets_the_faults_of_injectors_in_its_own_kind_of_window_only()
 
 @pytest.mark.parametrize("resource", ["cpu", "memory", "disk", "network", "restarts"])
 def test_what_moves_beside_a_fault_moves_at_the_culprit_and_nowhere_else(resource: str) -> None:
-    beside, family = np.eye(DRIVES)[Drive[resource.upper()]] * 0.4, FAMILIES["bad_deploy"]
+    beside, family = np.eye(DRIVES)[Drive[resource.upper()]] * 0.4, fault_families()["bad_deploy"]
     for service in range(SIZE):
         topology = generate(np.random.default_rng(service), SIZE)
         plain, besides = (_run(topology, RunningFault(family, service, beside=b)) for b in (None, beside))
@@ -160,7 +161,7 @@ def test_side_effects_move_the_memory_of_more_culprits_and_of_no_innocents() -> 
 
 
 def test_an_address_shows_one_service_to_one_caller_and_changes_neither() -> None:
-    for seed, family in enumerate(FAMILIES.values()):
+    for seed, family in enumerate(fault_families().values()):
         rng, share = np.random.default_rng(seed), seed % 3 / 2
         plain = generate(rng, SIZE)
         grown, views = with_client_views(plain, rng, share)
@@ -242,7 +243,7 @@ def test_percentiles_of_few_requests_jump_about_and_nothing_else_does() -> None:
 
 def test_the_less_callers_tolerate_the_more_they_fail() -> None:
     more = []
-    for seed, family in enumerate(list(FAMILIES.values()) * 2):
+    for seed, family in enumerate(list(fault_families().values()) * 2):
         graph = generate(np.random.default_rng(seed), SIZE)
         topology = replace(graph, breakers=graph.breakers & False)  # open ones spare callers the waiting
         runs = [_run(topology, RunningFault(family, seed % SIZE), tolerance=t) for t in (0.0, 0.2, 0.5)]
@@ -252,10 +253,10 @@ def test_the_less_callers_tolerate_the_more_they_fail() -> None:
     assert np.mean(more) > 0.1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", fault_families())
 def test_a_fault_that_passes_leaves_nothing_behind_but_its_restarts(family: str) -> None:
     topology = generate(np.random.default_rng(4), SIZE)
-    fault = RunningFault(FAMILIES[family], 3, lasts_minutes=3.0)
+    fault = RunningFault(fault_families()[family], 3, lasts_minutes=3.0)
     calm, after = _run(topology)[-1], _run(topology, fault, ticks=60)[-1]
     np.testing.assert_allclose(after._replace(restarts=calm.restarts), calm, atol=1e-9)
 
@@ -281,7 +282,12 @@ def test_users_who_wait_for_an_answer_ask_less_of_what_is_slow_and_never_more() 
         topology = generate(np.random.default_rng(service), SIZE)
         runs = [
             run(
-                topology, _fleet(SIZE), (RunningFault(FAMILIES["gray_failure"], service),), 0.5, 12, think_s=s
+                topology,
+                _fleet(SIZE),
+                (RunningFault(fault_families()["gray_failure"], service),),
+                0.5,
+                12,
+                think_s=s,
             )
             for s in (np.inf, 10.0, 0.5)
         ]

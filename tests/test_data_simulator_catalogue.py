@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import SchemaError, SettingsError
-from data.faults import FAMILIES
+from data.faults.families import fault_families
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS
 
@@ -23,7 +23,7 @@ def test_scenarios_are_consistent() -> None:
     assert len(scenarios) == 60
     for scenario in scenarios.values():
         assert set(scenario.faults) <= set(scenario.services)
-        assert set(scenario.faults.values()) <= set(FAMILIES)
+        assert set(scenario.faults.values()) <= set(fault_families())
         assert scenario.about.endswith(".")
         fewest, most = CONFIGS[scenario.difficulty].services
         assert fewest <= len(scenario.services) <= most

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.faults import FAMILIES, Drive
+from data.faults.drives import Drive
+from data.faults.families import fault_families
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.batch.generate import SimulationConfig, run, simulate
@@ -34,7 +35,7 @@ def _twins(failover: float = 0.8) -> Topology:
 
 
 def _cut_off(service: int) -> RunningFault:
-    return RunningFault(FAMILIES["network_partition"], service)
+    return RunningFault(fault_families()["network_partition"], service)
 
 
 def test_traffic_drops_behind_a_failure_and_rises_at_its_twin() -> None:
@@ -50,7 +51,7 @@ def test_traffic_drops_behind_a_failure_and_rises_at_its_twin() -> None:
 def test_balancers_move_traffic_and_neither_make_nor_lose_any() -> None:
     # Only users call these, so their traffic stays the same.
     alone = from_calls(["a", "b", "c"], ["gateway"] * 3, [], np.random.default_rng(0), groups=[0, 0, 0])
-    fault = RunningFault(FAMILIES["bad_deploy"], 1)
+    fault = RunningFault(fault_families()["bad_deploy"], 1)
     for state in _states(replace(alone, failovers=np.full(3, 0.9)), fault):
         assert state.traffic.sum() == pytest.approx(3.0)
     assert state.traffic[1] < 0.2 < 1.3 < state.traffic[0] == pytest.approx(state.traffic[2])
@@ -63,7 +64,7 @@ def test_where_every_twin_fails_everybody_keeps_his_traffic() -> None:
 
 
 def test_health_checks_take_minutes_to_be_believed_and_traffic_comes_back_after_the_cure() -> None:
-    fault = RunningFault(FAMILIES["expired_certificate"], 1, lasts_minutes=8.0)
+    fault = RunningFault(fault_families()["expired_certificate"], 1, lasts_minutes=8.0)
     twin = [state.traffic[2] for state in _states(_twins(), fault, ticks=60)]
     assert max(twin[:2]) <= 1.0 + 1e-9, "moved before the third check"
     assert max(twin[3:12]) > 1.2
@@ -87,7 +88,7 @@ def _first(values: Sequence[float], above: float) -> int:
 
 def _expired() -> RunningFault:
     """An expired certificate at the queue, at full strength from the first tick."""
-    return RunningFault(FAMILIES["expired_certificate"], 2)
+    return RunningFault(fault_families()["expired_certificate"], 2)
 
 
 def test_an_outbox_hides_a_failing_queue_for_its_minutes_and_no_longer() -> None:
@@ -106,9 +107,9 @@ def test_cached_answers_hide_a_slow_store_for_minutes() -> None:
     kinds = ["gateway", "cache", "datastore"]
     topology = from_calls(["front", "cache", "store"], kinds, [(0, 1), (0, 2)], np.random.default_rng(0))
     assert topology.behind_cache.tolist() == [False, True]
-    fault = RunningFault(FAMILIES["slow_query"], 2)
+    fault = RunningFault(fault_families()["slow_query"], 2)
     cached = _states(replace(topology, lags_minutes=np.array([0.0, 2.0])), fault)
-    fault = RunningFault(FAMILIES["slow_query"], 2)
+    fault = RunningFault(fault_families()["slow_query"], 2)
     plain = _states(replace(topology, lags_minutes=np.zeros(2)), fault)
     slow = [[state.client_latency_s[0] for state in states] for states in (cached, plain)]
     assert _first(slow[0], 0.1) >= _first(slow[1], 0.1) + 3
@@ -135,7 +136,7 @@ def test_a_callers_own_breaker_trades_waiting_for_failing_at_once_and_spares_the
     assert with_breaker[-1].error_rate[0] > 0.4
     assert with_breaker[-1].traffic[1] < 0.4 * without[-1].traffic[1]
     # The breaker probes calls and closes again once they succeed.
-    passing = RunningFault(FAMILIES["network_partition"], 1, lasts_minutes=5.0)
+    passing = RunningFault(fault_families()["network_partition"], 1, lasts_minutes=5.0)
     healed = _states(replace(impatient, breakers=np.ones(1, dtype=bool)), passing, ticks=60)
     assert healed[-1].traffic[1] == pytest.approx(1.0, abs=0.01)
 
@@ -204,6 +205,6 @@ def test_generated_windows_show_traffic_rising_beside_a_culprit() -> None:
 
 @pytest.mark.parametrize("family", ["slow_query", "disk_full", "runaway_process", "oom"])
 def test_some_faults_fail_requests_only_minutes_after_they_show(family: str) -> None:
-    early, late = (dict(FAMILIES[family].levels(minutes, 1.0)) for minutes in (1.0, 4.0))
+    early, late = (dict(fault_families()[family].levels(minutes, 1.0)) for minutes in (1.0, 4.0))
     assert early and Drive.ERROR not in early
     assert late[Drive.ERROR] > 0.0

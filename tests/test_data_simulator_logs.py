@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from data.faults import FAMILIES
+from data.faults.families import fault_families
 from data.leak_filter import TELLTALE_ACTIONS, clean_feedback
 from data.observation import Action, Task
 from data.simulator.world.environment import EmbeddedEnvironment
@@ -23,7 +23,7 @@ def words(line: str) -> str:
     return line.split("] ", 1)[1]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", fault_families())
 def test_every_family_is_worded_in_several_ways_and_in_others_that_are_held_out(family: str) -> None:
     spoken = {
         wording: {tuple(Voice(wording, seed).culprit("a", family, VALUES, 3)) for seed in range(30)}
@@ -56,10 +56,10 @@ def test_the_wording_changes_nothing_else() -> None:
     assert asyncio.run(play("known")) == asyncio.run(play("held_out"))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", fault_families())
 @pytest.mark.parametrize("action", sorted(TELLTALE_ACTIONS))
 def test_no_feedback_names_a_fault(family: str, action: str) -> None:
-    fault = FAMILIES[family]
+    fault = fault_families()[family]
     for name in (family, family.replace("_", " "), fault.title, family.upper(), family.replace("_", "-")):
         assert clean_feedback(action, f"db: diagnosis {name}, see the runbook") == ""
     assert clean_feedback(action, fault.dump) == fault.dump

@@ -6,7 +6,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from data.faults import FAMILIES, Drive
+from data.faults.drives import Drive
+from data.faults.families import fault_families
 from data.observation import Action
 from data.simulator import catalogue
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
@@ -30,7 +31,7 @@ def _states(topology: Topology, faults: list[RunningFault], ticks: int = 12) -> 
 
 def test_failures_flow_from_callee_to_caller_only() -> None:
     calm = _states(_chain(), [])
-    ill = _states(_chain(), [RunningFault(FAMILIES["network_partition"], 2)])
+    ill = _states(_chain(), [RunningFault(fault_families()["network_partition"], 2)])
     worse = ill[-1].error_rate - calm[-1].error_rate
     assert (worse[:3] > 0.1).all()
     assert worse[3] == pytest.approx(0.0)
@@ -39,27 +40,27 @@ def test_failures_flow_from_callee_to_caller_only() -> None:
 
 @pytest.mark.parametrize("family", ["cache_stampede", "retry_storm"])
 def test_a_surge_reaches_the_callees(family: str) -> None:
-    states = _states(_chain(), [RunningFault(FAMILIES[family], 2)])
+    states = _states(_chain(), [RunningFault(fault_families()[family], 2)])
     assert states[-1].traffic[3] > 1.5
     assert states[-1].traffic[1] == pytest.approx(1.0, abs=0.5)
     ring = from_calls(["a", "b"], ["service"] * 2, [(0, 1), (1, 0)], np.random.default_rng(0))
-    assert (_states(ring, [RunningFault(FAMILIES[family], 1)], 200)[-1].traffic < 50.0).all()
+    assert (_states(ring, [RunningFault(fault_families()[family], 1)], 200)[-1].traffic < 50.0).all()
 
 
 def test_waiting_adds_up_along_synchronous_calls() -> None:
-    slow = _states(_chain(3), [RunningFault(FAMILIES["network_delay"], 2)])
-    quick = _states(_chain(3, waiting=0.0), [RunningFault(FAMILIES["network_delay"], 2)])
+    slow = _states(_chain(3), [RunningFault(fault_families()["network_delay"], 2)])
+    quick = _states(_chain(3, waiting=0.0), [RunningFault(fault_families()["network_delay"], 2)])
     assert slow[-1].latency_s[0] > quick[-1].latency_s[0] + 0.3
     assert slow[-1].client_latency_s[2] == 0.0
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(fault_families()))
 def test_states_stay_within_their_ranges(family: str) -> None:
     rng = np.random.default_rng(2)
     for size in (3, 9, 40):
         topology = generate(rng, size)
         service = int(rng.integers(size))
-        for state in _states(topology, [RunningFault(FAMILIES[family], service, pace=3.0)], 40):
+        for state in _states(topology, [RunningFault(fault_families()[family], service, pace=3.0)], 40):
             for name in ("error_rate", "client_error", "cpu", "memory", "saturation"):
                 values = getattr(state, name)
                 assert (values >= -1e-9).all() and (values <= 1.0 + 1e-9).all(), name
@@ -73,7 +74,7 @@ def test_callers_swallow_retry_and_give_up_waiting() -> None:
     def last(family: str, **changes: list[float]) -> State:
         arrays = {name: np.array(values) for name, values in changes.items()}
         topology = replace(plain, **arrays)  # type: ignore[arg-type]
-        return _states(topology, [RunningFault(FAMILIES[family], 1)], 24)[-1]
+        return _states(topology, [RunningFault(fault_families()[family], 1)], 24)[-1]
 
     passed_on = last("bad_deploy", fallbacks=[0.0])
     assert last("bad_deploy", fallbacks=[1.0]).client_error[0] == 0.0 < passed_on.client_error[0]
@@ -86,7 +87,9 @@ def test_callers_swallow_retry_and_give_up_waiting() -> None:
 
 
 def test_a_full_pool_refuses_and_its_caller_fails_with_it() -> None:
-    deadlock = RunningFault(FAMILIES["thread_deadlock"], 1, strength=np.eye(len(Drive))[Drive.SATURATION])
+    deadlock = RunningFault(
+        fault_families()["thread_deadlock"], 1, strength=np.eye(len(Drive))[Drive.SATURATION]
+    )
     plain = replace(_chain(2), fallbacks=np.zeros(1))
     first, *_, last = _states(plain, [deadlock], 20)
     assert first.saturation[1] < 0.9 < last.saturation[1]
@@ -126,8 +129,8 @@ def test_permuting_the_services_permutes_the_states() -> None:
         failovers=topology.failovers[order],
     )
     moved_fleet = Fleet(**{name: getattr(fleet, name)[order] for name in Fleet.__dataclass_fields__})
-    here = run(topology, fleet, [RunningFault(FAMILIES["slow_query"], 7)], 0.5, 15)
-    there = run(moved, moved_fleet, [RunningFault(FAMILIES["slow_query"], int(place[7]))], 0.5, 15)
+    here = run(topology, fleet, [RunningFault(fault_families()["slow_query"], 7)], 0.5, 15)
+    there = run(moved, moved_fleet, [RunningFault(fault_families()["slow_query"], int(place[7]))], 0.5, 15)
     for a, b in zip(here[-1], there[-1], strict=True):
         np.testing.assert_allclose(a[order], b, atol=1e-9)
 
@@ -135,7 +138,7 @@ def test_permuting_the_services_permutes_the_states() -> None:
 @pytest.mark.parametrize("calls", [[], [(0, 0)], [(0, 1), (1, 0)]])
 def test_degenerate_graphs(calls: list[tuple[int, int]]) -> None:
     topology = from_calls(["a", "b"], ["service"] * 2, calls, np.random.default_rng(0))
-    for state in _states(topology, [RunningFault(FAMILIES["bad_deploy"], 1)], 30):
+    for state in _states(topology, [RunningFault(fault_families()["bad_deploy"], 1)], 30):
         assert all(np.isfinite(values).all() for values in state)
 
 
@@ -177,7 +180,7 @@ def test_environment_and_generator_agree_to_the_last_digit() -> None:
 def test_circuit_breaker_spares_the_callers(family: str) -> None:
     topology = _chain(2)
     fleet = healthy_fleet(np.random.default_rng(1), 2)
-    faults = [RunningFault(FAMILIES[family], 1, minutes=5.0)]
+    faults = [RunningFault(fault_families()[family], 1, minutes=5.0)]
     for opened in (True, False):
         physics = Physics(topology, fleet)
         for _ in range(8):
@@ -221,7 +224,7 @@ def test_generated_graphs_have_the_shapes_of_real_systems() -> None:
 
 
 def test_hidden_trouble_shows_at_callers() -> None:
-    states = _states(_chain(3), [RunningFault(FAMILIES["code_defect"], 2)])
+    states = _states(_chain(3), [RunningFault(fault_families()["code_defect"], 2)])
     assert states[-1].error_rate[1] > states[-1].error_rate[2] + 0.1
     assert states[-1].error_rate[2] < 0.2
     assert Drive.ERROR == 0

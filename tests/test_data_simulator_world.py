@@ -13,7 +13,7 @@ import pytest
 
 from data.actions import ACTION_TYPES
 from data.errors import ActionRefused, EpisodeLost, TaskRefused
-from data.faults import FAMILIES
+from data.faults.families import fault_families
 from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
@@ -186,9 +186,9 @@ def test_no_feedback_names_the_fault() -> None:
                 assert clean_feedback(entry["action_type"], text) == text.strip(), text
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(fault_families()))
 def test_every_family_hurts_and_is_cured_by_its_cure_only(family: str) -> None:
-    fault = FAMILIES[family]
+    fault = fault_families()[family]
     service = {"cache": "cache", "datastore": "db-proxy"}.get(
         fault.kinds[0] if fault.kinds else "", "user-service"
     )
@@ -285,7 +285,7 @@ def test_faults_grow_as_fast_as_recorded(shared: Path) -> None:
             continue
         first, second = (answer["observation"]["services"][root] for answer in answers[:2])
         pace = CONFIGS[meta["difficulty"]].pace
-        symptoms = {symptom.drive.name: symptom for symptom in FAMILIES[family].symptoms}
+        symptoms = {symptom.drive.name: symptom for symptom in fault_families()[family].symptoms}
         for drive, metric in (
             ("ERROR", "http_server_error_rate"),
             ("LATENCY", "http_server_request_duration_p99"),

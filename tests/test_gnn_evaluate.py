@@ -1,12 +1,12 @@
 """Evaluation results: their form, what is scored, what is hidden, and figures on recorded traffic."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
 from agent.report.calibration import calibration_section
-from agent.report.results import RankerResult
 from data.episodes import Episode, EpisodeStore
 from data.incident import Incident
 from data.observation import parse
@@ -20,6 +20,7 @@ from gnn.evaluation.evaluate import (
     result_of,
     score_cases,
 )
+from gnn.evaluation.results import RankerResult
 from gnn.ranker import Candidate, Ranking, Verdict
 from gnn.registry import make_ranker
 
@@ -81,7 +82,8 @@ def test_a_result_has_the_documented_shape_and_is_strict_json(tmp_path):
         store.append(episode(seed, root))
     store.append(episode(9, "a", labelled=False))
     (result,) = evaluate([(AlwaysFirst(), "some/folder")], episode_sources(tmp_path))
-    json.dumps(result, allow_nan=False)
+    assert RankerResult.model_validate_json(json.dumps(result.record(), allow_nan=False)) == result
+    result = result.record()
     assert MEASURES | {"source", "ranker", "checkpoint", "by_tick", "ms_per_ranking"} <= set(result)
     assert result["source"] == str(tmp_path / "some.jsonl")
     assert (result["ranker"], result["checkpoint"]) == ("first", "some/folder")
@@ -98,7 +100,7 @@ def test_a_result_has_the_documented_shape_and_is_strict_json(tmp_path):
 
 def test_the_observations_of_one_episode_are_no_independent_evidence():
     few = [case for seed in range(4) for case in episode_cases(episode(seed, "ab"[seed % 2]))]
-    low, high = result_of("x", "first", None, score_cases(AlwaysFirst(), few))["ci95"]["ac@1"]
+    low, high = result_of("x", "first", None, score_cases(AlwaysFirst(), few)).ci95["ac@1"]
     assert high - low > 0.8  # four episodes, not twelve cases
 
 
@@ -114,40 +116,41 @@ def test_coverage_and_risk_are_those_at_the_stated_confidence():
     cases = [incident("1", "a"), incident("2", "b"), incident("3", "b", "abcd"), incident("4", None)]
     rankers = [(SureOf(), None), (AlwaysFirst(), None)]
     results = evaluate(rankers, [incident_source("x", cases), incident_source("none", [])])
-    sure, never, nothing, _ = (result["abstention"] for result in results)
-    assert (sure["unsure_below"], sure["answered"], sure["coverage"]) == (0.6, 2, pytest.approx(2 / 3))
-    assert (sure["risk"], sure["risk_unsure"], sure["ci95"]["risk"]) == (0.5, 1.0, [0.0, 1.0])
+    sure, never, nothing, _ = (result.abstention for result in results)
+    assert (sure.unsure_below, sure.answered, sure.coverage) == (0.6, 2, pytest.approx(2 / 3))
+    assert (sure.risk, sure.risk_unsure, sure.ci95["risk"]) == (0.5, 1.0, (0.0, 1.0))
     assert never is None and nothing is None  # no confidence is stated, nothing was ranked
-    report = calibration_section([RankerResult.model_validate(results[0])])
+    report = calibration_section([results[0]])
     assert [cell.text for cell in report.table.rows[0]][2:5] == ["0.60", "2", "0.67"]
-    assert calibration_section([RankerResult.model_validate(results[1])]).table is None
+    assert calibration_section([results[1]]).table is None
 
 
 def test_nothing_scored_is_null_not_zero():
     unknown = incident_source("x", [incident("1", None)])
     (result,) = evaluate([(AlwaysFirst(), None)], [unknown])
-    assert result["ac@1"] is None and result["ece"] is None and result["ci95"]["mrr"] == [None, None]
-    assert (result["n"], result["unscored"]) == (0, 1)
+    told = json.loads(result.model_dump_json(by_alias=True))
+    assert told["ac@1"] is None and told["ece"] is None and told["ci95"]["mrr"] == [None, None]
+    assert (told["n"], told["unscored"]) == (0, 1)
     empty = result_of("x", "first", None, [])
-    assert empty["ms_per_ranking"] is None and empty["by_tick"] == {}
+    assert math.isnan(empty.ms_per_ranking) and empty.by_tick == {}
 
 
 def test_incidents_are_index_zero():
     source = incident_source("x", [incident("1", "a"), incident("2", "b", "abcdefghijklm")])
     (result,) = evaluate([(AlwaysFirst(None), None)], [source])
-    assert set(result["by_tick"]) == {"0"} and result["by_tick"]["0"]["ac@1"] == result["ac@1"] == 0.5
-    assert set(result["by_services"]) == {"1-10", "11-30"} and result["by_fault"]["delay"]["n"] == 2
-    assert result["by_difficulty"] == {} and result["ece"] is None
+    assert set(result.by_tick) == {"0"} and result.by_tick["0"].ac1 == result.ac1 == 0.5
+    assert set(result.by_services) == {"1-10", "11-30"} and result.by_fault["delay"].n == 2
+    assert result.by_difficulty == {} and math.isnan(result.ece)
 
 
 def test_the_heuristic_on_recorded_traffic(shared):
     folder = shared / "firewatch" / "traffic"
-    results = {r["source"]: r for r in evaluate([(HeuristicRanker(), None)], episode_sources(folder))}
+    results = {r.source: r for r in evaluate([(HeuristicRanker(), None)], episode_sources(folder))}
     kinds = ["random.expert", "catalogue.expert", "catalogue.rules"]
     assert list(results) == [str(folder / kind) for kind in kinds]
     catalogue, random = results[str(folder / "catalogue.expert")], results[str(folder / "random.expert")]
-    assert catalogue["by_tick"]["0"]["ac@1"] == pytest.approx(17 / 24)
-    assert random["by_tick"]["0"]["ac@1"] == pytest.approx(105 / 120)
+    assert catalogue.by_tick["0"].ac1 == pytest.approx(17 / 24)
+    assert random.by_tick["0"].ac1 == pytest.approx(105 / 120)
 
     (alone,) = episode_sources(folder / "random_easy_9000.expert.jsonl.gz")
     assert alone.name == str(folder / "random_easy_9000.expert.jsonl.gz")
@@ -159,4 +162,4 @@ def test_random_is_at_chance_on_the_published_incidents(shared):
             s for seed in range(10) for s in score_cases(make_ranker("random", seed=seed), source.cases)
         ]
         result = result_of(source.name, "random", None, scored)
-        assert result["ac@3"] == pytest.approx(result["chance"]["ac@3"], abs=0.1)
+        assert result.ac3 == pytest.approx(result.chance["ac@3"], abs=0.1)

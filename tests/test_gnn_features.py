@@ -386,3 +386,24 @@ def test_free_bytes_of_one_service_say_nothing_about_anothers() -> None:
     }
     told = featurize(Incident("free", names, {"a": ["b"]}, free)).x
     assert not told[:, COLUMN["memory.peer"]].any() and not told[:, COLUMN["memory.beyond"]].any()
+
+
+def test_a_success_rate_of_zero_everywhere_at_all_times_is_no_success_rate() -> None:
+    def world(before: float) -> Incident:
+        rates = {name: Series(np.zeros(4), np.full(10, before)) for name in ("front", "store")}
+        telemetry = {name: {"PodSuccessRate(%)": rate} for name, rate in rates.items()}
+        return Incident("rates", ("front", "store"), {"front": ["store"]}, telemetry)
+
+    assert not featurize(world(0.0)).x[:, COLUMN["error.has"]].any()
+    assert featurize(world(100.0)).x[:, COLUMN["error.up"]].min() > 3.0  # everything fails since the incident
+
+
+def test_a_rise_over_two_points_proves_less_than_the_same_rise_over_many() -> None:
+    def rise(points: int) -> float:
+        past = np.tile([0.9, 1.1], points // 2)
+        series = {"latency_p99_s": Series(np.full(3, 4.0), past)}
+        return float(
+            featurize(Incident("few", ("shop",), {}, {"shop": series})).x[0, COLUMN["latency_tail.up"]]
+        )
+
+    assert rise(2) + 1.0 < rise(6) < rise(10) == rise(20)

@@ -69,10 +69,10 @@ def test_without_a_known_root_nothing_is_scored_and_nothing_becomes_zero():
     assert not case.is_scored and math.isnan(case.avg5)
     summary = summarise([case])
     assert (summary.n, summary.unscored) == (0, 1)
-    assert math.isnan(summary.means["ac@1"]) and math.isnan(summary.means["mrr"]) and math.isnan(summary.ece)
+    assert math.isnan(summary.ac1) and math.isnan(summary.mrr) and math.isnan(summary.ece)
     assert all(math.isnan(bound) for bound in summary.ci95["ac@1"])
     mixed = summarise([case, score_ranking(ranking({"a": 1}), 1, ["a"])])
-    assert (mixed.n, mixed.unscored, mixed.means["ac@1"]) == (1, 1, 1.0)
+    assert (mixed.n, mixed.unscored, mixed.ac1) == (1, 1, 1.0)
 
 
 def test_chance_is_what_random_orders_reach():
@@ -83,8 +83,7 @@ def test_chance_is_what_random_orders_reach():
         order = {name: draw.random() for name in names}
         cases.append(score_ranking(ranking(order), len(names), ["0", "5"]))
     summary = summarise(cases)
-    found = [summary.means[f"ac@{k}"] for k in (1, 3, 5)]
-    assert found == pytest.approx([summary.chance[k - 1] for k in (1, 3, 5)], abs=0.03)
+    assert {name: summary.value(name) for name in summary.chance} == pytest.approx(summary.chance, abs=0.03)
 
 
 def test_calibration_error_of_honest_and_boastful_claims():
@@ -106,15 +105,22 @@ def test_summaries_carry_the_calibration_of_the_first_candidate():
 
 def test_risk_falls_with_coverage_when_confidence_means_something():
     points = risk_coverage([0.9, 0.8, 0.8, 0.1, math.nan], [1, 1, 0, 0, 1])
-    assert [tuple(point) for point in points] == [(0.9, 0.25, 0.0), (0.8, 0.75, 1 / 3), (0.1, 1.0, 0.5)]
+    assert [(p.threshold, p.coverage, p.risk) for p in points] == [
+        (0.9, 0.25, 0.0),
+        (0.8, 0.75, 1 / 3),
+        (0.1, 1.0, 0.5),
+    ]
 
 
 def test_being_unsure_costs_coverage_and_saves_mistakes():
     unsure, correct = [False, False, True, True, True, False], [1, 0.5, 0, 1, 0, math.nan]
-    assert abstention(unsure, correct) == (2, 0.4, 0.25, pytest.approx(2 / 3))
-    answered, coverage, risk, risk_unsure = abstention([True], [1.0])
-    assert (answered, coverage, risk_unsure) == (0, 0.0, 0.0) and math.isnan(risk)
-    assert math.isnan(abstention([], []).coverage) and math.isnan(abstention([False], [1.0]).risk_unsure)
+    found = abstention(0.5, unsure, correct, range(6))
+    assert (found.answered, found.coverage, found.risk) == (2, 0.4, 0.25)
+    assert found.risk_unsure == pytest.approx(2 / 3)
+    never = abstention(0.5, [True], [1.0], "a")
+    assert (never.answered, never.coverage, never.risk_unsure) == (0, 0.0, 0.0) and math.isnan(never.risk)
+    assert math.isnan(abstention(0.5, [], [], "").coverage)
+    assert math.isnan(abstention(0.5, [False], [1.0], "a").risk_unsure)
 
 
 def test_intervals_hold_the_mean_and_widen_with_clusters():

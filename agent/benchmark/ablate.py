@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.benchmark.arms import WRONG, Arm
 from agent.benchmark.figures import figures
-from agent.benchmark.plan import WATCHED, AblationFolder, Played
+from agent.benchmark.plan import WATCHED, AblationFolder, Played, as_json
+from agent.benchmark.results import AblationResult, RankedSource
 from agent.benchmark.source_names import brief_names
 from agent.benchmark.worker import (
     EPISODES,
@@ -48,7 +49,7 @@ def ablate(
     concurrency: int = 1,
     on_progress: Progress = lambda done, total: None,
     ray: str | None = None,
-) -> dict[str, Any]:
+) -> AblationResult:
     """Plays and ranks what is missing in `folder`, and returns the complete result.
 
     Args:
@@ -75,8 +76,8 @@ def ablate(
     return ablation_result(folder)
 
 
-def ablation_result(folder: AblationFolder) -> dict[str, Any]:
-    """The result of the ablation, from what the folder holds."""
+def ablation_result(folder: AblationFolder) -> AblationResult:
+    """The result of the ablation, from what the folder holds, with six decimals as in its file."""
     ablation = folder.ablation
     keys = [(task.name, task.seed) for task in ablation.tasks]
     episodes, rankings = folder.episodes, folder.rankings
@@ -92,22 +93,20 @@ def ablation_result(folder: AblationFolder) -> dict[str, Any]:
             for entry in rankings.get((ranker, asked.name), ())
         ]
     )
-    sources = list(dict.fromkeys(entry["source"] for entry in ranked))
-    ranked.sort(key=lambda entry: sources.index(entry["source"]))
+    sources = list(dict.fromkeys(entry.source for entry in ranked))
+    ranked.sort(key=lambda entry: sources.index(entry.source))
     facts = {**folder.facts, "config": _without_folders(folder.facts["config"])}
-    return {**facts, **figures(played, ranked, ablation.seed)}
+    result = figures(played, ranked, ablation.seed).model_copy(update=facts)
+    return AblationResult.model_validate(as_json(result.record()))
 
 
-def _briefly(ranked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+def _briefly(ranked: Sequence[tuple[str, RankedSource]]) -> list[RankedSource]:
     """Gives the rankings of files short, unique source names."""
-    files = [entry["source"] for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
-    others = {entry["source"] for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
+    files = [entry.source for kind, entry in ranked if kind in (EPISODES, INCIDENTS)]
+    others = {entry.source for kind, entry in ranked if kind not in (EPISODES, INCIDENTS)}
     # EPISODES is reserved for comparisons of played episodes, even without tasks.
-    brief = brief_names(files, {EPISODES, TASKS, *others})
-    return [
-        {**entry, "source": brief[entry["source"]]} if kind in (EPISODES, INCIDENTS) else entry
-        for kind, entry in ranked
-    ]
+    brief = {**{name: name for name in others}, **brief_names(files, {EPISODES, TASKS, *others})}
+    return [entry.model_copy(update={"source": brief[entry.source]}) for _, entry in ranked]
 
 
 def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,16 +199,13 @@ def _content(path: Path, labels: Sequence[Path] = ()) -> str:
 def _plays(place: Workplace, folder: AblationFolder, concurrency: int) -> list[Job]:
     """The missing tasks as jobs of `concurrency` tasks each; failed tasks are played again."""
     done = _done(folder)
-
-    def keep(records: Sequence[dict[str, Any]]) -> None:
-        for record in records:
-            folder.keep_episode(record)
-
     jobs = []
     for arm in folder.ablation.arms:
         missing = [t for t in folder.ablation.tasks if _key(arm, t) not in done]
         for start in range(0, len(missing), concurrency):
-            jobs.append(Job(play_arm, (place, arm, missing[start : start + concurrency]), keep))
+            jobs.append(
+                Job(play_arm, (place, arm, missing[start : start + concurrency]), folder.keep_episodes)
+            )
     return jobs
 
 

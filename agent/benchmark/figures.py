@@ -1,15 +1,17 @@
 """Computes the means, intervals and comparisons of an ablation."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from agent.benchmark.arms import Arm
 from agent.benchmark.hint_use import ArmEpisode, hint_use
 from agent.benchmark.pairs import episode_comparisons, episode_values, ranking_comparisons, ranking_values
-from agent.benchmark.plan import Played, as_json
-from gnn.evaluation.metrics import CaseScore, interval, summarise
+from agent.benchmark.plan import Played
+from agent.benchmark.results import AblationResult, ArmMeans, ArmResult, ComparedRanker, RankedSource, Values
+from gnn.evaluation.metrics import interval, summarise
+from gnn.evaluation.results import Measures
 
 _Measure = Callable[[ArmEpisode], float]
 
@@ -38,30 +40,26 @@ _IN_GROUPS = ("score", "solved", "ticks_to_mitigation", "wrong_remedies")
 _RISK_POINTS = 40
 
 
-def figures(arms: Sequence[Played], rankings: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """The contents of the result file.
+def figures(arms: Sequence[Played], rankings: Sequence[RankedSource], seed: int) -> AblationResult:
+    """The result of an ablation.
 
     Args:
         arms: grouped by policy; the first arm of a policy is the reference for its others, and the first of
             all is the reference for the policies.
-        rankings: of each ranker on each source, in the form of `evaluate --json`, with the measures of first
-            observations under "first"; the first ranker of a source is the reference.
+        rankings: of each ranker on each source; the first ranker of a source is the reference.
         seed: of the bootstrap.
     """
-    values = {"episodes": episode_values(arms, MEASURES), "rankings": ranking_values(rankings)}
-    played = {
-        "arms": [_arm(each, _without_hints(each, arms), seed) for each in arms],
-        "results": [_ranking(entry) for entry in rankings],
-        "comparisons": [
-            *episode_comparisons(values["episodes"], [each.arm for each in arms], seed),
-            *ranking_comparisons(values["rankings"], seed),
-        ],
-        "values": values,
-    }
-    if not arms:
-        del played["arms"]
-    result: dict[str, Any] = as_json(played)
-    return result
+    values = Values(episodes=episode_values(arms, MEASURES), rankings=ranking_values(rankings))
+    played = {"arms": [_arm(each, _without_hints(each, arms), seed) for each in arms]} if arms else {}
+    return AblationResult(
+        **played,
+        results=[_ranking(entry) for entry in rankings],
+        comparisons=(
+            *episode_comparisons(values.episodes, [each.arm for each in arms], seed),
+            *ranking_comparisons(values.rankings, seed),
+        ),
+        values=values,
+    )
 
 
 def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[ArmEpisode]:
@@ -69,85 +67,60 @@ def _without_hints(of: Played, arms: Sequence[Played]) -> Sequence[ArmEpisode]:
     return next((a.episodes for a in arms if a.arm == Arm("none", of.arm.policy) and a.arm != of.arm), ())
 
 
-def _arm(played: Played, without: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
+def _arm(played: Played, without: Sequence[ArmEpisode], seed: int) -> ArmResult:
     arm, episodes = played.arm, played.episodes
-    return {
-        "arm": arm.name,
-        "ranker": arm.ranker,
-        "policy": arm.policy,
-        **_means(episodes, MEASURES, _WITH_INTERVALS, seed),
-        "first_ranking": _first_ranking(episodes, seed),
-        "hint_use": hint_use(episodes, without),
-        "decisions": _decisions(episodes),
-        "by_difficulty": _grouped(episodes, lambda e: e.difficulty, seed),
-        "by_fault": _grouped(episodes, lambda e: e.fault, seed),
-        "by_services": _grouped(episodes, lambda e: str(e.services), seed),
-    }
+    return ArmResult(
+        arm=arm.name,
+        ranker=arm.ranker,
+        policy=arm.policy,
+        **_means(episodes, MEASURES, _WITH_INTERVALS, seed).record(),
+        first_ranking=_first_ranking(episodes, seed),
+        hint_use=hint_use(episodes, without),
+        decisions=sum((Counter(e.decisions) for e in episodes), Counter()),
+        by_difficulty=_grouped(episodes, lambda e: e.difficulty, seed),
+        by_fault=_grouped(episodes, lambda e: e.fault, seed),
+        by_services=_grouped(episodes, lambda e: str(e.services), seed),
+    )
 
 
 def _means(
     episodes: Sequence[ArmEpisode], measures: Iterable[str], intervals: Iterable[str], seed: int
-) -> dict[str, Any]:
+) -> ArmMeans:
     """Means over scored episodes; intervals resample whole call graphs."""
-    result: dict[str, Any] = {"n": len(episodes), "ungraded": sum(e.score is None for e in episodes)}
-    bounds = {}
+    means, bounds = {}, {}
     for name in measures:
         values = [(MEASURES[name](e), e.topology) for e in episodes]
         kept = [(value, cluster) for value, cluster in values if not math.isnan(value)]
-        result[name] = fmean(value for value, _ in kept) if kept else None
+        means[name] = fmean(value for value, _ in kept) if kept else math.nan
         if name in intervals:
             bounds[name] = interval([value for value, _ in kept], [cluster for _, cluster in kept], seed=seed)
-    return {**result, "ci95": bounds}
+    ungraded = sum(e.score is None for e in episodes)
+    return ArmMeans(n=len(episodes), ungraded=ungraded, **means, ci95=bounds)
 
 
-def _grouped(episodes: Sequence[ArmEpisode], kind: Callable[[ArmEpisode], str], seed: int) -> dict[str, Any]:
+def _grouped(
+    episodes: Sequence[ArmEpisode], kind: Callable[[ArmEpisode], str], seed: int
+) -> dict[str, ArmMeans]:
     """The main measures per kind of episode; episodes without a kind ("") are left out."""
     kinds = sorted({kind(e) for e in episodes} - {""}, key=lambda k: (len(k), k))
     return {k: _means([e for e in episodes if kind(e) == k], _IN_GROUPS, ("score",), seed) for k in kinds}
 
 
-def _first_ranking(episodes: Sequence[ArmEpisode], seed: int) -> dict[str, Any]:
+def _first_ranking(episodes: Sequence[ArmEpisode], seed: int) -> Measures:
     """The measures of the first ranking of each episode, if it had one."""
     seen = [(e.first_ranking, e.topology) for e in episodes if e.first_ranking is not None]
-    scores = [
-        CaseScore(*(_numbers(told[name]) for name in ("ac", "mrr", "chance", "confidence")))
-        for told, _ in seen
-    ]
-    summary = summarise(scores, [topology for _, topology in seen], seed=seed)
-    return {
-        "n": summary.n,
-        "unscored": summary.unscored,
-        **summary.means,
-        "ece": summary.ece,
-        "chance": {f"ac@{k}": summary.chance[k - 1] for k in (1, 3, 5)},
-        "ci95": summary.ci95,
-    }
+    return summarise([score for score, _ in seen], [topology for _, topology in seen], seed=seed)
 
 
-def _ranking(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _ranking(entry: RankedSource) -> ComparedRanker:
     """A ranker's result with its lift over chance, and with a thinned-out risk curve."""
-    chance = entry["chance"]["ac@1"]
-    curve = entry["risk_coverage"]
-    every = max(1, math.ceil(len(curve) / _RISK_POINTS))
-    return {
-        **{name: value for name, value in entry.items() if name != "first"},
-        "lift": None if not chance or entry["ac@1"] is None else entry["ac@1"] / chance,
-        "risk_coverage": curve[::-1][::every][::-1],
-    }
-
-
-def _decisions(episodes: Sequence[ArmEpisode]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for episode in episodes:
-        for source, count in episode.decisions.items():
-            total[source] = total.get(source, 0) + count
-    return total
+    chance = entry.chance["ac@1"]
+    every = max(1, math.ceil(len(entry.risk_coverage) / _RISK_POINTS))
+    told = {name: getattr(entry, name) for name in entry.model_fields_set - {"first"}}
+    told["lift"] = entry.ac1 / chance if chance else math.nan
+    told["risk_coverage"] = entry.risk_coverage[::-1][::every][::-1]
+    return ComparedRanker(**told)
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _numbers(value: Any) -> Any:
-    """A number or a list of numbers, with NaN for JSON's null."""
-    return tuple(map(_number, value)) if isinstance(value, list) else _number(value)

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from agent.play.episode import EpisodeResult
 from agent.records.lines import EpisodeLine, Line
 from data.actions import is_remedy
+from gnn.evaluation.metrics import CaseScore
 
 # Number of suspects that count as hints; a prompt shows as many.
 DEPTH = 5
@@ -30,7 +30,7 @@ class ArmEpisode(EpisodeLine):
     slo_budget_left: float | None
     fallbacks: int
     first_remedy: FirstRemedy | None
-    first_ranking: dict[str, Any] | None  # a `CaseScore`, with None for NaN
+    first_ranking: CaseScore | None
 
 
 def first_remedy(result: EpisodeResult) -> FirstRemedy | None:

@@ -1,18 +1,16 @@
 """Paired comparisons of an ablation, and the values behind them, which a result keeps."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import compress, count
 
 from agent.benchmark.arms import Arm
 from agent.benchmark.hint_use import ArmEpisode
 from agent.benchmark.plan import Played
-from agent.benchmark.statistics import Comparison, Key, compare_pairs, corrected
-
-# {"keys": […], "clusters": […], "values": {arm or ranker: {measure: [one per key, null if unscored]}}};
-# rankings also have "kinds": each key's difficulty or "".
-Block = Mapping[str, Any]
+from agent.benchmark.results import Block, Comparison, RankedSource
+from agent.benchmark.statistics import compare_pairs, corrected
+from agent.records.lines import Key
 
 KEPT = ("score", "solved", "steps", "ticks_to_mitigation", "wrong_remedies", "slo_budget_left")
 COMPARED = ("score", "solved")
@@ -30,31 +28,30 @@ def episode_values(arms: Sequence[Played], measures: Mapping[str, Callable[[ArmE
             name: [measures[name](by_key[key]) if key in by_key else math.nan for key in clusters]
             for name in KEPT
         }
-    return {"keys": [list(key) for key in clusters], "clusters": list(clusters.values()), "values": values}
+    return Block(keys=tuple(clusters), clusters=tuple(clusters.values()), values=values)
 
 
-def ranking_values(rankings: Sequence[Mapping[str, Any]]) -> dict[str, Block]:
+def ranking_values(rankings: Sequence[RankedSource]) -> dict[str, Block]:
     """The values of every ranker on every first observation and incident, by source."""
-    blocks: dict[str, Any] = {}
+    by_source: dict[str, list[RankedSource]] = {}
     for entry in rankings:
-        clusters = entry["first"]["clusters"]
-        frame = {"keys": _numbered(clusters), "clusters": clusters, "kinds": entry["first"]["kinds"]}
-        block = blocks.setdefault(entry["source"], {**frame, "values": {}})
-        block["values"][entry["ranker"]] = {name: entry["first"][name] for name in RANKED}
-    return blocks
+        by_source.setdefault(entry.source, []).append(entry)
+    return {source: _ranked_block(entries) for source, entries in by_source.items()}
 
 
-def _numbered(names: Sequence[str]) -> list[list[Any]]:
+def _ranked_block(entries: Sequence[RankedSource]) -> Block:
+    first = entries[0].first
+    values = {e.ranker: {k: v for k, v in e.first.record().items() if k in RANKED} for e in entries}
+    return Block(keys=_numbered(first.clusters), clusters=first.clusters, kinds=first.kinds, values=values)
+
+
+def _numbered(names: Sequence[str]) -> tuple[Key, ...]:
     """Names as keys, with a number for repeats."""
-    seen: dict[str, int] = {}
-    keys: list[list[Any]] = []
-    for name in names:
-        seen[name] = seen.get(name, -1) + 1
-        keys.append([name, seen[name]])
-    return keys
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(count)
+    return tuple((name, next(numbers[name])) for name in names)
 
 
-def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[dict[str, Any]]:
+def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> Sequence[Comparison]:
     """Compares each policy's arms with its first arm, and every other policy with the first one.
 
     Policies are compared with the same ranker or, if the first one was not played with it, by their first
@@ -70,67 +67,68 @@ def episode_comparisons(block: Block, arms: Sequence[Arm], seed: int) -> list[di
         same_ranker = Arm(arm.ranker, arms[0].policy)
         if arm.policy != arms[0].policy and (same_ranker in arms or arm == first_of[arm.policy]):
             pairs.append((same_ranker if same_ranker in arms else arms[0], arm))
-    made = [
-        compared(block, measure, reference.name, block, arm.name, seed)
-        for reference, arm in pairs
-        for measure in COMPARED
-    ]
-    return [_record(comparison, "episodes") for comparison in corrected(made)]
+    return corrected(
+        [
+            compared(block, measure, reference.name, block, arm.name, seed)
+            for reference, arm in pairs
+            for measure in COMPARED
+        ]
+    )
 
 
-def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> list[dict[str, Any]]:
+def ranking_comparisons(blocks: Mapping[str, Block], seed: int) -> Sequence[Comparison]:
     """Compares every ranker with the first, for each source and each of its difficulties.
 
     Holm's correction covers all of them together.
     """
-    made = [
-        (source, compared(block, measure, reference, block, ranker, seed))
-        for whole, entire in blocks.items()
-        for source, block in {whole: entire, **_by_kind(whole, entire)}.items()
-        for reference, *others in [list(block["values"])]
-        for ranker in others
-        for measure in RANKED_COMPARED
-    ]
-    sources = [source for source, _ in made]
-    together = corrected([comparison for _, comparison in made])
-    return [_record(c, source) for source, c in zip(sources, together, strict=True)]
+    return corrected(
+        [
+            compared(block, measure, reference, block, ranker, seed, source)
+            for whole, entire in blocks.items()
+            for source, block in {whole: entire, **_by_kind(whole, entire)}.items()
+            for reference, *others in [list(block.values)]
+            for ranker in others
+            for measure in RANKED_COMPARED
+        ]
+    )
 
 
 def _by_kind(source: str, block: Block) -> dict[str, Block]:
     """Splits a block by kind, with names such as "tasks, hard"; empty if there is only one kind."""
-    kinds = dict.fromkeys(kind for kind in block["kinds"] if kind)
+    kinds = dict.fromkeys(kind for kind in block.kinds if kind)
     if len(kinds) < 2:
         return {}
     parts: dict[str, Block] = {}
     for kind in kinds:
-        of_kind = [index for index, own in enumerate(block["kinds"]) if own == kind]
-        parts[f"{source}, {kind}"] = {
-            "keys": [block["keys"][index] for index in of_kind],
-            "clusters": [block["clusters"][index] for index in of_kind],
-            "values": {
-                name: {measure: [values[index] for index in of_kind] for measure, values in measures.items()}
-                for name, measures in block["values"].items()
+        of_kind = [own == kind for own in block.kinds]
+        parts[f"{source}, {kind}"] = Block(
+            keys=tuple(compress(block.keys, of_kind)),
+            clusters=tuple(compress(block.clusters, of_kind)),
+            values={
+                name: {measure: tuple(compress(values, of_kind)) for measure, values in measures.items()}
+                for name, measures in block.values.items()
             },
-        }
+        )
     return parts
 
 
-def compared(before: Block, measure: str, reference: str, after: Block, arm: str, seed: int) -> Comparison:
+def compared(
+    before: Block,
+    measure: str,
+    reference: str,
+    after: Block,
+    arm: str,
+    seed: int,
+    of: str = "episodes",
+) -> Comparison:
     """Compares `arm` of one block with `reference` of another or the same block."""
     old, new = _values(before, reference, measure), _values(after, arm, measure)
-    clusters: dict[Key, Any] = dict(zip(map(tuple, after["keys"]), after["clusters"], strict=True))
+    clusters: dict[Hashable, str] = dict(zip(after.keys, after.clusters, strict=True))
     scored = {value for values in (old, new) for value in values.values() if not math.isnan(value)}
     return compare_pairs(
-        measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, seed=seed
+        measure, (reference, old), (arm, new), clusters, binary=scored <= {0.0, 1.0}, of=of, seed=seed
     )
 
 
-def _values(block: Block, name: str, measure: str) -> dict[Key, float]:
-    return {
-        tuple(key): math.nan if value is None else value
-        for key, value in zip(block["keys"], block["values"][name][measure], strict=True)
-    }
-
-
-def _record(comparison: Comparison, of: str) -> dict[str, Any]:
-    return {"of": of, **asdict(comparison), "verdict": comparison.verdict}
+def _values(block: Block, name: str, measure: str) -> dict[Hashable, float]:
+    return dict(zip(block.keys, block.values[name][measure], strict=True))

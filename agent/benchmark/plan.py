@@ -4,13 +4,14 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from agent.benchmark.arms import WRONG, Arm, PolicySpec, RankerSpec
 from agent.benchmark.hint_use import ArmEpisode
+from agent.benchmark.results import FORMAT, AblationResult, RankedSource, RankingsLine
 from agent.play.config import Playing, RunConfig, TaskChoice, env_option
 from agent.records.lines import Key
 from agent.records.provenance import folder_hash, git_revision, versions
@@ -25,7 +26,6 @@ from data.options import Cases, Common, WorkerOptions, option
 from gnn.options import Checkpoint
 from gnn.registry import RANKERS
 
-FORMAT = 1
 RESULT = "ablation.json"
 # Observations without remedies on which rankers are compared, including the first.
 WATCHED = 6
@@ -180,26 +180,28 @@ class AblationFolder:
         return {(episode.arm, episode.key): episode for episode in found}
 
     @property
-    def rankings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    def rankings(self) -> dict[tuple[str, str], tuple[RankedSource, ...]]:
         """The results by (ranker, source)."""
-        return {(line["ranker"], line["asked"]): line["results"] for line in self._records("rankings.jsonl")}
+        found = (parse(RankingsLine, raw, str(self.path)) for raw in self._records("rankings.jsonl"))
+        return {(line.ranker, line.asked): line.results for line in found}
 
-    def keep_episode(self, record: Mapping[str, Any]) -> None:
-        """Saves one played task and flushes it to disk."""
-        jsonl.append(self.path / "episodes.jsonl", as_json(record))
+    def keep_episodes(self, episodes: Iterable[ArmEpisode]) -> None:
+        """Saves played tasks and flushes them to disk."""
+        for episode in episodes:
+            jsonl.append(self.path / "episodes.jsonl", as_json(episode.record()))
 
-    def keep_rankings(self, line: Mapping[str, Any]) -> None:
+    def keep_rankings(self, line: RankingsLine) -> None:
         """Saves the results of one ranker on one source."""
-        jsonl.append(self.path / "rankings.jsonl", as_json(line))
+        jsonl.append(self.path / "rankings.jsonl", as_json(line.record()))
 
     def _records(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
         return [record for _, record in jsonl.read(path)] if path.exists() else []
 
 
-def write_result(path: Path, result: Mapping[str, Any]) -> None:
+def write_result(path: Path, result: AblationResult) -> None:
     """Writes a compact result file, with one line per list item."""
-    parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in result.items()]
+    parts = [f"{json.dumps(name)}: {_part(value)}" for name, value in as_json(result.record()).items()]
     write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 

@@ -2,12 +2,11 @@
 
 import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from agent.benchmark.pairs import KEPT, RANKED, Block, compared
-from agent.benchmark.statistics import Comparison
+from agent.benchmark.pairs import KEPT, RANKED, compared
+from agent.benchmark.results import AblationResult, Block, Comparison, Values
 from data.errors import SettingsError
 
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -35,7 +34,6 @@ class Finding:
     """One arm or ranker under one condition."""
 
     condition: Condition
-    of: str  # "episodes", or the source that was ranked
     comparison: Comparison
 
     @property
@@ -46,7 +44,7 @@ class Finding:
     def __str__(self) -> str:
         c = self.comparison
         return (
-            f"{c.arm} on {self.of}: {c.measure} {c.reference_mean:.3f} → {c.arm_mean:.3f} "
+            f"{c.arm} on {c.of}: {c.measure} {c.reference_mean:.3f} → {c.arm_mean:.3f} "
             f"({c.difference:+.3f}, 95 % {c.ci95[0]:+.3f} to {c.ci95[1]:+.3f}, {c.n} pairs): {c.verdict}"
         )
 
@@ -68,7 +66,7 @@ def read_condition(text: str) -> Condition:
 
 
 def check_regressions(
-    before: Mapping[str, Any], after: Mapping[str, Any], conditions: Iterable[Condition], seed: int = 0
+    before: AblationResult, after: AblationResult, conditions: Iterable[Condition], seed: int = 0
 ) -> list[Finding]:
     """Checks every condition on every arm and ranker that both results have.
 
@@ -78,10 +76,10 @@ def check_regressions(
     findings = []
     for condition in conditions:
         of_condition = [
-            Finding(condition, of, compared(old, condition.measure, name, new, name, seed))
-            for of, old, new in _common_blocks(before["values"], after["values"], condition.measure)
-            for name in old["values"]
-            if name in new["values"]
+            Finding(condition, compared(old, condition.measure, name, new, name, seed, of))
+            for of, old, new in _common_blocks(before.values, after.values, condition.measure)
+            for name in old.values
+            if name in new.values
         ]
         scored = [finding for finding in of_condition if finding.comparison.n]
         if not scored:
@@ -90,10 +88,8 @@ def check_regressions(
     return findings
 
 
-def _common_blocks(
-    before: Mapping[str, Any], after: Mapping[str, Any], measure: str
-) -> Sequence[tuple[str, Block, Block]]:
+def _common_blocks(before: Values, after: Values, measure: str) -> Sequence[tuple[str, Block, Block]]:
     if measure in KEPT:
-        return [("episodes", before["episodes"], after["episodes"])]
-    old, new = before["rankings"], after["rankings"]
+        return [("episodes", before.episodes, after.episodes)]
+    old, new = before.rankings, after.rankings
     return [(source, old[source], new[source]) for source in old if source in new]

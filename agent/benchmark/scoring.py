@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent.play.workers import Job, WorkerPool, run_jobs
 from gnn.evaluation.evaluate import RankingCase, Score, ScoredCase, Source, result_of, score_cases
+from gnn.evaluation.results import RankerResult
 from gnn.ranker import Ranker
 
 _CASES_A_JOB = 16
@@ -27,7 +28,7 @@ def score_shared(
     score: Score,
     seed: int,
     on_progress: Callable[[int, int], None],
-) -> list[dict[str, Any]]:
+) -> list[RankerResult]:
     """Scores every ranker on every source; `on_progress` hears of finished jobs and of all jobs."""
     pairs = list(product(sources, rankers))
     scored: list[dict[int, Sequence[ScoredCase]]] = [{} for _ in pairs]

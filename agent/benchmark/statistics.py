@@ -3,54 +3,16 @@
 import hashlib
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from agent.benchmark.results import Comparison
 from gnn.evaluation.metrics import interval
-
-ALPHA = 0.05
 
 # Identifies a pair, such as (task, seed).
 Key = Hashable
 Values = Mapping[Key, float]  # NaN: played, but nothing to score
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The difference between `arm` and `reference` in one measure (arm minus reference)."""
-
-    measure: str
-    reference: str
-    arm: str
-    n: int  # pairs with scores on both sides
-    unscored: int  # pairs without a score on one side or both
-    unpaired: int  # keys on one side only
-    clusters: int
-    reference_mean: float
-    arm_mean: float
-    difference: float
-    ci95: tuple[float, float]  # of the difference, resampling whole clusters
-    test: str  # "wilcoxon" | "mcnemar"
-    p: float
-    effect: float
-    effect_name: str
-    # `p` after Holm's correction; the same as `p` for a single comparison.
-    p_holm: float
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether the corrected test is significant and the interval excludes 0."""
-        low, high = self.ci95
-        return self.p_holm < ALPHA and (low > 0 or high < 0)
-
-    @property
-    def verdict(self) -> str:
-        """The result in a few words."""
-        if not self.is_shown:
-            return "no difference shown"
-        return "higher" if self.difference > 0 else "lower"
 
 
 def compare_pairs(
@@ -60,6 +22,7 @@ def compare_pairs(
     clusters: Mapping[Key, Hashable],
     *,
     binary: bool,
+    of: str = "episodes",
     seed: int = 0,
 ) -> Comparison:
     """Compares two arms on the keys that both have.
@@ -71,6 +34,7 @@ def compare_pairs(
         clusters: the cluster of each key, such as `topology_of` its call graph; a key without an entry is
             its own cluster.
         binary: values are 0 or 1, such as "solved": McNemar's test, else Wilcoxon's signed ranks.
+        of: "episodes", or the source that was ranked.
         seed: of the bootstrap.
     """
     shared = [key for key in reference[1] if key in arm[1]]
@@ -81,6 +45,7 @@ def compare_pairs(
     labels = [("cluster", clusters[key]) if key in clusters else ("key", key) for key in scored]
     p = _mcnemar(before, after) if binary else _wilcoxon(differences)
     return Comparison(
+        of=of,
         measure=measure,
         reference=reference[0],
         arm=arm[0],
@@ -108,7 +73,7 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
         tested.sort(key=lambda index: comparisons[index].p)
         weighted = [comparisons[index].p * (len(tested) - place) for place, index in enumerate(tested)]
         for index, p_holm in zip(tested, np.maximum.accumulate(weighted), strict=True):
-            result[index] = replace(comparisons[index], p_holm=min(1.0, float(p_holm)))
+            result[index] = comparisons[index].model_copy(update={"p_holm": min(1.0, float(p_holm))})
     return tuple(result)
 
 

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from agent.benchmark.arms import WRONG, Arm, RankerSpec
 from agent.benchmark.hint_use import ArmEpisode, first_remedy
 from agent.benchmark.pairs import RANKED
 from agent.benchmark.plan import WATCHED, Ablation
+from agent.benchmark.results import FirstValues, RankedSource, RankingsLine
 from agent.benchmark.statistics import topology_of
 from agent.benchmark.wrong_hints import astray
 from agent.llm.client import BudgetedModel
@@ -103,12 +103,12 @@ class _Watcher:
         return Decision(Action(action_type="get_metrics_detail", target_service=service), "rules")
 
 
-def play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+def play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[ArmEpisode]:
     """Plays the tasks concurrently and returns their records."""
     return asyncio.run(_play_arm(place, arm, tasks))
 
 
-async def _play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+async def _play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[ArmEpisode]:
     config = place.ablation.run_config(arm)
     model = make_model(config, place.settings)
     try:
@@ -116,7 +116,7 @@ async def _play_arm(place: Workplace, arm: Arm, tasks: Sequence[Task]) -> list[d
     finally:
         if model is not None:
             await model.aclose()
-    return [record_of(arm, result) for result in results]
+    return [arm_episode(arm, result) for result in results]
 
 
 async def _play_task(
@@ -148,7 +148,7 @@ def arm_folder(folder: Path, arm: Arm) -> Path:
     return folder / "arms" / arm.name.replace("/", "_")
 
 
-def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
+def arm_episode(arm: Arm, result: EpisodeResult) -> ArmEpisode:
     """One line of an ablation's episodes.jsonl."""
     steps, last = result.steps, result.steps[-1].result if result.steps else None
     services = steps[0].observation.services if steps else {}
@@ -162,11 +162,11 @@ def record_of(arm: Arm, result: EpisodeResult) -> dict[str, Any]:
         slo_budget_left=last.observation.slo_budget_remaining_pct if last else None,
         fallbacks=sum(step.decision.why_not_model is not None for step in steps),
         first_remedy=first_remedy(result),
-        first_ranking=asdict(score_ranking(ranking, len(services), result.root_causes)) if ranking else None,
-    ).record()
+        first_ranking=score_ranking(ranking, len(services), result.root_causes) if ranking else None,
+    )
 
 
-def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
+def rank_source(place: Workplace, name: str, asked: Asked) -> RankingsLine:
     """Ranks the requested cases with one ranker; one result per source."""
     ablation = place.ablation
     spec = ablation.spec(name)
@@ -175,18 +175,17 @@ def rank_source(place: Workplace, name: str, asked: Asked) -> dict[str, Any]:
     for source in _sources(asked, place.folder, ablation.labels, ablation.simulate, ablation.seed):
         scored = score_cases(ranker, source.cases)
         entry = result_of(source.name, name, spec.weights_name, scored, ablation.seed)
-        results.append({**entry, "first": _first(scored)})
-    return {"ranker": name, "asked": asked.name, "results": results}
+        results.append(RankedSource(**dict(entry), first=_first(scored)))
+    return RankingsLine(ranker=name, asked=asked.name, results=results)
 
 
-def _first(scored: Sequence[ScoredCase]) -> dict[str, list[Any]]:
-    """The measures of each episode's first observation and of each incident, for paired comparisons."""
+def _first(scored: Sequence[ScoredCase]) -> FirstValues:
     first = [s for s in scored if s.case.tick == 0]
-    return {
-        "clusters": [s.case.cluster for s in first],
-        "kinds": [s.case.difficulty for s in first],
-        **{name: [s.score.measures[name] for s in first] for name in RANKED},
-    }
+    return FirstValues(
+        clusters=tuple(s.case.cluster for s in first),
+        kinds=tuple(s.case.difficulty for s in first),
+        **{name: tuple(s.score.measures[name] for s in first) for name in RANKED},
+    )
 
 
 @cache

@@ -1,18 +1,17 @@
 """`firewatch ablate`: what each part is worth, on the same tasks and seeds."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from agent.benchmark.ablate import ablate as play_and_rank
 from agent.benchmark.plan import RESULT, Ablation, AblationFolder, write_result
 from agent.benchmark.regression_guard import Finding, check_regressions, read_condition
+from agent.benchmark.results import AblationResult
 from agent.cli.command import command, new_folder
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
 from agent.cli.environ import settings_from_environment, stay_offline
 from agent.cli.progress import job_bar
-from agent.report.results import AblationResult
 from agent.terminal_text import printable
 from data.clients.discovery import locate
 from data.errors import SchemaError, SettingsError
@@ -52,16 +51,16 @@ def ablate(asked: Ablation) -> int:
             raise
     findings = check_regressions(before, result, conditions, asked.seed) if before else []
     write_result(out / RESULT, result)
-    write_json(asked.json_to, result)
+    write_json(asked.json_to, result.record())
     if not asked.quiet and not is_stdout(asked.json_to):
         _show(result, out)
     failed = [finding for finding in findings if finding.fails]
     _tell(findings, failed, asked.quiet)
-    ungraded = any(arm["ungraded"] for arm in result.get("arms", ()))
+    ungraded = any(arm.ungraded for arm in result.arms)
     return 1 if ungraded or failed else 0
 
 
-def _earlier_result(path: Path) -> Mapping[str, Any]:
+def _earlier_result(path: Path) -> AblationResult:
     """An earlier result: its file or its folder.
 
     Raises:
@@ -71,13 +70,13 @@ def _earlier_result(path: Path) -> Mapping[str, Any]:
     result = read_object(file, "give the result file of an ablation")
     if "values" not in result:
         raise SchemaError(str(file), "values", None, "give the result file of an ablation")
-    return result
+    return parse(AblationResult, result, str(file))
 
 
-def _show(result: Mapping[str, Any], out: Path) -> None:
+def _show(result: AblationResult, out: Path) -> None:
     from agent.report.ablation_report import ablation_report
 
-    shown = ablation_report(out.name, parse(AblationResult, result, str(out / RESULT)), {})
+    shown = ablation_report(out.name, result, {})
     for sentence in (shown.lead, *shown.points):
         print(printable(sentence))
     for section in shown.sections:

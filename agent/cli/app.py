@@ -32,17 +32,20 @@ COMMANDS = (
 
 
 class Commands(TyperGroup):
-    """Reads each command's first sentence from its file, and loads the command on demand."""
+    """Loads a command on demand; the list has each one's first sentence, read from its file."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=_first_sentence(name)) for name in COMMANDS}
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}  # suggested for an unknown name
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command as the list shows it."""
+        return TyperCommand(cmd_name, help=_first_sentence(cmd_name)) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Loads the requested command."""
-        if args[0] in COMMANDS:
-            self.commands[args[0]] = _loaded(args[0])
-        return super().resolve_command(ctx, args)
+        name, *rest = args
+        return (name, _loaded(name), rest) if name in COMMANDS else super().resolve_command(ctx, args)
 
 
 def _file(name: str) -> Path:

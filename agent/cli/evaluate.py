@@ -1,10 +1,10 @@
 """`firewatch evaluate`: scores rankers on stored episodes or incidents."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from agent.benchmark.arms import RankerSpec
 from agent.benchmark.scoring import ScoredRanker, score_shared
@@ -25,6 +25,7 @@ from gnn.evaluation.evaluate import Source, sources_of
 from gnn.evaluation.metrics import MEASURES, score_ranking
 from gnn.evaluation.options import EvaluateOptions
 from gnn.evaluation.rcaeval import score_as_rcaeval
+from gnn.evaluation.results import EvaluationResult, RankerResult
 from gnn.registry import weights_folder
 from gnn.seen import mark_of
 
@@ -67,7 +68,7 @@ def evaluate(asked: EvaluateOptions) -> int:
         _show_abstention(results)
     config = asked.model_dump(mode="json")
     facts = {"config": config, "unmapped_metrics": unmapped, "git": git_revision()}
-    write_json(asked.json_to, {"results": results, **facts})
+    write_json(asked.json_to, EvaluationResult(results=results, **facts).record())
     if asked.json_to is not None and not is_stdout(asked.json_to):
         note(f"Plots: firewatch report {asked.json_to}", asked.quiet)
     return 0
@@ -126,57 +127,55 @@ def _tell_seen(
             )
 
 
-def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = result["ci95"]["ac@1"]
-    interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-    rest = (_figure(result[name]) for name in (*list(MEASURES)[1:], "ece"))
+def _row(result: RankerResult) -> tuple[str, ...]:
+    low, high = result.ci95["ac@1"]
+    interval = "" if math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    rest = (_figure(result.value(name)) for name in (*list(MEASURES)[1:], "ece"))
     return (
-        result["source"],
-        result["ranker"],
-        str(result["n"]),
-        str(result["unscored"]),
-        _figure(result["ac@1"]) + interval,
+        result.source,
+        result.ranker,
+        str(result.n),
+        str(result.unscored),
+        _figure(result.ac1) + interval,
         *rest,
-        _figure(result["ms_per_ranking"]),
+        _figure(result.ms_per_ranking),
     )
 
 
-def _show_ticks(results: Sequence[Mapping[str, Any]]) -> None:
+def _show_ticks(results: Sequence[RankerResult]) -> None:
     """Shows AC@1 and AC@3 at the first observations of episodes."""
     rows = [
         (
-            result["source"],
-            result["ranker"],
+            result.source,
+            result.ranker,
             *(
-                f"{_figure(at['ac@1'])} / {_figure(at['ac@3'])}"
-                if (at := result["by_tick"].get(tick))
-                else "–"
+                f"{_figure(at.ac1)} / {_figure(at.ac3)}" if (at := result.by_tick.get(tick)) else "–"
                 for tick in _TICKS
             ),
         )
         for result in results
-        if len(result["by_tick"]) > 1
+        if len(result.by_tick) > 1
     ]
     if rows:
         headings = ("source", "ranker", *(f"AC@1 / AC@3 at {tick}" for tick in _TICKS))
         wide_console().print(text_table(headings, rows))
 
 
-def _show_abstention(results: Sequence[Mapping[str, Any]]) -> None:
+def _show_abstention(results: Sequence[RankerResult]) -> None:
     """Shows how often rankers are sure, and how often they are wrong then."""
     rows = [
         (
-            result["source"],
-            result["ranker"],
-            *(_figure(own[name]) for name in ("unsure_below", "coverage", "risk", "risk_unsure")),
+            result.source,
+            result.ranker,
+            *map(_figure, (own.unsure_below, own.coverage, own.risk, own.risk_unsure)),
         )
         for result in results
-        if (own := result["abstention"])
+        if (own := result.abstention)
     ]
     if rows:
         headings = ("source", "ranker", "unsure below", "coverage", "wrong when sure", "wrong when unsure")
         wide_console().print(text_table(headings, rows))
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from agent.investigation.evidence import Ask
 from agent.investigation.observation import observed
-from agent.investigation.remedies import REMEDY_WORDS, Execute, RemedyCommand
+from agent.investigation.remedies import Execute, RemedyCommand
 from agent.investigation.telemetry_looks import Shown
 from agent.policies.remedy_scores import addresses_the_reader
-from data.actions import CONCLUSIONS
+from data.actions import CONCLUSIONS, LIVE_REMEDIES
 from data.channels import ChannelMap
 from data.errors import ActionRefused, TelemetryFault
 from data.incident import Incident
@@ -28,9 +28,7 @@ _ENDS = {
     "escalate": "end without naming a culprit",
 }
 _RECOMMENDS = {
-    "restart_service": "end: it is the culprit; recommend restarting it",
-    "rollback_deploy": "end: it is the culprit; recommend going back to its previous version",
-    "scale_replicas": "end: it is the culprit; recommend one more replica",
+    name: f"end: it is the culprit; recommend {live.recommended}" for name, live in LIVE_REMEDIES.items()
 }
 
 
@@ -86,7 +84,7 @@ class LiveEnvironment:
             raise ActionRefused(f"'{kind}' is not available here")
         if kind in CONCLUSIONS:
             return Step(self._observation(), done=True, feedback=self.offered[kind])
-        if kind in REMEDY_WORDS:
+        if kind in LIVE_REMEDIES:
             return await self._end_with(self._remedy(kind, service))
         self._made += 1
         shown, faults = await self._seen(kind, service)

@@ -4,14 +4,9 @@ import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these arguments; returns its output
+from data.actions import LIVE_REMEDIES
 
-# Only what one kubectl command does, and another can undo.
-REMEDY_WORDS = {
-    "restart_service": "Restart {service}.",
-    "rollback_deploy": "Go back to the previous version of {service}.",
-    "scale_replicas": "Run one more replica of {service}.",
-}
+Execute = Callable[[Sequence[str]], Awaitable[bytes]]  # runs kubectl with these arguments; returns its output
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,6 @@ class RemedyPlace:
         target, now = self.target(service), self.replicas(service)
         replicas = "N" if now is None else now + 1  # kubectl refuses N, so the user must fill in the number
         where = ("-n", self.namespace) if self.namespace else ()
-        ends = {
-            "restart_service": ("rollout", "restart", target),
-            "rollback_deploy": ("rollout", "undo", target),
-            "scale_replicas": ("scale", f"--replicas={replicas}", target),
-        }
-        words = REMEDY_WORDS[kind].format(service=service)
-        return RemedyCommand(service, words, (*where, *ends[kind]), self.context)
+        live = LIVE_REMEDIES[kind]
+        command = (part.format(target=target, replicas=replicas) for part in live.arguments)
+        return RemedyCommand(service, live.advice.format(service=service), (*where, *command), self.context)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from agent.investigation.remedies import REMEDY_WORDS
 from agent.policies.remedy_scores import remedy_weights
 from agent.policies.rules import RulesPolicy
 from agent.situation.decision import LOG_LINES, Proposal, Situation
 from agent.situation.service_trends import trend_of
-from data.actions import ESCALATE, RESOLVE
+from data.actions import ESCALATE, LIVE_REMEDIES, RESOLVE
 from data.observation import Action, Observation
 from gnn.ranker import Candidate, Ranking
 
@@ -77,4 +76,4 @@ def fitting_remedies(
 ) -> list[tuple[str, float]]:
     """The remedies that can be recommended, best fit first, with their weights."""
     weights = remedy_weights(trend_of(service, window), logs[-LOG_LINES:])
-    return sorted(((kind, weights[kind]) for kind in REMEDY_WORDS), key=lambda pair: -pair[1])
+    return sorted(((kind, weights[kind]) for kind in LIVE_REMEDIES), key=lambda pair: -pair[1])

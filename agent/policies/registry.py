@@ -37,7 +37,7 @@ class ExplorePolicy:
         services = sorted(situation.now.services)
         if not services:
             return ruled
-        kinds = INVESTIGATIONS + REMEDIES
+        kinds = INVESTIGATIONS + tuple(REMEDIES)
         action = Action(action_type=self._random.choice(kinds), target_service=self._random.choice(services))
         if self._guard.refusal(action, situation) is not None:
             return ruled

@@ -61,6 +61,15 @@ class RankingLine(Line):
         return cls(**more, **told, candidates=suspects)
 
 
+class RankedIncident(RankingLine):
+    """The JSON of `rank` or `diagnose`."""
+
+    incident: str = ""
+    fault_kinds: dict[str, float] = {}  # chances, if the first suspect is right
+    notes: tuple[str, ...] = ()
+    explanation: str = ""
+
+
 class TaskLine(Line):
     """The task that a line is about."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from agent.benchmark.results import AblationResult, ArmMeans, ArmResult, Block
 from agent.records.lines import Key
 from agent.report import charts
 from agent.report.comparisons import EPISODES, NAMES, comparison_section, summary
@@ -12,13 +13,13 @@ from agent.report.document import (
     Report,
     Section,
     Table,
+    is_missing,
     number,
     table_of,
     text,
     with_interval,
 )
 from agent.report.evaluation_report import ranking_points, ranking_sections
-from agent.report.results import AblationResult, ArmMeans, ArmResult, EpisodeValues
 from agent.report.run_report import PlayedRun, replay_key, replays
 from data.words import count
 
@@ -99,7 +100,7 @@ def _lead(result: AblationResult) -> str:
 
 
 def _came_to(arm: ArmResult) -> str:
-    if arm.score is None or arm.solved is None:
+    if is_missing(arm.score):
         return "got no score"
     return f"reached a mean score of {arm.score:.2f} and solved {arm.solved:.0%}"
 
@@ -142,7 +143,7 @@ def _arms_chart(arms: Sequence[ArmResult]) -> Chart:
         for arm in arms
         for group, means in _groups(arm).items()
         for bounds in [means.ci95.get(measure, (None, None))]
-        if getattr(means, measure) is not None
+        if not is_missing(getattr(means, measure))
     ]
     description = f"Each arm's mean, with its 95 % interval where there is one; {arms[0].arm} is in colour."
     choices = {"measure": "measure ", "tasks": "tasks "}
@@ -201,17 +202,17 @@ _HINT_COLUMNS: tuple[Column[ArmResult], ...] = (
 )
 
 
-def _most_different(episodes: EpisodeValues, at_most: int) -> list[Key]:
+def _most_different(episodes: Block, at_most: int) -> list[Key]:
     """The tasks on which the arms' scores differ most."""
     spread = {}
     for key, scores in _scores(episodes).items():
-        known = [score for score in scores if score is not None]
+        known = [score for score in scores if not is_missing(score)]
         if known:
             spread[key] = max(known) - min(known)
     return sorted(spread, key=lambda key: (-spread[key], key))[:at_most]
 
 
-def _tasks(episodes: EpisodeValues, replayed: Sequence[Key]) -> Section:
+def _tasks(episodes: Block, replayed: Sequence[Key]) -> Section:
     """The score of every arm on every task; a click on a task replays it with the first arm."""
     arms = list(episodes.values)
     note = (
@@ -231,6 +232,6 @@ def _tasks(episodes: EpisodeValues, replayed: Sequence[Key]) -> Section:
     return Section("Scores by task", (note,), table=Table(headings, rows))
 
 
-def _scores(episodes: EpisodeValues) -> dict[Key, list[float | None]]:
+def _scores(episodes: Block) -> dict[Key, list[float]]:
     columns = [measures["score"] for measures in episodes.values.values()]
     return {key: list(scores) for key, *scores in zip(episodes.keys, *columns, strict=True)}

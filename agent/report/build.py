@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.benchmark.plan import RESULT
+from agent.benchmark.results import AblationResult
 from agent.report.ablation_report import ablation_report
 from agent.report.document import Report
 from agent.report.episodes_report import episodes_report
 from agent.report.evaluation_report import difference_report, evaluation_report
 from agent.report.ranking_report import ranking_report, rankings_report
-from agent.report.results import AblationResult, EvaluationResult
 from agent.report.run_report import PlayedRun, read_run, run_report
 from agent.report.two_runs import two_runs_report
 from data.episodes import Episode, read_episodes
@@ -17,6 +17,7 @@ from data.errors import SchemaError, SettingsError
 from data.files.json_file import read_object
 from data.files.jsonl import SUFFIXES
 from data.observation import parse
+from gnn.evaluation.results import EvaluationResult
 
 Result = PlayedRun | EvaluationResult | AblationResult | tuple[Episode, ...] | dict[str, Any]
 

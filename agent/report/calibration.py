@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from agent.report import charts
-from agent.report.document import Chart, Column, Section, number, table_of, text, with_interval
-from agent.report.results import Abstaining, RankerResult, label_of
+from agent.report.document import Chart, Column, Section, label_of, number, table_of, text, with_interval
+from gnn.evaluation.results import Abstention, RankerResult
 
-_COLUMNS: tuple[Column[tuple[RankerResult, Abstaining]], ...] = (
+_COLUMNS: tuple[Column[tuple[RankerResult, Abstention]], ...] = (
     ("source", "", lambda of: text(label_of(of[0].source))),
     ("ranker", "", lambda of: text(of[0].ranker)),
     (

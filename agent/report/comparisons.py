@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from agent.benchmark.results import Comparison
 from agent.report import charts
 from agent.report.document import (
     Cell,
@@ -11,11 +12,11 @@ from agent.report.document import (
     figure,
     interval_text,
     is_missing,
+    label_of,
     number,
     table_of,
     text,
 )
-from agent.report.results import ComparisonResult, label_of
 from data.words import count
 from gnn.evaluation.metrics import MEASURES
 
@@ -44,7 +45,7 @@ _READING = (
 )
 
 
-def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
+def summary(comparisons: Sequence[Comparison]) -> Iterable[str]:
     """The comparisons in one measure as sentences: first the differences shown, then the rest together."""
     yield from (comparison_in_words(c) for c in comparisons if c.verdict != _NO_DIFFERENCE)
     rest = [c for c in comparisons if c.verdict == _NO_DIFFERENCE]
@@ -60,10 +61,10 @@ def summary(comparisons: Sequence[ComparisonResult]) -> Iterable[str]:
         yield f"{said} difference{shown} in {what} from {reference}: {arms} ({_pairs(alike[0])})."
 
 
-def comparison_in_words(c: ComparisonResult) -> str:
+def comparison_in_words(c: Comparison) -> str:
     """One comparison as a sentence."""
     what = NAMES.get(c.measure, c.measure) + ("" if c.of == EPISODES else f" on {label_of(c.of)}")
-    if is_missing(c.difference) or c.difference is None:
+    if is_missing(c.difference):
         return f"{c.arm}: nothing to compare with {c.reference} in {what}."
     size = f"{figure(c.difference, 3, sign=True)} {interval_text(c.ci95, 3, sign=True)}".strip()
     if c.verdict == _NO_DIFFERENCE:
@@ -76,20 +77,20 @@ def comparison_in_words(c: ComparisonResult) -> str:
     return f"{c.arm}: {c.verdict} {what} than {c.reference}, {size} ({_pairs(c)}, p {_p(c.p_holm)})."
 
 
-def _too_few(c: ComparisonResult) -> bool:
+def _too_few(c: Comparison) -> bool:
     return c.n < _LEAST_PAIRS
 
 
-def _is_undecided(c: ComparisonResult) -> bool:
+def _is_undecided(c: Comparison) -> bool:
     return c.verdict == _NO_DIFFERENCE and _too_few(c)
 
 
-def _pairs(c: ComparisonResult) -> str:
+def _pairs(c: Comparison) -> str:
     needed = f"; {_LEAST_PAIRS} or more could" if _too_few(c) else ""
     return count(c.n, "pair") + (f", {c.unscored} unscored" if c.unscored else "") + needed
 
 
-def comparison_section(comparisons: Sequence[ComparisonResult]) -> Section:
+def comparison_section(comparisons: Sequence[Comparison]) -> Section:
     """The table and plot of all comparisons."""
     rows = [
         {
@@ -125,22 +126,22 @@ def _plots(rows: Sequence[charts.Row]) -> tuple[Chart, ...]:
     )
 
 
-def _difference(c: ComparisonResult) -> Cell:
+def _difference(c: Comparison) -> Cell:
     cell = number(c.difference, 3, sign=True)
     return Cell(f"{cell.text} {interval_text(c.ci95, 3, sign=True)}".strip(), cell.order, True)
 
 
-def _cell_p(value: float | None) -> Cell:
+def _cell_p(value: float) -> Cell:
     cell = number(value, 3)
-    return Cell("< 0.001", cell.order, True) if value is not None and value < 0.001 else cell
+    return Cell("< 0.001", cell.order, True) if value < 0.001 else cell
 
 
-def _p(value: float | None) -> str:
+def _p(value: float) -> str:
     cell = _cell_p(value)
     return cell.text if cell.text.startswith("<") else f"= {cell.text}"
 
 
-_COLUMNS: tuple[Column[ComparisonResult], ...] = (
+_COLUMNS: tuple[Column[Comparison], ...] = (
     ("of", "episodes played, or the source that was ranked", lambda c: text(label_of(c.of))),
     ("arm", "", lambda c: text(c.arm)),
     ("against", "the reference", lambda c: text(c.reference)),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -77,6 +78,11 @@ def table_of(items: Iterable[T], columns: Sequence[Column[T]]) -> Table:
     """A table with one line per item."""
     headings = tuple((heading, explanation) for heading, explanation, _ in columns)
     return Table(headings, tuple(tuple(cell(item) for *_, cell in columns) for item in items))
+
+
+def label_of(source: str) -> str:
+    """The last two parts of a source's path."""
+    return "/".join(Path(source).parts[-2:])
 
 
 def text(value: str, replay: str | None = None) -> Cell:

@@ -1,6 +1,7 @@
 """The report on an evaluation: how good rankers are, by source, observation, difficulty, fault and size."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.report import charts
@@ -13,14 +14,16 @@ from agent.report.document import (
     Table,
     figure,
     interval_text,
+    is_missing,
+    label_of,
     number,
     table_of,
     text,
     with_interval,
 )
-from agent.report.results import EvaluationResult, Measures, RankerResult, label_of
 from data.words import count
 from gnn.evaluation.metrics import MEASURES
+from gnn.evaluation.results import EvaluationResult, Measures, RankerResult
 
 _READING = (
     "AC@k is the share of cases in which a true root cause is among the first k suspects; ties count in "
@@ -64,21 +67,21 @@ def difference_report(
     pairs = [(earlier[key], r) for r in after[1].results if (key := (r.source, r.ranker)) in earlier]
     changes = [
         f"{new.ranker} on {label_of(new.source)}: AC@1 {figure(old.ac1)} → {figure(new.ac1)} "
-        f"({figure(new.ac1 - old.ac1, sign=True)})."
+        f"({figure(change, sign=True)})."
         for old, new in pairs
-        if old.ac1 is not None and new.ac1 is not None and old.ac1 != new.ac1
+        if (change := new.ac1 - old.ac1) and not is_missing(change)
     ]
-    headings = [("source", ""), ("ranker", ""), ("scored", "")]
+    headings: list[tuple[str, str]] = [("source", ""), ("ranker", ""), ("scored", "")]
     compared = list(MEASURES)[:3]
     for title_of, said in map(MEASURES.__getitem__, compared):
-        change = ("change", "after minus before; not a paired test")
-        headings += [(f"{title_of} before", said), (f"{title_of} after", said), change]
+        difference = ("change", "after minus before; not a paired test")
+        headings += [(f"{title_of} before", said), (f"{title_of} after", said), difference]
     rows = []
     for old, new in pairs:
         row = [text(label_of(new.source)), text(new.ranker), number(new.n, 0)]
         for name in compared:
             was, now = old.value(name), new.value(name)
-            row += [number(was, 3), number(now, 3), number(_minus(now, was), 3, sign=True)]
+            row += [number(was, 3), number(now, 3), number(now - was, 3, sign=True)]
         rows.append(tuple(row))
     return Report(
         title=title,
@@ -101,20 +104,19 @@ def _lead(results: Sequence[RankerResult]) -> str:
 def ranking_points(results: Sequence[RankerResult]) -> Iterable[str]:
     """For each source the best ranker with its interval, and what guessing would give."""
     for source in _names(r.source for r in results):
-        scored = [(r.ac1, r) for r in results if r.source == source and r.ac1 is not None]
+        scored = [r for r in results if r.source == source and not is_missing(r.ac1)]
         if not scored:
             yield f"{label_of(source)}: nothing to score, no root cause is known."
             continue
-        ranked = sorted(scored, key=lambda pair: -pair[0])
-        best, first = ranked[0]
+        first, *others = sorted(scored, key=lambda r: -r.ac1)
         bounds = interval_text(first.ci95.get("ac@1"))
-        chance = first.chance.get("ac@1")
-        others = ", ".join(f"{r.ranker} {value:.0%}" for value, r in ranked[1:4])
+        chance = first.chance.get("ac@1", math.nan)
+        then = ", ".join(f"{r.ranker} {r.ac1:.0%}" for r in others[:3])
         yield (
-            f"{label_of(source)}: {first.ranker} is right in {best:.0%} of {count(first.n, 'case')}"
+            f"{label_of(source)}: {first.ranker} is right in {first.ac1:.0%} of {count(first.n, 'case')}"
             + (f" {bounds}" if bounds else "")
-            + (f"; then {others}" if others else "")
-            + (f"; guessing gives {chance:.0%}" if chance is not None else "")
+            + (f"; then {then}" if then else "")
+            + ("" if is_missing(chance) else f"; guessing gives {chance:.0%}")
             + (f"; {first.unscored} unscored" if first.unscored else "")
             + "."
         )
@@ -175,11 +177,7 @@ def _groups(result: RankerResult) -> Mapping[str, Measures]:
 
 def _lift(result: RankerResult) -> float | None:
     chance = result.chance.get("ac@1")
-    return result.ac1 / chance if result.ac1 is not None and chance else None
-
-
-def _minus(value: float | None, other: float | None) -> float | None:
-    return None if value is None or other is None else value - other
+    return result.ac1 / chance if chance else None
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.records.lines import SuspectLine
+from agent.records.lines import RankedIncident, SuspectLine
 from agent.report.diagnosis import in_one_sentence
 from agent.report.document import Report, Section, Table, number, text
-from agent.report.results import RankedIncident
 from data.incident import Incident
 from data.observation import parse
 from data.words import count

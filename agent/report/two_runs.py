@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from agent.benchmark.results import Comparison
 from agent.benchmark.statistics import compare_pairs, corrected, topology_of
 from agent.records.lines import EpisodeLine, Key, StepLine
 from agent.report import charts
 from agent.report.comparisons import comparison_in_words, comparison_section
 from agent.report.document import Chart, Report, Section, Table, number, text
-from agent.report.results import ComparisonResult
 from agent.report.run_report import PlayedRun, replay_key, replays
-from data.observation import parse
 from data.words import count
 
 Steps = Mapping[Key, Sequence[StepLine]]
@@ -64,20 +62,18 @@ def _facts(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _compared(a: Episodes, b: Episodes, steps: Steps) -> list[ComparisonResult]:
+def _compared(a: Episodes, b: Episodes, steps: Steps) -> Sequence[Comparison]:
     clusters: dict[Hashable, str] = {
         key: topology_of(played[0].observation.call_graph) for key, played in steps.items()
     }
-    made = [
-        compare_pairs(
-            measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary
-        )
-        for measure, is_binary in (("score", False), ("solved", True))
-    ]
-    return [
-        parse(ComparisonResult, asdict(c) | {"verdict": c.verdict}, "comparison of two runs")
-        for c in corrected(made)
-    ]
+    return corrected(
+        [
+            compare_pairs(
+                measure, ("A", _values(a, measure)), ("B", _values(b, measure)), clusters, binary=is_binary
+            )
+            for measure, is_binary in (("score", False), ("solved", True))
+        ]
+    )
 
 
 def _values(episodes: Episodes, measure: str) -> dict[Hashable, float]:

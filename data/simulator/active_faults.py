@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from data.faults import Drive, FaultFamily, Remedy
-from data.faults.base import FADE_PER_MINUTE
+from data.faults.drives import FADE_PER_MINUTE, Drive
+from data.faults.families import FaultFamily, Remedy
 
 Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.faults.base import Drive
+from data.faults.drives import Drive
 from data.simulator.failover import Buffers, Failover
 from data.simulator.topology import Topology
 

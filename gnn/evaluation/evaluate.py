@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from data.episodes import FORM, Episode, is_recording, read_episodes
 from data.files import jsonl
@@ -21,9 +20,9 @@ from gnn.evaluation.metrics import (
     reliability,
     risk_coverage,
     score_ranking,
-    share_interval,
     summarise,
 )
+from gnn.evaluation.results import Abstention, Measures, RankerResult
 from gnn.ranker import Ranker, Ranking
 
 # Scores a ranking, given the number of services and the root causes.
@@ -153,33 +152,30 @@ def score_cases(
 
 def result_of(
     source: str, ranker: str, checkpoint: str | None, scored: Sequence[ScoredCase], seed: int = 0
-) -> dict[str, Any]:
-    """One entry of `results`: the measures with intervals, over all cases and by kind of case.
-
-    A measure is null if nothing was scored.
-    """
+) -> RankerResult:
+    """The measures with intervals, over all cases and by kind of case."""
     kept = [s.score for s in scored if s.score.is_scored]
     confidence, correct = [s.confidence for s in kept], [s.ac[0] for s in kept]
     milliseconds = [1000 * s.seconds for s in scored]
-    return {
-        "source": source,
-        "ranker": ranker,
-        "checkpoint": checkpoint,
-        **_measures(scored, seed),
-        "by_tick": _grouped(scored, lambda case: str(case.tick), seed),
-        "by_difficulty": _grouped(scored, lambda case: case.difficulty, seed),
-        "by_fault": _grouped(scored, lambda case: case.incident.fault, seed),
-        "by_services": _grouped(scored, lambda case: _size(len(case.incident.services)), seed),
-        "reliability": [bar._asdict() for bar in reliability(confidence, correct)],
-        "risk_coverage": [point._asdict() for point in risk_coverage(confidence, correct)],
-        "abstention": _abstention(scored, seed),
-        "ms_per_ranking": statistics.median(milliseconds) if milliseconds else None,
-    }
+    return RankerResult(
+        source=source,
+        ranker=ranker,
+        checkpoint=checkpoint,
+        **dict(_measures(scored, seed)),
+        by_tick=_grouped(scored, lambda case: str(case.tick), seed),
+        by_difficulty=_grouped(scored, lambda case: case.difficulty, seed),
+        by_fault=_grouped(scored, lambda case: case.incident.fault, seed),
+        by_services=_grouped(scored, lambda case: _size(len(case.incident.services)), seed),
+        reliability=reliability(confidence, correct),
+        risk_coverage=risk_coverage(confidence, correct),
+        abstention=_abstention(scored, seed),
+        ms_per_ranking=statistics.median(milliseconds) if milliseconds else math.nan,
+    )
 
 
 def evaluate(
     rankers: Sequence[tuple[Ranker, str | None]], sources: Sequence[Source], seed: int = 0
-) -> list[dict[str, Any]]:
+) -> list[RankerResult]:
     """Scores every (ranker, checkpoint) on every source."""
     return [
         result_of(source.name, ranker.name, checkpoint, score_cases(ranker, source.cases), seed)
@@ -188,37 +184,22 @@ def evaluate(
     ]
 
 
-def _measures(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any]:
-    summary = summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
-    return {
-        "n": summary.n,
-        "unscored": summary.unscored,
-        **{name: _or_null(value) for name, value in summary.means.items()},
-        "ece": _or_null(summary.ece),
-        "chance": {f"ac@{k}": _or_null(summary.chance[k - 1]) for k in (1, 3, 5)},
-        "ci95": {name: [_or_null(bound) for bound in bounds] for name, bounds in summary.ci95.items()},
-    }
+def _measures(scored: Sequence[ScoredCase], seed: int) -> Measures:
+    return summarise([s.score for s in scored], [s.case.cluster for s in scored], seed=seed)
 
 
-def _abstention(scored: Sequence[ScoredCase], seed: int) -> dict[str, Any] | None:
-    """Coverage and risk of the cases in which the ranker is sure; None if it never is unsure."""
+def _abstention(scored: Sequence[ScoredCase], seed: int) -> Abstention | None:
+    """None if the ranker never is unsure."""
     stated = next((s.unsure_below for s in scored if s.unsure_below is not None), None)
     if stated is None:
         return None
-    found = abstention([s.unsure for s in scored], [s.score.ac[0] for s in scored])
-    sure = [s for s in scored if not s.unsure]
-    bounds = share_interval([1.0 - s.score.ac[0] for s in sure], [s.case.cluster for s in sure], seed=seed)
-    return {
-        "unsure_below": stated,
-        "answered": found.answered,
-        "coverage": _or_null(found.coverage),
-        "risk": _or_null(found.risk),
-        "risk_unsure": _or_null(found.risk_unsure),
-        "ci95": {"risk": [_or_null(bound) for bound in bounds]},
-    }
+    right, clusters = [s.score.ac[0] for s in scored], [s.case.cluster for s in scored]
+    return abstention(stated, [s.unsure for s in scored], right, clusters, seed=seed)
 
 
-def _grouped(scored: Sequence[ScoredCase], key: Callable[[RankingCase], str], seed: int) -> dict[str, Any]:
+def _grouped(
+    scored: Sequence[ScoredCase], key: Callable[[RankingCase], str], seed: int
+) -> dict[str, Measures]:
     """The measures per kind of case; cases without a kind ("") are left out."""
     groups: dict[str, list[ScoredCase]] = {}
     for each in scored:
@@ -234,7 +215,3 @@ def _size(n_services: int) -> str:
             return f"{lower}-{upper}"
         lower = upper + 1
     return f"{lower}-"
-
-
-def _or_null(value: float) -> float | None:
-    return None if math.isnan(value) else value

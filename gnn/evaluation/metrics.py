@@ -3,12 +3,12 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from gnn.evaluation.results import Abstention, Bar, Figure, Measures, RiskPoint
 from gnn.ranker import Ranking
 
 Floats = npt.NDArray[np.float64]
@@ -29,10 +29,10 @@ MEASURES: Mapping[str, tuple[str, str]] = {
 class CaseScore:
     """The measures of one ranking; all NaN if the root cause is unknown."""
 
-    ac: tuple[float, ...]  # AC@1 … AC@5: the chance, over random tie breaks, of a root among the first k
-    mrr: float  # expected 1/rank of the first root cause
-    chance: tuple[float, ...]  # AC@1 … AC@5 of a random order
-    confidence: float = math.nan  # the first candidate's probability; NaN if the ranker gives none
+    ac: tuple[Figure, ...]  # AC@1 … AC@5: the chance, over random tie breaks, of a root among the first k
+    mrr: Figure  # expected 1/rank of the first root cause
+    chance: tuple[Figure, ...]  # AC@1 … AC@5 of a random order
+    confidence: Figure = math.nan  # the first candidate's probability; NaN if the ranker gives none
 
     @property
     def is_scored(self) -> bool:
@@ -91,17 +91,7 @@ def _any_of(wanted: int, among: int, drawn: int) -> float:
     return 1.0 - math.comb(among - wanted, drawn) / math.comb(among, drawn)
 
 
-class Bin(NamedTuple):
-    """One bar of a reliability plot."""
-
-    lower: float
-    upper: float
-    n: int
-    confidence: float  # mean claimed probability
-    accuracy: float  # share that was right
-
-
-def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int = 10) -> tuple[Bin, ...]:
+def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int = 10) -> tuple[Bar, ...]:
     """Claimed against observed probability, in equal bins; empty bins and pairs with NaN are left out."""
     claimed, right = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
     usable = ~(np.isnan(claimed) | np.isnan(right))
@@ -109,29 +99,21 @@ def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int
     edges = np.linspace(0.0, 1.0, bins + 1)
     index = np.clip(np.digitize(claimed, edges) - 1, 0, bins - 1)
     return tuple(
-        Bin(
-            float(edges[b]),
-            float(edges[b + 1]),
-            int((index == b).sum()),
-            float(claimed[index == b].mean()),
-            float(right[index == b].mean()),
+        Bar(
+            lower=float(edges[b]),
+            upper=float(edges[b + 1]),
+            n=int((index == b).sum()),
+            confidence=float(claimed[index == b].mean()),
+            accuracy=float(right[index == b].mean()),
         )
         for b in np.unique(index).tolist()
     )
 
 
-def expected_calibration_error(bars: Sequence[Bin]) -> float:
+def expected_calibration_error(bars: Sequence[Bar]) -> float:
     """The mean difference of claimed and observed, weighted by the number of claims; NaN without claims."""
     total = sum(bar.n for bar in bars)
     return sum(bar.n * abs(bar.confidence - bar.accuracy) for bar in bars) / total if total else math.nan
-
-
-class RiskPoint(NamedTuple):
-    """The effect of answering only above a confidence."""
-
-    threshold: float
-    coverage: float  # share of cases answered
-    risk: float  # share of the answered that are wrong
 
 
 def risk_coverage(confidence: Sequence[float], correct: Sequence[float]) -> tuple[RiskPoint, ...]:
@@ -144,25 +126,32 @@ def risk_coverage(confidence: Sequence[float], correct: Sequence[float]) -> tupl
     for answered, (threshold, right) in enumerate(pairs, start=1):
         wrong += 1.0 - right
         if answered == len(pairs) or pairs[answered][0] < threshold:  # equal confidences belong together
-            points.append(RiskPoint(threshold, answered / len(pairs), wrong / answered))
+            coverage, risk = answered / len(pairs), wrong / answered
+            points.append(RiskPoint(threshold=threshold, coverage=coverage, risk=risk))
     return tuple(points)
 
 
-class Abstention(NamedTuple):
-    """The effect of not answering when the ranker is unsure."""
-
-    answered: int  # cases in which it was sure
-    coverage: float  # their share of all; NaN without any case
-    risk: float  # share of these that are wrong; NaN if there are none
-    risk_unsure: float  # share of the other cases in which its best guess is wrong; NaN if there are none
-
-
-def abstention(unsure: Sequence[bool], correct: Sequence[float]) -> Abstention:
+def abstention(
+    unsure_below: float,
+    unsure: Sequence[bool],
+    correct: Sequence[float],
+    clusters: Sequence[object],
+    *,
+    seed: int = 0,
+) -> Abstention:
     """Coverage and risk where the ranker was sure and where it was unsure; NaN values are left out."""
-    pairs = [(u, 1.0 - c) for u, c in zip(unsure, correct, strict=True) if not math.isnan(c)]
-    sure = [wrong for u, wrong in pairs if not u]
-    coverage = len(sure) / len(pairs) if pairs else math.nan
-    return Abstention(len(sure), coverage, _mean(sure), _mean([wrong for u, wrong in pairs if u]))
+    cases = zip(unsure, correct, clusters, strict=True)
+    scored = [(u, 1.0 - right, cluster) for u, right, cluster in cases if not math.isnan(right)]
+    sure = [(wrong, cluster) for u, wrong, cluster in scored if not u]
+    wrong_when_sure = [wrong for wrong, _ in sure]
+    return Abstention(
+        unsure_below=unsure_below,
+        answered=len(sure),
+        coverage=len(sure) / len(scored) if scored else math.nan,
+        risk=_mean(wrong_when_sure),
+        risk_unsure=_mean([wrong for u, wrong, _ in scored if u]),
+        ci95={"risk": share_interval(wrong_when_sure, [cluster for _, cluster in sure], seed=seed)},
+    )
 
 
 def interval(
@@ -215,31 +204,19 @@ def _ratio(totals: Floats, counts: Floats, axis: int) -> Floats:
     return np.asarray(totals.sum(axis=axis) / counts.sum(axis=axis))
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The means of the measures over the scored rankings."""
-
-    n: int
-    unscored: int
-    means: dict[str, float]  # of each of `CaseScore.measures`
-    chance: tuple[float, ...]
-    ece: float
-    ci95: dict[str, tuple[float, float]]
-
-
 def summarise(
     scores: Sequence[CaseScore], clusters: Sequence[object] | None = None, *, seed: int = 0
-) -> Summary:
+) -> Measures:
     """Means and intervals of `scores`; all NaN if nothing was scored."""
     labels = list(range(len(scores))) if clusters is None else list(clusters)
     scored = [(s, label) for s, label in zip(scores, labels, strict=True) if s.is_scored]
     kept, kept_labels = [s for s, _ in scored], [label for _, label in scored]
     columns = {name: [s.measures[name] for s in kept] for name in MEASURES}
-    return Summary(
+    return Measures(
         n=len(kept),
         unscored=len(scores) - len(kept),
-        means={name: _mean(values) for name, values in columns.items()},
-        chance=tuple(_mean([s.chance[k] for s in kept]) for k in range(DEPTH)),
+        **{name: _mean(values) for name, values in columns.items()},
+        chance={f"ac@{k}": _mean([s.chance[k - 1] for s in kept]) for k in (1, 3, 5)},
         ece=expected_calibration_error(reliability([s.confidence for s in kept], columns["ac@1"])),
         ci95={name: share_interval(values, kept_labels, seed=seed) for name, values in columns.items()},
     )

@@ -74,6 +74,8 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
         if meaning.inverted:
             top = 1.0 if meaning.channel in SHARES else 0.0
             now[m], past[m] = top - now[m], top - past[m]
+            if meaning.channel in SHARES and _always_failed(past[m], now[m]):
+                now[m], past[m] = np.nan, np.nan
         if meaning.per:
             for s, series in zip(*by_metric[name], strict=True):
                 if (whole := rows[s].get(meaning.per)) is not None:
@@ -87,6 +89,11 @@ def stack_rows(rows: Sequence[Mapping[str, Series]], channel_map: ChannelMap) ->
 def _largest(points: Floats) -> float:
     """The largest known point; -inf without any."""
     return float(np.fmax.reduce(points, axis=None, initial=-np.inf))
+
+
+def _always_failed(past: Floats, now: Floats) -> bool:
+    """Whether no service succeeded at any time, not even before the incident: then nothing is measured."""
+    return bool(np.fmin.reduce(past, axis=None, initial=np.nan) >= 1.0) and not (now < 1.0).any()
 
 
 def _share(count: Floats, whole: Floats) -> float:

@@ -135,9 +135,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         },
         **doubt._asdict(),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
-        pool=ensemble.pool if ensemble else None,
         history=_counted(job.history) if ensemble else {},
-        own_rules=job.own_rules is not None,
         git=job.git,
     )
     if job.workers.is_main:
@@ -198,8 +196,7 @@ def _with_frequencies(job: TrainingJob, init: Path) -> tuple[Card, "RootCauseNet
             "give them again with --incidents, beside --history"
         )
     ensemble = SystemEnsemble(AlertFrequencies.of(job.history))
-    told = {"history": _counted(job.history), "seen": _seen(job), "own_rules": job.own_rules is not None}
-    card = card.model_copy(update={"pool": ensemble.pool, **told})
+    card = card.model_copy(update={"history": _counted(job.history), "seen": _seen(job)})
     if job.workers.is_main:
         card = save(net, card, job.out, ensemble, job.own_rules)
     return card, net

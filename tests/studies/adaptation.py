@@ -60,7 +60,7 @@ def learnt(
 
 def measured(rankers: Sequence[Ranker], name: str, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
     found = evaluate([(ranker, None) for ranker in rankers], [incident_source(name, incidents)])
-    return [{key: each[key] for key in KEPT} for each in found]
+    return [{key: each[key] for key in KEPT} for each in (result.record() for result in found)]
 
 
 def few_labels(name: str, half: Sequence[Incident], rest: Sequence[Incident]) -> Iterator[dict[str, Any]]:

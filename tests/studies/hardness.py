@@ -99,7 +99,7 @@ def arm(name: str, learnt: Sequence[Incident], tested: Sequence[Incident]) -> li
             **{key: each[key] for key in KEPT},
             "by_tick": {tick: {"ac@1": found["ac@1"]} for tick, found in each["by_tick"].items()},
         }
-        for each in results
+        for each in (result.record() for result in results)
     ]
 
 

@@ -50,7 +50,7 @@ def adapted(windows: Sequence[HealthyWindow], seed: int) -> tuple[Ranker, float]
 
 def measured(pairs: Sequence[tuple[Ranker, Sequence[Incident]]]) -> dict[str, float]:
     """Means over all incidents, each with its ranker."""
-    found = [evaluate([(ranker, None)], [incident_source("", cases)])[0] for ranker, cases in pairs]
+    found = [evaluate([(ranker, None)], [incident_source("", cases)])[0].record() for ranker, cases in pairs]
     total = sum(each["n"] for each in found)
     return {key: round(sum(each["n"] * each[key] for each in found) / total, 4) for key in KEPT}
 

@@ -28,7 +28,7 @@ def main(folder: Path, checkpoints: list[Path]) -> None:
     rankers = [(load_ranker(path, name_of(path)), None) for path in checkpoints]
     sources = [source for file in sorted(folder.glob("*.jsonl.gz")) for source in incident_sources(file)]
     measured = evaluate(rankers, sources)
-    results = [{key: each[key] for key in KEPT} for each in measured]
+    results = [{key: each[key] for key in KEPT} for each in (result.record() for result in measured)]
     for each in results:
         each["source"] = Path(each["source"]).name.removesuffix(".jsonl.gz")
     config = {"command": "make seeds INCIDENTS=FOLDER", "machine": machine()}

@@ -44,7 +44,7 @@ def of_set(job: tuple[str, str]) -> list[dict[str, Any]]:
             train_checkpoint(TrainingJob(config=config, out=Path(out), incidents=others))
             ranker = load_ranker(Path(out), "others")
         (found,) = evaluate([(ranker, None)], [incident_source(left_out, asked)])
-        rows.append({key: found[key] for key in (*SHOWN, "n")})
+        rows.append({key: found.record()[key] for key in (*SHOWN, "n")})
     return rows
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from data.faults import FAMILIES, Drive
+from data.faults.drives import Drive
+from data.faults.families import fault_families
 from data.simulator.active_faults import DRIVES, RunningFault
 from data.simulator.batch.assemble import Window
 from data.simulator.batch.measurement_profile import Profile
@@ -65,11 +66,11 @@ def faults_of(
     for service in rng.choice(busy, min(count, len(busy)), replace=False).tolist():
         draw = rng.random()
         if window.kind == "snapshot" and draw < 0.5:
-            known = [FAMILIES[name] for name in SIMPLE_FAMILIES]
+            known = [fault_families()[name] for name in SIMPLE_FAMILIES]
         elif draw < injected:
-            known = [FAMILIES[name] for name in INJECTED]
+            known = [fault_families()[name] for name in INJECTED]
         else:
-            known = list(FAMILIES.values())
+            known = list(fault_families().values())
         fits = [f for f in known if not f.kinds or topology.kinds[service] in f.kinds]
         family = fits[int(rng.integers(len(fits)))]
         # The environment's own faults run one to two times as fast as the slowest.

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.actions import LOOKS
-from data.faults import Drive
+from data.actions import LOOKS, REMEDIES
+from data.faults.drives import Drive
 from data.observation import Action
 from data.simulator.active_faults import RunningFault
 from data.simulator.world.health import status_of
 from data.simulator.world.scene import Scene
 
-_BREAKER_TICKS = 3
+_BREAKER_TICKS = 3  # as its feedback says
 _MIB = 2**20
 
 
@@ -158,24 +158,12 @@ def _remediate(scene: Scene, kind: str, index: int) -> Result:
         return Result(
             remedy.feedback.format_map({"service": name, **log_values(scene, index)}), wrong=healthy
         )
-    done = _DONE[kind].format(service=name)
+    done = REMEDIES[kind].done.format(service=name)
     if healthy:
         return Result(
             f"{done} It was not degraded (error rate {error:.4f}): the change was not needed.", wrong=True
         )
     return Result(f"{done} What troubles it goes on.")
-
-
-_DONE = {
-    "restart_service": "Restarted {service}.",
-    "rollback_deploy": "Rolled back the latest deployment of {service}.",
-    "revert_config": "Reverted the latest configuration of {service}.",
-    "scale_replicas": "Scaled {service}: memory limit and replicas doubled.",
-    "circuit_break": f"Circuit opened: callers of {{service}} do without it for {_BREAKER_TICKS} ticks.",
-    "extend_timeout": "Callers of {service} wait twice as long before they give up.",
-    "rebalance_load": "Load on {service} spread evenly.",
-    "traffic_shift": "Part of the traffic of {service} shifted to other instances.",
-}
 
 
 def _nothing(_scene: Scene, _index: int) -> None:

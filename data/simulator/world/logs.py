@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from data.faults import FAMILIES
+from data.faults.families import LogWordings, fault_families
 
 # Wordings for development, or wordings held out for evaluation.
 Wording = Literal["known", "held_out"]
@@ -27,9 +27,11 @@ _ORDERS = (
 
 
 @cache
-def _written() -> dict[str, dict[str, list[str]]]:
+def _written() -> Mapping[str, LogWordings]:
+    """The log lines of healthy services, of victims, and of each fault family."""
     text = (resources.files("data.simulator.world") / "log_lines.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    of_others = {reading: LogWordings(**told) for reading, told in tomllib.loads(text).items()}
+    return of_others | {name: family.log for name, family in fault_families().items()}
 
 
 def _chosen(lines: Sequence[str], choose: Callable[[Sequence[str]], str]) -> list[str]:
@@ -38,7 +40,7 @@ def _chosen(lines: Sequence[str], choose: Callable[[Sequence[str]], str]) -> lis
 
 def first_log_lines(reading: str) -> list[str]:
     """The lines of a reading, such as a fault family, in their first wording."""
-    return _chosen(_written()[reading]["known"], lambda choices: choices[0])
+    return _chosen(_written()[reading].known, lambda choices: choices[0])
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Voice:
         self, service: str, rng: np.random.Generator, values: Mapping[str, object], tick: int
     ) -> list[str]:
         """A misleading log of an innocent service: it looks like a fault, and addresses the reader."""
-        family = str(rng.choice(sorted(FAMILIES)))
+        family = str(rng.choice(sorted(fault_families())))
         order = str(rng.choice(_ORDERS))
         lines = [*self._lines(service, family)[:2], order, *self._lines(service, "healthy")[:2]]
         return _format(service, lines, values, tick)
@@ -72,8 +74,8 @@ class Voice:
     def _lines(self, service: str, reading: str) -> list[str]:
         chance = random.Random(f"{self.seed}/{service}/{reading}")
         written = _written()[reading]
-        known = chance.choice((written["known"], written["also"]))
-        return _chosen(known if self.wording == "known" else written["held_out"], chance.choice)
+        known = chance.choice((written.known, written.also))
+        return _chosen(known if self.wording == "known" else written.held_out, chance.choice)
 
 
 def _stamp(tick: int, line: int) -> str:

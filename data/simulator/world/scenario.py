@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.faults import FAMILIES, PLAYABLE
+from data.faults.families import fault_families
 from data.observation import Difficulty
 from data.simulator.active_faults import RunningFault
 from data.simulator.config import CONFIGS, Script, WorldConfig
@@ -126,13 +126,14 @@ def _choose_faults(
     pace = config.pace
     if script.faults:
         return tuple(
-            RunningFault(FAMILIES[family], topology.names.index(service), pace)
+            RunningFault(fault_families()[family], topology.names.index(service), pace)
             for service, family in script.faults.items()
         )
     size = len(topology.names)
+    playable = [name for name, family in fault_families().items() if family.playable]
     faults: list[RunningFault] = []
     for _ in range(2 if rng.random() < config.second_fault and size > 4 else 1):
-        family = FAMILIES[str(rng.choice(config.families or PLAYABLE))]
+        family = fault_families()[str(rng.choice(config.families or playable))]
         taken = {fault.service for fault in faults}
         fits = [
             i
@@ -142,5 +143,5 @@ def _choose_faults(
         if fits:
             faults.append(RunningFault(family, int(rng.choice(fits)), pace))
     if not faults:
-        faults.append(RunningFault(FAMILIES["bad_deploy"], int(rng.integers(size)), pace))
+        faults.append(RunningFault(fault_families()["bad_deploy"], int(rng.integers(size)), pace))
     return tuple(faults)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.faults import Drive
+from data.faults.drives import Drive
 from data.simulator.active_faults import RunningFault
 from data.simulator.physics import State
 from data.simulator.topology import CALLED_BY_ALL

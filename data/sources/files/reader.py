@@ -42,6 +42,11 @@ class Gathered:
         self._told.append(self.recording)
         self.recording = Recording(self._values)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes on all files."""
+        return tuple(dict.fromkeys(note for one in (*self._told, self.recording) for note in one.notes))
+
     def finish(self) -> Recording:
         """Merges everything: the sources, metrics under their own names, and spans."""
         self.next_file()

@@ -61,15 +61,14 @@ def read_evidence(
             gathered.next_file()
             if len(gathered.incidents) == known:
                 evidence.append(file)
-    incidents = gathered.incidents
+    if not evidence:
+        return Found(tuple(gathered.incidents), gathered.notes)
     recording = gathered.finish()
-    if evidence:
-        if not recording.names and not recording.alerts and recording.first_page is None:
-            where, fix = ", ".join(file.where for file in evidence[:3]), "give files with services in them"
-            raise SchemaError(where, "", "no service", f"{fix}: their values, calls or alerts")
-        name = incident_id or _stem(evidence[0].path)
-        incidents = [*incidents, incident_of(recording, at, incident_id=name)]
-    return Found(tuple(incidents), tuple(recording.notes))
+    if not recording.names and not recording.alerts and recording.first_page is None:
+        where, fix = ", ".join(file.where for file in evidence[:3]), "give files with services in them"
+        raise SchemaError(where, "", "no service", f"{fix}: their values, calls or alerts")
+    incident = incident_of(recording, at, incident_id=incident_id or _stem(evidence[0].path))
+    return Found((*gathered.incidents, incident), tuple(recording.notes))
 
 
 def read_incidents(path: Path) -> tuple[Incident, ...]:
