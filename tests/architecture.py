@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -25,14 +26,19 @@ def modules(root: Path) -> dict[str, Path]:
     }
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
-    """The parsed module."""
+    """The parsed module, which nobody may change."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """All imported modules and names, including imports inside functions and for types."""
-    for node in ast.walk(tree):
+def imports(tree: ast.AST, for_types: bool = True) -> Iterator[str]:
+    """All imported modules and names, also inside functions and, unless told otherwise, for type checkers."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        todo += node.orelse if is_for_types and not for_types else ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -40,26 +46,18 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def arrows(root: Path) -> "nx.DiGraph[str]":
     """Which module imports which, without imports for type checkers only."""
     known = modules(root)
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(known)
     for name, path in known.items():
-        for imported in imports(_without_type_checking(tree_of(path))):
+        for imported in imports(tree_of(path), for_types=False):
             target = imported if imported in known else imported.rpartition(".")[0]
             if target in known and target != name:
                 graph.add_edge(name, target)
     return graph
-
-
-class _Runtime(ast.NodeTransformer):
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        return node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else self.generic_visit(node)
-
-
-def _without_type_checking(tree: ast.Module) -> ast.AST:
-    return _Runtime().visit(tree)
 
 
 def wrong_arrows(root: Path) -> list[str]:

@@ -49,3 +49,18 @@ async def _raw_server(converse: Conversation) -> AsyncIterator[int]:
 def raw_server() -> RawServer:
     """`async with raw_server(converse) as port`: a TCP server; `converse` handles every connection."""
     return _raw_server
+
+
+@pytest.fixture(scope="session")
+def tiny_ranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small, untrained network."""
+    import torch
+
+    from gnn.checkpoint import card_for, save
+    from gnn.network.model import ModelConfig, RootCauseNet
+
+    torch.manual_seed(0)
+    config = ModelConfig(hidden=8, layers=1)
+    folder = tmp_path_factory.mktemp("tiny")
+    save(RootCauseNet(config), card_for(config), folder)
+    return folder

@@ -295,26 +295,11 @@ def test_several_models_and_adapters_are_arms_of_one_ablation(
     assert f"made with other weights of '{tuned}'" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of an untrained network."""
-    import torch
-
-    from gnn.checkpoint import card_for, save
-    from gnn.network.model import ModelConfig, RootCauseNet
-
-    torch.manual_seed(0)
-    config = ModelConfig(hidden=8, layers=1)
-    folder = tmp_path_factory.mktemp("tiny")
-    save(RootCauseNet(config), card_for(config), folder)
-    return folder
-
-
-def test_wrong_hints_lead_away_from_the_truth(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_hints_lead_away_from_the_truth(tiny_ranker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with LLMServer(model(lambda ill, hint, _: hint if hint in ill else None)) as server:
         monkeypatch.setenv("API_BASE_URL", server.url)
         result = ablate(
-            "--ranker", f"wrong@{tiny}", "--policy", "llm", "--episodes", "4", "--difficulty", "easy",
+            "--ranker", f"wrong@{tiny_ranker}", "--policy", "llm", "--episodes", "4", "--difficulty", "easy",
             "--jobs", "1", "--concurrency", "4",
         )  # fmt: skip
     (arm,) = result["arms"]

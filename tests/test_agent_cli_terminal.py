@@ -5,39 +5,33 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from post_mortems import write_post_mortems
 
+from agent.cli import answer
 from data.actions import REMEDIES
 
-ROOT = Path(__file__).resolve().parents[1]
 RUN = ("run", "--env", "embedded", "--ranker", "heuristic", "--policy", "rules", "--out", "r")
 TASK = ("--task", "task_easy_oom_baseline")
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """A command on its own terminal; shows its output and sends keys."""
+    """A command on its own terminal; shows its output and sends keys.
+
+    Forked, so that what is imported already need not be again.
+    """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (50, 150))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "agent", *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "150"},
-            start_new_session=True,
-        )
-        os.close(theirs)
+        self._process, self._ours = pty.fork()
+        if not self._process:
+            _become(folder, arguments)
         self.shown = ""
         self.status = -1
 
@@ -50,16 +44,29 @@ class Terminal:
                 more = b""
             if not more:
                 os.close(self._ours)
-                self.status = self._process.wait(timeout=20)
+                self.status = os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
                 return
             self.shown += more.decode(errors="replace")
             yield self.shown
 
     def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+        os.kill(self._process, signal.SIGINT)
 
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
+
+
+def _become(folder: Path, arguments: Sequence[str]) -> NoReturn:
+    """Turns this process into the command, on the terminal that it is on."""
+    status = 1
+    try:
+        termios.tcsetwinsize(0, (50, 150))
+        os.chdir(folder)
+        os.environ |= {"TERM": "xterm", "COLUMNS": "150"}
+        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+        status = answer(arguments)
+    finally:
+        os._exit(status)
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +113,9 @@ def test_ctrl_c_ends_the_question(tmp_path: Path) -> None:
     assert "Traceback" not in terminal.shown
 
 
-def test_each_stage_of_a_training_has_a_bar(tmp_path: Path) -> None:
+def test_each_stage_of_a_training_has_a_bar(tmp_path: Path, tiny_ranker: Path) -> None:
     write_post_mortems(tmp_path / "few.jsonl", 4)
-    start = ("--init", str(ROOT / "checkpoints/ranker"), "--incidents", "few.jsonl")
+    start = ("--init", str(tiny_ranker), "--incidents", "few.jsonl")
     terminal = Terminal(tmp_path, "train", *start, "--epochs", "2", "--device", "cpu", "--out", "r")
     assert list(terminal.read()) and terminal.status == 0
     last = _CODES.sub("", terminal.shown).rpartition("examples read")[2]

@@ -1,13 +1,15 @@
 """`train` from outside: killed and resumed, in two processes, logged, and refused."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
-import signal
-import subprocess
+import socket
 import sys
 import time
+from collections.abc import Sequence
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,6 @@ from data.simulator.batch.generate import simulate
 from gnn.checkpoint import RULES
 from gnn.graph_ranker import load_ranker
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("train", "--hidden", "8", "--layers", "1", "--device", "cpu")
 
 
@@ -33,11 +34,17 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def started(*command: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", *command], stderr=subprocess.PIPE, text=True, env=environment
-    )
+def forked(arguments: Sequence[str], said: Path, **environment: str) -> ForkProcess:
+    """Another process, which need not import all of it again; `said` gets what it says on stderr."""
+
+    def become() -> None:
+        sys.stderr = said.open("a", encoding="utf-8", buffering=1)
+        os.environ |= environment
+        sys.exit(answer(arguments))
+
+    process = multiprocessing.get_context("fork").Process(target=become)
+    process.start()
+    return process
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -51,12 +58,12 @@ def test_a_killed_training_goes_on_and_ends_as_one_that_was_not(
         '[[rule]]\nchannel = "cpu"\npatterns = ["^zorp$"]\n', encoding="utf-8"
     )
     options = (*SMALL, "--convolution", "edge", "--simulate", "24", "--epochs", "60", "--rules", "rules.toml")
-    killed = started("agent", *options, "--out", "killed")
+    killed = forked([*options, "--out", "killed"], nowhere / "said")
     while not (nowhere / "killed" / STATE).exists():
-        assert killed.poll() is None
+        assert killed.is_alive()
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.kill()
+    killed.join()
     assert {path.name for path in (nowhere / "killed").iterdir()} - {STATE + ".new"} == {REQUEST, STATE}
     assert answer([*options, "--out", "killed"]) == 2
     assert "--resume killed" in capsys.readouterr().err
@@ -110,12 +117,18 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_two_processes_end_as_one_and_only_the_first_speaks(nowhere: Path, alone: Path) -> None:
-    together = started(
-        *("torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "agent", *SHARED, "--out", "two", "--json", "two.json"),
-    )
-    _, err = together.communicate(timeout=120)
-    assert together.returncode == 0, err
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = (*SHARED, "--out", "two", "--json", "two.json")
+    by_torchrun = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2"}
+    by_torchrun |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    together = [
+        forked(arguments, nowhere / "said", **by_torchrun, RANK=rank, LOCAL_RANK=rank) for rank in "01"
+    ]
+    for process in together:
+        process.join(timeout=120)
+    err = (nowhere / "said").read_text(encoding="utf-8")
+    assert [process.exitcode for process in together] == [0, 0], err
     one, two = (
         json.loads((at / f"{at_name}.json").read_text()) for at, at_name in ((alone, "one"), (nowhere, "two"))
     )
@@ -219,7 +232,7 @@ def test_what_follows_the_last_epoch_says_a_few_words(
 
 def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:
     write_post_mortems(nowhere / "few.jsonl", 4)
-    took = trained("--incidents", "few.jsonl", "--epochs", "2", "--hidden", "8", "--device", "cpu")
+    took = trained("--incidents", "few.jsonl", "--epochs", "2", *SMALL[1:])
     assert took["seconds"] >= took["seconds_before_writing"] >= 0.0
     assert took["incidents_per_s"] > 0.0 and took["device"] == "cpu"
     assert [path.name for path in nowhere.iterdir()] == ["few.jsonl"]

@@ -107,7 +107,7 @@ def test_negative_counts_leave_a_budget_as_it_is() -> None:
     assert made[-1].fallback == "budget_tokens"
 
 
-def test_a_thousand_spoilt_answers_are_a_reply_or_a_cause() -> None:
+def test_spoilt_answers_are_a_reply_or_a_cause() -> None:
     chance = random.Random(7)
     whole = completion(usage={"prompt_tokens": 100, "completion_tokens": 20})
     parts = [
@@ -135,7 +135,7 @@ def test_a_thousand_spoilt_answers_are_a_reply_or_a_cause() -> None:
         return Answer(body=text)
 
     with LLMServer(spoil) as server:
-        made = decide(server.url, times=1000)
+        made = decide(server.url, times=200)
     assert {d.source for d in made} <= {"llm", "llm_repaired", "rules"}
     assert all(d.source != "rules" or d.fallback for d in made)
 

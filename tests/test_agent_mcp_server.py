@@ -144,7 +144,7 @@ ARGUMENTS = st.fixed_dictionaries({}, optional=dict.fromkeys(("incident", "servi
 TOOLS = ("is_anything_wrong", "diagnose", "explain_service", "topology", "suggest_remedy", "saved_incidents")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from((*TOOLS, "no_such_tool")), ARGUMENTS), min_size=1, max_size=3))
 def test_any_arguments_get_an_answer_or_an_error(
     asked_in_memory: MCPServer, calls: list[tuple[str, dict[str, Any]]]

@@ -126,7 +126,7 @@ surroundings = st.text(max_size=15)
 
 
 # Each example tests 25 replies: five bodies in every wrapping, some truncated.
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     st.lists(bodies, min_size=5, max_size=5), surroundings, surroundings, st.randoms(use_true_random=False)
 )

@@ -211,8 +211,8 @@ def test_calls_are_each_told_once_in_order_and_only_among_the_services() -> None
         assert calls_of(nobody, {"a": 0}).edge_index.shape == (2, 0)
 
 
-def test_a_hundred_thousand_services_are_no_special_case() -> None:
-    services = 100_000
+def test_twenty_thousand_services_are_no_special_case() -> None:
+    services = 20_000
     rng = np.random.default_rng(0)
     names = tuple(f"s{row}" for row in range(services))
     latency = np.concatenate([[9.0], 0.1 + 0.01 * rng.random(services - 1)])

@@ -37,7 +37,7 @@ def test_evaluate_warns_of_incidents_that_were_trained_on(
 
     (tmp_path / "old.jsonl").write_text(lines(0), encoding="utf-8")
     (tmp_path / "new.jsonl").write_text(lines(3), encoding="utf-8")
-    small = ["--hidden", "4", "--layers", "1", "--epochs", "1", "--device", "cpu", "--quiet"]
+    small = ["--hidden", "8", "--layers", "1", "--epochs", "1", "--device", "cpu", "--quiet"]
     assert answer(["train", "--simulate", "8", "--dev-incidents", "old.jsonl", *small, "--out", "mine"]) == 0
     score = ["evaluate", "--checkpoint", "mine", "--ranker", "gnn,heuristic"]
     assert answer([*score, "--incidents", "old.jsonl", "--incidents", "new.jsonl"]) == 0
