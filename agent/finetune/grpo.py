@@ -8,13 +8,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from agent.finetune.options import BEFORE, TeachingOptions, Tell, last_whole_checkpoint, write_card
+from agent.finetune.options import BEFORE, TeachingOptions, Tell, write_card
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout_by_worker
 from agent.finetune.trainer import (
     adapter_config,
     made_quiet,
     outcome_trainer,
     save_adapter,
+    trained,
     trainer_arguments,
 )
 from agent.llm.prompt_budget import PromptBudget
@@ -111,7 +112,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         write_whole(folder / BEFORE, json.dumps(measured()))
     before = json.loads((folder / BEFORE).read_text(encoding="utf-8"))
     transformers.set_seed(options.seed)
-    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    seconds = trained(trainer, folder)
     after = measured()
     gains = [new - old for old, new in zip(before, after, strict=True)]
     save_adapter(trainer, folder, options.model)
@@ -120,7 +121,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         "options": options.model_dump(mode="json"),
         "prompt_budget": options.prompt_budget,
         "steps": trainer.state.global_step,
-        "seconds": round(outcome.metrics["train_runtime"], 1),
+        "seconds": seconds,
         "held_out_prompts": len(gains),
         "held_out_reward_before": round(mean(before), 4),
         "held_out_reward_after": round(mean(after), 4),
