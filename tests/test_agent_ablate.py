@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +56,7 @@ def test_every_arm_is_played_and_ranked_and_goes_on_where_it_stopped(
 
     episodes = lines("ab/episodes.jsonl")
     Path("ab/episodes.jsonl").write_text("".join(episodes[:5]) + episodes[5][:20])  # torn by a crash
-    again = ablate(*command)
+    again = ablate(*command, "--jobs", "1")
     assert len(lines("ab/episodes.jsonl")) == len(episodes)
     for result in (first, again):
         for arm in result["arms"]:
@@ -96,12 +95,13 @@ def test_an_arm_keeps_each_episode_once_though_its_job_was_cut_short(
 def test_a_result_guards_the_next_one(capsys: pytest.CaptureFixture[str]) -> None:
     ablate("--ranker", "heuristic", "--jobs", "1", *EASY)
     guard = ("--against", "ab", "--fail-if")
-    ablate("--ranker", "heuristic", *EASY, *guard, "ac@1 < -0.02")
+    ablate("--ranker", "heuristic", "--jobs", "1", *EASY, *guard, "ac@1 < -0.02")
     worse = json.loads(Path("ab/ablation.json").read_text())
     values = worse["values"]["episodes"]["values"]["heuristic+rules"]
     values["score"] = [score + 0.1 for score in values["score"]]
     Path("better.json").write_text(json.dumps(worse))
-    command = ["ablate", "--out", "ab", "--ranker", "heuristic", "--quiet", *EASY, "--against", "better.json"]
+    command = ["ablate", "--out", "ab", "--ranker", "heuristic", "--jobs", "1", "--quiet", *EASY]
+    command += ["--against", "better.json"]
     assert answer([*command, "--fail-if", "ac@1 < -0.02", "--fail-if", "score < -0.05"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Fails, score < -0.05: heuristic+rules on episodes: score")
@@ -124,7 +124,7 @@ def test_sources_of_one_name_stay_apart_from_each_other_and_from_what_was_played
     result = ablate("--ranker", "heuristic,random", "--jobs", "1", *EASY, *both)
     assert [r["source"] for r in result["results"]][::2] == ["tasks", "train/episodes", "test/episodes"]
     assert [len(block["keys"]) for block in result["values"]["rankings"].values()] == [2, 2, 3]
-    alone = ablate("--ranker", "heuristic,random", "--ranking-only", "--episodes-from", "ep/test")
+    alone = ablate("--ranker", "heuristic,random", "--ranking-only", "--jobs", "1", *both[2:])
     assert {c["of"] for c in alone["comparisons"]} == {"test/episodes"}
 
 
@@ -249,7 +249,7 @@ def test_a_model_that_follows_the_hint(hints: Callable[[Choice], Any]) -> None:
 
 def test_a_model_that_ignores_the_hint(hints: Callable[[Choice], Any]) -> None:
     used, unaided = hints(lambda ill, _hint, _seed: min(ill, default=None))
-    assert used["overrode"] > 0
+    assert 0 < used["followed"] < used["hinted"]
     assert used["picked"] == unaided["picked"] and used["rescued"] == used["misled"] == 0
 
 
@@ -262,12 +262,6 @@ def test_a_model_that_is_always_wrong(hints: Callable[[Choice], Any]) -> None:
     used, unaided = hints(choose)
     assert used["remedied"] > 0 and used["picked"] == unaided["picked"] == 0
     assert used["followed_right"] == used["rescued"] == used["misled"] == 0
-
-
-def test_a_model_that_picks_at_random(hints: Callable[[Choice], Any]) -> None:
-    used, unaided = hints(lambda ill, _hint, seed: random.Random(seed).choice(ill) if ill else None)
-    assert 0 < used["followed"] < used["hinted"]
-    assert used["picked"] == unaided["picked"] and used["rescued"] == used["misled"] == 0
 
 
 def test_several_models_and_adapters_are_arms_of_one_ablation(

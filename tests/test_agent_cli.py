@@ -362,10 +362,10 @@ def test_a_signal_leaves_parseable_lines_whole_files_and_status_130(
 
 
 def test_a_run_killed_at_any_moment_is_whole_and_resumes(nowhere: Path) -> None:
-    """Kills one run 20 times, each time later: no torn line, no repeated step."""
+    """Kills one run 10 times, each time later: no torn line, no repeated step."""
     moments = random.Random(1)
-    forks = multiprocessing.get_context("fork")  # the runner's own code, without 20 times its start
-    for kill in range(20):
+    forks = multiprocessing.get_context("fork")  # the runner's own code, without 10 times its start
+    for kill in range(10):
         how = ["--resume", "r"] if kill else [*FAST, "--episodes", "60", "--out", "r"]
         process = forks.Process(target=answer, args=(["run", *how, "--quiet"],))
         process.start()

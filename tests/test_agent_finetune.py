@@ -168,6 +168,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(tiny: Path, tmp_path: Pat
     assert not (cut / "card.json").exists() and answer(["sft", "--resume", str(cut), "--quiet"]) == 0
     name = "adapter_model.safetensors"
     assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert_ends_once("sft", whole)
     assert answer([*line.split(), str(tmp_path / "brief"), "--minutes", "0"]) == 0
     assert json.loads((tmp_path / "brief" / "card.json").read_text())["steps"] == 1
     out = tmp_path / "run"
@@ -186,4 +187,15 @@ def test_outcomes_teach_and_the_curve_is_kept(tiny: Path, tmp_path: Path) -> Non
     assert [point["step"] for point in card["curve"]] == [1, 2]
     assert {"reward", "kl", "fallback_rate", "completions/mean_length"} <= card["curve"][0].keys()
     assert card["held_out_prompts"] == 2 and len(card["held_out_gain_ci95"]) == 2
-    assert (out / "adapter_model.safetensors").is_file()
+    assert_ends_once("grpo", out)
+
+
+def assert_ends_once(command: str, folder: Path) -> None:
+    """Who was killed between the last step and the card goes no further than that step."""
+    card, adapter = json.loads((folder / "card.json").read_text()), folder / "adapter_model.safetensors"
+    learnt = adapter.read_bytes()
+    (folder / "card.json").unlink()
+    adapter.unlink()
+    assert answer([command, "--resume", str(folder), "--quiet"]) == 0
+    assert adapter.read_bytes() == learnt
+    assert {**json.loads((folder / "card.json").read_text()), "seconds": card["seconds"]} == card

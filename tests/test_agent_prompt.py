@@ -87,6 +87,14 @@ def test_a_repair_question_quotes_a_bounded_part_of_the_reply() -> None:
     assert "no JSON object" in asked["content"]
 
 
+def test_the_prompt_tells_for_how_long_users_have_been_unaffected() -> None:
+    sick, well = observation(web=service(error_rate=0.9)), observation(web=service())
+    expected = {0: "yes", 1: "no, since this tick", 3: "no, for 3 ticks", 20: "no, for 9 ticks"}
+    for calm, told in expected.items():
+        text = text_of(situation(sick, *[well] * calm))
+        assert f"Users affected: {told}." in text
+
+
 def test_the_prompt_is_a_function_of_the_situation() -> None:
     here = CASES["in_the_middle"]()
     assert build_prompt(here) == build_prompt(here)

@@ -1,19 +1,21 @@
 """Teaches a model by what its decisions come to: GRPO on embedded tasks, from an adapter that can answer."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from agent.finetune.options import BEFORE, TeachingOptions, Tell, last_whole_checkpoint, write_card
+from agent.finetune.options import BEFORE, TeachingOptions, Tell, write_card
 from agent.finetune.rollouts import Branch, RewardWeights, Rollout, branches, reward_of, rollout_by_worker
 from agent.finetune.trainer import (
     adapter_config,
     made_quiet,
     outcome_trainer,
     save_adapter,
+    trained,
     trainer_arguments,
 )
 from agent.llm.prompt_budget import PromptBudget
@@ -71,6 +73,8 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
     held_out = _spread([b for b in asked if b.task in others], options.held_out)
     learnt = [b for b in asked if b.task not in others] or asked
     tell(f"{len(learnt)} prompts to learn from, {len(held_out)} held out.")
+    # One epoch, however long: TRL draws every epoch in the order of the first where it goes on.
+    passes = math.ceil(options.steps * options.batch / len(learnt))
     rewards: list[float] = []
     trainer = outcome_trainer()(
         model=weights.network,
@@ -91,7 +95,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
             temperature=options.temperature,
             beta=options.kl,
         ),
-        train_dataset=datasets.Dataset.from_list(_rows(learnt)),
+        train_dataset=datasets.Dataset.from_list(_rows(learnt) * passes),
         eval_dataset=datasets.Dataset.from_list(_rows(held_out)),
         peft_config=None if options.adapter else adapter_config(options.rank),
     )
@@ -108,7 +112,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         write_whole(folder / BEFORE, json.dumps(measured()))
     before = json.loads((folder / BEFORE).read_text(encoding="utf-8"))
     transformers.set_seed(options.seed)
-    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    seconds = trained(trainer, folder)
     after = measured()
     gains = [new - old for old, new in zip(before, after, strict=True)]
     save_adapter(trainer, folder, options.model)
@@ -117,7 +121,7 @@ def reinforce(options: GrpoOptions, folder: Path, pool: WorkerPool, tell: Tell) 
         "options": options.model_dump(mode="json"),
         "prompt_budget": options.prompt_budget,
         "steps": trainer.state.global_step,
-        "seconds": round(outcome.metrics["train_runtime"], 1),
+        "seconds": seconds,
         "held_out_prompts": len(gains),
         "held_out_reward_before": round(mean(before), 4),
         "held_out_reward_after": round(mean(after), 4),

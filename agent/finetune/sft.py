@@ -5,8 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from agent.finetune.examples import TaughtReply, Teacher, recorded_examples, taught_examples
-from agent.finetune.options import TeachingOptions, Tell, last_whole_checkpoint, write_card
-from agent.finetune.trainer import adapter_config, made_quiet, reply_trainer, save_adapter, trainer_arguments
+from agent.finetune.options import TeachingOptions, Tell, write_card
+from agent.finetune.trainer import (
+    adapter_config,
+    made_quiet,
+    reply_trainer,
+    save_adapter,
+    trained,
+    trainer_arguments,
+)
 from agent.llm.prompt_budget import PromptBudget
 from agent.llm.weights import load_weights
 from agent.records.provenance import git_revision, versions
@@ -26,7 +33,7 @@ class SftOptions(TeachingOptions):
     min_score: float = option(0.5, "Lowest score of the tasks to learn from.", ge=0.0, le=1.0)
     held_out: float = option(0.1, "Share of the tasks to stop early on.", gt=0.0, lt=1.0)
     epochs: float = option(1.0, "Times that each example is seen.", gt=0.0)
-    learning_rate: float = option(8e-4, "Highest learning rate.", gt=0.0)
+    learning_rate: float = option(8e-4, "Highest learning rate.", gt=0.0, lt=1.0)
     checks: int = option(4, "Times to look at the held-out tasks.", ge=1)
     patience: int = option(2, "Stop after so many looks without a gain.", ge=1)
 
@@ -82,7 +89,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
         callbacks=[transformers.EarlyStoppingCallback(options.patience)],
     )
     made_quiet(trainer, folder, tell, options.minutes)
-    outcome = trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    seconds = trained(trainer, folder)
     losses = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
     save_adapter(trainer, folder, options.model)
     card = {
@@ -92,7 +99,7 @@ def teach(options: SftOptions, folder: Path, tell: Tell) -> dict[str, Any]:
         "examples": len(learnt),
         "held_out_examples": len(held_out),
         "steps": trainer.state.global_step,
-        "seconds": round(outcome.metrics["train_runtime"], 1),
+        "seconds": seconds,
         "held_out_losses": [round(loss, 4) for loss in losses],
         "held_out_loss": round(min(losses), 4),
         "versions": versions(),

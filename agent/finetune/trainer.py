@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.finetune.options import CHECKPOINTS, LOGS, TeachingOptions, Tell
+from agent.finetune.options import CHECKPOINTS, LOGS, TeachingOptions, Tell, last_whole_checkpoint
 from agent.llm.weights import ADAPTER_CONFIG
 from data.files.json_file import read_object
 from data.files.whole_file import write_whole
@@ -119,6 +119,21 @@ def made_quiet(trainer: Any, folder: Path, tell: Tell, minutes: float | None) ->
     trainer.add_callback(Teller)
     trainer.add_callback(TensorBoardCallback(SummaryWriter(folder / LOGS)))
     return trainer
+
+
+def trained(trainer: Any, folder: Path) -> float:
+    """Trains to the end, from the last whole checkpoint in `folder`; returns the seconds that it took."""
+    import transformers
+
+    newest = last_whole_checkpoint(folder)
+    if newest:
+        state = transformers.TrainerState.load_from_json(str(Path(newest) / "trainer_state.json"))
+        if state.global_step >= trainer.args.max_steps:  # it would go one step further
+            trainer.model.load_adapter(state.best_model_checkpoint or newest, "default")
+            trainer.state = state
+            return 0.0
+    seconds: float = trainer.train(resume_from_checkpoint=newest).metrics["train_runtime"]
+    return round(seconds, 1)
 
 
 def save_adapter(trainer: Any, folder: Path, model: Path) -> None:

@@ -8,7 +8,7 @@ from agent.llm.prompt_history import action_section, lines_within, log_section, 
 from agent.llm.reply import WAIT
 from agent.llm.sanitize import clean, fenced, labels_of
 from agent.situation.decision import Message, Proposal, Situation
-from agent.situation.impact import users_are_hurt
+from agent.situation.impact import ticks_unaffected
 from agent.situation.service_trends import Trend, harm_per_tick, number_text, service_is_measured, trends
 from data.observation import Alert, Service
 
@@ -121,7 +121,10 @@ def _header(situation: Situation) -> list[str]:
 
 
 def _are_hurt(situation: Situation) -> str:
-    return "yes" if users_are_hurt(situation.window) else "no"
+    calm = ticks_unaffected(situation.window)
+    if calm == 1:  # in other words, not only another number: small models tell words apart more easily
+        return "no, since this tick"
+    return f"no, for {calm} ticks" if calm else "yes"
 
 
 def _order(situation: Situation, known: Mapping[str, Trend]) -> list[Trend]:

@@ -1,6 +1,7 @@
 """Whether users are affected, and whether anything still changes."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from agent.situation.decision import Situation
 from agent.situation.service_trends import (
@@ -19,6 +20,7 @@ from data.observation import Observation
 USERS_HURT_ERROR_RATE = 0.10
 # From this error rate on a user-facing service affects users, even if the environment denies it.
 PLAIN_ERROR_RATE = 0.50
+LONG_CALM = 9  # observations; longer ones need no counting
 
 
 def user_facing(observation: Observation) -> frozenset[str]:
@@ -42,6 +44,12 @@ def users_are_hurt(history: Sequence[Observation]) -> bool:
     return any(
         t.now.error_rate >= USERS_HURT_ERROR_RATE and not _is_usual(t, denied=told is False) for t in facing
     )
+
+
+def ticks_unaffected(history: Sequence[Observation]) -> int:
+    """How many of the latest observations in a row say that no user is affected, up to `LONG_CALM`."""
+    latest = range(len(history), max(0, len(history) - LONG_CALM), -1)
+    return len(list(takewhile(lambda end: not users_are_hurt(history[:end]), latest)))
 
 
 def _is_usual(trend: Trend, denied: bool) -> bool:
