@@ -11,7 +11,8 @@ import shop_telemetry as shop
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_data_sources import FORMS, rcaeval_csv, written
+from telemetry_forms import FORMS, rcaeval_csv
+from test_data_sources import written
 
 from data.errors import FirewatchError, SchemaError
 from data.sources.files.opened import File
