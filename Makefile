@@ -100,6 +100,8 @@ policy: $(READY)  ## teach the small model to decide, and measure it; needs llm-
 	$(BIN)/firewatch ablate $(HELD_OUT) --policy rules,llm@smol,llm@build/policy/sft,llm@build/policy/grpo \
 		--ranker gnn,none,wrong --out build/policy/played
 	$(call study,policy.py build/policy/sft build/policy/grpo build/policy/played,policy)
+	cp build/policy/grpo/card.json checkpoints/results/grpo.json
+	cp build/policy/sft/adapter_* build/policy/sft/card.json checkpoints/policy/
 
 bench: $(READY)  ## measure the speed of each part; with INCIDENTS=folder also of training on them
 	@for bench in tests/bench_[!fmt]*.py "tests/bench_train.py $(INCIDENTS)"; do $(BIN)/python $$bench || exit 1; done
