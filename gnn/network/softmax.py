@@ -23,7 +23,7 @@ def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
 
 def surprise(logits: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
     """The negative logarithm of the chance that logits (S,) leave to the root causes, at least one."""
-    return -float(np.log(np.exp(log_softmax(logits)[is_root]).sum()))
+    return -float(np.logaddexp.reduce(log_softmax(logits)[is_root]))
 
 
 class Doubt(NamedTuple):
