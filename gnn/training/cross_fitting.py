@@ -14,7 +14,7 @@ from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
 from gnn.training.folds import splits
-from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
+from gnn.training.progress import OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
 
@@ -50,17 +50,19 @@ def unseen_scores(
     config: TrainConfig,
     examples: Sequence[Example],
     folds: Mapping[str, int],
+    over: str,
     workers: Workers = ALONE,
     on_stage: OnStage = ignore_stage,
 ) -> tuple[list[Example], list[Scores]]:
     """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
 
-    Without a root in the other folds there is no such network and no such scores.
+    Without a root in the other folds there is no such network and no such scores. `over`: what a report of
+    progress calls the folds.
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
     parts = list(splits(examples, folds))
-    passes = Steps(CROSS_VALIDATED, len(parts) * config.epochs, on_stage)
+    passes = Steps(f"epochs of {over}", len(parts) * config.epochs, on_stage)
     for held_out, learnt in parts:
         unseen += held_out
         scores += score_examples(train(config, learnt, on_epoch=passes.step, workers=workers), held_out)
@@ -103,6 +105,7 @@ class TreesOfOthers:
     Args:
         examples: labels of one system.
         folds: of each group.
+        over: what a report of progress calls the folds.
         seed: same seed, same trees.
         history: other past incidents of the system, labelled or not.
         on_stage: told how many parts of the trees are grown.
@@ -112,12 +115,13 @@ class TreesOfOthers:
         self,
         examples: Sequence[Example],
         folds: Mapping[str, int],
+        over: str,
         seed: int,
         history: Sequence[Incident] = (),
         on_stage: OnStage = ignore_stage,
     ) -> None:
         parts = list(splits(examples, folds))
-        growing = Steps("trees of cross-validation, in parts", len(parts) * PARTS, on_stage)
+        growing = Steps(f"trees of {over}, in parts", len(parts) * PARTS, on_stage)
         self._parts = [
             ({example.group for example in aside}, grown(learnt, seed, history, growing))
             for aside, learnt in parts

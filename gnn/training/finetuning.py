@@ -11,7 +11,7 @@ import torch
 from gnn.network.batch import Example
 from gnn.network.model import RootCauseNet
 from gnn.training.folds import folds_of, kinds_of, splits
-from gnn.training.progress import CROSS_VALIDATED, OnStage, Steps, ignore_stage
+from gnn.training.progress import OVER_INCIDENTS, OnStage, Steps, ignore_stage
 from gnn.training.train import Epoch, TrainConfig, Trained, rate_scores, score_examples, train
 
 Scores = npt.NDArray[np.float32]
@@ -51,7 +51,7 @@ def finetune(
     """
     parts = list(splits(examples, folds_of(examples)))
     kinds = list(splits(examples, kinds_of(examples)))
-    passes = Steps(CROSS_VALIDATED, (len(parts) + len(kinds)) * config.epochs, on_stage)
+    passes = Steps(f"epochs of {OVER_INCIDENTS}", (len(parts) + len(kinds)) * config.epochs, on_stage)
     held_out, scores = _each_step(config, init, parts, passes)
     if not held_out:
         nothing = rate_scores([], [])

@@ -34,7 +34,7 @@ from gnn.training.cross_fitting import (
 from gnn.training.distil import with_teacher_scores
 from gnn.training.finetuning import FEW, finetune
 from gnn.training.folds import folds_of, kinds_of
-from gnn.training.progress import Meter, Stage, Steps
+from gnn.training.progress import OVER_INCIDENTS, OVER_KINDS, Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
 from gnn.training.train import Rating, TrainConfig, Trained, hits, rate, rate_scores, score_examples, train
 from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
@@ -109,8 +109,8 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     # Temperatures and the weights of trees, both from examples that the network had not seen.
     folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
     trees = [
-        TreesOfOthers(examples, each if one_system else {}, config.seed, job.history, job.on_stage)
-        for each in (folds, kinds_of(examples) if made.unknown else {})
+        TreesOfOthers(examples, each if one_system else {}, over, config.seed, job.history, job.on_stage)
+        for over, each in ((OVER_INCIDENTS, folds), (OVER_KINDS, kinds_of(examples) if made.unknown else {}))
     ]
     fit = _fitted(made, init_card, trees)
     if job.fallback is not None:
@@ -217,8 +217,11 @@ def _read(job: TrainingJob) -> list[Example]:
 def _trained_in_turn(job: TrainingJob, config: TrainConfig, learnt: Sequence[Example]) -> Trained:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
     (unseen, scores), (unknown, of_unknown) = (
-        unseen_scores(config, learnt, folds, job.workers, job.on_stage)
-        for folds in (folds_of(learnt), kinds_of(learnt) if job.fallback else {})
+        unseen_scores(config, learnt, folds, over, job.workers, job.on_stage)
+        for over, folds in (
+            (OVER_INCIDENTS, folds_of(learnt)),
+            (OVER_KINDS, kinds_of(learnt) if job.fallback else {}),
+        )
     )
     rating = rate_scores(scores, unseen)
     return Trained(net, unseen, scores, unseen, rating, unknown=unknown, of_unknown=of_unknown)

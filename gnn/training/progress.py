@@ -18,7 +18,8 @@ class Stage(NamedTuple):
     epoch: Epoch | None = None  # the latest step, where steps are passes over examples
 
 
-CROSS_VALIDATED = "epochs of cross-validation"
+# What folds hold out, and so what is counted twice.
+OVER_INCIDENTS, OVER_KINDS = "cross-validation", "cross-validation over kinds of faults"
 
 OnStage = Callable[[Stage], None]
 
@@ -28,12 +29,13 @@ def ignore_stage(stage: Stage) -> None:
 
 
 class Steps:
-    """Counts the steps of one stage and reports each."""
+    """Counts the steps of one stage and reports each; a stage of none is not told."""
 
     def __init__(self, name: str, total: int, on_stage: OnStage) -> None:
         self._name, self._total, self._on_stage = name, total, on_stage
         self._done = 0
-        on_stage(Stage(name, 0, total))
+        if total:
+            on_stage(Stage(name, 0, total))
 
     def step(self, epoch: Epoch | None = None) -> None:
         """Counts one more step; `epoch` if it was a pass over examples."""
