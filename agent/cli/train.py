@@ -34,7 +34,7 @@ _FREE = ("device", "tensorboard")
 def train(asked: TrainOptions) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
-    [bold]--incidents[/bold] alone train a new network, but the shipped one is kept if it ranks held-out
+    [bold]--incidents[/bold] alone trains a new network, but the shipped one is kept if it ranks held-out
     incidents and kinds of faults as well. [bold]--init[/bold] fine-tunes a checkpoint. With up to 100
     labelled incidents each is held out once, and the result never ranks them worse than the start. From 10
     labelled incidents of one system on, trees learn the names of that system, too. [bold]--healthy[/bold]
