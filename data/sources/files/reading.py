@@ -11,6 +11,7 @@ from data.incident import Incident
 from data.sources.files.formats import DATASETS, FORMATS
 from data.sources.files.opened import File
 from data.sources.files.reader import Gathered, Reader
+from data.sources.files.tables import COLUMNS
 from data.sources.recording import incident_of
 
 _log = logging.getLogger(__name__)
@@ -65,8 +66,9 @@ def read_evidence(
         return Found(tuple(gathered.incidents), gathered.notes)
     recording = gathered.finish()
     if not recording.names and not recording.alerts and recording.first_page is None:
-        where, fix = ", ".join(file.where for file in evidence[:3]), "give files with services in them"
-        raise SchemaError(where, "", "no service", f"{fix}: their values, calls or alerts")
+        where, notes = ", ".join(file.where for file in evidence[:3]), " ".join(recording.notes)
+        fix = "give files with services in them: their values, calls or alerts"
+        raise SchemaError(where, "", "no service", f"{fix}. {notes}".rstrip(". "))
     incident = incident_of(recording, at, incident_id=incident_id or _stem(evidence[0].path))
     return Found((*gathered.incidents, incident), tuple(recording.notes))
 
@@ -153,10 +155,7 @@ def _guess(file: File) -> str:
         keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
         return f"JSON of an unknown form, with the fields {keys}; known forms: {_names()}"
     if file.head.columns:
-        return (
-            f"a table with the columns {', '.join(file.head.columns[:6])}; "
-            "name them time,service,metric,value or time,<service>_<metric>,… or caller,callee"
-        )
+        return f"a table with the columns {', '.join(file.head.columns[:6])}; name them {COLUMNS}"
     return f"an unknown form; known forms: {_names()}"
 
 
