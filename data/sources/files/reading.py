@@ -63,6 +63,8 @@ def read_evidence(
             if len(gathered.incidents) == known:
                 evidence.append(file)
     if not evidence:
+        if at is not None:
+            gathered.recording.note("--at has no effect: the beginnings of saved incidents are known.")
         return Found(tuple(gathered.incidents), gathered.notes)
     recording = gathered.finish()
     if not recording.names and not recording.alerts and recording.first_page is None:
