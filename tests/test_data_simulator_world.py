@@ -18,8 +18,7 @@ from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS, Script
-from data.simulator.world.environment import EmbeddedEnvironment, World
-from data.simulator.world.expert import next_action
+from data.simulator.world.environment import EmbeddedEnvironment, World, next_action
 from data.simulator.world.grade import Accounts, grade_score
 from data.simulator.world.scenario import set_up
 from data.simulator.world.world import RunningEpisode

@@ -5,8 +5,7 @@ from typing import Any
 
 from agent.cli.command import command
 from agent.cli.console import is_stdout, write_json
-from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import ReadOptions, incidents_named, read_files
+from agent.cli.sources import ReadOptions, incidents_named, read_files, tell_unmapped, unmapped_in
 from agent.terminal_text import printable
 from data.incident import Incident
 from data.options import option

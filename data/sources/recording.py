@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from data.arrays import Floats
 from data.channels import ChannelMap, default_channel_map
 from data.errors import SettingsError
-from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
 from data.sources.onset import change_in

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from data.incident import Floats
+from data.arrays import Floats
 from data.sources.conventions import CALLED, MILLISECONDS, SERVED, SERVICE, Requests
 from data.sources.recording import NOBODY, Recording
 from data.sources.samples import Labels, Sample, Samples, TimeGrid, added, matches, meets

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data.incident import AlertEvent, Floats
-from data.sources.alerting import alerted_service
+from data.arrays import Floats
+from data.incident import AlertEvent
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
 from data.sources.requests import QUANTILES, bound_of, fill_requests, quantile
-from data.sources.samples import Sample, Samples, TimeGrid, added, meets
+from data.sources.samples import Sample, Samples, TimeGrid, added, alerted_service, meets
 
 # Metrics of monitoring itself and of language runtimes, which say nothing about a service.
 _OWN = (

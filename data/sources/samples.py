@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.incident import Floats
+from data.arrays import Floats
 from data.sources.alignment import Piece, natural_step
 from data.sources.conventions import INFRASTRUCTURE, POD, Match
 from data.sources.room import Room
@@ -181,3 +181,17 @@ def _joined(pieces: Sequence[Piece]) -> Piece:
     times = np.concatenate([times for times, _ in pieces])
     times, index = np.unique(times, return_index=True)
     return times, np.concatenate([values for _, values in pieces])[index]
+
+
+# Labels that name what an alert is about, most reliable first; who detected it, as in `job`, comes last.
+ABOUT = (
+    "service_name", "deployment", "statefulset", "daemonset", "workload", "destination_workload",
+    "destination_service_name", "app_kubernetes_io_name", "app", "application", "exported_service",
+    "k8s_deployment_name", "pod", "exported_job", "service", "container", "job", "instance",
+)  # fmt: skip
+
+
+def alerted_service(labels: Mapping[str, str], samples: Samples) -> str | None:
+    """The service that an alert with these labels is about, or None."""
+    plain = {label.replace(".", "_").replace("-", "_"): value for label, value in labels.items()}
+    return samples.service(plain, ABOUT)

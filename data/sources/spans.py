@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from data.incident import Floats
+from data.arrays import Floats, Ints
 from data.sources.recording import NOBODY, Recording
 from data.sources.room import Room
 
@@ -261,7 +260,7 @@ class _Bins:
                 found[index] = np.percentile(durations[start:end], share)
         return found
 
-    def _bin(self, measured: SpanTimes) -> npt.NDArray[np.int64]:
+    def _bin(self, measured: SpanTimes) -> Ints:
         where = ((np.asarray(measured.times) - self.first) / self.step + 1e-6).astype(np.int64)
         return np.clip(where, 0, self.n - 1)
 

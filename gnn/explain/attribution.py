@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.arrays import Bools, Floats
 from data.channels import ChannelMap
 from data.incident import Incident
 from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
@@ -124,7 +125,7 @@ def attribute(
     groups = tuple(_groups(pieces, service, roles))
     known: dict[bytes, float] = {}
 
-    def margin(kept: npt.NDArray[np.bool_]) -> float:
+    def margin(kept: Bools) -> float:
         key = np.packbits(kept).tobytes()
         if key not in known:
             absent = [p for group, stays in zip(groups, kept, strict=True) if not stays for p in group.pieces]
@@ -162,9 +163,7 @@ def attribute_first(
     return replace(ranking, candidates=candidates), found
 
 
-def _shapley(
-    value: Callable[[npt.NDArray[np.bool_]], float], players: int, orders: int, seed: int
-) -> npt.NDArray[np.float64]:
+def _shapley(value: Callable[[Bools], float], players: int, orders: int, seed: int) -> Floats:
     """The mean gain by each player over random orders of joining: (players,)."""
     if not players:
         return np.zeros(0)

@@ -5,15 +5,13 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools
 from data.channels import Channel, ChannelMap, Meaning, words_of
 from gnn.explain.units import amount
 from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
 from gnn.features.stack import CHANNELS, SHARES, Stack
-
-Mask = npt.NDArray[np.bool_]
 
 # More or less of these is neither good nor bad by itself.
 FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
@@ -87,7 +85,7 @@ class Changes:
                 )
                 yield Change(turn, weigh(meaning.channel), decisive, strength, text, name, meaning.channel)
 
-    def worse(self, channels: Collection[Channel]) -> Mask:
+    def worse(self, channels: Collection[Channel]) -> Bools:
         """Which rows got worse on any of `channels`: (S,)."""
         chosen = _among(channels)[self._block.channel]
         each = self._each[chosen]
@@ -203,6 +201,6 @@ class Changes:
         return amount(value / scale, name, meaning, scale)
 
 
-def _among(channels: Collection[Channel]) -> Mask:
+def _among(channels: Collection[Channel]) -> Bools:
     """A mask of these channels: (C,)."""
     return np.array([channel in channels for channel in CHANNELS])

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.incident import AlertEvent
 from data.simulator.topology import Topology
 
-Floats = npt.NDArray[np.float64]
 # The percentile by which tracing finds spans slow.
 LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
@@ -21,7 +20,7 @@ class Measured:
 
     name: str
     values: Floats  # (S, T0 + T)
-    known: npt.NDArray[np.bool_]  # (S,) which services have it
+    known: Bools  # (S,) which services have it
 
 
 def alert_events(
@@ -31,7 +30,7 @@ def alert_events(
     signals: Mapping[str, Floats],  # {signal: (S, T0 + T)}
     baseline: int,
     roots: Sequence[int],
-    blind: npt.NDArray[np.bool_],
+    blind: Bools,
     hidden: Floats,
 ) -> tuple[AlertEvent, ...]:
     """All alerts, in random order.
@@ -140,7 +139,7 @@ def _log_alerts(
     slower: Floats,
     failing: Floats,
     roots: Sequence[int],
-    blind: npt.NDArray[np.bool_],
+    blind: Bools,
 ) -> list[AlertEvent]:
     # Some services always write unusual lines.
     background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats, Ints
 from data.incident import Incident
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
 from data.simulator.batch.assemble import Seen, Window, assemble_incidents
@@ -19,7 +19,6 @@ from data.simulator.names import ROLES, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.topology import Topology, connect_services, from_calls, generate, union
 
-Floats = npt.NDArray[np.float64]
 _WORLDS_A_TOPOLOGY = 3  # worlds per call graph, each with its own faults and telemetry
 
 
@@ -30,7 +29,7 @@ class Plan:
     topology: Topology
     fleet: Fleet
     profile: Profile
-    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
+    views: Ints  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
     naming: MetricNaming
     demand: float

@@ -4,10 +4,8 @@ import zlib
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from data.arrays import Floats, Ints
 
 STATUSES = ("healthy", "degraded", "critical", "down")  # by severity
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from data.channels import channel_of
 from data.incident import AlertEvent
-from data.sources.alerting import alerted_service
 from data.sources.conventions import CALLED, SERVICE
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
+from data.sources.samples import alerted_service
 from data.sources.times import seconds
 
 _WAKES = "page"  # the severity that pages someone, as in Prometheus' documentation

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from data.incident import Floats
+from data.arrays import Bools, Floats
 from data.sources.live import derive
 from data.sources.live.names import Names, infrastructure
 from data.sources.live.prometheus import Grid, Rows
@@ -208,9 +208,7 @@ def _compared(
     return {called.names[row][0]: called.names[row] for row in np.argsort(most, kind="stable").tolist()}
 
 
-def _tell_changes(
-    served: _Collected[str], versions: Mapping[str, Mapping[str, derive.Bools]], grid: Grid
-) -> None:
+def _tell_changes(served: _Collected[str], versions: Mapping[str, Mapping[str, Bools]], grid: Grid) -> None:
     """Adds when each service was changed and how often it restarted; scaling is no change."""
     services, generation, scale = (
         served.table,
@@ -232,9 +230,9 @@ def _tell_changes(
             services.setdefault("deploy_age_s", empty)[row] = derive.age(changed, grid.step_s)
 
 
-def _versions(parts: Iterable[_Part]) -> dict[str, dict[str, derive.Bools]]:
+def _versions(parts: Iterable[_Part]) -> dict[str, dict[str, Bools]]:
     """When each version of each service ran: {service: {version: (T,)}}."""
-    found: defaultdict[str, dict[str, derive.Bools]] = defaultdict(dict)
+    found: defaultdict[str, dict[str, Bools]] = defaultdict(dict)
     for part in parts:
         for whose, labels, values in zip(part.whose, part.labels, part.values, strict=True):
             versions, version = found[str(whose)], labels.get(part.query.callee, "")
