@@ -57,16 +57,17 @@ def rank(asked: RankOptions) -> int:
 
 def _ranked(asked: RankOptions, ranker: Ranker, incident: Incident) -> tuple[str, dict[str, Any]]:
     """The diagnosis of one incident, in words and as data."""
-    from agent.report.attribution import attributed, attribution_record
-    from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
+    from agent.report.diagnosis import diagnosis
     from agent.report.ranking_report import diagnosis_record
+    from gnn.explain.attribution import Attribution, attribute_first
 
-    ranking, found = ranker.rank(incident), NOT_ATTRIBUTED
+    ranking = ranker.rank(incident)
+    found: dict[str, Attribution] = {}
     if asked.attribute:
-        ranking, found = attributed(ranker, incident, ranking, asked.top, asked.seed)
+        ranking, found = attribute_first(ranker, incident, ranking, asked.top, asked.seed)
     words, record = diagnosis(incident, ranking, asked.top, found), diagnosis_record(incident, ranking)
     if asked.attribute:
-        record["attribution"] = attribution_record(found)
+        record["attribution"] = {service: own.record() for service, own in found.items()}
     if asked.explain:
         from agent.cli.environ import settings_from_environment
         from agent.cli.interrupt import run_interruptible

@@ -62,13 +62,13 @@ def fill_requests(samples: Samples, grid: TimeGrid, recording: Recording) -> set
         callee, lost = seen["callee"].get(pair, SideOfCall(None, None, None)), caller.lost
         if caller.latency is not None and callee.latency is not None:
             gap = np.maximum(caller.latency - callee.latency, 0.0)
-            recording.call_series(*pair, "latency_gap_s", grid.times, gap)
+            recording.series(pair, "latency_gap_s", grid.times, gap)
         if caller.rate is not None and callee.rate is not None:
             with np.errstate(invalid="ignore", divide="ignore"):
                 gone = np.where(caller.rate > 0, np.clip(1.0 - callee.rate / caller.rate, 0.0, 1.0), np.nan)
             lost = gone if lost is None else np.fmax(gone, lost)
         if lost is not None and np.isfinite(lost).any():
-            recording.call_series(*pair, "unmatched_share", grid.times, lost)
+            recording.series(pair, "unmatched_share", grid.times, lost)
     return used
 
 
@@ -171,7 +171,7 @@ def _tell_call(
     seen[side].setdefault(pair, SideOfCall(rate, latency, lost))
     for name, values in told.items():
         if values is not None and np.isfinite(values).any():
-            recording.call_series(*pair, name, grid.times, values)
+            recording.series(pair, name, grid.times, values)
 
 
 def _traffic(counted: Counted, n: int) -> tuple[Floats | None, Floats | None]:

@@ -143,7 +143,7 @@ class Spans:
                     number, (grid.count(lost) if lost else 0.0) / number, np.nan
                 )
         for name, values in told.items():
-            recording.call_series(*pair, name, grid.times, values)
+            recording.series(pair, name, grid.times, values)
 
     def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
         """Unanswered calls, by caller and intended callee; they also count as sent."""

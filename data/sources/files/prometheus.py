@@ -89,7 +89,7 @@ def _tell_unnamed(
         caller = into.samples.service(labels, [label for label in convention.caller if label not in SERVICE])
         callee = into.samples.service(labels, convention.callee)
         if caller and callee and caller not in NOBODY and callee not in NOBODY:
-            into.recording.call_series(caller, callee, metric, times, values)
+            into.recording.series((caller, callee), metric, times, values)
             return
     service = into.samples.service(labels, ("destination_service_name", "destination_workload", *SERVICE))
     if service is None:

@@ -14,9 +14,8 @@ from data.sources.live import derive
 from data.sources.live.names import Names, infrastructure
 from data.sources.live.prometheus import Grid, Rows
 from data.sources.live.queries import Query
-from data.sources.recording import Recording
+from data.sources.recording import Recording, Whose
 
-Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
 One = TypeVar("One", bound=Hashable)  # a service, or a call
 
 _UNKNOWN = 1_000  # the rank of requests that no convention counts
