@@ -288,7 +288,7 @@ def test_a_dripping_answer_is_bounded_in_time(raw_server: Any) -> None:
             started = asyncio.get_running_loop().time()
             with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
                 await environment.reset(TASK)
-            assert asyncio.get_running_loop().time() - started < 2
+            assert asyncio.get_running_loop().time() - started < 4.5
             await environment.aclose()
 
     asyncio.run(play())
