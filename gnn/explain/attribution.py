@@ -175,7 +175,7 @@ def attribute_first(
         ]
         for service, own in found.items()
     }
-    candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
+    candidates = tuple(c._replace(evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
     return replace(ranking, candidates=candidates), found
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.arrays import Bools
+from data.arrays import Bools, Floats
 from data.channels import Channel, ChannelMap, Meaning, words_of
 from gnn.explain.units import amount
 from gnn.features.deviation import AGES, STATISTICS, Deviations
@@ -73,9 +73,10 @@ class Changes:
         """
         if not self._each.size:
             return
-        for m, name in enumerate(self._block.names):
+        for m in np.flatnonzero(_is_notable(self._each[:, row])).tolist():
+            name = self._block.names[m]
             meaning = self._channel_map(name)
-            if name not in names or meaning is None or meaning.channel in AGES or not self._each[m, row, 0]:
+            if name not in names or meaning is None or meaning.channel in AGES:
                 continue
             change = self._gone(m, row, name) or self._moved(m, row, name, meaning)
             if change is not None:
@@ -199,6 +200,12 @@ class Changes:
         if meaning.inverted:
             value = (1.0 if meaning.channel in SHARES else 0.0) - value
         return amount(value / scale, name, meaning, scale)
+
+
+def _is_notable(each: Floats) -> Bools:
+    """Which metrics of a row may have changed notably, from their statistics: (M, K) → (M,)."""
+    from_past = (each[:, (_UP, _DOWN, _PEER)] >= _NOTABLE).any(axis=1) | (each[:, _GONE] > _MISSING)
+    return np.asarray((each[:, 0] > 0) & (from_past | (np.abs(each[:, _GROWTH]) >= _GROWN)))
 
 
 def _among(channels: Collection[Channel]) -> Bools:
