@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from data.arrays import Bools, Floats, Ints
-from data.simulator.names import ROLES, service_names
+from data.simulator.names import roles, service_names
 
 KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
 # Kinds that many services share.
@@ -160,7 +160,7 @@ def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
     position = {name: i for i, name in enumerate(names)}
     calls = []
     for caller, i in position.items():
-        role = ROLES.get(caller)
+        role = roles().get(caller)
         for callee in role.calls if role else ():
             if callee in position:
                 calls.append((i, position[callee]))
