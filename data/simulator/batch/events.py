@@ -28,23 +28,12 @@ def alert_events(
     topology: Topology,
     measured: Sequence[Measured],
     signals: Mapping[str, Floats],  # {signal: (S, T0 + T)}
-    baseline: int,
+    baseline: int,  # T0
     roots: Sequence[int],
-    blind: Bools,
-    hidden: Floats,
+    blind: Bools,  # (S,) nothing is measured
+    hidden: Floats,  # (S,) share of each service's errors and latency that only its callers see
 ) -> tuple[AlertEvent, ...]:
-    """All alerts, in random order.
-
-    Args:
-        rng: random numbers.
-        topology: of the system.
-        measured: every metric.
-        signals: {signal: (S, T0 + T)}
-        baseline: T0.
-        roots: the root causes.
-        blind: (S,) nothing is measured.
-        hidden: (S,) share of each service's errors and latency that only its callers see.
-    """
+    """All alerts, in random order."""
     events = _metric_alerts(rng, topology, measured, baseline)
     slower, failing = _changes(signals, baseline, str(rng.choice(LATENCIES)))
     inside = np.where(blind, 0.0, _changes(signals, baseline, "own_latency")[0])

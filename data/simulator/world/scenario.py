@@ -59,7 +59,7 @@ def set_up(
 ) -> Setup:
     """Draws a world; `script` is the fixed part of a catalogue task."""
     script = script or Script()
-    config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
+    config = replace(CONFIGS[difficulty], **script.dials)
     rng = seeded(difficulty, seed, task_id)
     topology = _choose_topology(rng, config, script)
     names, size = topology.names, len(topology.names)
