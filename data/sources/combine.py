@@ -36,7 +36,7 @@ class Points(Protocol):
         """Over which rates are taken."""
 
 
-class Part(NamedTuple):
+class MetricPart(NamedTuple):
     """Series of one metric, each of a service or a call."""
 
     metric: str  # its name in the recording; with a leading "_", a part of others
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     versions: Sequence[str] = ()  # which version each series is of, for "_version"
 
 
-def combine(recording: Recording, parts: Sequence[Part], grid: Points) -> dict[str, tuple[str, str]]:
+def combine(recording: Recording, parts: Sequence[MetricPart], grid: Points) -> dict[str, tuple[str, str]]:
     """Adds what the parts show to a recording; returns each caller's call that fails most."""
     versions = _versions(part for part in parts if part.metric == "_version")
     others = [part for part in parts if part.metric != "_version"]
@@ -77,14 +77,14 @@ def combine(recording: Recording, parts: Sequence[Part], grid: Points) -> dict[s
 class _Collected(Generic[One]):
     """What is told of all services, or of all calls."""
 
-    def __init__(self, parts: Sequence[Part], grid: Points, more: Iterable[One] = ()) -> None:
+    def __init__(self, parts: Sequence[MetricPart], grid: Points, more: Iterable[One] = ()) -> None:
         measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)
         self.names = tuple(dict.fromkeys((*measured, *more)))
         self.place = {name: row for row, name in enumerate(self.names)}
         self.is_measured = np.arange(len(self.names)) < len(measured)
         found: dict[str, Floats] = {}
         believed = np.full(len(self.names), _UNKNOWN)  # the convention that counts the requests of each
-        by_rank: defaultdict[tuple[int, str], list[Part]] = defaultdict(list)
+        by_rank: defaultdict[tuple[int, str], list[MetricPart]] = defaultdict(list)
         for part in parts:
             by_rank[part.rank, part.metric].append(part)
             if part.metric == "request_rate":
@@ -109,7 +109,7 @@ class _Collected(Generic[One]):
         self.parts = found
         self.table = derive.requests(found, asked, grid.rate_s)
 
-    def _rows(self, part: Part) -> derive.Places:
+    def _rows(self, part: MetricPart) -> derive.Places:
         return np.array([self.place[cast(One, one)] for one in part.whose], dtype=np.int64)
 
 
@@ -158,7 +158,7 @@ def _tell_changes(served: _Collected[str], versions: Mapping[str, Mapping[str, B
             services.setdefault("deploy_age_s", empty)[row] = derive.age(changed, grid.step_s)
 
 
-def _versions(parts: Iterable[Part]) -> dict[str, dict[str, Bools]]:
+def _versions(parts: Iterable[MetricPart]) -> dict[str, dict[str, Bools]]:
     """When each version of each service ran: {service: {version: (T,)}}."""
     found: defaultdict[str, dict[str, Bools]] = defaultdict(dict)
     for part in parts:

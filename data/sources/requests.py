@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from data.arrays import Floats
-from data.sources.combine import Part
+from data.sources.combine import MetricPart
 from data.sources.conventions import CALLED, MILLISECONDS, SERVED, SERVICE, Requests
 from data.sources.recording import NOBODY, Whose
 from data.sources.samples import Labels, Sample, Samples, TimeGrid, added, matches, meets
@@ -16,7 +16,7 @@ QUANTILES = {"latency_p50_s": 0.5, "latency_p99_s": 0.99}
 _BEHIND_CALLERS = 100  # the rank of a callee's view: it counts where no caller is measured
 
 
-def request_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[Part]:
+def request_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[MetricPart]:
     """The parts that each convention tells; adds the names of the metrics to `used`."""
     for table in (SERVED, CALLED):
         for rank, convention in enumerate(table):
@@ -25,7 +25,7 @@ def request_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[
             for metric, one, values in _told(samples, grid, convention, used):
                 told[metric].append((one, values))
             for metric, rows in told.items():
-                yield Part(
+                yield MetricPart(
                     metric,
                     [one for one, _ in rows],
                     np.array([values for _, values in rows]),

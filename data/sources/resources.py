@@ -7,7 +7,7 @@ import numpy as np
 
 from data.arrays import Floats
 from data.incident import AlertEvent
-from data.sources.combine import Part, combine
+from data.sources.combine import MetricPart, combine
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
 from data.sources.requests import QUANTILES, bound_of, quantile, request_parts
@@ -34,7 +34,7 @@ def fill(samples: Samples, recording: Recording) -> None:
     _tell_rest(samples, grid, recording, used)
 
 
-def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[Part]:
+def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[MetricPart]:
     for rank, resource in enumerate(RESOURCES):
         used |= {name for name, _ in samples.named(resource.name)}
         rows = _rows(samples, grid, resource, resource.name)
@@ -42,16 +42,18 @@ def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterato
             over = _rows(samples, grid, resource, resource.over)
             rows = {s: _compared(resource, rows[s], over[s]) for s in rows.keys() & over.keys()}
         if rows:
-            yield Part(resource.metric, tuple(rows), np.array([*rows.values()]), rank=rank)
+            yield MetricPart(resource.metric, tuple(rows), np.array([*rows.values()]), rank=rank)
 
 
-def _change_parts(samples: Samples, grid: TimeGrid) -> Iterator[Part]:
+def _change_parts(samples: Samples, grid: TimeGrid) -> Iterator[MetricPart]:
     """A deployment's generation and its scale, which moves the generation, too."""
     for metric, name in (("_generation", GENERATION), ("_scale", SCALE)):
         told = [(s.labels.get("deployment", ""), grid.values(s)) for _, s in samples.named(name)]
         rows = [(service, values) for service, values in told if service]
         if rows:
-            yield Part(metric, [service for service, _ in rows], np.array([values for _, values in rows]))
+            yield MetricPart(
+                metric, [service for service, _ in rows], np.array([values for _, values in rows])
+            )
 
 
 def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> dict[str, Floats]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from data.sources.combine import Part, combine
+from data.sources.combine import MetricPart, combine
 from data.sources.live.names import Names, infrastructure
 from data.sources.live.prometheus import Grid, Rows
 from data.sources.live.queries import Query
@@ -53,7 +53,7 @@ class _Told(NamedTuple):
 
     query: Query
     labels: Sequence[Mapping[str, str]]
-    part: Part
+    part: MetricPart
 
 
 class Questions:
@@ -122,7 +122,7 @@ def _brought_together(query: Query, rows: Rows, names: Names) -> _Told:
     labels = [rows.labels[row] for row in kept]
     values = rows.values if len(kept) == len(whose) else rows.values[kept]
     is_version = query.metric == "_version"
-    part = Part(
+    part = MetricPart(
         query.metric,
         [one for one in whose if one is not None],
         values,
