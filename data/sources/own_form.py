@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
-from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.arrays import Floats
+from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import LARGEST, parse
 
 FORM = 'an incident such as {"incident_id": "7", "call_graph": {"web": ["db"]}, "alerts": [], …}'

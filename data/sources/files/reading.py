@@ -8,11 +8,40 @@ from typing import NamedTuple
 from data.errors import SchemaError
 from data.files import jsonl
 from data.incident import Incident
-from data.sources.files.formats import DATASETS, FORMATS
+from data.sources.files.exposition import Scrape
+from data.sources.files.kubernetes import KialiGraph, KubernetesObjects
 from data.sources.files.opened import File
+from data.sources.files.openrca import OpenRca
+from data.sources.files.otlp import OtlpLogs, OtlpMetrics
+from data.sources.files.otlp_traces import OtlpTraces, TempoSearch
+from data.sources.files.own_files import OwnFiles
+from data.sources.files.prometheus import AlertList, PrometheusAnswer
+from data.sources.files.rcaeval import RcaEval
 from data.sources.files.reader import Gathered, Reader
-from data.sources.files.tables import COLUMNS
+from data.sources.files.tables import COLUMNS, CsvTable, Parquet
+from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTraces
 from data.sources.recording import incident_of
+
+# All formats; the first one that recognises a file reads it.
+FORMATS: tuple[Reader, ...] = (
+    OwnFiles(),
+    PrometheusAnswer(),
+    AlertList(),
+    JaegerTraces(),
+    JaegerDependencies(),
+    ZipkinTraces(),
+    OtlpTraces(),
+    TempoSearch(),
+    OtlpMetrics(),
+    OtlpLogs(),
+    KubernetesObjects(),
+    KialiGraph(),
+    Parquet(),
+    Scrape(),
+    CsvTable(),
+)
+# Folders of incidents with root causes, recognised by their layout.
+DATASETS = (RcaEval(), OpenRca())
 
 _log = logging.getLogger(__name__)
 

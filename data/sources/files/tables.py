@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.arrays import Floats
 from data.channels import channel_of
 from data.errors import SchemaError
 from data.extras import needs
@@ -174,7 +175,7 @@ def split_column(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def times_of(column: "pd.Series[Any]", where: str) -> Floats:
     """Unix seconds of a column of numbers in any unit, or of dates."""
     raw = column.to_numpy()
     if np.issubdtype(raw.dtype, np.datetime64):
@@ -189,7 +190,7 @@ def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[n
     return np.array([np.nan if time is None else time for time in found])
 
 
-def numbers_of(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
+def numbers_of(column: "pd.Series[Any]") -> Floats:
     """A column as numbers; other values are missing."""
     import pandas as pd
 
