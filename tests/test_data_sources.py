@@ -69,6 +69,18 @@ def test_tables_in_parquet_name_the_culprit(form, tmp_path, ranker):
     assert ranker.rank(incident).candidates[0].service == shop.CULPRIT
 
 
+def test_times_that_may_not_agree_are_told(tmp_path):
+    later = "time,service,load\n" + "".join(
+        f"2023-11-14 {23 + h:02}:{m:02}:00,web,1\n" for h in (-1, 0) for m in range(60)
+    )
+    found = read_evidence(written(tmp_path, {**FORMS["query_range"], "later.csv": later}))
+    assert any("later.csv: its times name no time zone" in note for note in found.notes)
+    assert any("do their times agree?" in note for note in found.notes)
+    assert not any(
+        "do their" in note for note in read_evidence(written(tmp_path, FORMS["query_range"])).notes
+    )
+
+
 def test_the_first_alert_that_pages_is_the_page(tmp_path):
     pages = [
         {**shop.alert(service, name), "startsAt": since, "status": {"state": "active"}}

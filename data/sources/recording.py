@@ -24,6 +24,7 @@ _MOST_POINTS = 60  # of an incident; finer measurements are averaged, which redu
 _MOST_PAST = 240  # points before it that are kept
 _MOST_SEARCHED = 600  # points in which to look for the beginning
 _PIECE_BYTES = 400  # of a piece of a series, besides its points
+_LATE = 0.5  # share of the incident after the end of most metrics, from which their times may disagree
 _FEWEST = 8  # points with which a beginning can be found
 
 
@@ -144,7 +145,8 @@ def incident_of(
     if first is None or last is None:
         recording.note("There are no metrics, only names, calls and alerts.")
     else:
-        natural = step_s or natural_step(recording.all_pieces())
+        told = [pieces for pieces in recording.all_pieces() if any(len(times) for times, _ in pieces)]
+        natural = step_s or natural_step(told)
         if start is None:
             start = _found(recording, first, last, natural, channel_map or default_channel_map())
         elif start > last:
@@ -154,6 +156,12 @@ def incident_of(
         elif start <= first:
             recording.note(f"There is no data from before {iso_time(start)} to compare with.")
         end = min(last, start + window_s) if window_s else last
+        ends = [max(float(times.max()) for times, _ in pieces if len(times)) for pieces in told]
+        if not window_s and np.median(ends) < end - _LATE * (end - start):
+            recording.note(
+                f"Most metrics end at {iso_time(float(np.median(ends)))}, others at {iso_time(end)}: "
+                "do their times agree?"
+            )
         step = step_s or natural * max(int(np.ceil((end - start) / natural / _MOST_POINTS)), 1)
         n = int((end - start) / step) + 1
         past = min(baseline_s or start - first, start - first)

@@ -28,7 +28,10 @@ _FAILS = columns_of("beyond", (Channel.ERROR, Channel.RESTARTS))
 _ERROR_LEVEL = SERVICE_FEATURES.index(f"{Channel.ERROR}.level")
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
 _REPORTS, _ENDED = columns_of("has", CHANNELS), columns_of("gone", CHANNELS)
-_ITSELF = columns_of("gone", (Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO))
+_HAVING, _ITSELF = (
+    columns_of(statistic, (Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO))
+    for statistic in ("has", "gone")
+)
 _MOST_MISSING = 0.8  # share of the points; the first may still be from before
 _NEVER = np.float32(10.0)  # subtracted from the score of a service that cannot be accused
 _DOWN = 2.0  # added to the score of a service that is down: the strongest alert
@@ -86,12 +89,14 @@ def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Score
 def put_silenced_first(scores: Scores, graph: Graph, incident: Incident) -> Scores:
     """Puts a service that has stopped reporting anything before its callers in trouble: it is gone: (S,).
 
-    Metrics of requests alone do not tell: they also end if nobody calls. Nor does a replaced replica.
+    Metrics of requests alone do not tell: they also end if nobody calls. Nor does a metric that ends for most
+    services, because its source does, nor a replaced replica.
     """
     ended = graph.x[:, _ENDED] >= _MOST_MISSING
-    silenced = (graph.x[:, _ITSELF] >= _MOST_MISSING).any(axis=1) & ((graph.x[:, _REPORTS] == 0) | ended).all(
-        axis=1
-    )
+    own = graph.x[:, _ITSELF] >= _MOST_MISSING
+    of_few = 2 * own.sum(axis=0) <= ((graph.x[:, _HAVING] > 0) | own).sum(axis=0)
+    quiet = ((graph.x[:, _REPORTS] == 0) | ended).all(axis=1)
+    silenced = quiet & (own & of_few).any(axis=1)
     reporting = {incident.owners.get(name) for name in np.array(incident.services)[~silenced].tolist()}
     caller, callee = graph.edge_index
     troubled = in_trouble(graph)[caller]

@@ -69,9 +69,12 @@ class Parquet:
 def _add_table(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
     """Adds a table of any form, which its columns tell."""
     columns = tuple(map(str, frame.columns))
+    time = _column(columns, _TIME)
+    if time and not _names_zone(frame[time]):
+        recording.note(f"{where}: its times name no time zone, and are read as UTC")
     if (pair := _calls(columns)) is not None:
         add_calls(frame[pair[0]], frame[pair[1]], recording)
-    elif not _column(columns, _TIME):
+    elif not time:
         raise SchemaError(where, "", columns, f"name the columns {COLUMNS}")
     elif _column(columns, _SERVICE):
         add_long(frame, recording, where)
@@ -188,6 +191,12 @@ def times_of(column: "pd.Series[Any]", where: str) -> Floats:
     if all(time is None for time in found):
         raise SchemaError(where, str(column.name), raw[0] if len(raw) else "", "give Unix times or ISO dates")
     return np.array([np.nan if time is None else time for time in found])
+
+
+def _names_zone(column: "pd.Series[Any]") -> bool:
+    """Whether the first time has a time zone, as numbers do, too."""
+    first = next((value for value in column.tolist()[:1] if isinstance(value, str)), "")
+    return re.search(r"\d[ T]\d\d?:\d\d(?::[\d.]+)?$", first.strip()) is None
 
 
 def numbers_of(column: "pd.Series[Any]") -> Floats:
