@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.observation import Observation
 
-Floats = npt.NDArray[np.float64]
 ALERT_KINDS = ("metric", "trace", "log")
 _NOTHING: Floats = np.empty(0)
 _NO_NUMBERS: Mapping[str, float] = {}

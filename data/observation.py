@@ -81,6 +81,17 @@ class Service(BaseModel):
         return self.error_rate < 0.05 and self.latency_p99_s < 0.50
 
 
+def status_of(error_rate: float, latency_p99_s: float, memory: float) -> str:
+    """The status of one service, by the protocol's thresholds."""
+    if error_rate >= 0.90 or memory >= 0.98:
+        return "down"
+    if error_rate >= 0.50 or latency_p99_s >= 2.0:
+        return "critical"
+    if error_rate >= 0.10 or latency_p99_s >= 0.50:
+        return "degraded"
+    return "healthy"
+
+
 class Alert(BaseModel):
     """One active alert."""
 

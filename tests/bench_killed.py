@@ -1,6 +1,6 @@
 """Trainings that are killed at random moments: each goes on to the files of one that was not; prints JSON.
 
-python tests/bench_killed.py --times 10
+python tests/bench_killed.py --times 10 > checkpoints/results/killed.json
 """
 
 import argparse
@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench_machine import machine
 from tiny_model import make_tiny_model
 
 from agent.cli import answer
 from agent.finetune.options import REQUEST
+from agent.records.provenance import git_revision
 
 COMMANDS = {
     "sft": "--epochs 1 --checks 4",
@@ -75,7 +77,8 @@ def main() -> None:
         work = Path(folder)
         tiny, chance = make_tiny_model(work / "tiny"), random.Random(0)
         results = {command: killed_and_resumed(command, times, chance, tiny, work) for command in COMMANDS}
-    print(json.dumps(results))
+    config = {"command": f"python tests/bench_killed.py --times {times}", "machine": machine()}
+    print(json.dumps({"config": config, "git": git_revision(), "results": results}))
 
 
 if __name__ == "__main__":

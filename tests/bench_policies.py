@@ -17,8 +17,7 @@ from agent.policies.registry import make_policy
 from agent.records.provenance import folder_hash, git_revision
 from data.observation import DIFFICULTIES, Action, Task, parse_step
 from data.simulator.catalogue import catalogue, random_tasks
-from data.simulator.world import expert
-from data.simulator.world.environment import EmbeddedEnvironment
+from data.simulator.world.environment import EmbeddedEnvironment, next_action
 from data.simulator.world.logs import Wording
 from data.simulator.world.world import World
 from gnn.evaluation.metrics import interval
@@ -61,7 +60,7 @@ def by_expert(tasks: Sequence[Task]) -> list[float]:
         answer = world.reset(task.difficulty, task.seed, task.task_id)
         for _ in range(task.max_ticks):
             assert world.episode is not None
-            answer = world.step(expert.next_action(world.episode))
+            answer = world.step(next_action(world.episode))
             if answer["done"]:
                 break
         else:

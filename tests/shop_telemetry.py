@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 START, STEP, POINTS, BAD_FROM = 1_700_000_000, 15, 80, 60
 CALLS = [
@@ -228,6 +229,12 @@ def table(form: Callable[[list[tuple[int, str, str, float]]], str]) -> str:
 def long(rows: list[tuple[int, str, str, float]], separator: str = ",") -> str:
     lines = [("time", "service", "metric", "value"), *rows]
     return "\n".join(separator.join(map(str, line)) for line in lines) + "\n"
+
+
+def tidy(rows: list[tuple[int, str, str, float]]) -> str:
+    """A metric per column, with a text that is none."""
+    told = pd.DataFrame(rows, columns=["timestamp", "service", "metric", "value"]).assign(zone="eu-1")
+    return told.pivot(index=["timestamp", "service", "zone"], columns="metric", values="value").to_csv()
 
 
 def wide(rows: list[tuple[int, str, str, float]], separator: str = ",") -> str:

@@ -11,7 +11,7 @@ import pytest
 from llm_server import LLMServer, action
 from tiny_model import make_tiny_adapter, make_tiny_model
 
-from agent.benchmark.source_names import brief_names
+from agent.benchmark.ablate import brief_names
 from agent.cli import answer
 from agent.llm.weights import can_run_smol
 from data.simulator.catalogue import random_tasks

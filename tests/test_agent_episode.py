@@ -123,9 +123,9 @@ def test_an_action_that_the_environment_does_not_take_is_told_to_the_policy_and_
 
 
 def test_the_deadline_ends_the_task_alone() -> None:
-    result = play(ToyEnvironment(), Script(f"fetch_logs:{ROOT}", think_s=5), toy_task(1), deadline_s=0.05)
+    result = play(ToyEnvironment(), Script(f"fetch_logs:{ROOT}", think_s=60), toy_task(1), deadline_s=0.05)
     assert result.error == "the task took longer than its 0.05 s"
-    assert result.seconds < 2
+    assert result.seconds < 30
 
 
 def run_all(

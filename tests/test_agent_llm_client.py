@@ -26,7 +26,7 @@ MIB = 2**20
 
 def decide(url: str, times: int = 1, **changes: Any) -> list[Decision]:
     async def play() -> list[Decision]:
-        given: dict[str, Any] = {"models": ("m",), "max_retries": 0, "total_timeout_s": 20.0, **changes}
+        given: dict[str, Any] = {"models": ("m",), "max_retries": 0, "total_timeout_s": 60.0, **changes}
         model = ChatModel(LlmSettings(url, KEY, **given))
         made = [await make_policy("llm", model=model).decide(BROKEN) for _ in range(times)]
         await model.aclose()

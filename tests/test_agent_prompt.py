@@ -15,7 +15,7 @@ from agent.situation.decision import PastStep, Situation
 from data.actions import action_space
 from data.incident import Incident
 from data.observation import Action, Task, parse_step
-from data.simulator.catalogue import SMOKE_TASKS
+from data.simulator.catalogue import smoke_tasks
 from data.simulator.world.environment import EmbeddedEnvironment
 from gnn.baselines.heuristic import HeuristicRanker
 
@@ -56,7 +56,7 @@ def test_an_unsure_ranker_says_so_and_hints_are_not_the_truth() -> None:
     assert "not the truth" in unsure and "87%" in sure
 
 
-@pytest.mark.parametrize("task", SMOKE_TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", smoke_tasks(), ids=lambda task: task.name)
 def test_embedded_smoke_tasks_fit_into_1500_tokens(task: Task) -> None:
     async def longest() -> int:
         environment, policy = EmbeddedEnvironment(), make_policy("explore", seed=1)

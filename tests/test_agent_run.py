@@ -63,10 +63,11 @@ def through_proxy(
 ) -> tuple[tuple[EpisodeResult, ...], Proxy]:
     async def run() -> tuple[tuple[EpisodeResult, ...], Proxy]:
         proxy = Proxy(upstream, {"POST /step": [*["pass"] * (FAILING_STEP - 1), *faults]})
+        timeout_s = 1.5 if {"hang", "hang after"} & set(faults) else 20.0
         async with raw_server(proxy.handle) as port:
             where = f"http://127.0.0.1:{port}"
             results = await play(
-                lambda: HttpEnvironment(where, timeout_s=0.4, settle_s=0.1), lambda: harm(proxy)
+                lambda: HttpEnvironment(where, timeout_s=timeout_s, settle_s=0.1), lambda: harm(proxy)
             )
         return results, proxy
 

@@ -15,7 +15,7 @@ from data.simulator.batch.assemble import Window
 from data.simulator.batch.fault_sampling import INJECTED, faults_of
 from data.simulator.batch.generate import run, simulate
 from data.simulator.batch.measurement_profile import Profile, draw_profile
-from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
+from data.simulator.batch.metric_naming import metric_namings
 from data.simulator.batch.signals import SPREAD, read_signals, truth
 from data.simulator.batch.variants import with_client_views
 from data.simulator.config import SimulationConfig
@@ -24,7 +24,7 @@ from data.simulator.topology import Topology, generate
 from data.simulator.world.scenario import healthy_fleet
 
 DIALS = [field.name for field in fields(SimulationConfig) if isinstance(field.default, float)]
-SIGNALS = {(naming.name, m.name): m.signal for naming in (*METRIC_NAMINGS, FIREWATCH) for m in naming.metrics}
+SIGNALS = {(naming.name, m.name): m.signal for naming in metric_namings().values() for m in naming.metrics}
 # Series with one fault per world and all dials off.
 CALM = replace(SimulationConfig(most_services=16), **dict.fromkeys(DIALS, 0.0))
 WINDOW = Window("series", baseline=20, points=8, minutes=1.0)

@@ -52,8 +52,11 @@ def proxied(server: RunningServer, raw_server: Any) -> Proxied:
     async def open_proxy(**faults: list[str | int]) -> AsyncIterator[tuple[HttpEnvironment, Proxy]]:
         methods = {"step": "POST /step", "reset": "POST /reset", "state": "GET /state"}
         proxy = Proxy(server.url, {methods[name]: list(queue) for name, queue in faults.items()})
+        timeout_s = (
+            1.5 if any(str(fault).startswith("hang") for queue in faults.values() for fault in queue) else 20
+        )
         async with raw_server(proxy.handle) as port:
-            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=1.5, settle_s=0.2)
+            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=timeout_s, settle_s=0.2)
             yield environment, proxy
             await environment.aclose()
 
@@ -265,7 +268,7 @@ def test_strange_answers(
 
     async def play() -> None:
         async with raw_server(answer) as port:
-            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=1.0)
+            environment = HttpEnvironment(f"http://127.0.0.1:{port}", timeout_s=20)
             with pytest.raises(kind, match=match) as caught:
                 await environment.reset(TASK)
             await environment.aclose()
@@ -288,7 +291,7 @@ def test_a_dripping_answer_is_bounded_in_time(raw_server: Any) -> None:
             started = asyncio.get_running_loop().time()
             with pytest.raises(Unreachable, match=r"no answer within 0\.3 s"):
                 await environment.reset(TASK)
-            assert asyncio.get_running_loop().time() - started < 2
+            assert asyncio.get_running_loop().time() - started < 4.5
             await environment.aclose()
 
     asyncio.run(play())

@@ -43,7 +43,7 @@ def test_all_that_is_told_goes_to_the_one_service():
     metrics, traces = Recording(), Recording()
     metrics.series("checkout", "cpu_usage", [1.0], [0.5])
     metrics.series("web", "request_rate", [1.0], [5.0])
-    traces.call_series("web", "checkoutservice", "latency_gap_s", [1.0], [0.1])
+    traces.series(("web", "checkoutservice"), "latency_gap_s", [1.0], [0.1])
     traces.series("checkoutservice", "request_rate", [1.0], [1.0])
     traces.series("web", "request_rate", [1.0], [1.0])
     traces.alert(AlertEvent("checkoutservice", "trace", "slow", None, "web"), 3.0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.sources.live import derive
+from data.sources import derive
 from data.sources.live.names import Names
 from data.sources.live.queries import By
 

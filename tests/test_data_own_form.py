@@ -73,6 +73,14 @@ def test_little_is_enough():
     assert incident.incident_id == "7" and incident.services == () and incident.page is None
 
 
+def test_telemetry_alone_is_an_incident_named_after_its_file(tmp_path):
+    told = {"telemetry": LINE["telemetry"], "alerts": [{"service": "api", "name": "cpu"}]}
+    (tmp_path / "monday.json").write_text(json.dumps(told))
+    [incident] = read_incidents(tmp_path / "monday.json")
+    assert incident.incident_id == "monday.json:1" and incident.services == ("api", "sidecar")
+    assert incident.alerts == (AlertEvent("api", "metric", "cpu"),)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -108,7 +108,7 @@ def test_alerts_alone_make_an_incident_without_metrics():
 def test_calls_owners_and_routine_arrive():
     recording = shop()
     event = AlertEvent("web", "metric", "Noisy")
-    recording.call_series("web", "cache", "latency_gap_s", [START, START + 15], [0.1, 0.2])
+    recording.series(("web", "cache"), "latency_gap_s", [START, START + 15], [0.1, 0.2])
     recording.owners["web"] = "frontend"
     recording.routines[event] = 0.9
     incident = incident_of(recording, at=START + 15)

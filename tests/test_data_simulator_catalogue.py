@@ -31,7 +31,7 @@ def test_scenarios_are_consistent() -> None:
 
 
 def test_smoke_tasks() -> None:
-    assert [(task.seed, task.max_ticks) for task in catalogue.SMOKE_TASKS] == [
+    assert [(task.seed, task.max_ticks) for task in catalogue.smoke_tasks()] == [
         (42, 20),
         (295, 30),
         (2560, 40),

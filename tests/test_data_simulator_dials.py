@@ -153,7 +153,9 @@ def test_a_shared_dependency_that_nobody_monitors_can_be_the_culprit() -> None:
     names = ("api-gateway", "user-service", "auth-service", "session-service", "cache", "db-proxy")
     dials = {**CALM, "unmonitored": 1.0, "services": (7, 7)}
     for seed in range(5):
-        episode = RunningEpisode(set_up("hard", seed, None, Script(names, {"cache": "split_brain"}, dials)))
+        episode = RunningEpisode(
+            set_up("hard", seed, None, Script(services=names, faults={"cache": "split_brain"}, dials=dials))
+        )
         topology = episode.setup.topology
         callers = topology.callers[topology.callees == topology.names.index("cache")]
         assert len(callers) >= 2

@@ -165,7 +165,11 @@ def test_generated_systems_have_zone_twins_with_the_same_callers_and_callees() -
 
 def test_played_worlds_lead_around_a_failing_zone_as_the_generator_does() -> None:
     names = ("api-gateway", "user-service", "user-service-az-b", "db-proxy", "cache")
-    script = Script(names, {"user-service": "network_partition"}, {"services": (5, 5), "noise": 0.0})
+    script = Script(
+        services=names,
+        faults={"user-service": "network_partition"},
+        dials={"services": (5, 5), "noise": 0.0},
+    )
     for seed in range(20):
         setup, other = set_up("medium", seed, None, script), set_up("medium", seed, None, script)
         topology = replace(setup.topology, breakers=setup.topology.breakers & False)

@@ -8,7 +8,7 @@ from data.channels import default_channel_map
 from data.faults.families import fault_families
 from data.incident import Incident
 from data.simulator.batch.generate import SimulationConfig, simulate
-from data.simulator.batch.metric_naming import FIREWATCH, METRIC_NAMINGS
+from data.simulator.batch.metric_naming import metric_namings
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_situation_occurs(incidents: list[Incident]) -> None:
             assert alert.caller is None or alert.caller in incident.services
 
 
-@pytest.mark.parametrize("naming", [*METRIC_NAMINGS, FIREWATCH], ids=lambda naming: naming.name)
+@pytest.mark.parametrize("naming", metric_namings().values(), ids=lambda naming: naming.name)
 def test_metric_names_are_understood(naming: object) -> None:
     meanings = {metric.name: default_channel_map()(metric.name) for metric in naming.metrics}  # type: ignore[attr-defined]
     wholes = {meaning.per for meaning in meanings.values() if meaning}

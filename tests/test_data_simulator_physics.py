@@ -143,8 +143,10 @@ def test_degenerate_graphs(calls: list[tuple[int, int]]) -> None:
 
 
 def test_environment_and_generator_agree_to_the_last_digit() -> None:
-    tasks = [*catalogue.SMOKE_TASKS, *catalogue.random_tasks(12, "all", 9)]
-    setups = [set_up(t.difficulty, t.seed, t.task_id, catalogue.script(t.task_id or "")) for t in tasks]
+    tasks = [*catalogue.smoke_tasks(), *catalogue.random_tasks(12, "all", 9)]
+    setups = [
+        set_up(t.difficulty, t.seed, t.task_id, catalogue.scenarios().get(t.task_id or "")) for t in tasks
+    ]
     ticks = 30
     whole = union([setup.topology for setup in setups])
     sizes = [len(setup.topology.names) for setup in setups]

@@ -18,8 +18,7 @@ from data.leak_filter import clean_feedback
 from data.observation import Action, Difficulty, Observation, Task, parse
 from data.simulator import catalogue
 from data.simulator.config import CONFIGS, Script
-from data.simulator.world.environment import EmbeddedEnvironment, World
-from data.simulator.world.expert import next_action
+from data.simulator.world.environment import EmbeddedEnvironment, World, next_action
 from data.simulator.world.grade import Accounts, grade_score
 from data.simulator.world.scenario import set_up
 from data.simulator.world.world import RunningEpisode
@@ -93,7 +92,7 @@ import hashlib, json, sys
 sys.path.insert(0, sys.argv[1])
 from test_data_simulator_world import _script
 from data.simulator import catalogue
-tasks = (*catalogue.SMOKE_TASKS, *catalogue.random_tasks(3, "hard", 8))
+tasks = (*catalogue.smoke_tasks(), *catalogue.random_tasks(3, "hard", 8))
 print(hashlib.sha256(json.dumps([_script(task) for task in tasks]).encode()).hexdigest())
 """
 
@@ -149,7 +148,7 @@ def test_the_environment_raises_what_its_clients_raise() -> None:
             await environment.reset(Task(task_id="no_such_task", difficulty="easy", seed=1, max_ticks=20))
         with pytest.raises(EpisodeLost):
             await environment.step(Action(action_type="escalate"))
-        await environment.reset(catalogue.SMOKE_TASKS[0])
+        await environment.reset(catalogue.smoke_tasks()[0])
         assert environment.root_causes() == ("auth-service",)
         assert environment.fault_types() == ("oom",)
         step = await environment.step(Action(action_type="fetch_logs", target_service="auth-service"))
@@ -166,7 +165,7 @@ def test_the_environment_raises_what_its_clients_raise() -> None:
 def test_history_keeps_ten_actions_and_the_parsed_form_equals_the_wire() -> None:
     async def play() -> None:
         environment, world = EmbeddedEnvironment(), World()
-        task = catalogue.SMOKE_TASKS[2]
+        task = catalogue.smoke_tasks()[2]
         await environment.reset(task)
         world.reset(task.difficulty, task.seed, task.task_id)
         for _ in range(13):

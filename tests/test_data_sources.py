@@ -52,7 +52,17 @@ def test_packed_files_are_read_as_they_come(pack, tmp_path):
         read_evidence([packed])
 
 
-@pytest.mark.parametrize("form", [shop.wide, shop.long])
+@pytest.mark.parametrize("form", [shop.wide, shop.long, shop.tidy])
+def test_tables_say_the_same_with_pandas_own_texts(form, tmp_path):
+    """They are what an installation without pyarrow has."""
+    paths = written(tmp_path, {"t.csv": shop.table(form)})
+    with pd.option_context("mode.string_storage", "python"):
+        [incident] = read_evidence(paths).incidents
+    assert set(incident.services) == set(shop.SERVICES)
+    assert incident.metric_names == {"latency_p99_s", "error_rate"}
+
+
+@pytest.mark.parametrize("form", [shop.wide, shop.long, shop.tidy])
 def test_tables_in_parquet_name_the_culprit(form, tmp_path, ranker):
     pd.read_csv(io.StringIO(shop.table(form))).to_parquet(tmp_path / "t")
     [incident] = read_evidence([tmp_path / "t", *written(tmp_path, EDGES)]).incidents
@@ -147,6 +157,7 @@ def test_what_is_misspelt_or_unknown_is_told(shared):
         (b"[" * 200_000, "nested"),
         (b'{"resourceSpans":' + b"[" * 200_000, "nested"),
         (b"time,a_cpu\nyesterday,1\n", "ISO dates"),
+        (b"time,p99\n1700000000,1\n", "left out: p99"),
         (b"PAR1" + b"\0" * 100, "Parquet"),
     ],
 )  # fmt: skip

@@ -179,7 +179,9 @@ async def scripted(*answers: Any) -> AsyncIterator[WebSocketEnvironment]:
 
     async with serve_websocket(converse, "127.0.0.1", 0) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
-        environment = WebSocketEnvironment(f"ws://127.0.0.1:{port}", timeout_s=0.3)
+        environment = WebSocketEnvironment(
+            f"ws://127.0.0.1:{port}", timeout_s=1.5 if "hang" in script else 20.0
+        )
         try:
             yield environment
         finally:
@@ -288,7 +290,7 @@ def test_a_cut_connection() -> None:
 
 def test_where_no_websocket_is(raw_server: Any) -> None:
     async def reset(url: str) -> None:
-        environment = WebSocketEnvironment(url, timeout_s=0.5)
+        environment = WebSocketEnvironment(url, timeout_s=1.5)
         with pytest.raises((Unreachable, ProtocolError), match=r"no connection|opens no WebSocket|not a Web"):
             await environment.reset(TASK)
         await environment.aclose()

@@ -1,7 +1,8 @@
 """Runs an ablation in several processes, and saves finished parts."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from agent.benchmark.arms import WRONG, Arm
 from agent.benchmark.figures import figures
 from agent.benchmark.plan import WATCHED, AblationFolder, Played, as_json
 from agent.benchmark.results import AblationResult, RankedSource
-from agent.benchmark.source_names import brief_names
 from agent.benchmark.worker import (
     EPISODES,
     INCIDENTS,
@@ -34,7 +34,7 @@ from agent.settings import Settings
 from data.clients.discovery import Endpoint
 from data.episodes import Episode, EpisodeStore
 from data.errors import SettingsError
-from data.files.jsonl import files
+from data.files.jsonl import SUFFIXES, files
 from data.labels import read_labels
 from data.observation import Task
 
@@ -216,3 +216,37 @@ def _done(folder: AblationFolder) -> set[tuple[str, Key]]:
 
 def _key(arm: Arm, task: Task) -> tuple[str, Key]:
     return arm.name, (task.name, task.seed)
+
+
+def brief_names(paths: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
+    """A unique name for each path: the file name without suffix, with as many folders as needed.
+
+    Short names make results from different machines comparable.
+
+    Args:
+        paths: the sources' full names.
+        taken: names that are already in use.
+    """
+    names = {path: _names(path) for path in paths}
+    chosen = dict.fromkeys(names, 0)
+    while True:
+        brief = {path: names[path][index] for path, index in chosen.items()}
+        uses = Counter(brief.values())
+        clashing = [
+            path
+            for path, name in brief.items()
+            if (uses[name] > 1 or name in taken) and chosen[path] + 1 < len(names[path])
+        ]
+        if not clashing:
+            return brief
+        for path in clashing:
+            chosen[path] += 1
+
+
+def _names(path: str) -> list[str]:
+    """Possible names of a path, from short to the full path."""
+    bare = path
+    for suffix in SUFFIXES[::-1]:
+        bare = bare.removesuffix(suffix)
+    parts = Path(bare).absolute().parts
+    return ["/".join(parts[start:]) for start in range(len(parts) - 1, 0, -1)] + [path]

@@ -28,7 +28,7 @@ class WrongRanker:
         ranking, roots = self._ranker.rank(incident), set(self._root_causes())
         turned = sorted(ranking.candidates, key=lambda candidate: candidate.service in roots)
         places = zip(turned, ranking.candidates, strict=True)
-        candidates = tuple(replace(c, score=at.score, probability=at.probability) for c, at in places)
+        candidates = tuple(c._replace(score=at.score, probability=at.probability) for c, at in places)
         return replace(ranking, candidates=candidates, ranker=self.name, families={})
 
 

@@ -68,7 +68,7 @@ async def _collect(asked: CollectOptions, config: CollectOptions, folder: Path, 
     store = EpisodeStore(folder / STORE)
     missing = _missing(config, store)
     parts = await _begin(asked, config, folder, settings)
-    collector = Collector(store, str(parts.endpoint), config.policy, _known(config))
+    collector = Collector(store.append, str(parts.endpoint), config.policy, _known(config))
     try:
         with Progress(len(missing), asked.quiet) as progress:
             results = await play_tasks(

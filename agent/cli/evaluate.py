@@ -5,29 +5,46 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from agent.benchmark.arms import RankerSpec
 from agent.benchmark.scoring import ScoredRanker, score_shared
 from agent.benchmark.worker import ranker_of
 from agent.cli.command import command
 from agent.cli.console import is_stdout, note, text_table, wide_console, write_json
-from agent.cli.naming import tell_unmapped, unmapped_in
 from agent.cli.progress import job_bar
-from agent.cli.sources import tell_unused
+from agent.cli.sources import tell_unmapped, tell_unused, unmapped_in
 from agent.play.workers import worker_pool
 from agent.records.provenance import git_revision
 from agent.terminal_text import printable
 from data.errors import SettingsError
 from data.labels import read_labels
+from data.options import Cases, Common, WorkerOptions, option
 from gnn.baselines.rcaeval import METHODS, their_ranker
 from gnn.checkpoint import channel_map_for, read_card
 from gnn.evaluation.evaluate import Source, sources_of
 from gnn.evaluation.metrics import MEASURES, score_ranking
-from gnn.evaluation.options import EvaluateOptions
 from gnn.evaluation.rcaeval import score_as_rcaeval
 from gnn.evaluation.results import EvaluationResult, RankerResult
-from gnn.registry import weights_folder
+from gnn.options import Weights
+from gnn.registry import RANKERS, weights_folder
 from gnn.seen import mark_of
+
+
+class EvaluateOptions(Common, WorkerOptions, Weights, Cases):
+    """The rankers, and what to score them on."""
+
+    rankers: tuple[str, ...] = option(
+        ("gnn",),
+        f"One or more of {', '.join(RANKERS)}.",
+        name="--ranker",
+        metavar="NAME[,NAME…]",
+        separated=True,
+    )
+    protocol: Literal["firewatch", "rcaeval"] = option(
+        "firewatch", "rcaeval: AC@k and Avg@5 as RCAEval counts them, for comparison with its figures."
+    )
+
 
 _TICKS = ("0", "1", "3")
 _HEADINGS = ("source", "ranker", "n", "unscored", *(title for title, _ in MEASURES.values()), "ECE", "ms")

@@ -5,9 +5,9 @@ from typing import Any
 
 from agent.cli.command import command
 from agent.cli.console import is_stdout, write_json
-from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import ReadOptions, incidents_named, read_files
+from agent.cli.sources import ReadOptions, incidents_named, read_files, tell_unmapped, unmapped_in
 from agent.terminal_text import printable
+from data.channels import ChannelMap
 from data.incident import Incident
 from data.options import option
 from gnn.options import Weights
@@ -47,8 +47,8 @@ def rank(asked: RankOptions) -> int:
     tell_unmapped(unmapped_in(incidents, channel_map), asked.quiet)
     records = []
     for incident in incidents:
-        words, record = _ranked(asked, ranker, incident)
-        records.append({**record, "unmapped_metrics": unmapped_in([incident], channel_map)})
+        words, record = _ranked(asked, ranker, incident, channel_map)
+        records.append(record)
         if not asked.quiet and not is_stdout(asked.json_to):
             title = f"{printable(incident.incident_id)}\n" if len(incidents) > 1 else ""
             print(title + words, flush=True, end="\n" if title else "")
@@ -56,24 +56,31 @@ def rank(asked: RankOptions) -> int:
     return 0
 
 
-def _ranked(asked: RankOptions, ranker: Ranker, incident: Incident) -> tuple[str, dict[str, Any]]:
-    """The diagnosis of one incident, in words and as data."""
-    from agent.report.attribution import attributed, attribution_record
-    from agent.report.diagnosis import NOT_ATTRIBUTED, diagnosis
-    from agent.report.ranking_report import diagnosis_record
+def _ranked(
+    asked: RankOptions, ranker: Ranker, incident: Incident, channel_map: ChannelMap
+) -> tuple[str, dict[str, Any]]:
+    """The diagnosis of one incident in words and, if asked for, as data."""
+    from agent.report.diagnosis import diagnosis
+    from gnn.explain.attribution import Attribution, attribute_first
 
-    ranking, found = ranker.rank(incident), NOT_ATTRIBUTED
+    ranking = ranker.rank(incident)
+    found: dict[str, Attribution] = {}
+    more: dict[str, Any] = {}
     if asked.attribute:
-        ranking, found = attributed(ranker, incident, ranking, asked.top, asked.seed)
-    words, record = diagnosis(incident, ranking, asked.top, found), diagnosis_record(incident, ranking)
-    if asked.attribute:
-        record["attribution"] = attribution_record(found)
+        ranking, found = attribute_first(ranker, incident, ranking, asked.top, asked.seed)
+        more["attribution"] = {service: own.record() for service, own in found.items()}
+    words = diagnosis(incident, ranking, asked.top, found)
     if asked.explain:
         from agent.cli.environ import settings_from_environment
         from agent.cli.interrupt import run_interruptible
         from agent.llm.explaining import explain_ranking
 
         settings = settings_from_environment()
-        record["explanation"] = run_interruptible(explain_ranking(words, settings, asked.seed))
-        words += f"\n{record['explanation']}\n"
-    return words, record
+        more["explanation"] = run_interruptible(explain_ranking(words, settings, asked.seed))
+        words += f"\n{more['explanation']}\n"
+    if asked.json_to is None:
+        return words, {}
+    from agent.report.ranking_report import diagnosis_record
+
+    unmapped = unmapped_in([incident], channel_map)
+    return words, {**diagnosis_record(incident, ranking), **more, "unmapped_metrics": unmapped}

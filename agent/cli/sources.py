@@ -2,15 +2,19 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 from agent.cli.console import note, wide_console
 from agent.terminal_text import printable
+from data.channels import ChannelMap
 from data.errors import SchemaError, SettingsError
 from data.incident import Incident
 from data.labels import KnownRoots
+from data.observation import Observation
 from data.options import Common, option
+from data.words import count, few
 
 
 class ReadOptions(Common):
@@ -99,3 +103,21 @@ def _stdin() -> bytes:
     if stdin is None:
         raise SettingsError("stdin is closed: name a file, or pipe something in")
     return stdin.buffer.read()
+
+
+_SHOWN = 5  # names
+_LONGEST = 60  # characters of a name
+
+
+def unmapped_in(evidence: Iterable[Incident | Observation], channel_map: ChannelMap) -> list[str]:
+    """The metric names in `evidence` that no rule fits, sorted."""
+    return channel_map.unmapped(chain.from_iterable(one.metric_names for one in evidence))
+
+
+def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
+    """Warns of metric names without a channel."""
+    if not names:
+        return
+    told = count(len(names), "metric name has no channel", "metric names have no channel")
+    listed = few((printable(name)[:_LONGEST] for name in names), _SHOWN)
+    note(f"{told}, not read: {listed} – give them a meaning with --rules FILE", quiet)

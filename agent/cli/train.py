@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from agent.cli.command import command, new_folder
 from agent.cli.console import note, write_json
-from agent.cli.naming import tell_unmapped, unmapped_in
-from agent.cli.sources import tell_unused
+from agent.cli.sources import tell_unmapped, tell_unused, unmapped_in
 from agent.records.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.extras import needs

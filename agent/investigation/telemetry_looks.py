@@ -8,6 +8,7 @@ import numpy as np
 from agent.investigation.observation import latest
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
+from data.sources.recording import Whose
 from data.words import few
 from gnn.explain.units import amount, duration
 
@@ -25,7 +26,6 @@ _SLOWER = 0.3  # relative increase from which a service is slower
 _FAILS = 0.01  # of the requests
 _RECENT_S = 6 * 3600.0
 
-Whose = str | tuple[str, str]
 Queries = Callable[[Whose, str], str]  # (service or call, metric) → the query that shows it
 
 

@@ -1,9 +1,8 @@
 """Stores played tasks as labelled episodes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from agent.play.assembly import assemble
 from agent.play.config import CollectOptions
@@ -15,22 +14,22 @@ from data.labels import apply_labels
 from data.observation import Task
 
 
-class Store(Protocol):
-    """Takes episodes."""
-
-    def append(self, episode: Episode, /) -> None:
-        """Adds one episode."""
-
-
 class Collector(Listener):
     """Listens to a run and stores every completed task.
 
     Args:
+        keep: takes each episode.
         known: root causes by task name, from a labels file; they override all other labels.
     """
 
-    def __init__(self, store: Store, source: str, policy: str, known: Mapping[str, tuple[str, ...]]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        keep: Callable[[Episode], object],
+        source: str,
+        policy: str,
+        known: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        self._keep = keep
         self._source = source
         self._policy = policy
         self._known = known
@@ -38,7 +37,7 @@ class Collector(Listener):
     def task_ended(self, result: EpisodeResult) -> None:
         """Stores the episode."""
         if result.error is None and not result.interrupted:
-            self._store.append(apply_labels([episode_of(result, self._source, self._policy)], self._known)[0])
+            self._keep(apply_labels([episode_of(result, self._source, self._policy)], self._known)[0])
 
 
 def episode_of(result: EpisodeResult, source: str, policy: str) -> Episode:
@@ -75,7 +74,7 @@ class Collection:
         episodes: list[Episode] = []
         config = self.config.model_copy(update={"env": self.source})
         parts = await assemble(config, self.settings, self.concurrency)
-        collector = Collector(episodes, self.source, config.policy, self.known)
+        collector = Collector(episodes.append, self.source, config.policy, self.known)
         try:
             results = await play_tasks(
                 tasks,

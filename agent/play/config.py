@@ -51,7 +51,7 @@ class TaskChoice(Options):
         if len(used) > 1:
             raise SettingsError(f"{' and '.join(used)} name different tasks: use one of them")
         if self.test_run:
-            return tuple(catalogue.SMOKE_TASKS)
+            return tuple(catalogue.smoke_tasks())
         if self.episodes:
             return catalogue.random_tasks(self.episodes, self.difficulty, seed)
         if self.task:

@@ -1,16 +1,13 @@
 """Puts a ranking into words, for somebody who was just woken up."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from agent.records.lines import RankingLine
 from agent.terminal_text import printable
 from data.incident import Incident
 from data.words import count
+from gnn.explain.attribution import Attribution, Part
 from gnn.ranker import Candidate, Evidence, Ranking
-
-if TYPE_CHECKING:
-    from gnn.explain.attribution import Attribution, Part
 
 _LIKELY = 0.5  # chance from which a kind of fault is named
 _TOLD = 4  # parts of an attribution to show in favour of a suspect
@@ -18,14 +15,14 @@ _TIED = 0.5  # share of the first suspect's probability from which others are na
 _MOST_TIED = 3
 _WORTH_TELLING = 0.1  # share from which a part against the suspect is shown
 
-NOT_ATTRIBUTED: "Mapping[str, Attribution]" = {}
+_NOT_ATTRIBUTED: Mapping[str, Attribution] = {}
 
 
 def diagnosis(
     incident: Incident,
     ranking: Ranking,
     top: int,
-    attributions: "Mapping[str, Attribution]" = NOT_ATTRIBUTED,
+    attributions: Mapping[str, Attribution] = _NOT_ATTRIBUTED,
     query: Callable[[Evidence], str] = lambda _: "",
 ) -> str:
     """The first `top` suspects with probability and evidence, and how sure the ranker is.
@@ -96,7 +93,7 @@ def percent_words(chance: float) -> str:
     return "over 99 %" if 0.995 <= chance < 1.0 else f"{100 * chance:.0f} %"
 
 
-def _goes_by(parts: "tuple[Part, ...]") -> list[str]:
+def _goes_by(parts: tuple[Part, ...]) -> list[str]:
     """The evidence for and against a suspect, with shares."""
     speaking = [part for part in parts if part.contribution > 0][:_TOLD]
     against = [part for part in parts if part.contribution < 0 and part.share >= _WORTH_TELLING][::-1][:2]

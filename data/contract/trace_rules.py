@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from data.actions import RESOLVE, is_remedy
 from data.contract.rule import Broken, ContractRule, ContractRules, RuleResult, demand
-from data.observation import Action, Observation, Service, Step
+from data.observation import Action, Observation, Service, Step, status_of
 from data.wire import one_line
 
 TICK_S = 30
@@ -131,11 +131,7 @@ def implied_status(service: Service) -> str | None:
     memory = service.number("process_memory_utilization")
     if error_rate is None or latency_s is None or memory is None:
         return None
-    if error_rate >= 0.90 or memory >= 0.98:
-        return "down"
-    if error_rate >= 0.50 or latency_s >= 2.0:
-        return "critical"
-    return "degraded" if error_rate >= 0.10 or latency_s >= 0.50 else "healthy"
+    return status_of(error_rate, latency_s, memory)
 
 
 @TRACE_RULES

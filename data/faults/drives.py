@@ -3,9 +3,8 @@
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from data.arrays import Floats
 
 
 class Drive(IntEnum):

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.faults.drives import FADE_PER_MINUTE, Drive
 from data.faults.families import FaultFamily, Remedy
 
-Floats = npt.NDArray[np.float64]
 DRIVES = len(Drive)
 # Shares cannot exceed 1.
 _SHARES = (Drive.ERROR, Drive.CPU, Drive.MEMORY, Drive.SATURATION, Drive.DISK, Drive.NETWORK, Drive.SILENCE)

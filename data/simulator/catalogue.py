@@ -3,10 +3,10 @@
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from data.errors import SchemaError, SettingsError
 from data.files.json_text import read_json
@@ -15,19 +15,14 @@ from data.observation import DIFFICULTIES, Difficulty, Task
 from data.simulator.config import CONFIGS, Script
 
 
-class Scenario(BaseModel):
+class Scenario(Script):
     """One entry of `catalogue.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task_id: str
     difficulty: Difficulty
     seed: int
     max_ticks: int
     about: str  # what happens, in a sentence for people; never shown to an agent
-    services: tuple[str, ...]
-    faults: dict[str, str]
-    dials: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -42,14 +37,6 @@ def scenarios() -> dict[str, Scenario]:
     """All scenarios by task id, in catalogue order."""
     text = resources.files("data.simulator").joinpath("catalogue.json").read_bytes()
     return {s.task_id: s for s in TypeAdapter(list[Scenario]).validate_json(text)}
-
-
-def script(task_id: str) -> Script | None:
-    """The fixed part of a task's world; None for an unknown task."""
-    scenario = scenarios().get(task_id)
-    if scenario is None:
-        return None
-    return Script(services=scenario.services, faults=scenario.faults, dials=scenario.dials)
 
 
 def catalogue() -> tuple[Task, ...]:
@@ -71,17 +58,10 @@ def task(task_id: str) -> Task:
     return scenario.task
 
 
-def _smoke_tasks() -> tuple[Task, ...]:
+def smoke_tasks() -> tuple[Task, ...]:
     """The tasks of the original client's test run, one per difficulty."""
     ids = ("task_easy_oom_baseline", "task_medium_cascade_memleak", "task_hard_config_drift_noise")
     return tuple(task(task_id) for task_id in ids)
-
-
-def __getattr__(name: str) -> Any:
-    # Read on first use, so that importing opens no file.
-    if name == "SMOKE_TASKS":
-        return _smoke_tasks()
-    raise AttributeError(name)
 
 
 def random_tasks(n: int, difficulty: str, seed: int) -> tuple[Task, ...]:

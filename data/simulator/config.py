@@ -1,21 +1,23 @@
 """The settings of simulated worlds: size, speed, noise, and what makes the root cause hard to find."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from data.observation import Difficulty
 
 SIMPLE_FAMILIES = ("oom", "bad_deploy", "config_drift", "memory_leak", "network_partition")
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(BaseModel):
     """The fixed part of a catalogue task's world; the rest is drawn from the seed."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     services: tuple[str, ...] = ()
-    # {service: fault family}
-    faults: Mapping[str, str] = field(default_factory=dict)
-    dials: Mapping[str, object] = field(default_factory=dict)
+    faults: dict[str, str] = {}  # {service: fault family}
+    dials: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
 """What bypasses a failure or hides it for some minutes: load balancers with health checks, and buffers."""
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from data.arrays import Bools, Floats, Ints
 
 # Health checks fail if a service loses at least this share of its requests …
 FAILS_CHECKS = 0.30

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from data.arrays import Floats
+
 # Shortest and longest period of the usual traffic, in ticks.
 PERIOD_TICKS = (20.0, 300.0)
 

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.faults.drives import Drive
 from data.simulator.failover import Buffers, Failover
 from data.simulator.topology import Topology
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 # By default callers tolerate a callee that fails a smaller share of calls than this.
 TOLERANCE = 0.30

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from data.simulator.names import ROLES, service_names
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from data.arrays import Bools, Floats, Ints
+from data.simulator.names import roles, service_names
 
 KINDS = ("gateway", "service", "datastore", "cache", "queue", "external", "sidecar")
 # Kinds that many services share.
@@ -42,7 +39,7 @@ class Topology:
     retries: Floats  # (E,) extra attempts after a failed call
     fallbacks: Floats  # (E,) share of failed calls for which the caller has a fallback
     lags_minutes: Floats  # (E,) how long a buffer hides a failing callee
-    breakers: npt.NDArray[np.bool_]  # (E,) a circuit breaker cuts the call off while it fails
+    breakers: Bools  # (E,) a circuit breaker cuts the call off while it fails
     groups: Ints  # (S,) services with the same number can stand in for each other, such as zone twins
     failovers: Floats  # (S,) share of a failing service's traffic that its stand-ins get, if any
 
@@ -55,14 +52,14 @@ class Topology:
         return graph
 
     @cached_property
-    def entries(self) -> npt.NDArray[np.bool_]:
+    def entries(self) -> Bools:
         """Services that users call directly.  # (S,)"""
         entry = np.ones(len(self.names), dtype=bool)
         entry[self.callees[self.callers != self.callees]] = False
         return entry
 
     @cached_property
-    def behind_cache(self) -> npt.NDArray[np.bool_]:
+    def behind_cache(self) -> Bools:
         """Calls to a store from callers with a cache; they grow with cache misses.  # (E,)"""
         return _behind_cache(self.kinds, self.callers, self.callees)
 
@@ -101,7 +98,7 @@ def union(topologies: Sequence[Topology]) -> Topology:
     )
 
 
-def _behind_cache(kinds: Sequence[str], callers: Ints, callees: Ints) -> npt.NDArray[np.bool_]:
+def _behind_cache(kinds: Sequence[str], callers: Ints, callees: Ints) -> Bools:
     kind = np.array(kinds)
     caching = np.zeros(len(kinds), dtype=bool)
     caching[callers[kind[callees] == "cache"]] = True
@@ -163,7 +160,7 @@ def known_calls(names: Sequence[str]) -> list[tuple[int, int]]:
     position = {name: i for i, name in enumerate(names)}
     calls = []
     for caller, i in position.items():
-        role = ROLES.get(caller)
+        role = roles().get(caller)
         for callee in role.calls if role else ():
             if callee in position:
                 calls.append((i, position[callee]))

@@ -5,9 +5,9 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from data.incident import Floats, Series
+from data.arrays import Floats, Ints
+from data.incident import Series
 
 _SAMPLE = 400  # series to read the step from
 _BATCH = 4096  # series aligned at once
@@ -67,7 +67,7 @@ def _on_grid(several: Sequence[Sequence[Piece]], start: float, step: float, n: i
         return np.bincount(cell, values[inside], minlength=count.size).reshape(count.shape) / count
 
 
-def _column(times: Floats, start: float, step: float) -> npt.NDArray[np.int64]:
+def _column(times: Floats, start: float, step: float) -> Ints:
     return np.floor((times - start) / step + 1e-6).astype(np.int64)
 
 

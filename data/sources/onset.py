@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from data.arrays import Floats
 from data.channels import Channel, ChannelMap
-from data.incident import Floats
 from data.sources.alignment import Pieces, aligned
 
 _FEWEST_BEFORE, _FEWEST_AFTER = 4, 2  # points

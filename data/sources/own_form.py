@@ -2,15 +2,18 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
-from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.arrays import Floats
+from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import LARGEST, parse
 
 FORM = 'an incident such as {"incident_id": "7", "call_graph": {"web": ["db"]}, "alerts": [], …}'
+INCIDENT_SIGNS = ("incident_id", "call_graph", "telemetry")
 _NOT_A_NUMBER = ("nan", "inf", "+inf", "-inf", "infinity", "-infinity", "null", "")
 
 
@@ -55,10 +58,7 @@ def _points(values: Sequence[float | None]) -> Floats:
 class _Alert(_Part):
     """One alert; its kind, and the direction of a metric, may be in upper case."""
 
-    kind: Annotated[
-        Literal["metric", "trace", "log"],
-        BeforeValidator(_lower),
-    ]
+    kind: Annotated[Literal["metric", "trace", "log"], BeforeValidator(_lower)] = "metric"
     service: str
     name: str
     direction: str | None = None
@@ -98,10 +98,10 @@ class _Call(_Part):
 class _IncidentLine(_Part):
     """One line of an incident file."""
 
-    incident_id: str
+    incident_id: str = ""
     system: str = ""
     fault: str = ""
-    call_graph: dict[str, tuple[str, ...]]
+    call_graph: dict[str, tuple[str, ...]] = {}
     alerting: _Page | None = None
     telemetry: dict[str, dict[str, _Points]] = {}
     calls: tuple[_Call, ...] = ()
@@ -113,6 +113,11 @@ class _IncidentLine(_Part):
     routine: tuple[_Routine, ...] = ()
 
 
+def is_incident(raw: object) -> bool:
+    """Whether this seems to be an incident, by one of its three main fields."""
+    return isinstance(raw, dict) and not raw.keys().isdisjoint(INCIDENT_SIGNS)
+
+
 def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lambda _: None) -> Incident:
     """Reads one incident.
 
@@ -120,10 +125,11 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
     alert may come from elsewhere, such as a host: that makes it no suspect.
 
     Args:
+        where: file and line; the file's name stands in for a missing `incident_id`.
         tell: called with each remark: unknown fields, alerts about unknown services.
 
     Raises:
-        SchemaError: a field is missing or of the wrong type.
+        SchemaError: a field is of the wrong type.
     """
     line = parse(_IncidentLine, raw, where)
     calls: dict[tuple[str, str], dict[str, Series]] = {}
@@ -133,7 +139,7 @@ def parse_incident(raw: object, where: str, tell: Callable[[str], object] = lamb
     services.update(dict.fromkeys(callee for callees in line.call_graph.values() for callee in callees))
     services.update(dict.fromkeys(line.telemetry))
     incident = Incident(
-        incident_id=line.incident_id,
+        incident_id=line.incident_id or PurePath(where).name,
         services=tuple(services),
         call_graph=line.call_graph,
         telemetry={name: _series(metrics) for name, metrics in line.telemetry.items()},

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from data.arrays import Floats
 from data.channels import ChannelMap, default_channel_map
 from data.errors import SettingsError
-from data.incident import AlertEvent, Floats, Incident, Page, Series
+from data.incident import AlertEvent, Incident, Page, Series
 from data.observation import LARGEST
 from data.sources.alignment import Piece, Pieces, aligned, natural_step
 from data.sources.onset import change_in
@@ -24,6 +25,9 @@ _MOST_PAST = 240  # points before it that are kept
 _MOST_SEARCHED = 600  # points in which to look for the beginning
 _PIECE_BYTES = 400  # of a piece of a series, besides its points
 _FEWEST = 8  # points with which a beginning can be found
+
+
+Whose = str | tuple[str, str]  # a service, or the caller and callee of a call
 
 
 class Recording:
@@ -47,37 +51,27 @@ class Recording:
         self.root_causes: tuple[str, ...] = ()
 
     def series(
-        self, service: str, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
+        self, whose: Whose, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
     ) -> None:
-        """Adds values of a service's metric, in any order."""
+        """Adds values of a metric of a service or call, in any order."""
         self._room.take(_PIECE_BYTES + 16 * len(times_s))
-        _add(self.services.setdefault(service, {}), metric, times_s, values)
+        times, numbers = np.asarray(times_s, dtype=float), np.asarray(values, dtype=float)
+        usable = np.isfinite(times) & (np.abs(times) < 1e12) & (np.abs(numbers) <= LARGEST)
+        if not usable.all():
+            times, numbers = times[usable], numbers[usable]
+        self._pieces(whose, metric).append((times, numbers))
 
-    def call_series(
-        self,
-        caller: str,
-        callee: str,
-        metric: str,
-        times_s: Sequence[float] | Floats,
-        values: Sequence[float] | Floats,
-    ) -> None:
-        """Adds values of a metric of the calls from one service to another."""
-        self._room.take(_PIECE_BYTES + 16 * len(times_s))
-        self.call(caller, callee)
-        _add(self.calls.setdefault((caller, callee), {}), metric, times_s, values)
-
-    def table(
-        self, metric: str, whose: Iterable[str | tuple[str, str]], times_s: Floats, values: Floats
-    ) -> None:
+    def table(self, metric: str, whose: Iterable[Whose], times_s: Floats, values: Floats) -> None:
         """One metric of many services or calls at the same times: (N, T), NaN where there is none."""
         usable = np.where(np.abs(values) <= LARGEST, values, np.nan)
         for one, row in zip(whose, usable, strict=True):
-            if isinstance(one, str):
-                metrics = self.services.setdefault(one, {})
-            else:
-                self.call(*one)
-                metrics = self.calls.setdefault(one, {})
-            metrics.setdefault(metric, []).append((times_s, row))
+            self._pieces(one, metric).append((times_s, row))
+
+    def _pieces(self, whose: Whose, metric: str) -> list[Piece]:
+        if isinstance(whose, str):
+            return self.services.setdefault(whose, {}).setdefault(metric, [])
+        self.call(*whose)
+        return self.calls.setdefault(whose, {}).setdefault(metric, [])
 
     def call(self, caller: str, callee: str) -> None:
         """There are calls from `caller` to `callee`."""
@@ -236,13 +230,3 @@ def begun_since(recording: Recording, since_s: float, channel_map: ChannelMap) -
         return since_s
     recording.note(f"The incident seems to begin at {iso_time(found)}.")
     return found
-
-
-def _add(
-    metrics: Pieces, metric: str, times_s: Sequence[float] | Floats, values: Sequence[float] | Floats
-) -> None:
-    times, numbers = np.asarray(times_s, dtype=float), np.asarray(values, dtype=float)
-    usable = np.isfinite(times) & (np.abs(times) < 1e12) & (np.abs(numbers) <= LARGEST)
-    if not usable.all():
-        times, numbers = times[usable], numbers[usable]
-    metrics.setdefault(metric, []).append((times, numbers))

@@ -1,16 +1,17 @@
 """Resources, changes and alerts of services, from metrics under their own names."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from data.incident import AlertEvent, Floats
-from data.sources.alerting import alerted_service
+from data.arrays import Floats
+from data.incident import AlertEvent
+from data.sources.combine import MetricPart, combine
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
-from data.sources.requests import QUANTILES, bound_of, fill_requests, quantile
-from data.sources.samples import Sample, Samples, TimeGrid, added, meets
+from data.sources.requests import QUANTILES, bound_of, quantile, request_parts
+from data.sources.samples import Sample, Samples, TimeGrid, added, alerted_service, meets
 
 # Metrics of monitoring itself and of language runtimes, which say nothing about a service.
 _OWN = (
@@ -26,25 +27,33 @@ def fill(samples: Samples, recording: Recording) -> None:
         return
     if grid.n == 1:
         recording.note("With one value per metric, counters say nothing. Give more scrapes, or a range.")
-    used = fill_requests(samples, grid, recording)
-    done: set[str] = set()
-    for resource in RESOURCES:
-        names = {name for name, _ in samples.named(resource.name)}
-        if not names or resource.metric in done:
-            continue
+    used: set[str] = set()
+    parts = [*request_parts(samples, grid, used), *_resource_parts(samples, grid, used)]
+    combine(recording, [*parts, *_change_parts(samples, grid)], grid)
+    _tell_alerts(samples, recording)
+    _tell_rest(samples, grid, recording, used)
+
+
+def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[MetricPart]:
+    for rank, resource in enumerate(RESOURCES):
+        used |= {name for name, _ in samples.named(resource.name)}
         rows = _rows(samples, grid, resource, resource.name)
         if resource.over:
             over = _rows(samples, grid, resource, resource.over)
             rows = {s: _compared(resource, rows[s], over[s]) for s in rows.keys() & over.keys()}
         if rows:
-            done.add(resource.metric)
-        used |= names
-        for service, values in rows.items():
-            if np.isfinite(values).any():
-                recording.series(service, resource.metric, grid.times, values)
-    _tell_changes(samples, grid, recording)
-    _tell_alerts(samples, grid, recording)
-    _tell_rest(samples, grid, recording, used)
+            yield MetricPart(resource.metric, tuple(rows), np.array([*rows.values()]), rank=rank)
+
+
+def _change_parts(samples: Samples, grid: TimeGrid) -> Iterator[MetricPart]:
+    """A deployment's generation and its scale, which moves the generation, too."""
+    for metric, name in (("_generation", GENERATION), ("_scale", SCALE)):
+        told = [(s.labels.get("deployment", ""), grid.values(s)) for _, s in samples.named(name)]
+        rows = [(service, values) for service, values in told if service]
+        if rows:
+            yield MetricPart(
+                metric, [service for service, _ in rows], np.array([values for _, values in rows])
+            )
 
 
 def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> dict[str, Floats]:
@@ -53,7 +62,7 @@ def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> di
         service = samples.service(sample.labels, resource.service)
         if service is not None and meets(sample.labels, resource.where):
             values = grid.rate(sample) if resource.form == "rate" else grid.values(sample)
-            rows[service].append(grid.times - values if resource.form == "age" else values)
+            rows[service].append(grid.times_s - values if resource.form == "age" else values)
     return {service: _together(resource.form, several, grid.n) for service, several in rows.items()}
 
 
@@ -70,27 +79,7 @@ def _compared(resource: Resource, values: Floats, over: Floats) -> Floats:
         return np.where(over > 0, values / over, np.nan)
 
 
-def _tell_changes(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
-    """Adds changes: a deployment's generation grows, and not only its scale changes."""
-    scales = {
-        tuple(s.labels.get(label) for label in ("namespace", "deployment")): s
-        for _, s in samples.named(SCALE)
-    }
-    for _, sample in samples.named(GENERATION):
-        service = sample.labels.get("deployment")
-        values = grid.values(sample)
-        scale = scales.get((sample.labels.get("namespace"), service))
-        changed = np.diff(values) > 0
-        if scale is not None:
-            changed &= ~(np.diff(grid.values(scale)) != 0)
-        if service and changed.any():
-            when = np.flatnonzero(changed) + 1
-            last = np.searchsorted(when, np.arange(grid.n), "right") - 1
-            age = np.where(last >= 0, (np.arange(grid.n) - when[last]) * grid.step, np.nan)
-            recording.series(service, "deploy_age_s", grid.times, age)
-
-
-def _tell_alerts(samples: Samples, grid: TimeGrid, recording: Recording) -> None:
+def _tell_alerts(samples: Samples, recording: Recording) -> None:
     """Adds alerts, as Prometheus keeps them in `ALERTS`."""
     for _, sample in samples.named("ALERTS"):
         service = alerted_service(sample.labels, samples)
@@ -112,7 +101,7 @@ def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set
         for service, several in by_service.items():
             for metric, values in _own_named(name, several, grid, samples):
                 if np.isfinite(values).any():
-                    recording.series(service, metric, grid.times, values)
+                    recording.series(service, metric, grid.times_s, values)
 
 
 def _own_named(

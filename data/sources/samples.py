@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.incident import Floats
+from data.arrays import Floats
 from data.sources.alignment import Piece, natural_step
 from data.sources.conventions import INFRASTRUCTURE, POD, Match
 from data.sources.room import Room
@@ -102,49 +102,54 @@ class Samples:
 class TimeGrid(NamedTuple):
     """Evenly spaced times to which all series are aligned."""
 
-    first: float
-    step: float
+    first_s: float
+    step_s: float
     n: int
 
     @property
-    def times(self) -> Floats:
+    def times_s(self) -> Floats:
         """(N,)"""
-        return self.first + self.step * np.arange(self.n, dtype=np.float64)
+        return self.first_s + self.step_s * np.arange(self.n, dtype=np.float64)
+
+    @property
+    def rate_s(self) -> float:
+        """Over which rates are taken."""
+        steps = min(max(round(_WINDOW_S / self.step_s), 1), _MOST_SCRAPES, max(self.n - 1, 1))
+        return steps * self.step_s
 
     def values(self, sample: Sample) -> Floats:
         """A gauge, each value held for as long as a scrape may be late; NaN where it is gone: (N,)."""
         times, values = _joined(sample.pieces)
         if not len(times):
             return np.full(self.n, np.nan)
-        last = np.searchsorted(times, self.times + self.step / 2, "right") - 1
-        age = self.times - times[last]
-        held = max(1.5 * self.step, 1.5 * float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
+        last = np.searchsorted(times, self.times_s + self.step_s / 2, "right") - 1
+        age = self.times_s - times[last]
+        held = max(1.5 * self.step_s, 1.5 * float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
         return np.where((last >= 0) & (age <= held), values[last], np.nan)
 
     def rate(self, sample: Sample) -> Floats:
         """A counter's growth per second, restarts apart; NaN where it is gone or not yet there: (N,)."""
         times, values = _joined(sample.pieces)
-        if len(times) < 2 and not (len(times) and times[0] > self.first + self.step):
+        if len(times) < 2 and not (len(times) and times[0] > self.first_s + self.step_s):
             return np.full(self.n, np.nan)
         grown = np.diff(values)
         total = np.concatenate([[0.0], np.cumsum(np.where(grown >= 0, grown, values[1:]))])
-        grid = self.times
-        is_new = times[0] > grid[0] + 1.5 * self.step
+        grid = self.times_s
+        is_new = times[0] > grid[0] + 1.5 * self.step_s
         if is_new:  # it counted from zero
             total = total + values[0]
         # Scraped a little before or after a point of the grid: it goes on for one step as it went.
-        gaps, slopes = (np.diff(times), np.diff(total)) if len(times) > 1 else ([self.step], [0.0])
+        gaps, slopes = (np.diff(times), np.diff(total)) if len(times) > 1 else ([self.step_s], [0.0])
         x = np.concatenate([[times[0] - gaps[0]], times, [times[-1] + gaps[-1]]])
         y = np.concatenate([[total[0] - slopes[0]], total, [total[-1] + slopes[-1]]])
         if is_new:
-            x[0], y[0] = times[0] - self.step, 0.0
+            x[0], y[0] = times[0] - self.step_s, 0.0
         at = np.interp(grid, x, y)
-        window = min(max(round(_WINDOW_S / self.step), 1), _MOST_SCRAPES, max(self.n - 1, 1))
-        ago = np.maximum(np.arange(self.n) - window, 0)
-        span = (np.arange(self.n) - ago) * self.step
+        ago = np.maximum(np.arange(self.n) - round(self.rate_s / self.step_s), 0)
+        span = (np.arange(self.n) - ago) * self.step_s
         with np.errstate(invalid="ignore", divide="ignore"):
             rate = (at - at[ago]) / span
-        rate[(grid < x[0] - 1e-6) | (grid > x[-1] + 0.5 * self.step)] = np.nan
+        rate[(grid < x[0] - 1e-6) | (grid > x[-1] + 0.5 * self.step_s)] = np.nan
         return np.asarray(rate)
 
 
@@ -181,3 +186,17 @@ def _joined(pieces: Sequence[Piece]) -> Piece:
     times = np.concatenate([times for times, _ in pieces])
     times, index = np.unique(times, return_index=True)
     return times, np.concatenate([values for _, values in pieces])[index]
+
+
+# Labels that name what an alert is about, most reliable first; who detected it, as in `job`, comes last.
+ABOUT = (
+    "service_name", "deployment", "statefulset", "daemonset", "workload", "destination_workload",
+    "destination_service_name", "app_kubernetes_io_name", "app", "application", "exported_service",
+    "k8s_deployment_name", "pod", "exported_job", "service", "container", "job", "instance",
+)  # fmt: skip
+
+
+def alerted_service(labels: Mapping[str, str], samples: Samples) -> str | None:
+    """The service that an alert with these labels is about, or None."""
+    plain = {label.replace(".", "_").replace("-", "_"): value for label, value in labels.items()}
+    return samples.service(plain, ABOUT)

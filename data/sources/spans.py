@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from data.incident import Floats
+from data.arrays import Floats, Ints
 from data.sources.recording import NOBODY, Recording
 from data.sources.room import Room
 
@@ -144,7 +143,7 @@ class Spans:
                     number, (grid.count(lost) if lost else 0.0) / number, np.nan
                 )
         for name, values in told.items():
-            recording.call_series(*pair, name, grid.times, values)
+            recording.series(pair, name, grid.times, values)
 
     def _lost_calls(self) -> dict[tuple[str, str], SpanTimes]:
         """Unanswered calls, by caller and intended callee; they also count as sent."""
@@ -261,7 +260,7 @@ class _Bins:
                 found[index] = np.percentile(durations[start:end], share)
         return found
 
-    def _bin(self, measured: SpanTimes) -> npt.NDArray[np.int64]:
+    def _bin(self, measured: SpanTimes) -> Ints:
         where = ((np.asarray(measured.times) - self.first) / self.step + 1e-6).astype(np.int64)
         return np.clip(where, 0, self.n - 1)
 

@@ -3,13 +3,11 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident, Series
 from gnn.features.nan_statistics import MAD_TO_SIGMA
-
-Floats = npt.NDArray[np.float64]
 
 MIN_BASELINE = 3  # points that a baseline needs
 MIN_PEERS = 3  # services that a comparison with peers needs

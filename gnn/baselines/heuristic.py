@@ -10,7 +10,7 @@ import numpy as np
 
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import AlertEvent, Incident, Series
-from data.observation import Service
+from data.observation import Service, status_of
 from gnn.baselines.reachability import transitive_caller_counts
 from gnn.ranker import Candidate, Ranking
 
@@ -129,7 +129,7 @@ def _inferred(incident: Incident, channel_map: ChannelMap) -> dict[str, _Vitals]
             levels[alert.service][channel] = max(levels[alert.service][channel], _ALERTED_LEVEL[channel])
     return {
         name: _Vitals(
-            status=_status(level[Channel.ERROR], level[Channel.LATENCY_TAIL], level[Channel.MEMORY]),
+            status=status_of(level[Channel.ERROR], level[Channel.LATENCY_TAIL], level[Channel.MEMORY]),
             error_rate=level[Channel.ERROR],
             latency_p99_s=level[Channel.LATENCY_TAIL],
             memory_utilization=level[Channel.MEMORY],
@@ -158,12 +158,3 @@ def _alerted_channel(alert: AlertEvent, channel_map: ChannelMap) -> Channel | No
     if meaning is None or alert.direction == meaning.good_direction:
         return None
     return meaning.channel
-
-
-def _status(error_rate: float, latency_p99_s: float, memory_utilization: float) -> str:
-    """The status by the environment's thresholds."""
-    if error_rate >= 0.90 or memory_utilization >= 0.98:
-        return "down"
-    if error_rate >= 0.50 or latency_p99_s >= 2.0:
-        return "critical"
-    return "degraded" if error_rate >= 0.10 or latency_p99_s >= 0.50 else "healthy"

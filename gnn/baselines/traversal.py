@@ -8,14 +8,12 @@ from collections.abc import Collection, Mapping
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
 from gnn.baselines.deviation import alert_counts, center_and_mad, point_deviations, present
 from gnn.features.drift import paged_channels
-
-Floats = npt.NDArray[np.float64]
 
 THRESHOLD = 5.0  # MADs above which a service is abnormal
 MIN_PAST = 10  # points that a MAD needs

@@ -5,13 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from data.arrays import Floats
 from gnn.evaluation.results import Abstention, Bar, Figure, Measures, RiskPoint
 from gnn.ranker import Ranking
-
-Floats = npt.NDArray[np.float64]
 
 DEPTH = 5  # AC@1 … AC@5
 

@@ -7,24 +7,28 @@ evidence can be removed from the incident to check the attribution.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.arrays import Bools, Floats
 from data.channels import ChannelMap
+from data.errors import SettingsError
+from data.extras import needs
 from data.incident import Incident
 from gnn.explain.evidence_items import EvidenceItem, evidence_items_of, without_items
 from gnn.explain.sentences import explain
 from gnn.features.featurize import features_of
 from gnn.per_system.alert_frequencies import AlertFrequencies
-from gnn.ranker import Ranking
+from gnn.ranker import Ranker, Ranking
 
 # The scores of an incident's services, in its order; higher is more suspect: (S,).
 Score = Callable[[Incident], npt.NDArray[np.float32]]
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """A ranker whose scores can be explained."""
 
@@ -92,6 +96,11 @@ class Attribution:
             if value
         )
 
+    def record(self) -> dict[str, Any]:
+        """As data."""
+        parts = [part.model_dump() for part in self.parts]
+        return {"margin": self.margin, "margin_without_evidence": self.bare_margin, "parts": parts}
+
     def weights(self) -> Mapping[EvidenceItem, float]:
         """The contribution of each piece of evidence that was weighed alone."""
         pairs = zip(self.groups, self.contributions, strict=True)
@@ -124,7 +133,7 @@ def attribute(
     groups = tuple(_groups(pieces, service, roles))
     known: dict[bytes, float] = {}
 
-    def margin(kept: npt.NDArray[np.bool_]) -> float:
+    def margin(kept: Bools) -> float:
         key = np.packbits(kept).tobytes()
         if key not in known:
             absent = [p for group, stays in zip(groups, kept, strict=True) if not stays for p in group.pieces]
@@ -144,9 +153,17 @@ def attribute(
 
 
 def attribute_first(
-    ranker: Scorer, incident: Incident, ranking: Ranking, top: int, seed: int = 0
+    ranker: Ranker, incident: Incident, ranking: Ranking, top: int, seed: int = 0
 ) -> tuple[Ranking, dict[str, Attribution]]:
-    """Attributes the scores of the first `top` suspects, and sorts their evidence by attribution."""
+    """Attributes the scores of the first `top` suspects, and sorts their evidence by attribution.
+
+    Raises:
+        SettingsError: the ranker is not a network, or a package is missing.
+    """
+    if not isinstance(ranker, Scorer):
+        raise SettingsError(
+            f"--attribute looks into a network and '{ranker.name}' is none: choose gnn, mlp or untrained"
+        )
     found = {
         candidate.service: attribute(incident, candidate.service, ranker.scores, ranker.channel_map, seed)
         for candidate in ranking.top(top)
@@ -158,18 +175,17 @@ def attribute_first(
         ]
         for service, own in found.items()
     }
-    candidates = tuple(replace(c, evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
+    candidates = tuple(c._replace(evidence=told.get(c.service, c.evidence)) for c in ranking.candidates)
     return replace(ranking, candidates=candidates), found
 
 
-def _shapley(
-    value: Callable[[npt.NDArray[np.bool_]], float], players: int, orders: int, seed: int
-) -> npt.NDArray[np.float64]:
+def _shapley(value: Callable[[Bools], float], players: int, orders: int, seed: int) -> Floats:
     """The mean gain by each player over random orders of joining: (players,)."""
     if not players:
         return np.zeros(0)
-    import torch
-    from captum.attr import ShapleyValueSampling
+    with needs("train"):
+        import torch
+        from captum.attr import ShapleyValueSampling
 
     def forward(mask: torch.Tensor) -> torch.Tensor:  # (N, players) → (N,)
         rows = (mask > 0.5).numpy()

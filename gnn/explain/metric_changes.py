@@ -5,15 +5,13 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.channels import Channel, ChannelMap, Meaning, words_of
 from gnn.explain.units import amount
 from gnn.features.deviation import AGES, STATISTICS, Deviations
 from gnn.features.drift import LATENCY
 from gnn.features.stack import CHANNELS, SHARES, Stack
-
-Mask = npt.NDArray[np.bool_]
 
 # More or less of these is neither good nor bad by itself.
 FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
@@ -75,9 +73,10 @@ class Changes:
         """
         if not self._each.size:
             return
-        for m, name in enumerate(self._block.names):
+        for m in np.flatnonzero(_is_notable(self._each[:, row])).tolist():
+            name = self._block.names[m]
             meaning = self._channel_map(name)
-            if name not in names or meaning is None or meaning.channel in AGES or not self._each[m, row, 0]:
+            if name not in names or meaning is None or meaning.channel in AGES:
                 continue
             change = self._gone(m, row, name) or self._moved(m, row, name, meaning)
             if change is not None:
@@ -87,7 +86,7 @@ class Changes:
                 )
                 yield Change(turn, weigh(meaning.channel), decisive, strength, text, name, meaning.channel)
 
-    def worse(self, channels: Collection[Channel]) -> Mask:
+    def worse(self, channels: Collection[Channel]) -> Bools:
         """Which rows got worse on any of `channels`: (S,)."""
         chosen = _among(channels)[self._block.channel]
         each = self._each[chosen]
@@ -203,6 +202,12 @@ class Changes:
         return amount(value / scale, name, meaning, scale)
 
 
-def _among(channels: Collection[Channel]) -> Mask:
+def _is_notable(each: Floats) -> Bools:
+    """Which metrics of a row may have changed notably, from their statistics: (M, K) → (M,)."""
+    from_past = (each[:, (_UP, _DOWN, _PEER)] >= _NOTABLE).any(axis=1) | (each[:, _GONE] > _MISSING)
+    return np.asarray((each[:, 0] > 0) & (from_past | (np.abs(each[:, _GROWTH]) >= _GROWN)))
+
+
+def _among(channels: Collection[Channel]) -> Bools:
     """A mask of these channels: (C,)."""
     return np.array([channel in channels for channel in CHANNELS])

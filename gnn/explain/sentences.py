@@ -52,7 +52,7 @@ def explain(
         weights: contributions to the ranker's score; channels with more weight come first.
     """
     features = features or features_of(incident, channel_map)
-    reader = _EvidenceReader(incident, channel_map, features, weights, frequencies)
+    reader = _EvidenceReader(incident, services, channel_map, features, weights, frequencies)
     return {service: reader.evidence(service) for service in services}
 
 
@@ -62,12 +62,14 @@ class _EvidenceReader:
     def __init__(
         self,
         incident: Incident,
+        services: Sequence[str],
         channel_map: ChannelMap,
         features: Features,
         weights: Mapping[EvidenceItem, float],
         frequencies: AlertFrequencies | None,
     ) -> None:
         self._incident, self._channel_map, self._weights = incident, channel_map, weights
+        self._row = {name: incident.services.index(name) for name in services}
         self._clock = Clock(incident)
         self._changes = Changes(features.block, features.deviations, channel_map, self._clock.since)
         self._calls = CallSentences(incident, features.calls, channel_map, self._clock, weights)
@@ -99,13 +101,18 @@ class _EvidenceReader:
         )
 
     @cached_property
-    def _row(self) -> Mapping[str, int]:
-        return {name: row for row, name in enumerate(self._incident.services)}
+    def _callers_of(self) -> Mapping[str, list[str]]:
+        """The callers of each service that is explained, by the call graph."""
+        callers: dict[str, list[str]] = {name: [] for name in self._row}
+        for caller, callees in self._incident.call_graph.items():
+            for callee in callers.keys() & callees:
+                if callee != caller:
+                    callers[callee].append(caller)
+        return callers
 
     def _callers(self, service: str) -> list[Evidence]:
         """The callers that got worse, by themselves or in their calls to the service."""
-        graph = self._incident.call_graph
-        callers = [caller for caller, callees in graph.items() if service in callees and caller != service]
+        callers = self._callers_of[service]
         callers = list(dict.fromkeys((*callers, *self._calls.measured_callers(service))))
         hurt = [name for name in callers if name in self._hurt or self._calls.is_worse(name, service)]
         if hurt:

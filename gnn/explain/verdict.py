@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from data.arrays import Bools
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
 from gnn.features.deviation import ABNORMAL
@@ -17,7 +18,6 @@ from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, G
 from gnn.features.trouble import GONE, MEASURES, alerted, columns_of, in_trouble
 from gnn.ranker import Verdict
 
-Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
 
 _FELT = columns_of("beyond", (Channel.ERROR, *LATENCY))
@@ -36,7 +36,7 @@ _LITTLE = float(np.arcsinh(8.0))  # a small deviation: robust z, as asinh
 _TIED = 0.8  # share of the first suspect's probability from which a second one is as likely
 
 
-def is_measured(graph: Graph) -> Mask:
+def is_measured(graph: Graph) -> Bools:
     """Which services have telemetry or alerts: (S,)."""
     return np.asarray(graph.x[:, _HAS].any(axis=1))
 
@@ -79,7 +79,7 @@ def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Score
     return scores
 
 
-def _behind_failing(graph: Graph, unknown: Mask) -> Mask:
+def _behind_failing(graph: Graph, unknown: Bools) -> Bools:
     """Which services may make another fail most of its requests; all, if none does so: (S,)."""
     fails = graph.x[:, _ERROR_LEVEL] >= _MOSTLY
     if not fails.any():
@@ -145,7 +145,7 @@ def _is_calm(graph: Graph) -> bool:
     )
 
 
-def _only_waits(graph: Graph) -> Mask:
+def _only_waits(graph: Graph) -> Bools:
     """Which services work as fast as usual themselves, and fail only because their calls fail: (S,)."""
     if MODES[graph.mode] != "baselined":
         return np.zeros(len(graph.x), dtype=bool)
@@ -153,7 +153,7 @@ def _only_waits(graph: Graph) -> Mask:
     return np.asarray((graph.x[:, _OWN_HAS] > 0) & ~own & ~restarts & (~fails | calls_fail))
 
 
-def _bad_calls(graph: Graph) -> Mask:
+def _bad_calls(graph: Graph) -> Bools:
     """Which calls are slow, failing or missing: (E,)."""
     least = 0.0 if MODES[graph.mode] == "alerts" else ABNORMAL
     return np.asarray(graph.edge_attr[:, 1:].max(axis=1, initial=0.0) > least)

@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.channels import Channel, ChannelMap
 from data.incident import AlertEvent, Incident
 from gnn.features.deviation import STATISTICS
 from gnn.features.stack import CHANNEL_INDEX, CHANNELS
-
-Floats = npt.NDArray[np.float64]
 
 ALERT_COLUMNS = ("alerts", "alerts_share", "alerts_alone", "alert_kinds")
 _UP, _DOWN, _PEER = (STATISTICS.index(name) for name in ("up", "down", "peer"))

@@ -7,8 +7,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.channels import Channel, ChannelMap
 from data.incident import Incident
 from gnn.features.nan_statistics import (
@@ -22,8 +22,6 @@ from gnn.features.nan_statistics import (
     or_zero,
 )
 from gnn.features.stack import CHANNELS, SHARES, Stack, stack_rows
-
-Floats = npt.NDArray[np.float64]
 
 # Channels measured in seconds since an event: small values matter.
 AGES = frozenset({Channel.DEPLOY_AGE, Channel.CONFIG_AGE, Channel.UPTIME})
@@ -169,7 +167,7 @@ def _beyond(block: Stack, usual: Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
-def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Floats:
+def floor_of(block: Stack, is_share: Bools | None = None) -> Floats:
     """The smallest difference that matters, per metric: (M, 1)."""
     is_share = _is_share(block) if is_share is None else is_share
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
@@ -178,7 +176,7 @@ def floor_of(block: Stack, is_share: npt.NDArray[np.bool_] | None = None) -> Flo
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
-def _is_share(block: Stack) -> npt.NDArray[np.bool_]:
+def _is_share(block: Stack) -> Bools:
     """Which metrics are shares of a whole (memory in bytes, for example, is not): (M,)."""
     largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))

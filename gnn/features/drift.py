@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.channels import Channel
 from data.incident import Page
 from gnn.features.deviation import floor_of, usual_of
 from gnn.features.nan_statistics import kth_highest, nanmedian
 from gnn.features.stack import CHANNEL_INDEX, Stack
-
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 _LOUD = float(np.arcsinh(3.0))  # robust z, as asinh: less may be noise
 _QUIET = 0.5  # share of the largest deviation (asinh); a quiet point is below this and below `_LOUD`
@@ -86,7 +83,7 @@ def page_deviation(block: Stack, page: int, channels: Sequence[Channel]) -> Floa
         return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
 
 
-def quiet_points(deviation: Floats, page: Page | None) -> Mask:
+def quiet_points(deviation: Floats, page: Page | None) -> Bools:
     """The points between spells of an intermittent page, when users notice little: (T,).
 
     None of them unless it is known whether errors or latency paged.
@@ -102,7 +99,7 @@ def quiet_points(deviation: Floats, page: Page | None) -> Mask:
     return np.asarray(quiet & (loudest >= _LOUD) & (quiet.sum() >= _ENOUGH))
 
 
-def shift_baselines(block: Stack, quiet: Mask) -> Stack:
+def shift_baselines(block: Stack, quiet: Bools) -> Stack:
     """Shifts each baseline to the metric's level at the quiet points; errors and latency only upwards.
 
     A baseline is often hours older than the incident: traffic has changed, a function has become slow. An

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.arrays import Bools, Floats, Ints
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident
 from gnn.features.alerts import ALERT_COLUMNS, alert_columns
@@ -16,8 +17,6 @@ from gnn.features.drift import LATENCY, page_deviation, paged_channels, quiet_po
 from gnn.features.replicas import replicas
 from gnn.features.stack import CHANNEL_INDEX, CHANNELS, Stack, stack
 from gnn.features.topology import Calls, calls_of, echoes, structure
-
-Floats = npt.NDArray[np.float64]
 
 # Raised when a column changes its meaning; checkpoints of other versions are refused.
 FEATURE_VERSION = 5
@@ -82,7 +81,7 @@ class Graph(NamedTuple):
 
     x: npt.NDArray[np.float32]  # (S, F)
     mode: int  # index into MODES
-    edge_index: npt.NDArray[np.int64]  # (2, E): caller, callee
+    edge_index: Ints  # (2, E): caller, callee
     edge_attr: npt.NDArray[np.float32]  # (E, A)
 
 
@@ -182,7 +181,7 @@ def features_of(
 
 
 def _fold_addresses(
-    calls: Calls, statistics: Floats, over_time: Floats, measured: npt.NDArray[np.bool_]
+    calls: Calls, statistics: Floats, over_time: Floats, measured: Bools
 ) -> tuple[Floats, Floats]:
     """Merges the metrics of an address into the service behind it, in place; the larger value counts.
 

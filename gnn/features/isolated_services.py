@@ -10,17 +10,17 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from data.arrays import Bools
 from data.incident import Incident
 from gnn.features.deviation import ABNORMAL, STATISTICS
 from gnn.features.featurize import CHANNEL_BLOCK, IS_PAGE, MODES, N_ALERTS, Graph
 
-Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
 
 _UP, _DOWN, _GONE = (STATISTICS.index(name) for name in ("up", "down", "gone"))
 
 
-def isolated_services(graph: Graph) -> Mask:
+def isolated_services(graph: Graph) -> Bools:
     """Which services are healthy and have no calls, while others have some: (S,)."""
     services = len(graph.x)
     alone = np.ones(services, dtype=bool)
@@ -33,7 +33,7 @@ def isolated_services(graph: Graph) -> Mask:
     return np.asarray(alone & well & (graph.x[:, IS_PAGE] == 0))
 
 
-def without_services(incident: Incident, gone: Mask) -> Incident:
+def without_services(incident: Incident, gone: Bools) -> Incident:
     """The incident without these services."""
     names = {name for name, leaves in zip(incident.services, gone.tolist(), strict=True) if leaves}
     return replace(
@@ -46,7 +46,7 @@ def without_services(incident: Incident, gone: Mask) -> Incident:
     )
 
 
-def merge_scores(among_all: Scores, apart: Scores, gone: Mask) -> Scores:
+def merge_scores(among_all: Scores, apart: Scores, gone: Bools) -> Scores:
     """Puts the isolated services back, at the rank they had among all: (S,).
 
     Args:

@@ -6,7 +6,7 @@ Shapes: M metrics, S services, T points, C columns.
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from data.arrays import Bools, Floats
 
 MAD_TO_SIGMA = 1.4826
 # Added to the spread: among few services it may be small by chance.
@@ -24,7 +24,7 @@ def longest_gap(points: Floats) -> npt.NDArray[np.int32]:
     return np.asarray(gap.max(axis=2, initial=0))
 
 
-def carry_forward(now: Floats, there: npt.NDArray[np.bool_]) -> Floats:
+def carry_forward(now: Floats, there: Bools) -> Floats:
     """`now` with gaps filled by the last known value, and leading gaps by the first one."""
     if there.all() or now.shape[2] == 1:
         return now

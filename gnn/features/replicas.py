@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats, Ints
 from gnn.features.topology import Calls
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _LEAST = 0.4  # share of neighbours that replicas must have in common
 _HUB = 64  # a neighbour of more services than this says nothing
@@ -110,7 +108,7 @@ def _groups(names: Sequence[str], owners: Mapping[str, str]) -> Ints:
     return np.where(np.bincount(group, minlength=1)[group] > 1, group, -1) if len(group) else group
 
 
-def _by_calls(calls: Calls, asked: npt.NDArray[np.bool_]) -> tuple["sparse.csr_matrix | None", Floats]:
+def _by_calls(calls: Calls, asked: Bools) -> tuple["sparse.csr_matrix | None", Floats]:
     """The services with the most similar neighbours, by Jaccard index, and that similarity.
 
     Callers and callees count separately; calls between the two don't count. A hub never counts as shared.

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats, Ints
 from data.channels import Channel, ChannelMap
 from data.incident import Incident, Series
 from gnn.features.caller_telemetry import with_caller_metrics
-
-Floats = npt.NDArray[np.float64]
 
 CHANNELS: tuple[Channel, ...] = tuple(Channel)
 CHANNEL_INDEX = {channel: index for index, channel in enumerate(CHANNELS)}
@@ -29,7 +27,7 @@ class Stack:
 
     incident: Floats  # (M, S, T), NaN where missing
     baseline: Floats  # (M, S, T0), NaN where missing; T0 may be 0
-    channel: npt.NDArray[np.int64]  # (M,)
+    channel: Ints  # (M,)
     floor: Floats  # (M,) smallest difference that matters; 0: the channel's default
     names: tuple[str, ...]  # (M,)
     scale: Floats  # (M,) the factor to the common unit

@@ -7,15 +7,13 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats, Ints
 from data.incident import Incident
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _RESTART = 0.15  # personalised PageRank: chance to jump back to an anomalous service
 _PAGERANK_STEPS = 15
@@ -90,7 +88,7 @@ def structure(
     return columns.T
 
 
-def echoes(calls: Calls, felt: Floats, known_inside: npt.NDArray[np.bool_]) -> list[tuple[int, int, float]]:
+def echoes(calls: Calls, felt: Floats, known_inside: Bools) -> list[tuple[int, int, float]]:
     """Addresses, the services behind them, and how similarly the two deviate (a cosine).
 
     Some sources list a remote host as a service: it has one caller, no callees and no resource metrics, and

@@ -6,14 +6,12 @@ Shapes: S services, C channels, K statistics.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools
 from data.channels import Channel
 from gnn.features.deviation import ABNORMAL, AGES
 from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
 from gnn.features.stack import CHANNELS
-
-Mask = npt.NDArray[np.bool_]
 
 # More or less of these is neither good nor bad by itself.
 _FLOW = frozenset({Channel.TRAFFIC, Channel.NETWORK_IN, Channel.NETWORK_OUT})
@@ -36,7 +34,7 @@ MEASURES = {
 GONE = columns_of("gone")
 
 
-def in_trouble(graph: Graph) -> Mask:
+def in_trouble(graph: Graph) -> Bools:
     """Which services show something bad: (S,)."""
     columns, least = MEASURES[MODES[graph.mode]]
     loud = graph.x[:, columns].max(axis=1) > least
@@ -44,7 +42,7 @@ def in_trouble(graph: Graph) -> Mask:
     return np.asarray(loud | missed | alerted(graph) | (graph.x[:, IS_PAGE] > 0))
 
 
-def alerted(graph: Graph) -> Mask:
+def alerted(graph: Graph) -> Bools:
     """Which services raise alerts, where most do not: (S,)."""
     alerted = graph.x[:, N_ALERTS] > _RAISED
     return np.asarray(alerted & (2 * alerted.sum() <= len(alerted)))

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from gnn.features.featurize import MODES, N_ALERTS, Graph
 from gnn.features.trouble import in_trouble
-
-Floats = npt.NDArray[np.float64]
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
@@ -21,7 +20,7 @@ def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum()))
 
 
-def surprise(logits: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:
+def surprise(logits: npt.NDArray[np.floating], is_root: Bools) -> float:
     """The negative logarithm of the chance that logits (S,) leave to the root causes, at least one."""
     return -float(np.logaddexp.reduce(log_softmax(logits)[is_root]))
 

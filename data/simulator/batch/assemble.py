@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats, Ints
 from data.incident import AlertEvent, Incident, Page, Series
 from data.simulator.active_faults import RunningFault, as_callers_see
 from data.simulator.batch.events import LATENCIES, Measured, alert_events
@@ -16,8 +16,6 @@ from data.simulator.batch.signals import SHARES, read_signals, truth
 from data.simulator.config import SimulationConfig
 from data.simulator.physics import Fleet, State
 from data.simulator.topology import Topology
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Seen:
     """One world, as far as assembling its incident needs it."""
 
     topology: Topology
-    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
+    views: Ints  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
     naming: MetricNaming
 
@@ -84,7 +82,7 @@ _FURTHER_OUT = {
 
 
 def _as_shown(
-    rng: np.random.Generator, signals: dict[str, Floats], views: npt.NDArray[np.int64], hidden: Floats
+    rng: np.random.Generator, signals: dict[str, Floats], views: Ints, hidden: Floats
 ) -> dict[str, Floats]:
     """What each node shows: its own signals or, for an address, those of the service behind it.
 
@@ -181,7 +179,7 @@ def _measured(
     rng: np.random.Generator,
     naming: MetricNaming,
     signals: dict[str, Floats],
-    blind: npt.NDArray[np.bool_],
+    blind: Bools,
     gaps: SimulationConfig,
 ) -> list[Measured]:
     """The metrics of this system, with gaps."""

@@ -7,13 +7,11 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.channels import Channel, Meaning
 from data.simulator.batch.healthy import Kind
 from data.simulator.batch.signals import NEEDS_REQUESTS
-
-Floats = npt.NDArray[np.float64]
 
 _SIGNAL = {
     Channel.ERROR: "error",
@@ -104,7 +102,7 @@ class Effect:
         return np.asarray(changed)
 
 
-def moves(signals: Mapping[str, Floats], unserved: npt.NDArray[np.bool_]) -> dict[str, Floats]:
+def moves(signals: Mapping[str, Floats], unserved: Bools) -> dict[str, Floats]:
     """Prepares signals for metrics: durations only where requests are served, and log lines per request.
 
     Args:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.incident import AlertEvent
 from data.simulator.topology import Topology
 
-Floats = npt.NDArray[np.float64]
 # The percentile by which tracing finds spans slow.
 LATENCIES = ("latency_p90", "latency_p95", "latency_p99")
 _VERBS = ("get", "list", "create", "update", "check", "query", "/orders", "/items", "HTTP/POST", "HTTP/GET")
@@ -21,7 +20,7 @@ class Measured:
 
     name: str
     values: Floats  # (S, T0 + T)
-    known: npt.NDArray[np.bool_]  # (S,) which services have it
+    known: Bools  # (S,) which services have it
 
 
 def alert_events(
@@ -29,23 +28,12 @@ def alert_events(
     topology: Topology,
     measured: Sequence[Measured],
     signals: Mapping[str, Floats],  # {signal: (S, T0 + T)}
-    baseline: int,
+    baseline: int,  # T0
     roots: Sequence[int],
-    blind: npt.NDArray[np.bool_],
-    hidden: Floats,
+    blind: Bools,  # (S,) nothing is measured
+    hidden: Floats,  # (S,) share of each service's errors and latency that only its callers see
 ) -> tuple[AlertEvent, ...]:
-    """All alerts, in random order.
-
-    Args:
-        rng: random numbers.
-        topology: of the system.
-        measured: every metric.
-        signals: {signal: (S, T0 + T)}
-        baseline: T0.
-        roots: the root causes.
-        blind: (S,) nothing is measured.
-        hidden: (S,) share of each service's errors and latency that only its callers see.
-    """
+    """All alerts, in random order."""
     events = _metric_alerts(rng, topology, measured, baseline)
     slower, failing = _changes(signals, baseline, str(rng.choice(LATENCIES)))
     inside = np.where(blind, 0.0, _changes(signals, baseline, "own_latency")[0])
@@ -140,7 +128,7 @@ def _log_alerts(
     slower: Floats,
     failing: Floats,
     roots: Sequence[int],
-    blind: npt.NDArray[np.bool_],
+    blind: Bools,
 ) -> list[AlertEvent]:
     # Some services always write unusual lines.
     background = rng.choice([0.02, 0.1, 0.5, 2.0]) * np.exp(rng.normal(0.0, 1.2, len(topology.names)))

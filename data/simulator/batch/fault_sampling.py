@@ -6,8 +6,8 @@ Shapes: S services, D drives.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats, Ints
 from data.faults.drives import Drive
 from data.faults.families import fault_families
 from data.simulator.active_faults import DRIVES, RunningFault
@@ -15,8 +15,6 @@ from data.simulator.batch.assemble import Window
 from data.simulator.batch.measurement_profile import Profile
 from data.simulator.config import SIMPLE_FAMILIES, SimulationConfig
 from data.simulator.topology import Topology
-
-Floats = npt.NDArray[np.float64]
 
 # Faults that fault injectors produce.
 INJECTED = (
@@ -45,7 +43,7 @@ def faults_of(
     rng: np.random.Generator,
     config: SimulationConfig,
     topology: Topology,
-    views: npt.NDArray[np.int64],
+    views: Ints,
     profile: Profile,
     window: Window,
 ) -> tuple[RunningFault, ...]:

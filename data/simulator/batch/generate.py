@@ -4,22 +4,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats, Ints
 from data.incident import Incident
 from data.simulator.active_faults import RunningFault, drives, hidden_shares
 from data.simulator.batch.assemble import Seen, Window, assemble_incidents
 from data.simulator.batch.fault_sampling import date, date_changes, faults_of
 from data.simulator.batch.measurement_profile import Profile, draw_profile, joined
-from data.simulator.batch.metric_naming import ALERT_NAMINGS, FIREWATCH, METRIC_NAMINGS, MetricNaming
+from data.simulator.batch.metric_naming import MetricNaming, metric_namings
 from data.simulator.batch.variants import diluted, replicate, with_client_views
 from data.simulator.config import SimulationConfig
 from data.simulator.load import PERIOD_TICKS, wave
-from data.simulator.names import ROLES, stand_ins
+from data.simulator.names import roles, stand_ins
 from data.simulator.physics import TOLERANCE, Fleet, Physics, State
 from data.simulator.topology import Topology, connect_services, from_calls, generate, union
 
-Floats = npt.NDArray[np.float64]
 _WORLDS_A_TOPOLOGY = 3  # worlds per call graph, each with its own faults and telemetry
 
 
@@ -30,7 +29,7 @@ class Plan:
     topology: Topology
     fleet: Fleet
     profile: Profile
-    views: npt.NDArray[np.int64]  # (S,) the service behind each node; a real service is behind itself
+    views: Ints  # (S,) the service behind each node; a real service is behind itself
     faults: tuple[RunningFault, ...]
     naming: MetricNaming
     demand: float
@@ -173,24 +172,21 @@ def _plans(rng: np.random.Generator, config: SimulationConfig, worlds: int, wind
     return plans
 
 
-# The poorest and the richest vocabularies are drawn more often.
-_SERIES_NAMINGS = (*METRIC_NAMINGS, FIREWATCH, *(d for d in METRIC_NAMINGS if d.name in ("xray", "pods")))
-
-
 def _naming(rng: np.random.Generator, window: Window) -> MetricNaming:
-    if window.kind == "series":
-        return _SERIES_NAMINGS[int(rng.integers(len(_SERIES_NAMINGS)))]
-    if window.kind == "alerts":
-        return ALERT_NAMINGS[int(rng.integers(len(ALERT_NAMINGS)))]
-    return FIREWATCH
+    known = metric_namings()
+    if window.kind == "snapshot":
+        return known["firewatch"]
+    # The poorest and the richest vocabularies are drawn more often; few systems give alert events.
+    drawn = [*known, "pods", "xray"] if window.kind == "series" else ["pods", "mesh", "docker"]
+    return known[drawn[int(rng.integers(len(drawn)))]]
 
 
 def _topology(rng: np.random.Generator, config: SimulationConfig, window: Window) -> Topology:
     waiting = float(rng.uniform(0.2, 1.0))
     if window.kind == "snapshot" and rng.random() < 0.6:
         size = int(rng.integers(3, 11))
-        names = [str(n) for n in rng.choice(sorted(ROLES), size, replace=False)]
-        kinds = [ROLES[n].kind for n in names]
+        names = [str(n) for n in rng.choice(sorted(roles()), size, replace=False)]
+        kinds = [roles()[n].kind for n in names]
         return from_calls(names, kinds, connect_services(names, kinds, rng), rng, waiting, stand_ins(names))
     size = int(np.exp(rng.uniform(np.log(3), np.log(max(4, config.most_services)))))
     topology = generate(rng, max(3, size), waiting)

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.channels import Channel, ChannelMap, default_channel_map
 from data.incident import Incident, Series
 
-Floats = npt.NDArray[np.float64]
 Rows = Mapping[str, Floats]  # {metric: (L,)}, NaN where missing
 
 _PASTS, _MOST = (6, 10, 20, 30, 30, 60), 10  # points of a baseline, and most points of an incident
@@ -40,7 +39,7 @@ class HealthyWindow:
     latency: Floats  # (S,) usual, relative to the median service; NaN if not measured
     cpu: Floats  # (S,) usual share; NaN if not measured as a share
     memory: Floats  # (S,) likewise
-    idle: npt.NDArray[np.bool_]  # (S,) measured, but without requests most of the time
+    idle: Bools  # (S,) measured, but without requests most of the time
     longest: int  # points of its longest series
 
 

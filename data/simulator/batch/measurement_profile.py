@@ -5,11 +5,10 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.simulator.physics import Fleet
 
-Floats = npt.NDArray[np.float64]
 Columns = TypeVar("Columns", Fleet, "Profile")
 
 
@@ -19,10 +18,10 @@ class Profile:
 
     requests_per_s: Floats
     sleeps: Floats  # period in points of pauses without requests; 0 for none
-    idle_fails: npt.NDArray[np.bool_]  # without requests the availability reads as zero
+    idle_fails: Bools  # without requests the availability reads as zero
     median_share: Floats  # healthy p50 as a share of p99
     slow_median: Floats  # how much of the tail's slow-down shows in the median
-    rare: npt.NDArray[np.bool_]  # few requests are affected: tail and mean change, median and p90 hardly
+    rare: Bools  # few requests are affected: tail and mean change, median and p90 hardly
     drift: Floats  # constant factor on latency during the incident, unrelated to it
     client_drift: Floats  # the same for the calls that it makes
     sick: Floats  # constant share of failures during the incident, unrelated to it

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.channels import ChannelMap, default_channel_map
 from data.incident import Incident, Page, Series
 from data.simulator.active_faults import RunningFault, as_callers_see, drives, hidden_shares
@@ -25,8 +25,6 @@ from data.simulator.batch.variants import diluted
 from data.simulator.config import SimulationConfig
 from data.simulator.physics import TOLERANCE, Fleet, Physics
 from data.simulator.topology import CALLED_BY_ALL, Topology, from_calls
-
-Floats = npt.NDArray[np.float64]
 
 _ANOTHER_TIME = 0.3  # chance that baseline and incident come from different windows
 _LONG_AGO_S = 1e12  # older than any change that matters

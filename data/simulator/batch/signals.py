@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Bools, Floats
 from data.simulator.batch.measurement_profile import Profile
 from data.simulator.physics import Fleet, State
-
-Floats = npt.NDArray[np.float64]
 
 # Relative spread of each signal between readings, before the world's own factor.
 SPREAD = {
@@ -58,7 +56,7 @@ NEEDS_REQUESTS = (
 )
 
 
-def _asleep(rng: np.random.Generator, sleeps: Floats, points: int) -> npt.NDArray[np.bool_]:
+def _asleep(rng: np.random.Generator, sleeps: Floats, points: int) -> Bools:
     """When services such as batch jobs pause.  → (T, S)"""
     period = np.maximum(sleeps, 1.0)
     phase = rng.uniform(0.0, period)
@@ -84,7 +82,7 @@ class Truth(NamedTuple):
     """The true signals of a run, before measurement."""
 
     signals: dict[str, Floats]  # {signal: (T0 + T, S)}
-    unserved: npt.NDArray[np.bool_]  # (T0 + T, S) hardly any request was served
+    unserved: Bools  # (T0 + T, S) hardly any request was served
 
 
 def truth(

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.simulator.topology import Ints, Topology, from_calls
+from data.arrays import Ints
+from data.simulator.topology import Topology, from_calls
 
 
 def diluted(topology: Topology, rng: np.random.Generator, most: float) -> Topology:

@@ -7,9 +7,8 @@ import numpy as np
 
 from data.actions import LOOKS, REMEDIES
 from data.faults.drives import Drive
-from data.observation import Action
+from data.observation import Action, status_of
 from data.simulator.active_faults import RunningFault
-from data.simulator.world.health import status_of
 from data.simulator.world.scene import Scene
 
 _BREAKER_TICKS = 3  # as its feedback says

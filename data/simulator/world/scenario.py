@@ -11,7 +11,7 @@ from data.observation import Difficulty
 from data.simulator.active_faults import RunningFault
 from data.simulator.config import CONFIGS, Script, WorldConfig
 from data.simulator.load import Load, draw_load
-from data.simulator.names import ROLES, stand_ins
+from data.simulator.names import roles, stand_ins
 from data.simulator.physics import Fleet
 from data.simulator.topology import Topology, connect_services, from_calls, generate
 
@@ -59,7 +59,7 @@ def set_up(
 ) -> Setup:
     """Draws a world; `script` is the fixed part of a catalogue task."""
     script = script or Script()
-    config = replace(CONFIGS[difficulty], **script.dials)  # type: ignore[arg-type]
+    config = replace(CONFIGS[difficulty], **script.dials)
     rng = seeded(difficulty, seed, task_id)
     topology = _choose_topology(rng, config, script)
     names, size = topology.names, len(topology.names)
@@ -100,7 +100,7 @@ def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Scri
     if size > _MOST_KNOWN:
         return generate(rng, size, config.waiting)
     names = _choose_services(rng, size, script.services)
-    kinds = [ROLES[name].kind if name in ROLES else "service" for name in names]
+    kinds = [roles()[name].kind if name in roles() else "service" for name in names]
     return from_calls(
         names, kinds, connect_services(names, kinds, rng), rng, config.waiting, stand_ins(names)
     )
@@ -109,10 +109,10 @@ def _choose_topology(rng: np.random.Generator, config: WorldConfig, script: Scri
 def _choose_services(rng: np.random.Generator, size: int, fixed: Sequence[str]) -> list[str]:
     """The scripted services, then others that call them or that they call."""
     names = list(fixed) or [str(rng.choice(USER_FACING))]
-    every = list(ROLES)
+    every = list(roles())
     while len(names) < size:
-        near = {callee for name in names if name in ROLES for callee in ROLES[name].calls}
-        near |= {caller for caller, role in ROLES.items() if set(role.calls) & set(names)}
+        near = {callee for name in names if name in roles() for callee in roles()[name].calls}
+        near |= {caller for caller, role in roles().items() if set(role.calls) & set(names)}
         pool = [name for name in every if name in near and name not in names]
         if not pool or rng.random() < 0.1:
             pool = [name for name in every if name not in names]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from data.arrays import Floats
 from data.faults.drives import Drive
 from data.simulator.active_faults import RunningFault
 from data.simulator.physics import State
@@ -16,7 +16,6 @@ from data.simulator.topology import CALLED_BY_ALL
 from data.simulator.world.health import STATUSES, measured_status, severities
 from data.simulator.world.scenario import Setup
 
-Floats = npt.NDArray[np.float64]
 _TICK_S = 30
 # Metrics of the same exporter, which go missing together.
 _GROUPS = (

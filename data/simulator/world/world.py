@@ -232,7 +232,7 @@ class World:
         if difficulty not in DIFFICULTIES:
             return nothing_observed(f"reset error: Unknown difficulty: {difficulty}")
         level: Difficulty = difficulty
-        script = catalogue.script(task_id) if task_id else None
+        script = catalogue.scenarios().get(task_id) if task_id else None
         if task_id and script is None:
             return nothing_observed(f"reset error: Unknown task_id: {task_id}")
         self.episode = RunningEpisode(set_up(level, seed, task_id, script), self._wording)

@@ -93,4 +93,4 @@ class KialiGraph:
         }
         for name, value in told.items():
             if value is not None:
-                into.recording.call_series(caller, callee, name, [time], [value])
+                into.recording.series((caller, callee), name, [time], [value])

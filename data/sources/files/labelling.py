@@ -12,7 +12,7 @@ from data.files.json_stream import items
 from data.files.jsonl import is_packed
 from data.files.whole_file import write_whole
 from data.sources.files.opened import File
-from data.sources.own_form import FORM, parse_incident
+from data.sources.own_form import FORM, is_incident, parse_incident
 
 
 def label_file(
@@ -33,7 +33,7 @@ def label_file(
         values = list(items(stream, file.where))
     is_list = len(values) == 1 and isinstance(values[0], list)
     records: list[Any] = values[0] if is_list else values
-    chosen = _chosen(records, which, path)
+    name, chosen = _chosen(records, which, path)
     services = parse_incident(chosen, file.where).services
     for root in root_causes:
         if root not in services:
@@ -51,21 +51,18 @@ def label_file(
     )
     text = ("\n".join(lines) + "\n").encode()
     write_whole(path, gzip.compress(text) if is_packed(path.name, path.read_bytes()[:2]) else text)
-    return str(chosen["incident_id"])
+    return name
 
 
-def _chosen(records: Sequence[Any], which: str | None, path: Path) -> dict[str, Any]:
-    incidents = [one for one in records if isinstance(one, dict) and "incident_id" in one]
-    if not incidents:
-        raise SchemaError(str(path), "", records[0] if records else "nothing", f"give {FORM}")
-    names = [str(one["incident_id"]) for one in incidents]
-    if which is None:
-        if len(incidents) > 1:
-            raise SettingsError(
-                f"{path} holds {len(incidents)} incidents – choose with --incident {names[0]}"
-            )
-        return incidents[0]
-    if which not in names:
+def _chosen(records: Sequence[Any], which: str | None, path: Path) -> tuple[str, dict[str, Any]]:
+    incidents = [(number, one) for number, one in enumerate(records, 1) if is_incident(one)]
+    names = [str(one.get("incident_id") or f"{path.name}:{number}") for number, one in incidents]
+    if not names:
+        fix = f"give {FORM}; firewatch import {path} --out incidents.jsonl makes one of telemetry"
+        raise SchemaError(str(path), "", records[0] if records else "nothing", fix)
+    if which is None and len(names) > 1:
+        raise SettingsError(f"{path} holds {len(names)} incidents – choose with --incident {names[0]}")
+    if which is not None and which not in names:
         raise SettingsError(f"{path}: there is no incident '{which}' – it holds {', '.join(names[:5])}")
-    found: dict[str, Any] = incidents[names.index(which)]
-    return found
+    name = which or names[0]
+    return name, incidents[names.index(name)][1]

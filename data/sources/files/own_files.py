@@ -10,10 +10,10 @@ from data.incident import Incident
 from data.observation import Observation, parse, parse_step
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
-from data.sources.own_form import FORM, parse_incident
+from data.sources.own_form import FORM, INCIDENT_SIGNS, is_incident, parse_incident
 
 _FORMS = "give an observation, a list of them oldest first, an answer of /reset or /step, or an incident"
-_SIGNS = ("incident_id", "call_graph", "observation", "response", "services", "dependency_graph")
+_SIGNS = (*INCIDENT_SIGNS, "observation", "response", "services", "dependency_graph")
 _LONGEST_LINE = 1 << 28
 _MOST_TOLD = 5  # remarks
 
@@ -29,12 +29,12 @@ class OwnFiles:
     def read(self, file: File, into: Gathered) -> None:
         told: dict[str, None] = {}
         for where, value in _values(file):
-            values = value if isinstance(value, list) and value and _is_incident(value[0]) else [value]
+            values = value if isinstance(value, list) and value and is_incident(value[0]) else [value]
             for index, one in enumerate(values):
                 if into.limit is not None and len(into.incidents) >= into.limit:
                     break
                 place = f"{where}[{index}]" if len(values) > 1 else where
-                if _is_incident(one):
+                if is_incident(one):
                     into.incidents.append(parse_incident(one, place, told.setdefault))
                 else:
                     into.incidents.append(_window(one, place, file.path.name))
@@ -60,10 +60,6 @@ def _values(file: File) -> Iterator[tuple[str, object]]:
                 yield f"{file.where}:{number}", record
         else:
             yield from ((file.where, value) for value in items(stream, file.where))
-
-
-def _is_incident(raw: object) -> bool:
-    return isinstance(raw, dict) and ("incident_id" in raw or "call_graph" in raw)
 
 
 def _window(raw: object, where: str, name: str) -> Incident:

@@ -8,11 +8,11 @@ from pydantic import BaseModel
 
 from data.channels import channel_of
 from data.incident import AlertEvent
-from data.sources.alerting import alerted_service
 from data.sources.conventions import CALLED, SERVICE
 from data.sources.files.opened import File, Head
 from data.sources.files.reader import Gathered
 from data.sources.recording import NOBODY
+from data.sources.samples import alerted_service
 from data.sources.times import seconds
 
 _WAKES = "page"  # the severity that pages someone, as in Prometheus' documentation
@@ -89,7 +89,7 @@ def _tell_unnamed(
         caller = into.samples.service(labels, [label for label in convention.caller if label not in SERVICE])
         callee = into.samples.service(labels, convention.callee)
         if caller and callee and caller not in NOBODY and callee not in NOBODY:
-            into.recording.call_series(caller, callee, metric, times, values)
+            into.recording.series((caller, callee), metric, times, values)
             return
     service = into.samples.service(labels, ("destination_service_name", "destination_workload", *SERVICE))
     if service is None:

@@ -5,10 +5,11 @@ Logs and traces of RE2 and RE3 are used besides the metrics: the raw ones or els
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.arrays import Floats
 from data.errors import SchemaError
 from data.files.json_text import NotJson, read_json
 from data.incident import Incident
@@ -213,6 +214,6 @@ def _system(case: Path) -> str:
     return next((p.name for p in case.parents if p.name.upper().startswith(("RE1", "RE2", "RE3"))), "")
 
 
-def _step(times: "np.ndarray[Any, np.dtype[np.float64]]") -> float | None:
+def _step(times: Floats) -> float | None:
     gaps = np.diff(np.unique(times))
     return float(np.median(gaps)) if len(gaps) else None

@@ -8,10 +8,40 @@ from typing import NamedTuple
 from data.errors import SchemaError
 from data.files import jsonl
 from data.incident import Incident
-from data.sources.files.formats import DATASETS, FORMATS
+from data.sources.files.exposition import Scrape
+from data.sources.files.kubernetes import KialiGraph, KubernetesObjects
 from data.sources.files.opened import File
+from data.sources.files.openrca import OpenRca
+from data.sources.files.otlp import OtlpLogs, OtlpMetrics
+from data.sources.files.otlp_traces import OtlpTraces, TempoSearch
+from data.sources.files.own_files import OwnFiles
+from data.sources.files.prometheus import AlertList, PrometheusAnswer
+from data.sources.files.rcaeval import RcaEval
 from data.sources.files.reader import Gathered, Reader
+from data.sources.files.tables import COLUMNS, CsvTable, Parquet
+from data.sources.files.traces import JaegerDependencies, JaegerTraces, ZipkinTraces
 from data.sources.recording import incident_of
+
+# All formats; the first one that recognises a file reads it.
+FORMATS: tuple[Reader, ...] = (
+    OwnFiles(),
+    PrometheusAnswer(),
+    AlertList(),
+    JaegerTraces(),
+    JaegerDependencies(),
+    ZipkinTraces(),
+    OtlpTraces(),
+    TempoSearch(),
+    OtlpMetrics(),
+    OtlpLogs(),
+    KubernetesObjects(),
+    KialiGraph(),
+    Parquet(),
+    Scrape(),
+    CsvTable(),
+)
+# Folders of incidents with root causes, recognised by their layout.
+DATASETS = (RcaEval(), OpenRca())
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +95,9 @@ def read_evidence(
         return Found(tuple(gathered.incidents), gathered.notes)
     recording = gathered.finish()
     if not recording.names and not recording.alerts and recording.first_page is None:
-        where, fix = ", ".join(file.where for file in evidence[:3]), "give files with services in them"
-        raise SchemaError(where, "", "no service", f"{fix}: their values, calls or alerts")
+        where, notes = ", ".join(file.where for file in evidence[:3]), " ".join(recording.notes)
+        fix = "give files with services in them: their values, calls or alerts"
+        raise SchemaError(where, "", "no service", f"{fix}. {notes}".rstrip(". "))
     incident = incident_of(recording, at, incident_id=incident_id or _stem(evidence[0].path))
     return Found((*gathered.incidents, incident), tuple(recording.notes))
 
@@ -153,10 +184,7 @@ def _guess(file: File) -> str:
         keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
         return f"JSON of an unknown form, with the fields {keys}; known forms: {_names()}"
     if file.head.columns:
-        return (
-            f"a table with the columns {', '.join(file.head.columns[:6])}; "
-            "name them time,service,metric,value or time,<service>_<metric>,… or caller,callee"
-        )
+        return f"a table with the columns {', '.join(file.head.columns[:6])}; name them {COLUMNS}"
     return f"an unknown form; known forms: {_names()}"
 
 

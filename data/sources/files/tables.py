@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.arrays import Floats
 from data.channels import channel_of
 from data.errors import SchemaError
 from data.extras import needs
@@ -18,14 +19,18 @@ from data.sources.times import seconds
 if TYPE_CHECKING:
     import pandas as pd
 
-_TIME = frozenset({"time", "timestamp", "datetime", "date", "ts", "_time", "time_s"})
-_SERVICE = frozenset({"service", "service_name", "cmdb_id", "entity", "component", "pod", "workload", "node"})
-_METRIC = frozenset({"metric", "metric_name", "kpi_name", "kpi", "name", "_field"})
-_VALUE = frozenset({"value", "_value", "val"})
+# Of several, the first counts.
+_TIME = ("time", "timestamp", "datetime", "date", "ts", "_time", "time_s")
+_SERVICE = (
+    "service", "service_name", "cmdb_id", "entity", "component", "app", "workload", "pod", "host", "node",
+)  # fmt: skip
+_METRIC = ("metric", "metric_name", "kpi_name", "kpi", "name", "_field")
+_VALUE = ("value", "_value", "val")
 _CALLS = (
     {"caller", "source", "parent", "from", "src", "client", "upstream"},
     {"callee", "target", "child", "to", "dst", "destination", "server", "downstream"},
 )
+COLUMNS = "time,service,metric,value or time,service,<metric>,… or time,<service>_<metric>,… or caller,callee"
 _ROWS = 50_000  # read at once
 _MOST_COLUMNS = 100_000
 
@@ -33,7 +38,7 @@ _MOST_COLUMNS = 100_000
 class CsvTable:
     """A table with commas, tabs or semicolons."""
 
-    name = "a table (time,service,metric,value or time,<service>_<metric>,… or caller,callee)"
+    name = f"a table ({COLUMNS})"
 
     def recognises(self, head: Head) -> bool:
         return _calls(head.columns) is not None or bool(_column(head.columns, _TIME))
@@ -66,13 +71,12 @@ def _add_table(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
     columns = tuple(map(str, frame.columns))
     if (pair := _calls(columns)) is not None:
         add_calls(frame[pair[0]], frame[pair[1]], recording)
-    elif all(_column(columns, names) for names in (_TIME, _SERVICE, _METRIC, _VALUE)):
+    elif not _column(columns, _TIME):
+        raise SchemaError(where, "", columns, f"name the columns {COLUMNS}")
+    elif _column(columns, _SERVICE):
         add_long(frame, recording, where)
-    elif _column(columns, _TIME):
-        add_wide(frame, recording, where)
     else:
-        fix = "name the columns time,service,metric,value or time,<service>_<metric>,…"
-        raise SchemaError(where, "", columns, fix)
+        add_wide(frame, recording, where)
 
 
 def csv_frames(file: File, fix: str = "give a table", **how: Any) -> Iterator["pd.DataFrame"]:
@@ -117,15 +121,21 @@ def add_calls(callers: "pd.Series[Any]", callees: "pd.Series[Any]", recording: R
 
 
 def add_long(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
-    """Adds a value per row."""
+    """Adds rows that name a service: with a metric and its value, else with a metric per column."""
     names = tuple(map(str, frame.columns))
     time, service, metric, value = (_column(names, known) for known in (_TIME, _SERVICE, _METRIC, _VALUE))
-    times, values = times_of(frame[time], where), numbers_of(frame[value])
-    keys = frame[service].astype(str) + "\0" + frame[metric].astype(str)
-    for key, index in keys.groupby(keys, sort=False).indices.items():
-        one, _, what = str(key).partition("\0")
-        if one not in ("", "nan"):
-            recording.series(one, what, times[index], values[index])
+    times = times_of(frame[time], where)
+    if metric and value:
+        values = numbers_of(frame[value])
+        for (one, what), index in frame.groupby([service, metric], sort=False).indices.items():
+            recording.series(str(one), str(what), times[index], values[index])
+        return
+    rows = frame.groupby(service, sort=False).indices
+    for name in names:
+        values = numbers_of(frame[name])
+        if name not in (time, service) and np.isfinite(values).any():
+            for one, index in rows.items():
+                recording.series(str(one), name, times[index], values[index])
 
 
 def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
@@ -148,7 +158,8 @@ def add_wide(frame: "pd.DataFrame", recording: Recording, where: str) -> None:
             recording.series(service, metric, times, values)
     if alone:
         recording.note(
-            f"{where}: left out {len(alone)} columns without a service before a '_', '{alone[0]}' first"
+            f"{where}: columns without a service before a '_' are left out: {', '.join(alone[:3])}"
+            f"{f' and {len(alone) - 3} more' if len(alone) > 3 else ''}"
         )
 
 
@@ -164,7 +175,7 @@ def split_column(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def times_of(column: "pd.Series[Any]", where: str) -> Floats:
     """Unix seconds of a column of numbers in any unit, or of dates."""
     raw = column.to_numpy()
     if np.issubdtype(raw.dtype, np.datetime64):
@@ -179,15 +190,16 @@ def times_of(column: "pd.Series[Any]", where: str) -> np.ndarray[Any, np.dtype[n
     return np.array([np.nan if time is None else time for time in found])
 
 
-def numbers_of(column: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.float64]]:
+def numbers_of(column: "pd.Series[Any]") -> Floats:
     """A column as numbers; other values are missing."""
     import pandas as pd
 
     return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(), dtype=float)
 
 
-def _column(columns: Iterable[str], known: frozenset[str]) -> str:
-    return next((name for name in columns if name.lower() in known), "")
+def _column(columns: Iterable[str], known: Sequence[str]) -> str:
+    found = {name.lower(): name for name in columns}
+    return next((found[name] for name in known if name in found), "")
 
 
 def _calls(columns: Sequence[str]) -> tuple[str, str] | None:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
+from data.arrays import Floats, Ints
 from data.errors import TelemetryFault
-from data.incident import Floats
 from data.sources.live.http import Http
 
 T = TypeVar("T")
@@ -209,7 +208,7 @@ def _rows(result: Sequence[_Series], numbers: Sequence[bytes], grid: Grid) -> Ro
     return Rows([series["metric"] for series in result], values)
 
 
-def _are_alike(column: npt.NDArray[np.int64], each: int) -> bool:
+def _are_alike(column: Ints, each: int) -> bool:
     """Whether all series, of `each` values, have the same times."""
     rows = column.reshape(-1, each or 1)
     return bool((np.diff(rows[:1]) > 0).all() and (rows == rows[:1]).all())

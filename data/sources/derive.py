@@ -6,13 +6,11 @@ Shapes: N services or calls, S services, E calls, T points of the grid. Unknown 
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from data.incident import Floats
+from data.arrays import Bools, Floats, Ints
 
-Bools = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]  # (E,) which service each call is from, or for
+Places = Ints  # (E,) which service each call is from, or for
 Table = dict[str, Floats]  # {metric: (N, T)}; rows without it are NaN
 _LEAST_CALLS = 0.05  # per second: below this, no calls count as missing
 _LEAST_MISSING = 0.05  # a smaller share is noise
