@@ -1,4 +1,4 @@
-"""Measures what pays: networks trained without messages that read calls, without the graph, replicas or faults.
+"""Measures what pays: networks trained without the graph, what is known of calls, replicas, or some faults.
 
 Usage: pays.py [FOLDER] > checkpoints/results/pays.json – FOLDER holds incident files.
 A quarter of the shipped worlds and no episodes, three seeds per arm; all arms of a seed use the same worlds.
