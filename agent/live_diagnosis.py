@@ -72,9 +72,7 @@ class LiveOptions(Common, Weights):
     alertmanager: str | None = option(None, "Alertmanager, for alerts that are firing.", metavar="URL")
     at: Moment = "now"
     window: Duration = option(
-        "15m",
-        "How far back to look for the start of the incident; with --at, all of this time is the incident.",
-        metavar="DURATION",
+        "15m", "How far back to look for the start of the incident.", metavar="DURATION"
     )
     baseline: Duration = option("1h", "How much time before the window to compare with.", metavar="DURATION")
     history: Duration = option(
@@ -109,7 +107,10 @@ class LookOptions(LiveOptions):
     """The options of commands that look at one moment and show what they found."""
 
     at: Moment = option(
-        "now", "Where the window ends: now, a time (ISO 8601), or Unix seconds.", metavar="TIME"
+        "now",
+        "Where the window ends: now, a time (ISO 8601), or Unix seconds. "
+        "With a time, the whole window counts as the incident.",
+        metavar="TIME",
     )
     report: Path | None = option(
         None, "Write a page that opens offline.", metavar="FILE.html", recorded=False

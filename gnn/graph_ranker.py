@@ -85,7 +85,7 @@ class GraphRanker:
     def rank(self, incident: Incident) -> Ranking:
         """Ranks all services, best first; ties keep the incident's order."""
         if not incident.services:
-            return Ranking((), self._name, "nobody")
+            return Ranking((), self._name, "unsure", "nothing is known about any service")
         incident = self._with_routine(incident)
         features, said = self._evaluate(incident)
         graph = features.graph

@@ -42,7 +42,7 @@ class Ranking:
     ranker: str
     # The order is the best guess even if nobody is named.
     verdict: Verdict = "culprit"
-    reason: str = ""  # why nobody is named
+    reason: str = ""  # why nobody is to blame, or that nothing is known
     # The ranker is unsure if the first candidate is less probable than this; None: it never is.
     unsure_below: float | None = None
     # Chance that this is an incident, with an even prior; None if the ranker gives none.

@@ -212,6 +212,17 @@ def otlp_logs_lines() -> str:
     return "\n".join(lines)
 
 
+def json_logs() -> str:
+    lines = [
+        {"@timestamp": int(times[index]) + i, "service": {"name": service}, "level": level, "msg": "no error"}
+        for index in range(POINTS)
+        for service in SERVICES
+        for i in range(4)
+        for level in ["error" if bad(index) and service == CULPRIT and i else "info"]
+    ]
+    return "\n".join(map(json.dumps, lines)) + "\n"
+
+
 def alert(service: str, name: str) -> dict[str, Any]:
     return {"labels": {"alertname": name, "service": service, "severity": "critical"}, "annotations": {}}
 

@@ -190,6 +190,7 @@ FORMS: dict[str, dict[str, str]] = {
     "Tempo v2": {"trace.json": json.dumps({"trace": {"resourceSpans": shop.otlp_batches()}})},
     "Tempo, a search": {"search.json": tempo_search(), **EDGES},
     "OTLP metrics": {"metrics.jsonl": shop.otlp_metrics_lines(), **EDGES},
+    "logs in JSON": {"app.log": shop.json_logs(), **EDGES},
     "OTLP logs": {"logs.jsonl": shop.otlp_logs_lines(), **EDGES},
     "webhook of Alertmanager": {
         "hook.json": json.dumps({"version": "4", "receiver": "r", "groupKey": "g", "status": "firing",

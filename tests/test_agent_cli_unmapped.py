@@ -41,10 +41,14 @@ def written(case: dict[str, Any], name: str = "case.jsonl") -> str:
 @pytest.mark.parametrize(
     ("metrics", "alerts", "said"),
     [
-        (("zorp", "cpu"), (), "1 metric name has no channel, not read: zorp – "),
-        (("cpu",), ("zorp", "memory"), "1 metric name has no channel, not read: zorp – "),
-        (tuple("gfedcba"), (), "7 metric names have no channel, not read: a, b, c, d, e and 2 more – "),
-        (("\x1b[2Jzorp\n",), (), "1 metric name has no channel, not read: [2Jzorp – "),
+        (("zorp", "cpu"), (), "1 unknown metric or alert name, not read: zorp – "),
+        (("cpu",), ("zorp", "memory"), "1 unknown metric or alert name, not read: zorp – "),
+        (
+            tuple("gfedcba"),
+            (),
+            "7 unknown metric or alert names, not read: a, b, c, d, e and 2 more – ",
+        ),
+        (("\x1b[2Jzorp\n",), (), "1 unknown metric or alert name, not read: [2Jzorp – "),
     ],
 )
 def test_rank_says_once_what_is_not_read(
@@ -61,7 +65,7 @@ def test_rank_says_once_what_is_not_read(
 
 def test_evaluate_and_train_say_so_too_and_rules_mend_it(capsys: pytest.CaptureFixture[str]) -> None:
     case = written(incident("zorp", "moon_phase", "cpu"))
-    said = f"2 metric names have no channel, not read: moon_phase, zorp – {TOLD}"
+    said = f"2 unknown metric or alert names, not read: moon_phase, zorp – {TOLD}"
     evaluate = ["evaluate", "--incidents", case, "--ranker", "gnn,zscore", "--simulate", "3", "--json", "-"]
     assert answer(evaluate) == 0
     captured = capsys.readouterr()

@@ -81,7 +81,7 @@ def test_ruling_a_rival_out_raises_the_chance_and_nothing_else_does() -> None:
 
 def test_each_rival_has_a_reason() -> None:
     told = {one.service: one.why_not for one in rivals_of(known(CLEAR), ("stock",))}
-    assert "it calls stock, and" in told["cart"] and "it calls stock through others" in told["web"]
+    assert "it depends on stock," in told["cart"] and "it depends on stock through others" in told["web"]
     rivals = rivals_of(known(CLEAR, waits=lambda _: "it only waits", troubled=frozenset()), ("stock",))
     assert {one.why_not for one in rivals} == {"it only waits"}
 
@@ -115,6 +115,8 @@ def test_evidence_is_of_the_culprit_and_plain_figures_are_none() -> None:
         Shown("ERROR disk full", ("stock",), "{app=stock}"),
         Shown("cpu_usage 0.2 before, 0.2 now", ("stock",)),
         Shown("ERROR timed out", ("web",)),
+        Shown("INFO handled a request", ("stock",)),
     )
-    told = [(one.text, one.query) for one in evidence_for(known(CLEAR, shown=shown), ("stock",))]
+    seen = known(CLEAR, shown=shown, logs={"stock": ("INFO handled a request", "ERROR disk full")})
+    told = [(one.text, one.query) for one in evidence_for(seen, ("stock",))]
     assert told == [("error_rate of stock rose", "query"), ("ERROR disk full", "{app=stock}")]

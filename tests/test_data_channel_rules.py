@@ -41,7 +41,10 @@ DOWN = """
     EtcdNoLeader ServiceUnavailable BlackboxProbeFailed ConsulServiceHealthcheckFailed ImagePullBackOff
     ContainerTerminated
 """
-LOOPING = "KubePodCrashLooping CrashLooping CrashLoopBackOff OOMKilled ContainerOOMKilled HostOomKillDetected"
+LOOPING = """
+    KubePodCrashLooping CrashLooping CrashLoopBackOff BackOff OOMKilled OOMKilling ContainerOOMKilled
+    HostOomKillDetected
+"""
 
 
 @pytest.mark.parametrize(("names", "channel"), [(DOWN, Channel.ERROR), (LOOPING, Channel.RESTARTS)])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.report.diagnosis import in_one_sentence
 from data.incident import AlertEvent, Incident, Page, Series
 from gnn.registry import make_ranker
 
@@ -60,10 +61,12 @@ def test_alerts_that_fire_every_day_accuse_nobody() -> None:
     assert ranking.verdict == "nobody"
 
 
-def test_without_any_evidence_nobody_is_likelier_than_by_chance() -> None:
-    ranking = make_ranker("gnn").rank(replace(hotel(), telemetry={}))
-    assert (ranking.verdict, ranking.incident_probability) == ("nobody", None)
-    assert [c.probability for c in ranking.candidates] == pytest.approx([1 / 7] * 7)
+def test_without_any_evidence_nobody_is_likelier_than_by_chance_and_all_is_not_well() -> None:
+    for incident in (replace(hotel(), telemetry={}), Incident("nothing", (), {})):
+        ranking = make_ranker("gnn").rank(incident)
+        assert (ranking.verdict, ranking.incident_probability) == ("unsure", None)
+        assert [c.probability for c in ranking.candidates] == pytest.approx([1 / 7] * len(incident.services))
+        assert in_one_sentence(ranking) == f"Unsure: {ranking.reason}." and ranking.reason
 
 
 def test_an_unmeasured_service_without_sick_callers_comes_after_all_measured_ones() -> None:

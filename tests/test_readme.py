@@ -52,10 +52,3 @@ def test_every_command_of_the_readme_is_one(blocks: list[str], capsys: pytest.Ca
             assert answer([words[1], "--help"]) == 0, words
             told = capsys.readouterr().out.split()
             assert {word for word in words if word.startswith("--")} <= set(told), words
-
-
-def test_an_incident_without_an_id_is_told_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    nameless = tmp_path / "nameless.json"
-    nameless.write_text('{"call_graph": {"web": ["db"]}}', encoding="utf-8")
-    assert answer(["rank", str(nameless)]) == 2
-    assert "field 'incident_id' is missing" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -48,7 +49,9 @@ def command(model: type[M]) -> Callable[[Callable[[M], int]], Callable[..., int]
         parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         parameters += [_parameter(model, name) for name in fields]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__name__, called.__doc__ = function.__name__, function.__doc__
+        # The terminal breaks the lines of a paragraph, not the source.
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
+        called.__name__, called.__doc__ = function.__name__, text
         return called
 
     return bridged

@@ -28,7 +28,8 @@ class RankOptions(ReadOptions, Weights):
     ranker: str = option("gnn", "What ranks the suspects.", choices=RANKERS)
     top: int = option(5, "Show this many suspects.", ge=1)
     attribute: bool = option(
-        False, "Also show how much each piece of evidence contributes to the suspect's lead."
+        False,
+        "Also show how much each piece of evidence contributes to the suspect's lead (extra 'train').",
     )
     explain: bool = option(False, "Ask the model for a short diagnosis.")
 

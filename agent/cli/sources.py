@@ -115,9 +115,9 @@ def unmapped_in(evidence: Iterable[Incident | Observation], channel_map: Channel
 
 
 def tell_unmapped(names: Sequence[str], quiet: bool) -> None:
-    """Warns of metric names without a channel."""
+    """Warns of metric and alert names without a channel."""
     if not names:
         return
-    told = count(len(names), "metric name has no channel", "metric names have no channel")
+    told = count(len(names), "unknown metric or alert name")
     listed = few((printable(name)[:_LONGEST] for name in names), _SHOWN)
     note(f"{told}, not read: {listed} – give them a meaning with --rules FILE", quiet)

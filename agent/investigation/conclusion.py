@@ -1,5 +1,6 @@
 """The conclusion of an investigation: who, how sure, why, why not the others, and what to do next."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ _MOST_TIED = 3
 _DOUBT = 0.1  # share from which a model may name another suspect
 _SURE = 0.8  # probability from which nothing else needs to be looked at
 _OF_LOOKS = 6  # observations that are shown as evidence
+_ROUTINE = re.compile(r"\b(?:info|debug)\b", re.IGNORECASE)  # levels of log lines
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,14 @@ def evidence_for(known: Known, culprits: Sequence[str]) -> tuple[Shown, ...]:
         for one in candidate.evidence
     ]
     metrics = {one.metric for c in known.ranking.candidates for one in c.evidence if one.metric}
+    lines = {line for of_service in known.logs.values() for line in of_service}
     beside = [
         one
         for one in known.shown
         if one.about[0] in culprits
         and not any(metric in one.text for metric in metrics)
         and not one.is_figure
+        and not (one.text in lines and _ROUTINE.search(one.text) and guilt([one.text]) <= 0.0)
     ]
     return (*ranked, *beside[:_OF_LOOKS])
 
@@ -227,6 +231,6 @@ def _why_not(rival: Candidate, known: Known, culprits: Sequence[str]) -> str:
         return "nothing about it is worse than usual"
     if above:
         direct = above in graph.get(rival.service, ())
-        return f"it calls {above}{'' if direct else ' through others'}, and looks as its callers do"
+        return f"it depends on {above}{'' if direct else ' through others'}, which explains its trouble"
     strongest = rival.evidence[0].text if rival.evidence else "it raises no alarm of its own"
     return f"its signs are weaker: {strongest}"

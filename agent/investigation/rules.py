@@ -42,7 +42,7 @@ class InvestigationRules(RulesPolicy):
 
 
 def _suspects(ranking: Ranking) -> Sequence[Candidate]:
-    if ranking.verdict == "nobody":
+    if ranking.verdict == "nobody" or not ranking.candidates:
         return ranking.candidates[:1]
     least = _RIVAL * (ranking.candidates[0].probability or 0.0)
     return [one for one in ranking.top(_MOST) if (one.probability or 0.0) >= least]
@@ -58,6 +58,8 @@ def _ends(situation: Situation, ranking: Ranking) -> list[Proposal]:
     """A remedy for the named culprit; otherwise the reason why none is named."""
     if ranking.verdict == "nobody":
         return [Proposal(RESOLVE, ranking.reason), Proposal(ESCALATE, ranking.reason)]
+    if not ranking.candidates:
+        return [Proposal(ESCALATE, ranking.reason)]
     first = ranking.candidates[0].service
     if ranking.verdict == "unsure" or first not in situation.now.services:
         return [Proposal(ESCALATE, "the suspects cannot be told apart")]

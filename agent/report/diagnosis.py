@@ -34,9 +34,8 @@ def diagnosis(
     lines = [f"{count(len(incident.services), 'service')}, {count(calls, 'call')}."]
     if (chance := ranking.incident_probability) is not None:
         lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({percent_words(chance)}).")
-    if ranking.verdict == "nobody" or not ranking.candidates:
-        why = ranking.reason or f"the ranker '{ranking.ranker}' suspects none of the services"
-        return "\n".join([*lines, f"Nobody: {why}."]) + "\n"
+    if _names_nobody(ranking):
+        return "\n".join([*lines, in_one_sentence(ranking)]) + "\n"
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
     for place, candidate in enumerate(ranking.top(top), start=1):
         lines.append(f"{place:>3}. {printable(candidate.service)}  {_strength(candidate)}")
@@ -52,14 +51,19 @@ def diagnosis(
 
 def in_one_sentence(ranking: Ranking | RankingLine) -> str:
     """The verdict of a ranking, or of its record, in one sentence."""
-    if ranking.verdict == "nobody" or not ranking.candidates:
-        return f"Nobody: {ranking.reason or 'no service is suspected'}."
+    if _names_nobody(ranking):
+        why = ranking.reason or f"the ranker '{ranking.ranker}' suspects none of the services"
+        return f"{'Unsure' if ranking.verdict == 'unsure' else 'Nobody'}: {why}."
     first, *others = ranking.candidates[:3]
     chance = "" if first.probability is None else f" ({percent_words(first.probability)})"
     if ranking.verdict == "culprit":
         return f"{first.service} is the most likely root cause{chance}."
     also = f"; then {' and '.join(one.service for one in others)}" if others else ""
     return f"Unsure: {first.service} comes first{chance}, but not by enough to name it{also}."
+
+
+def _names_nobody(ranking: Ranking | RankingLine) -> bool:
+    return bool(ranking.reason) or ranking.verdict == "nobody" or not ranking.candidates
 
 
 def _family(families: Mapping[str, float]) -> list[str]:

@@ -112,7 +112,7 @@ def down_bonus(incident: Incident, channel_map: ChannelMap) -> Scores:
 def verdict_on(
     graph: Graph, chance: float | None, first: int, probability: Sequence[float], unsure_below: float
 ) -> tuple[Verdict, str]:
-    """Whether a culprit is named, and if nobody is, a short reason.
+    """Whether a culprit is named, and a short reason if nobody is to blame or nothing is known.
 
     Args:
         chance: of an incident; None if nothing is measured.
@@ -120,7 +120,7 @@ def verdict_on(
         probability: of the suspects, best first, at least one.
     """
     if chance is None:
-        return "nobody", "nothing is measured here, and nothing raised an alert"
+        return "unsure", "nothing is measured here, and nothing raised an alert"
     mode = MODES[graph.mode]
     trouble = in_trouble(graph)
     if mode == "baselined" and (not trouble.any() or (chance < _UNLIKELY and _is_calm(graph))):

@@ -9,6 +9,7 @@ from data.errors import SchemaError
 from data.files import jsonl
 from data.incident import Incident
 from data.sources.files.exposition import Scrape
+from data.sources.files.json_logs import JsonLogs
 from data.sources.files.kubernetes import KialiGraph, KubernetesObjects
 from data.sources.files.opened import File
 from data.sources.files.openrca import OpenRca
@@ -36,6 +37,7 @@ FORMATS: tuple[Reader, ...] = (
     OtlpLogs(),
     KubernetesObjects(),
     KialiGraph(),
+    JsonLogs(),
     Parquet(),
     Scrape(),
     CsvTable(),
@@ -92,6 +94,8 @@ def read_evidence(
             if len(gathered.incidents) == known:
                 evidence.append(file)
     if not evidence:
+        if at is not None:
+            gathered.recording.note("--at has no effect: the beginnings of saved incidents are known.")
         return Found(tuple(gathered.incidents), gathered.notes)
     recording = gathered.finish()
     if not recording.names and not recording.alerts and recording.first_page is None:

@@ -18,8 +18,9 @@ _SERVICE = ("cmdb_id", "serviceName", "container_name", "service")
 _STATUS, _NAME = ("status_code", "statusCode"), ("operationName", "methodName")
 _START = ("startTime", "timestamp", "time")
 _TEXT, _LEVEL = ("message", "value", "log"), ("level", "severity")
-_BAD_LINE = r"(?i)\b(?:error|fail(?:ed|ure)?|exception|fatal|panic)"
-_BAD_LEVEL = r"(?i)err|fatal|crit|panic"
+# Log lines that tell of an error: by their text, by their level.
+BAD_LINE = r"(?i)\b(?:error|fail(?:ed|ure)?|exception|fatal|panic)"
+BAD_LEVEL = r"(?i)err|fatal|crit|panic"
 _WELL = frozenset({"", "0", "ok", "nan"})
 
 
@@ -36,7 +37,7 @@ def add_spans(frame: "pd.DataFrame", spans: Spans, per_second: float, where: str
     times = times_of(frame[needed[3]], where).tolist()
     durations = (numbers_of(frame["duration"]) / per_second).tolist()
     parent, status, name = (
-        frame[column].fillna("").astype(str).tolist()
+        frame[column].astype(object).fillna("").astype(str).tolist()
         if (column := _column(frame, names))
         else [""] * len(frame)
         for names in (_PARENT, _STATUS, _NAME)
@@ -56,7 +57,7 @@ def add_log_lines(frame: "pd.DataFrame", spans: Spans, where: str) -> None:
     if not service or not start or not (text or level):
         return
     bad = np.zeros(len(frame), dtype=bool)
-    for column, pattern in ((text, _BAD_LINE), (level, _BAD_LEVEL)):
+    for column, pattern in ((text, BAD_LINE), (level, BAD_LEVEL)):
         if column:
             bad |= frame[column].astype(str).str.contains(pattern, regex=True, na=False).to_numpy(dtype=bool)
     times = times_of(frame[start], where)

@@ -88,9 +88,11 @@ async def ask_prometheus(
     absent = {name for name, known in labels.items() if not known}  # from this namespace
     there = There({name: spelt for name, spelt in there.names.items() if name not in absent}, labels)
     if not any(labels.values()):
+        where = f" in the namespace '{question.namespace}'" if question.namespace else ""
         recording.note(
-            f"Prometheus has {len(there.names)} metrics of that time, but none that Firewatch knows: "
-            "are the time and the --namespace right?"
+            f"Prometheus has metrics of that time, but none that Firewatch knows{where}."
+            if there.names
+            else "Prometheus has no metrics of that time."
         )
         return Questions()
     scrape = await _scrape_interval(prometheus, there, recording)

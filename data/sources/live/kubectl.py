@@ -121,8 +121,11 @@ class Kubectl:
                     os.killpg(process.pid, signal.SIGKILL)  # with its plugins for logging in
                 await process.wait()
         if process.returncode:
-            reason = " ".join(told.decode("utf-8", "replace").split())[:200] or f"status {process.returncode}"
-            raise TelemetryFault(f"kubectl failed: {reason}")
+            said = told.decode("utf-8", "replace").split("\n")
+            reasons = [
+                " ".join(line.split())[:200] for line in said if line.strip()
+            ]  # the last is for people
+            raise TelemetryFault(f"kubectl failed: {(reasons or [f'status {process.returncode}'])[-1]}")
         return body
 
 
