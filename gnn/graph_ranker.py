@@ -11,7 +11,7 @@ from data.incident import Incident
 from gnn.card import Card
 from gnn.checkpoint import kept_channel_map, kept_file, read_card
 from gnn.explain.sentences import explain
-from gnn.explain.verdict import adjust_unmeasured, down_bonus, is_measured, verdict_on
+from gnn.explain.verdict import adjust_unmeasured, down_bonus, is_measured, put_silenced_first, verdict_on
 from gnn.exported_network import Floats, Network, exported_network
 from gnn.features.featurize import Features, Graph, features_of
 from gnn.features.isolated_services import isolated_services, merge_scores, without_services
@@ -134,7 +134,8 @@ class GraphRanker:
 
     def _run_network(self, graph: Graph, incident: Incident) -> Scores[Floats]:
         said = self._network(graph)
-        return said._replace(root=adjust_unmeasured(said.root, graph, incident))
+        root = adjust_unmeasured(said.root, graph, incident)
+        return said._replace(root=put_silenced_first(root, graph, incident))
 
     def _with_routine(self, incident: Incident) -> Incident:
         return self._ensemble.with_routine(incident) if self._ensemble else incident

@@ -14,8 +14,8 @@ from testbed.shop import free_ports, start_prometheus
 
 from agent.live_diagnosis import DiagnoseOptions, Diagnosis, diagnose
 from data.channels import default_channel_map
-from data.sources.live.prometheus import Grid
 from data.sources.live.queries import Query, There, others, queries, to_ask_about
+from data.sources.samples import Grid
 from gnn.registry import make_ranker
 
 Diagnose = Callable[..., Diagnosis]

@@ -21,8 +21,9 @@ from data.sources.live.access import access
 from data.sources.live.gather import Question, ask_prometheus
 from data.sources.live.http import Http
 from data.sources.live.names import Names
-from data.sources.live.prometheus import Grid, Prometheus, Rows
+from data.sources.live.prometheus import Prometheus, Rows
 from data.sources.recording import Recording
+from data.sources.samples import Grid
 
 NAMES = [
     "http_server_request_duration_seconds_count", "http_server_request_duration_seconds_sum",

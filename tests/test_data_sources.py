@@ -150,6 +150,7 @@ def test_what_is_misspelt_or_unknown_is_told(shared):
         (b'{"a": 1}', "fields a"),
         (b'{"status":"error","errorType":"bad_data","error":"parse error"}', "error message from a server"),
         (b"x,y,z\n1,2,3\n", "columns x, y, z"),
+        (b"x,y\r1,2\r", "columns x, y"),  # as the first Macs ended lines
         (b"nonsense", "known forms"),
         (b'{"data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,', "ends in the middle"),
         (b'{"data":{"resultType":"matrix","result":[{"values":[[1,"2"]]}]}}', "metric"),

@@ -95,6 +95,22 @@ def test_what_is_down_comes_before_those_that_only_fail(name: str) -> None:
     assert ranking.verdict != "nobody"
 
 
+@pytest.mark.parametrize(
+    ("own", "owners"), [("cpu_usage", {}), ("request_rate", {}), ("cpu_usage", {"db": "x"})]
+)
+def test_who_stops_reporting_comes_before_callers_in_trouble(own: str, owners: dict[str, str]) -> None:
+    """Not if only its requests end, which nobody may send, and not if another replica goes on."""
+    ended = {own: replace(calm(0.3), incident=np.full(12, np.nan))}
+    telemetry = {
+        "web": {"error_rate": sick(0.01, 30.0), "cpu_usage": calm(0.3, 3)},
+        "db": ended,
+        "db-2": {"cpu_usage": calm(0.3, 5)},
+    }
+    owners |= {"db-2": "x"} if owners else {}
+    incident = Incident("x", tuple(telemetry), {"web": ("db", "db-2")}, telemetry, owners=owners)
+    assert (make_ranker("gnn").rank(incident).services[0] == "db") == (own == "cpu_usage" and not owners)
+
+
 def test_a_page_alone_is_reason_enough_to_look() -> None:
     ranking = make_ranker("gnn").rank(replace(hotel(), page=Page("desk", "latency")))
     assert ranking.verdict != "nobody"

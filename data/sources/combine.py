@@ -5,35 +5,20 @@ Files and live sources give the same parts. Shapes: N services or calls, T point
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Generic, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from data.arrays import Bools, Floats
 from data.sources import derive
 from data.sources.recording import Recording, Whose
+from data.sources.samples import Grid
 
 One = TypeVar("One", bound=Hashable)  # a service, or a call
 
 _UNKNOWN = 1_000  # the rank of requests that no convention counts
 # Request metrics come from a single convention, as far as it has them.
 _COUNTED = frozenset({"request_rate", "_failed", "_unanswered", "_seconds", "_timed"})
-
-
-class Points(Protocol):
-    """The points in time of all parts, and the window of rates."""
-
-    @property
-    def times_s(self) -> Floats:
-        """(T,) Unix seconds."""
-
-    @property
-    def step_s(self) -> float:
-        """Between two points."""
-
-    @property
-    def rate_s(self) -> float:
-        """Over which rates are taken."""
 
 
 class MetricPart(NamedTuple):
@@ -49,7 +34,7 @@ class MetricPart(NamedTuple):
     versions: Sequence[str] = ()  # which version each series is of, for "_version"
 
 
-def combine(recording: Recording, parts: Sequence[MetricPart], grid: Points) -> dict[str, tuple[str, str]]:
+def combine(recording: Recording, parts: Sequence[MetricPart], grid: Grid) -> dict[str, tuple[str, str]]:
     """Adds what the parts show to a recording; returns each caller's call that fails most."""
     versions = _versions(part for part in parts if part.metric == "_version")
     others = [part for part in parts if part.metric != "_version"]
@@ -77,7 +62,7 @@ def combine(recording: Recording, parts: Sequence[MetricPart], grid: Points) -> 
 class _Collected(Generic[One]):
     """What is told of all services, or of all calls."""
 
-    def __init__(self, parts: Sequence[MetricPart], grid: Points, more: Iterable[One] = ()) -> None:
+    def __init__(self, parts: Sequence[MetricPart], grid: Grid, more: Iterable[One] = ()) -> None:
         measured = dict.fromkeys(cast(One, one) for part in parts for one in part.whose)
         self.names = tuple(dict.fromkeys((*measured, *more)))
         self.place = {name: row for row, name in enumerate(self.names)}
@@ -114,7 +99,7 @@ class _Collected(Generic[One]):
 
 
 def _compared(
-    served: _Collected[str], called: _Collected[tuple[str, str]], grid: Points
+    served: _Collected[str], called: _Collected[tuple[str, str]], grid: Grid
 ) -> dict[str, tuple[str, str]]:
     """Adds what services and calls show together; returns each caller's call that fails most."""
     services, calls, n = served.table, called.table, len(served.names)
@@ -136,7 +121,7 @@ def _compared(
     return {called.names[row][0]: called.names[row] for row in np.argsort(most, kind="stable").tolist()}
 
 
-def _tell_changes(served: _Collected[str], versions: Mapping[str, Mapping[str, Bools]], grid: Points) -> None:
+def _tell_changes(served: _Collected[str], versions: Mapping[str, Mapping[str, Bools]], grid: Grid) -> None:
     """Adds when each service was changed and how often it restarted; scaling is no change."""
     services, generation, scale = (
         served.table,

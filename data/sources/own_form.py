@@ -30,7 +30,14 @@ def _value(point: object) -> object:
     return None if point != point else point
 
 
-_Point = Annotated[FiniteFloat | None, BeforeValidator(_value)]
+def _values(points: object) -> object:
+    """Most points are numbers already."""
+    if not isinstance(points, list):
+        return points
+    return [point if type(point) is float and point == point else _value(point) for point in points]
+
+
+_Values = Annotated[tuple[FiniteFloat | None, ...], BeforeValidator(_values)]
 
 
 class _Part(BaseModel):
@@ -42,11 +49,8 @@ class _Part(BaseModel):
 class _Points(_Part):
     """One metric; null, and values too large to calculate with, are missing points."""
 
-    baseline: tuple[_Point, ...] = ()
-    incident: tuple[_Point, ...]
-
-    def to_series(self) -> Series:
-        return Series(_points(self.incident), _points(self.baseline))
+    baseline: _Values = ()
+    incident: _Values
 
 
 def _points(values: Sequence[float | None]) -> Floats:
@@ -234,4 +238,4 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 
 def _series(metrics: Mapping[str, _Points]) -> dict[str, Series]:
-    return {name: points.to_series() for name, points in metrics.items()}
+    return {name: Series(_points(of.incident), _points(of.baseline)) for name, of in metrics.items()}

@@ -10,13 +10,13 @@ from data.arrays import Floats
 from data.sources.combine import MetricPart
 from data.sources.conventions import CALLED, MILLISECONDS, SERVED, SERVICE, Requests
 from data.sources.recording import NOBODY, Whose
-from data.sources.samples import Labels, Sample, Samples, TimeGrid, added, matches, meets
+from data.sources.samples import Grid, Labels, Sample, Samples, added, matches, meets
 
 QUANTILES = {"latency_p50_s": 0.5, "latency_p99_s": 0.99}
 _BEHIND_CALLERS = 100  # the rank of a callee's view: it counts where no caller is measured
 
 
-def request_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[MetricPart]:
+def request_parts(samples: Samples, grid: Grid, used: set[str]) -> Iterator[MetricPart]:
     """The parts that each convention tells; adds the names of the metrics to `used`."""
     for table in (SERVED, CALLED):
         for rank, convention in enumerate(table):
@@ -36,7 +36,7 @@ def request_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[
 
 
 def _told(
-    samples: Samples, grid: TimeGrid, convention: Requests, used: set[str]
+    samples: Samples, grid: Grid, convention: Requests, used: set[str]
 ) -> Iterator[tuple[str, Whose, Floats]]:
     """Yields (part, service or call, values)."""
 

@@ -11,7 +11,7 @@ from data.sources.combine import MetricPart, combine
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
 from data.sources.requests import QUANTILES, bound_of, quantile, request_parts
-from data.sources.samples import Sample, Samples, TimeGrid, added, alerted_service, meets
+from data.sources.samples import Grid, Sample, Samples, added, alerted_service, meets
 
 # Metrics of monitoring itself and of language runtimes, which say nothing about a service.
 _OWN = (
@@ -34,7 +34,7 @@ def fill(samples: Samples, recording: Recording) -> None:
     _tell_rest(samples, grid, recording, used)
 
 
-def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterator[MetricPart]:
+def _resource_parts(samples: Samples, grid: Grid, used: set[str]) -> Iterator[MetricPart]:
     for rank, resource in enumerate(RESOURCES):
         used |= {name for name, _ in samples.named(resource.name)}
         rows = _rows(samples, grid, resource, resource.name)
@@ -45,7 +45,7 @@ def _resource_parts(samples: Samples, grid: TimeGrid, used: set[str]) -> Iterato
             yield MetricPart(resource.metric, tuple(rows), np.array([*rows.values()]), rank=rank)
 
 
-def _change_parts(samples: Samples, grid: TimeGrid) -> Iterator[MetricPart]:
+def _change_parts(samples: Samples, grid: Grid) -> Iterator[MetricPart]:
     """A deployment's generation and its scale, which moves the generation, too."""
     for metric, name in (("_generation", GENERATION), ("_scale", SCALE)):
         told = [(s.labels.get("deployment", ""), grid.values(s)) for _, s in samples.named(name)]
@@ -56,7 +56,7 @@ def _change_parts(samples: Samples, grid: TimeGrid) -> Iterator[MetricPart]:
             )
 
 
-def _rows(samples: Samples, grid: TimeGrid, resource: Resource, name: str) -> dict[str, Floats]:
+def _rows(samples: Samples, grid: Grid, resource: Resource, name: str) -> dict[str, Floats]:
     rows: dict[str, list[Floats]] = defaultdict(list)
     for _, sample in samples.named(name):
         service = samples.service(sample.labels, resource.service)
@@ -88,7 +88,7 @@ def _tell_alerts(samples: Samples, recording: Recording) -> None:
             recording.alert(AlertEvent(service, "metric", sample.labels.get("alertname", "alert")), first)
 
 
-def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set[str]) -> None:
+def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str]) -> None:
     """Adds metrics without a convention under their own names: counters as rates, histograms as quantiles."""
     for name in samples.names:
         if name in used or name.startswith(_OWN):
@@ -105,7 +105,7 @@ def _tell_rest(samples: Samples, grid: TimeGrid, recording: Recording, used: set
 
 
 def _own_named(
-    name: str, several: list[Sample], grid: TimeGrid, samples: Samples
+    name: str, several: list[Sample], grid: Grid, samples: Samples
 ) -> Iterable[tuple[str, Floats]]:
     if name.endswith("_bucket"):
         buckets: dict[float, list[Floats]] = defaultdict(list)

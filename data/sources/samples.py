@@ -5,7 +5,8 @@ Shapes: N grid points.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ class Samples:
         found = _REPLICA.fullmatch(pod)
         return found[1] if found else pod
 
-    def grid(self) -> "TimeGrid | None":
+    def grid(self) -> "Grid | None":
         """A grid over the times of all series; None without any value."""
         pieces = [s.pieces for same in self._by_name.values() for s in same.values() if s.pieces]
         if not pieces:
@@ -96,26 +97,29 @@ class Samples:
         first = min(float(times.min()) for several in pieces for times, _ in several)
         last = max(float(times.max()) for several in pieces for times, _ in several)
         step = max(natural_step(pieces), (last - first) / _MOST_POINTS)
-        return TimeGrid(first, step, int((last - first) / step + 1e-6) + 1)
+        steps = min(max(round(_WINDOW_S / step), 1), _MOST_SCRAPES, max(int((last - first) / step + 1e-6), 1))
+        return Grid(first, last, step, steps * step)
 
 
-class TimeGrid(NamedTuple):
-    """Evenly spaced times to which all series are aligned."""
+@dataclass(frozen=True)
+class Grid:
+    """Evenly spaced times to which all series are aligned, and the window of rates."""
 
-    first_s: float
+    start_s: float
+    end_s: float
     step_s: float
-    n: int
+    rate_s: float
 
-    @property
+    @cached_property
     def times_s(self) -> Floats:
-        """(N,)"""
-        return self.first_s + self.step_s * np.arange(self.n, dtype=np.float64)
+        """(N,) Unix seconds."""
+        n = int((self.end_s - self.start_s) / self.step_s + 1e-6) + 1
+        return np.asarray(self.start_s + self.step_s * np.arange(n), dtype=float)
 
     @property
-    def rate_s(self) -> float:
-        """Over which rates are taken."""
-        steps = min(max(round(_WINDOW_S / self.step_s), 1), _MOST_SCRAPES, max(self.n - 1, 1))
-        return steps * self.step_s
+    def n(self) -> int:
+        """How many."""
+        return len(self.times_s)
 
     def values(self, sample: Sample) -> Floats:
         """A gauge, each value held for as long as a scrape may be late; NaN where it is gone: (N,)."""
@@ -130,7 +134,7 @@ class TimeGrid(NamedTuple):
     def rate(self, sample: Sample) -> Floats:
         """A counter's growth per second, restarts apart; NaN where it is gone or not yet there: (N,)."""
         times, values = _joined(sample.pieces)
-        if len(times) < 2 and not (len(times) and times[0] > self.first_s + self.step_s):
+        if len(times) < 2 and not (len(times) and times[0] > self.start_s + self.step_s):
             return np.full(self.n, np.nan)
         grown = np.diff(values)
         total = np.concatenate([[0.0], np.cumsum(np.where(grown >= 0, grown, values[1:]))])

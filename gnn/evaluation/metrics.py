@@ -12,6 +12,7 @@ from gnn.evaluation.results import Abstention, Bar, Figure, Measures, RiskPoint
 from gnn.ranker import Ranking
 
 DEPTH = 5  # AC@1 … AC@5
+_BARS = 10  # of the reliability
 
 # The measures by their names in result files: title and meaning.
 MEASURES: Mapping[str, tuple[str, str]] = {
@@ -89,13 +90,13 @@ def _any_of(wanted: int, among: int, drawn: int) -> float:
     return 1.0 - math.comb(among - wanted, drawn) / math.comb(among, drawn)
 
 
-def reliability(confidence: Sequence[float], correct: Sequence[float], bins: int = 10) -> tuple[Bar, ...]:
+def reliability(confidence: Sequence[float], correct: Sequence[float]) -> tuple[Bar, ...]:
     """Claimed against observed probability, in equal bins; empty bins and pairs with NaN are left out."""
     claimed, right = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=float)
     usable = ~(np.isnan(claimed) | np.isnan(right))
     claimed, right = claimed[usable], right[usable]
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.clip(np.digitize(claimed, edges) - 1, 0, bins - 1)
+    edges = np.linspace(0.0, 1.0, _BARS + 1)
+    index = np.clip(np.digitize(claimed, edges) - 1, 0, _BARS - 1)
     return tuple(
         Bar(
             lower=float(edges[b]),

@@ -25,6 +25,7 @@ _STAYS = float(np.arcsinh(1.0))  # robust z, as asinh, of a rise that is more th
 _GROWN = float(np.arcsinh(0.3))  # relative change, as asinh, that a metric without a baseline needs
 _UNSCALED = float(np.arcsinh(10.0))  # largest strength if the baseline was 0, which gives no scale
 _MANY = 10  # from this many points on, a baseline may have two outliers
+_FIRST = 0.2  # share of the points: these may still be from before
 _MISSING = 0.5  # share of the points
 _UP, _DOWN, _BEYOND, _PEER, _GROWTH, _GONE = (
     STATISTICS.index(name) for name in ("up", "down", "beyond", "peer", "growth", "gone")
@@ -99,7 +100,8 @@ class Changes:
     def _gone(self, m: int, row: int, name: str) -> tuple[Turn, float, str] | None:
         if self._usual is None or self._each[m, row, _GONE] <= _MISSING:
             return None
-        if np.isfinite(self._block.incident[m, row]).any():
+        known = np.isfinite(self._block.incident[m, row])
+        if known[int(_FIRST * len(known)) :].any():
             return None
         return Turn.WORSE, _NOTABLE, f"{name} is no longer reported"
 

@@ -15,6 +15,7 @@ from data.incident import Incident
 from gnn.features.deviation import ABNORMAL
 from gnn.features.drift import LATENCY
 from gnn.features.featurize import IS_PAGE, MODES, N_ALERTS, SERVICE_FEATURES, Graph
+from gnn.features.stack import CHANNELS
 from gnn.features.trouble import GONE, MEASURES, alerted, columns_of, in_trouble
 from gnn.ranker import Verdict
 
@@ -26,6 +27,9 @@ _OWN_HAS = SERVICE_FEATURES.index(f"{Channel.OWN_LATENCY}.has")
 _FAILS = columns_of("beyond", (Channel.ERROR, Channel.RESTARTS))
 _ERROR_LEVEL = SERVICE_FEATURES.index(f"{Channel.ERROR}.level")
 _HAS = [i for i, name in enumerate(SERVICE_FEATURES) if name == "alerts" or name.endswith(".has")]
+_REPORTS, _ENDED = columns_of("has", CHANNELS), columns_of("gone", CHANNELS)
+_ITSELF = columns_of("gone", (Channel.CPU, Channel.MEMORY, Channel.SATURATION, Channel.DISK_IO))
+_MOST_MISSING = 0.8  # share of the points; the first may still be from before
 _NEVER = np.float32(10.0)  # subtracted from the score of a service that cannot be accused
 _DOWN = 2.0  # added to the score of a service that is down: the strongest alert
 _MOSTLY = 0.5  # share of failed requests that speaks for itself, without a baseline
@@ -74,6 +78,28 @@ def adjust_unmeasured(scores: Scores, graph: Graph, incident: Incident) -> Score
     for row in rows:
         victims = caller[bad_calls & (callee == row) & waiting[caller]]
         if len(victims) and scores[victims].max() > scores[row]:
+            victim = victims[scores[victims].argmax()]
+            scores[[row, victim]] = scores[[victim, row]]
+    return scores
+
+
+def put_silenced_first(scores: Scores, graph: Graph, incident: Incident) -> Scores:
+    """Puts a service that has stopped reporting anything before its callers in trouble: it is gone: (S,).
+
+    Metrics of requests alone do not tell: they also end if nobody calls. Nor does a replaced replica.
+    """
+    ended = graph.x[:, _ENDED] >= _MOST_MISSING
+    silenced = (graph.x[:, _ITSELF] >= _MOST_MISSING).any(axis=1) & ((graph.x[:, _REPORTS] == 0) | ended).all(
+        axis=1
+    )
+    reporting = {incident.owners.get(name) for name in np.array(incident.services)[~silenced].tolist()}
+    caller, callee = graph.edge_index
+    troubled = in_trouble(graph)[caller]
+    scores = scores.copy()
+    for row in np.flatnonzero(silenced).tolist():
+        owner = incident.owners.get(incident.services[row])
+        victims = caller[troubled & (callee == row)]
+        if len(victims) and scores[victims].max() > scores[row] and (owner is None or owner not in reporting):
             victim = victims[scores[victims].argmax()]
             scores[[row, victim]] = scores[[victim, row]]
     return scores

@@ -58,9 +58,9 @@ def with_client_views(topology: Topology, rng: np.random.Generator, share: float
     return grown, np.concatenate([np.arange(size), shown]).astype(np.int64)
 
 
-def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> Topology:
-    """Replaces every worker with replicas `name-0`, `name-1`, …, which share its callers."""
-    count = np.array([copies if k in ("service", "gateway") else 1 for k in topology.kinds])
+def replicate(topology: Topology, rng: np.random.Generator) -> Topology:
+    """Replaces every worker with two replicas, `name-0` and `name-1`, which share its callers."""
+    count = np.array([2 if k in ("service", "gateway") else 1 for k in topology.kinds])
     first = np.concatenate([[0], np.cumsum(count)])
     names = [f"{n}-{i}" for n, c in zip(topology.names, count, strict=True) for i in range(c)]
     kinds = [k for k, c in zip(topology.kinds, count, strict=True) for _ in range(c)]
@@ -72,4 +72,4 @@ def replicate(topology: Topology, rng: np.random.Generator, copies: int = 2) -> 
     ]
     groups = [int(f) for f, c in zip(first, count, strict=False) for _ in range(c)]
     copied = from_calls(names, kinds, calls, rng, groups=groups)
-    return diluted(copied, rng, 1.0 - 0.5 / copies)
+    return diluted(copied, rng, 0.75)

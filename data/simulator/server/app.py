@@ -27,7 +27,8 @@ from data.simulator.requests import (
     invalid_request,
 )
 from data.simulator.server.guard import OwnCallersOnly, bounded_body
-from data.simulator.server.sessions import ServedWorld, Session, Sessions
+from data.simulator.server.sessions import Session, Sessions
+from data.simulator.world.world import World
 from data.wire import ServerState, decode_body, one_line
 
 NORMAL_CLOSE, RESTART_CLOSE = 1000, 1012
@@ -55,7 +56,7 @@ class SimulatorApp:
     Worlds run on the event loop: a step takes a fraction of a millisecond, and this keeps steps atomic.
     """
 
-    def __init__(self, limits: Limits, make_world: Callable[[], ServedWorld]) -> None:
+    def __init__(self, limits: Limits, make_world: Callable[[], World]) -> None:
         self._limits = limits
         self._shared = Session(make_world())
         self._sessions = Sessions(make_world, limits.sessions)
@@ -245,19 +246,8 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     return _json({"detail": error.detail}, status=error.status_code)
 
 
-def create_app(
-    limits: Limits | None = None, make_world: Callable[[], ServedWorld] | None = None
-) -> Starlette:
-    """The ASGI application.
-
-    Args:
-        limits: for clients.
-        make_world: builds the world of every session; the embedded one by default.
-    """
-    if make_world is None:
-        from data.simulator.world.environment import World as EmbeddedWorld
-
-        make_world = EmbeddedWorld
+def create_app(limits: Limits | None = None, make_world: Callable[[], World] = World) -> Starlette:
+    """The ASGI application, with a world for every session."""
     simulator = SimulatorApp(limits or Limits(), make_world)
     app = Starlette(
         routes=simulator.routes(),

@@ -3,29 +3,19 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from data.errors import CapacityReached
-from data.observation import Action
 from data.simulator.requests import ActionRequest, ResetRequest
+from data.simulator.world.world import World
 
 Answer = dict[str, Any]
-
-
-class ServedWorld(Protocol):
-    """The interface of a simulated world for the server; answers are complete response bodies."""
-
-    def reset(self, difficulty: str, seed: int, task_id: str | None) -> Answer:
-        """Starts an episode; if it cannot, the answer has no services but a reason."""
-
-    def step(self, action: Action) -> Answer:
-        """Performs an action; without an episode, the answer has no services but a reason."""
 
 
 class Session:
     """One world, and the `/state` of its episode."""
 
-    def __init__(self, world: ServedWorld) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self._episode_id: str | None = None
         self._step_count = 0
@@ -65,7 +55,7 @@ class Sessions:
         capacity: most sessions at a time.
     """
 
-    def __init__(self, make_world: Callable[[], ServedWorld], capacity: int) -> None:
+    def __init__(self, make_world: Callable[[], World], capacity: int) -> None:
         self._make_world = make_world
         self._capacity = capacity
         self._open = 0

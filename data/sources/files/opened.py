@@ -40,7 +40,7 @@ class Head:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, for a table with commas, tabs or semicolons."""
-        line = self.text.lstrip("\n\r").partition("\n")[0].strip("\r")
+        line = self._first_line
         if not line or self.paths or line[0] in "{[#" or "\0" in line:
             return ()
         names = next(csv.reader([line], delimiter=self.delimiter))
@@ -49,8 +49,11 @@ class Head:
     @property
     def delimiter(self) -> str:
         """The separator of the columns."""
-        line = self.text.lstrip("\n\r").partition("\n")[0]
-        return max(",\t;", key=line.count)
+        return max(",\t;", key=self._first_line.count)
+
+    @property
+    def _first_line(self) -> str:
+        return self.text.lstrip("\n\r").partition("\n")[0].partition("\r")[0]
 
     def has(self, *paths: str) -> bool:
         """Whether all of these keys occur."""

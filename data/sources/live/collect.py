@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from data.sources.combine import MetricPart, combine
 from data.sources.live.names import Names, infrastructure
-from data.sources.live.prometheus import Grid, Rows
+from data.sources.live.prometheus import Rows
 from data.sources.live.queries import Query
 from data.sources.recording import Recording, Whose
+from data.sources.samples import Grid
 
 # The parts that a metric is made of, and what it is a share of.
 _BEHIND: Mapping[str, tuple[str, ...]] = {

@@ -14,9 +14,10 @@ from data.sources import conventions
 from data.sources.live.collect import Answer, Questions, learn, put_down
 from data.sources.live.http import Http
 from data.sources.live.names import Names, infrastructure
-from data.sources.live.prometheus import Grid, Prometheus, quoted
+from data.sources.live.prometheus import Prometheus, grid_between, quoted
 from data.sources.live.queries import By, Query, There, others, queries, to_ask_about
 from data.sources.recording import Recording
+from data.sources.samples import Grid
 from data.words import few
 
 Progress = Callable[[str], None]
@@ -96,7 +97,7 @@ async def ask_prometheus(
         )
         return Questions()
     scrape = await _scrape_interval(prometheus, there, recording)
-    grid = Grid.between(question.start_s, question.at_s, scrape, _POINTS)
+    grid = grid_between(question.start_s, question.at_s, scrape, _POINTS)
     asked = queries(there, grid, question.by, question.namespace, more)
     await _who_is_who(prometheus, there, question, names, recording)
     done = 0

@@ -1,7 +1,6 @@
 """Prometheus' HTTP API, read only, for one period: names, labels, instant values, series on a grid."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from typing_extensions import TypedDict
 from data.arrays import Floats, Ints
 from data.errors import TelemetryFault
 from data.sources.live.http import Http
+from data.sources.samples import Grid
 
 T = TypeVar("T")
 
@@ -24,28 +24,12 @@ _NO_NUMBERS = "Prometheus sent values that are not numbers"
 _LARGEST_BATCH = 64_000_000  # bytes of their values
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The points in time of all queries, and the window of rates."""
-
-    start_s: float
-    end_s: float
-    step_s: float
-    rate_s: float
-
-    @property
-    def times_s(self) -> Floats:
-        """(T,) Unix seconds."""
-        points = int((self.end_s - self.start_s) / self.step_s + 1e-6) + 1
-        return np.asarray(self.start_s + self.step_s * np.arange(points), dtype=float)
-
-    @staticmethod
-    def between(start_s: float, end_s: float, scrape_s: float, points: int) -> "Grid":
-        """A grid of about `points` points at most, no finer than the scrapes, that ends at `end_s`."""
-        span = end_s - start_s
-        step = max(scrape_s * np.ceil(span / points / scrape_s), span / _MOST_POINTS)
-        n = int(span / step)
-        return Grid(end_s - n * step, end_s, float(step), float(max(_SCRAPES * scrape_s, step)))
+def grid_between(start_s: float, end_s: float, scrape_s: float, points: int) -> Grid:
+    """A grid of about `points` points at most, no finer than the scrapes, that ends at `end_s`."""
+    span = end_s - start_s
+    step = max(scrape_s * np.ceil(span / points / scrape_s), span / _MOST_POINTS)
+    n = int(span / step)
+    return Grid(end_s - n * step, end_s, float(step), float(max(_SCRAPES * scrape_s, step)))
 
 
 class Rows(NamedTuple):

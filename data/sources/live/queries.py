@@ -9,7 +9,8 @@ from typing import Literal
 from data.channels import ChannelMap
 from data.sources import conventions
 from data.sources.conventions import Match, Requests, Resource
-from data.sources.live.prometheus import Grid, quoted
+from data.sources.live.prometheus import quoted
+from data.sources.samples import Grid
 
 By = Literal["service", "workload", "pod"]
 
