@@ -311,7 +311,7 @@ def test_rank_says_what_the_network_goes_by(capsys: pytest.CaptureFixture[str], 
     assert answer(["rank", "case.json", "--attribute", "--top", "1", "--json", "out.json"]) == 0
     out, found = capsys.readouterr().out, json.loads((nowhere / "out.json").read_text())
     first = found["candidates"][0]["service"]
-    assert set(found["attribution"]) == {first} and "evidence for it: " in out
+    assert set(found["attribution"]) == {first} and "evidence for it, in shares: " in out
     parts = found["attribution"][first]["parts"]
     assert sum(part["share"] for part in parts if part["contribution"] > 0) == pytest.approx(1.0)
     assert f"{parts[0]['words']} {100 * parts[0]['share']:.0f} %" in out

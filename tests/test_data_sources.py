@@ -148,6 +148,9 @@ def test_what_is_misspelt_or_unknown_is_told(shared):
         (b"digraph { a -> b }", "caller,callee"),
         (b"<!DOCTYPE html><html></html>", "query_range"),
         (b'{"a": 1}', "fields a"),
+        (b'[{"a": 1}]', "fields a"),
+        (b'{"data":{"resultType":"matrix","result":[{"metric":{"__name__":"m_seconds","srv":"a"},"values":'
+         b'[[1700000000,"1"],[1700000060,"2"]]}]}}', "its labels are srv; call"),
         (b'{"status":"error","errorType":"bad_data","error":"parse error"}', "error message from a server"),
         (b"x,y,z\n1,2,3\n", "columns x, y, z"),
         (b"x,y\r1,2\r", "columns x, y"),  # as the first Macs ended lines

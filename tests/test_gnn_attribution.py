@@ -48,7 +48,7 @@ def weighed(incident: Incident) -> npt.NDArray[np.float32]:
 def test_a_plain_sum_is_divided_into_its_terms() -> None:
     found = attribute(pair(), "a", weighed, MAP)
     assert [part.words for part in found.parts] == [
-        "latency_tail of a",
+        "highest latency of a",
         "cpu of a",
         "memory of a",
         "what is seen at its callee b",
@@ -56,7 +56,7 @@ def test_a_plain_sum_is_divided_into_its_terms() -> None:
     assert [part.contribution for part in found.parts] == pytest.approx([2.0, 1.0, -0.5, -1.0])
     assert [part.share for part in found.parts] == pytest.approx([2 / 3, 1 / 3, 1 / 3, 2 / 3])
     assert (found.margin, found.bare_margin) == (1.5, 0.0)
-    assert [group.words for group in named_groups(found)] == ["latency_tail of a", "cpu of a"]
+    assert [group.words for group in named_groups(found)] == ["highest latency of a", "cpu of a"]
 
 
 def test_what_acts_only_together_is_shared_alike() -> None:

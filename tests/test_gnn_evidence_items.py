@@ -39,10 +39,10 @@ def shop() -> Incident:
 
 def test_each_piece_is_named_once_and_in_words() -> None:
     assert [str(piece) for piece in evidence_items_of(shop(), MAP)] == [
-        "latency_tail of web",
+        "highest latency of web",
         "cpu of db",
         "calls from api to db",
-        "error of db",
+        "errors of db",
         "other alerts of db",
         "logs of api",
         "calls from web to api",

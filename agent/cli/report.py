@@ -37,6 +37,8 @@ def report(asked: ReportOptions) -> int:
 
     [dim]Example:[/dim] firewatch report runs/monday --against runs/tuesday --out changes.html
     """
+    from rich.filesize import decimal
+
     from agent.report.build import beside, make_report
     from agent.report.html import render_html
     from agent.report.markdown import render_markdown
@@ -46,6 +48,6 @@ def report(asked: ReportOptions) -> int:
     target = asked.out or beside(asked.result, asked.against, asked.form)
     write_whole(target, page)
     size = len(page.encode("utf-8"))
-    note(f"{target}: {size / 1e6:.2f} MB", asked.quiet)
+    note(f"{target}: {decimal(size)}", asked.quiet)
     write_json(asked.json_to, {"path": str(target), "bytes": size})
     return 0

@@ -16,6 +16,7 @@ from agent.records.provenance import git_revision
 from data.errors import FirewatchError, SettingsError
 from data.extras import needs
 from data.files.whole_file import write_whole
+from data.words import count
 from gnn.card import Card
 from gnn.checkpoint import CARD, read_card
 from gnn.training.options import TrainOptions
@@ -152,10 +153,10 @@ def _outcome(card: Card) -> str:
         kind = source.split("-")[0]
         kinds[kind if kind in ("simulated", "episodes") else "from incident files"] += number
     learnt = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
-    said = f"trained on {kinds.total():,} examples ({learnt})"
+    said = f"trained on {count(kinds.total(), 'example')} ({learnt})"
     metrics = card.metrics
     if metrics["dev_ac@1"] is not None:
-        held_out = f"{metrics['dev_n']:,} held-out examples"
+        held_out = count(metrics["dev_n"], "held-out example")
         said += f"; the root cause ranks first in {metrics['dev_ac@1']:.0%} of {held_out}"
         if metrics["dev_ac@1_before"] is not None:
             said += f" ({metrics['dev_ac@1_before']:.0%} before)"

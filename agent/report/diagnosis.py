@@ -101,7 +101,7 @@ def _goes_by(parts: tuple[Part, ...]) -> list[str]:
     """The evidence for and against a suspect, with shares."""
     speaking = [part for part in parts if part.contribution > 0][:_TOLD]
     against = [part for part in parts if part.contribution < 0 and part.share >= _WORTH_TELLING][::-1][:2]
-    lines = [("evidence for it", speaking), ("evidence against it", against)]
+    lines = [("evidence for it, in shares", speaking), ("evidence against it, in shares", against)]
     return [
         f"       {side}: "
         + ", ".join(f"{printable(part.words)} {percent_words(part.share)}" for part in told)

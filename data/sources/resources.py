@@ -11,8 +11,10 @@ from data.sources.combine import MetricPart, combine
 from data.sources.conventions import GENERATION, RESOURCES, SCALE, SERVICE, WORKLOAD, Resource
 from data.sources.recording import Recording
 from data.sources.requests import QUANTILES, bound_of, quantile, request_parts
-from data.sources.samples import Grid, Sample, Samples, added, alerted_service, meets
+from data.sources.samples import Grid, Labels, Sample, Samples, added, alerted_service, meets
+from data.words import few
 
+_TOLD = 5  # labels
 # Metrics of monitoring itself and of language runtimes, which say nothing about a service.
 _OWN = (
     "scrape_", "prometheus_", "promhttp_", "go_", "python_gc_", "python_info", "kube_", "ALERTS",
@@ -90,6 +92,7 @@ def _tell_alerts(samples: Samples, recording: Recording) -> None:
 
 def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str]) -> None:
     """Adds metrics without a convention under their own names: counters as rates, histograms as quantiles."""
+    strangers: dict[str, Labels] = {}
     for name in samples.names:
         if name in used or name.startswith(_OWN):
             continue
@@ -98,10 +101,15 @@ def _tell_rest(samples: Samples, grid: Grid, recording: Recording, used: set[str
             service = samples.service(sample.labels, SERVICE) or samples.service(sample.labels, WORKLOAD)
             if service is not None:
                 by_service[service].append(sample)
+            elif not recording.names:
+                strangers.setdefault(name, sample.labels)
         for service, several in by_service.items():
             for metric, values in _own_named(name, several, grid, samples):
                 if np.isfinite(values).any():
                     recording.series(service, metric, grid.times_s, values)
+    for name, labels in () if recording.names else [*strangers.items()][:1]:
+        known = few(labels, _TOLD) or "none"
+        recording.note(f"{name} names no service: its labels are {known}; call the right one 'service'")
 
 
 def _own_named(

@@ -63,7 +63,7 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    words: str  # such as "latency_tail of cart" or "calls from frontend to cart"
+    words: str  # such as "highest latency of cart" or "calls from frontend to cart"
     contribution: float  # to the margin, in units of the score; negative: against the suspect
     share: float  # of all contributions with the same sign
 

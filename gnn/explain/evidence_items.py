@@ -10,6 +10,9 @@ from data.incident import AlertEvent, Incident, Series
 Kind = Literal["channel", "alerts", "call", "page"]
 
 
+_CHANNEL_WORDS = {"error": "errors", "latency_mid": "usual latency", "latency_tail": "highest latency"}
+
+
 class EvidenceItem(NamedTuple):
     """One piece of evidence.
 
@@ -23,7 +26,7 @@ class EvidenceItem(NamedTuple):
 
     def __str__(self) -> str:
         if self.kind == "channel":
-            return f"{self.detail} of {self.service}"
+            return f"{_CHANNEL_WORDS.get(self.detail, self.detail.replace('_', ' '))} of {self.service}"
         if self.kind == "call":
             return f"calls from {self.detail} to {self.service}"
         return f"other alerts of {self.service}" if self.kind == "alerts" else f"the page of {self.service}"

@@ -185,7 +185,8 @@ def _guess(file: File) -> str:
     if raw[:1] in (b"[", b"{") and not file.head.paths:
         return "JSON without any field at its start, or nested too deeply"
     if file.head.paths:
-        keys = ", ".join(sorted(path for path in file.head.paths if "." not in path)[:6])
+        fields = {path.removeprefix("[].") for path in file.head.paths}
+        keys = ", ".join(sorted(path for path in fields if "." not in path)[:6])
         return f"JSON of an unknown form, with the fields {keys}; known forms: {_names()}"
     if file.head.columns:
         return f"a table with the columns {', '.join(file.head.columns[:6])}; name them {COLUMNS}"
