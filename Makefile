@@ -10,7 +10,7 @@ STUDY  := PYTHONPATH=.:tests $(BIN)/python tests/studies
 study = mkdir -p build checkpoints/results && $(STUDY)/$(1) > build/$(2).json && cp build/$(2).json checkpoints/results/
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench hardness deletion heads worth pays messages healthy scaling seeds testbed families transfer ablation readme constraints clean
+.PHONY: help run test cluster-test fuzz lint types check checkpoint calibrate policy bench deletion heads pays healthy scaling seeds testbed families ablation readme constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,23 +111,14 @@ fuzz: $(READY)  ## try a thousand damaged answers, files and checkpoints of each
 	$(BIN)/python tests/bench_fuzz.py > build/fuzz.json
 	cp build/fuzz.json checkpoints/results/fuzz.json
 
-hardness: $(READY)  ## what the call graph is worth on hard worlds: networks and simple scores
-	$(call study,hardness.py,hardness)
-
 deletion: $(READY)  ## whether the ranker's score depends on the evidence that it names
 	$(call study,deletion.py $(INCIDENTS),deletion)
 
 heads: $(READY)  ## how good the kind of fault and the chance of an incident are
 	$(call study,heads.py $(INCIDENTS),heads)
 
-worth: $(READY)  ## what columns, edges and ingredients of the simulator are worth, three seeds each
-	$(call study,worth.py parts $(INCIDENTS),worth)
-
 pays: $(READY)  ## what calls, messages, replicas and injectors' faults are worth, three seeds each
-	$(call study,worth.py pays $(INCIDENTS),pays)
-
-messages: $(READY)  ## what messages and graph columns are worth, three seeds each
-	$(call study,worth.py messages $(INCIDENTS),messages)
+	$(call study,pays.py $(INCIDENTS),pays)
 
 healthy: $(READY)  ## what a system's healthy windows are worth, without labels; needs INCIDENTS=folder
 	$(call study,healthy.py $(INCIDENTS),healthy)
@@ -140,10 +131,6 @@ testbed: $(READY)  ## try diagnose on real faults in real processes, with a real
 scaling: $(READY)  ## how collecting speeds up with 1 and 2 workers, and with 64 that wait for a model
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[ray]'
 	$(call study,scaling.py,scaling)
-
-transfer: $(READY)  ## what labelled incidents of other systems are worth; needs INCIDENTS=folder
-	$(need_incidents)
-	$(call study,transfer.py $(INCIDENTS),transfer)
 
 seeds: $(READY)  ## all teachers and seeds of the shipped recipe; after 'make checkpoint', needs INCIDENTS=folder
 	$(need_incidents)

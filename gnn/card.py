@@ -72,7 +72,6 @@ class Card(BaseModel):
     # Exponents by which the temperature rises, see `gnn.network.softmax.Doubt`.
     alert_doubt: float = Field(default=0.0, ge=-10, le=10)
     trouble_doubt: float = Field(default=0.0, ge=-10, le=10)
-    calm_doubt: float = Field(default=0.0, ge=-10, le=10)
     spread_doubt: float = Field(default=0.0, ge=-10, le=10)
     # The ranker is unsure if its first candidate is less probable than this.
     unsure_below: float = Field(default=0.0, ge=0, le=1)
@@ -90,7 +89,7 @@ class Card(BaseModel):
     @property
     def doubt(self) -> Doubt:
         """How sure to be."""
-        doubts = (self.alert_doubt, self.trouble_doubt, self.calm_doubt, self.spread_doubt)
+        doubts = (self.alert_doubt, self.trouble_doubt, self.spread_doubt)
         return Doubt(self.temperature, *doubts)
 
     @property

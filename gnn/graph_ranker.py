@@ -155,7 +155,7 @@ class GraphRanker:
 
         With an ensemble both are the blended logits.
         """
-        logits = tempered(said.root, graph, self._doubt, 1.0 - _at_even_odds(said))
+        logits = tempered(said.root, graph, self._doubt)
         ensemble = self._ensemble_for(incident)
         if ensemble is None:
             return logits, said.root

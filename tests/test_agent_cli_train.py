@@ -232,19 +232,17 @@ def test_what_follows_the_last_epoch_says_a_few_words(
     assert re.search(r", in \d+ s on cpu, [\d,]+ incidents a second\.$", lines[-1])
 
 
-def test_a_new_network_that_is_no_better_gives_way_to_the_shipped_one_unless_it_is_wanted(
-    nowhere: Path, capsys: pytest.CaptureFixture[str]
+def test_incidents_alone_start_from_the_shipped_ranker_unless_a_new_one_is_wanted(
+    nowhere: Path,
 ) -> None:
     write_post_mortems(nowhere / "few.jsonl", 4)
     command = ["train", "--incidents", "few.jsonl", "--epochs", "1", "--device", "cpu", "--out", "kept"]
     assert answer(command) == 0
-    assert "The shipped network is kept" in capsys.readouterr().err
-    assert weights(nowhere / "kept") == weights(shipped("ranker"))
     assert json.loads((nowhere / "kept" / "checkpoint.json").read_text())["start"]
     incidents = (nowhere / "few.jsonl",)
-    assert TrainOptions(incidents=incidents).has_fallback
-    assert not TrainOptions(incidents=incidents, pure=True).has_fallback
-    assert not TrainOptions(incidents=incidents, simulate=5).has_fallback
+    assert TrainOptions(incidents=incidents).start == shipped("ranker")
+    assert TrainOptions(incidents=incidents, pure=True).start is None
+    assert TrainOptions(incidents=incidents, simulate=5).start is None
 
 
 def test_the_benchmark_times_what_the_command_does(nowhere: Path) -> None:

@@ -113,7 +113,7 @@ def test_trees_never_harm_more_on_unknown_kinds_of_faults_than_they_help_on_know
 
 def test_trees_say_less_of_a_fault_that_looks_like_none_they_know() -> None:
     network, trees = log_softmax(np.arange(6.0)), log_softmax(-2.0 * np.arange(6.0))
-    pool = Pool(forest=1.0, usually_known=0.5)
+    pool = Pool(forest=1.0, known_from=0.3)
     said = [pooled(Opinions(network, trees, trees, network, known), pool) for known in (0.1, 0.5, 0.9)]
     assert [int(np.argmax(each)) for each in said] == [5, 0, 0]
     assert np.array_equal(said[1], said[2])

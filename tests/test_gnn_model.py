@@ -185,21 +185,6 @@ def test_who_raises_many_alerts_is_doubted_where_that_was_wrong(
     assert (loudest.max() < 0.9 * calm.max()) == doubted
 
 
-def test_a_list_of_alerts_like_that_of_any_day_is_doubted_where_that_was_wrong(
-    examples: list[Example],
-) -> None:
-    rng = np.random.default_rng(0)
-    graph = examples[0].graph._replace(mode=MODES.index("alerts"))
-    calm = [0.9 if k % 2 else 0.0 for k in range(200)]
-    right = [rng.random() < (0.4 if chance else 0.95) for chance in calm]
-    cases = [Example(graph, np.eye(4, dtype=np.float32)[0 if it else 1], "", "some") for it in right]
-    scores = [np.array([3, 0, 0, 0], np.float32)] * len(cases)
-    found = calibrate(scores, cases, calm)
-    assert found.calm_doubt > 0.05 and calibrate(scores, cases).calm_doubt == 0.0
-    doubted, plain = (tempered(scores[0], graph, found, chance) for chance in (0.9, 0.0))
-    assert doubted.max() < 0.9 * plain.max()
-
-
 def test_scores_that_hardly_differ_are_doubted_where_they_were_wrong(examples: list[Example]) -> None:
     rng = np.random.default_rng(0)
     graph = examples[0].graph._replace(mode=MODES.index("alerts"))

@@ -102,6 +102,16 @@ def test_training_on_one_system_learns_its_words(trained: Path, history: list[In
         assert [by_name[name] for name in SERVICES] == ranker.scores(unseen).tolist()
 
 
+def test_beside_a_start_trees_are_grown_and_its_network_stays(
+    trained: Path, tmp_path: Path, history: list[Incident]
+) -> None:
+    card, _ = train_checkpoint(TrainingJob(CONFIG, tmp_path, incidents=history[::2], init=trained))
+    assert card.pool is not None and card.pool.uses_trees
+    assert card.metrics["dev_ac@1"] >= card.metrics["dev_ac@1_before"] and "adapted" not in card.metrics
+    now, before = (load_file(folder / "model.safetensors") for folder in (tmp_path, trained))
+    assert all(np.array_equal(weights, before[name]) for name, weights in now.items())
+
+
 def test_a_training_without_a_ensemble_leaves_none_behind(trained: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(trained, tmp_path / "copy"))
     with pytest.raises(CheckpointError, match=FILE):

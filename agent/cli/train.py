@@ -131,16 +131,13 @@ def _told(asked: TrainOptions, folder: Path, card: Card) -> Iterator[str]:
     if asked.init and read_card(asked.init).pool is not None and not only_history:
         yield f"{asked.init} was trained for one system: only its network is used as the start"
     if card.metrics.get("adapted") == 0.0:
-        why = "fine-tuning does not help on the held-out data"
+        why = "what the data teach does not help where they are held out"
         if not card.metrics["dev_n"]:
             more = (
                 "simulate more with --simulate N" if asked.healthy else "give two labelled incidents or more"
             )
             why = f"nothing is held out to check fine-tuning on – {more}"
-        if asked.init:
-            yield f"The starting checkpoint is kept as it is: {why}"
-        else:
-            yield "The shipped network is kept: a new one ranks held-out incidents no better"
+        yield f"The {'starting checkpoint' if asked.init else 'shipped ranker'} is kept as it is: {why}"
     if asked.history and card.pool is None:
         yield "The past incidents are not used: with them, held-out labels are ranked worse"
     if only_history:

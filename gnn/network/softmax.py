@@ -31,21 +31,18 @@ class Doubt(NamedTuple):
     temperature: Mapping[str, float]  # of each mode of evidence
     alert_doubt: float = 0.0  # on a list of alerts: by how many the first service raises, as log1p
     trouble_doubt: float = 0.0  # by the share of services that are in trouble
-    calm_doubt: float = 0.0  # on a list of alerts: by the chance that this is no incident
     spread_doubt: float = 0.0  # on a list of alerts: falls with the standard deviation of the scores
 
-    def on(self, scores: npt.NDArray[np.floating], graph: Graph, calm: float = 0.0) -> float:
-        """The temperature for scores (S,); `calm`: chance that this is no incident."""
+    def on(self, scores: npt.NDArray[np.floating], graph: Graph) -> float:
+        """The temperature for scores (S,)."""
         mode = MODES[graph.mode]
         doubt = self.trouble_doubt * float(in_trouble(graph).mean()) if self.trouble_doubt else 0.0
         if mode == "alerts":
             doubt += self.alert_doubt * float(graph.x[int(np.argmax(scores)), N_ALERTS])
-            doubt += self.calm_doubt * calm - self.spread_doubt * float(np.std(scores))
+            doubt -= self.spread_doubt * float(np.std(scores))
         return self.temperature.get(mode, 1.0) * float(np.exp(doubt))
 
 
-def tempered(
-    scores: npt.NDArray[np.floating], graph: Graph, doubt: Doubt, calm: float = 0.0
-) -> npt.NDArray[np.floating]:
-    """The network's scores (S,) as logits that mean what they say; `calm`: the chance of no incident."""
-    return np.asarray(scores / doubt.on(scores, graph, calm))
+def tempered(scores: npt.NDArray[np.floating], graph: Graph, doubt: Doubt) -> npt.NDArray[np.floating]:
+    """The network's scores (S,) as logits that mean what they say."""
+    return np.asarray(scores / doubt.on(scores, graph))

@@ -42,8 +42,7 @@ class Pool(BaseModel):
     forest: NonNegativeFloat = 0.0
     boosted: NonNegativeFloat = 0.0
     frequencies: NonNegativeFloat = 0.0
-    # How surely trees name the kind of fault of incidents like those that they learnt from; 0: not known.
-    usually_known: NonNegativeFloat = 0.0
+    known_from: NonNegativeFloat = 0.0  # trees name a fault with less chance than this: it is of another kind
 
     @property
     def weights(self) -> tuple[float, float, float, float]:
@@ -133,12 +132,10 @@ class SystemEnsemble:
 
 
 def pooled(opinions: Opinions, pool: Pool) -> Floats:
-    """One opinion (S,) out of all; the less a fault looks like a known one, the more it is the network's."""
+    """One opinion (S,) out of all; trees say nothing of a fault that looks like none that they learnt."""
     *said, known = opinions
-    familiar = min(known / pool.usually_known, 1.0) ** 2 if pool.usually_known else 1.0
-    without_trees = np.array((1.0, 0.0, 0.0, pool.frequencies))
-    weights = familiar * np.array(pool.weights) + (1.0 - familiar) * without_trees
-    return np.asarray(weights @ np.stack(said))
+    weights = (Pool() if known < pool.known_from else pool).weights
+    return np.asarray(np.array(weights) @ np.stack(said))
 
 
 def save_ensemble(ensemble: SystemEnsemble | None, folder: Path) -> None:

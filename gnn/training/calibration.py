@@ -24,23 +24,20 @@ _RIDGE = 0.01
 _SIMULATED = "simulated"  # all worlds are one source
 
 
-def calibrate(
-    scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example], calm: Sequence[float] = ()
-) -> Doubt:
+def calibrate(scores: Sequence[npt.NDArray[np.float32]], examples: Sequence[Example]) -> Doubt:
     """How sure to be: what makes the root causes of `examples` likeliest.
 
     Every source of examples counts the same, however many it has: simulation shall not outvote real systems.
-    A ranker is right less often where many services are in trouble, where the first raises many alerts,
-    where alerts look like those of any day, and where it gives much the same score to all services.
+    A ranker is right less often where many services are in trouble, where the first raises many alerts, and
+    where it gives much the same score to all services.
 
     Args:
         scores: the network's root scores (S,) of each example.
         examples: held out; those without a root are ignored.
-        calm: the chance that each is no incident; without it nothing follows from that chance.
     """
     cases = [
-        _case(score.astype(float), example, chance)
-        for score, example, chance in zip(scores, examples, calm or [0.0] * len(examples), strict=True)
+        _case(score.astype(float), example)
+        for score, example in zip(scores, examples, strict=True)
         if example.has_root
     ]
     if not cases:
@@ -51,7 +48,7 @@ def calibrate(
     place = np.array([modes.index(case.mode) if len(modes) > 1 else 0 for case in cases])
     of_source = Counter(case.source for case in cases)
     weight = np.array([1.0 / of_source[case.source] for case in cases]) / len(of_source)
-    signs = np.array([(case.alerts, case.trouble, case.calm, -case.spread) for case in cases])  # (cases, 4)
+    signs = np.array([(case.alerts, case.trouble, -case.spread) for case in cases])  # (cases, 3)
 
     def loss(parameters: npt.NDArray[np.float64]) -> float:
         log_temperature, doubts = np.split(parameters, [len(modes)])
@@ -79,15 +76,13 @@ class _Case(NamedTuple):
     source: str
     alerts: float  # log1p of how many the first service raises, on a list of alerts
     trouble: float  # share of services in trouble
-    calm: float  # chance that it is no incident, on a list of alerts
     spread: float  # standard deviation of the scores, on a list of alerts
 
 
-def _case(score: npt.NDArray[np.float64], example: Example, calm: float) -> _Case:
+def _case(score: npt.NDArray[np.float64], example: Example) -> _Case:
     graph, mode = example.graph, MODES[example.graph.mode]
     alerts = float(graph.x[int(np.argmax(score)), N_ALERTS]) if mode == "alerts" else 0.0
     trouble = float(in_trouble(graph).mean())
     source = _SIMULATED if example.source.startswith(_SIMULATED) else example.source
-    calm *= mode == "alerts"
     spread = float(np.std(score)) * (mode == "alerts")
-    return _Case(score, example.is_root > 0, mode, source, alerts, trouble, calm, spread)
+    return _Case(score, example.is_root > 0, mode, source, alerts, trouble, spread)

@@ -13,8 +13,8 @@ from gnn.network.batch import Example
 from gnn.per_system.alert_frequencies import AlertFrequencies
 from gnn.per_system.system_ensemble import Floats, Opinions, Pool, SystemEnsemble, pooled
 from gnn.per_system.trees import PARTS, grow_trees
-from gnn.training.folds import splits
-from gnn.training.progress import OnStage, Steps, ignore_stage
+from gnn.training.folds import folds_of, splits
+from gnn.training.progress import OVER_INCIDENTS, OnStage, Steps, ignore_stage
 from gnn.training.train import Rating, TrainConfig, rate_scores, score_examples, train
 from gnn.training.workers import ALONE, Workers
 
@@ -24,6 +24,8 @@ MANY = 400  # labelled incidents above which a fixed share is held out: each fol
 _LEAST = 10  # labelled incidents below which there is nothing to choose a pool by
 _ROOTS = 3  # different root causes below which labels teach one service's name, not a fault
 _MOST = 4.0  # a weight in the pool
+# An incident whose fault the trees name with less than this share of the usual chance is of another kind.
+_FAMILIAR = 0.6
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the way from the network alone to the best weights
 _USUAL = (0.25, 0.5, 0.25, 0.1)  # weights to start from
 _PULL = 10.0  # towards them, in nats; fades as cases are added
@@ -49,20 +51,17 @@ def is_one_system(examples: Sequence[Example]) -> bool:
 def unseen_scores(
     config: TrainConfig,
     examples: Sequence[Example],
-    folds: Mapping[str, int],
-    over: str,
     workers: Workers = ALONE,
     on_stage: OnStage = ignore_stage,
 ) -> tuple[list[Example], list[Scores]]:
     """Examples with a root, and the scores (S,) of each by a network that was trained on the other folds.
 
-    Without a root in the other folds there is no such network and no such scores. `over`: what a report of
-    progress calls the folds.
+    Without a root in the other folds there is no such network and no such scores.
     """
     unseen: list[Example] = []
     scores: list[Scores] = []
-    parts = list(splits(examples, folds))
-    passes = Steps(f"epochs of {over}", len(parts) * config.epochs, on_stage)
+    parts = list(splits(examples, folds_of(examples)))
+    passes = Steps(f"epochs of {OVER_INCIDENTS}", len(parts) * config.epochs, on_stage)
     for held_out, learnt in parts:
         unseen += held_out
         scores += score_examples(train(config, learnt, on_epoch=passes.step, workers=workers), held_out)
@@ -99,10 +98,19 @@ class Judged(NamedTuple):
 _NOTHING = Judged()
 
 
-class TreesOfOthers:
-    """Trees for each fold of one system's labels, grown on the other folds.
+def judged_by_trees(
+    unseen: Sequence[HeldOutScore],
+    examples: Sequence[Example],
+    folds: Mapping[str, int],
+    over: str,
+    seed: int,
+    history: Sequence[Incident] = (),
+    on_stage: OnStage = ignore_stage,
+) -> Judged:
+    """All opinions on what the network had not seen; trees of each fold are grown on the other folds.
 
     Args:
+        unseen: examples with a root; those that are in no fold are not judged.
         examples: labels of one system.
         folds: of each group.
         over: what a report of progress calls the folds.
@@ -110,28 +118,17 @@ class TreesOfOthers:
         history: other past incidents of the system, labelled or not.
         on_stage: told how many parts of the trees are grown.
     """
-
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        folds: Mapping[str, int],
-        over: str,
-        seed: int,
-        history: Sequence[Incident] = (),
-        on_stage: OnStage = ignore_stage,
-    ) -> None:
-        parts = list(splits(examples, folds))
-        growing = Steps(f"trees of {over}, in parts", len(parts) * PARTS, on_stage)
-        self._parts = [
-            ({example.group for example in aside}, grown(learnt, seed, history, growing))
-            for aside, learnt in parts
-        ]
-
-    def judge(self, unseen: Sequence[HeldOutScore]) -> Judged:
-        """All opinions on what the network had not seen either, of this system."""
-        own = [one for one in unseen if one.example.incident is not None and one.example.has_root]
-        asked = [(one, trees) for groups, trees in self._parts for one in own if one.example.group in groups]
-        return Judged([one.example for one, _ in asked], [one.opinions(trees) for one, trees in asked])
+    parts = list(splits(examples, folds))
+    growing = Steps(f"trees of {over}, in parts", len(parts) * PARTS, on_stage)
+    asked: list[Example] = []
+    opinions: list[Opinions] = []
+    for aside, learnt in parts:
+        trees, groups = grown(learnt, seed, history, growing), {example.group for example in aside}
+        for one in unseen:
+            if one.example.incident is not None and one.example.group in groups:
+                asked.append(one.example)
+                opinions.append(one.opinions(trees))
+    return Judged(asked, opinions)
 
 
 class FittedEnsemble(NamedTuple):
@@ -186,16 +183,16 @@ def choose_pool(seen: Judged, unknown: Judged = _NOTHING) -> tuple[Pool, Rating]
     if len(seen.examples) < _LEAST:
         return Pool(), alone
 
-    familiar = round(float(np.median([each.known for each in seen.opinions])), 4)
+    known_from = round(_FAMILIAR * float(np.median([each.known for each in seen.opinions])), 4)
 
     def loss(weights: Floats) -> float:
         pull = _PULL * float(((weights - usual) ** 2).sum()) / len(seen.examples)
-        return seen.rate(_pool(weights, familiar)).loss + pull
+        return seen.rate(_pool(weights, known_from)).loss + pull
 
     found = minimize(loss, usual, method="L-BFGS-B", bounds=[(0.0, _MOST)] * len(usual)).x
     start, before = np.array(Pool().weights), unknown.rate(Pool()).ac1
     for part in _PARTS:
-        pool = _pool((start + part * (found - start)).round(4), familiar)
+        pool = _pool((start + part * (found - start)).round(4), known_from)
         together = seen.rate(pool)
         better = together.ac1 >= alone.ac1 and together.loss < alone.loss
         lost = before - unknown.rate(pool).ac1  # NaN without unknown kinds
@@ -204,8 +201,8 @@ def choose_pool(seen: Judged, unknown: Judged = _NOTHING) -> tuple[Pool, Rating]
     return Pool(), alone
 
 
-def _pool(weights: Floats, familiar: float) -> Pool:
+def _pool(weights: Floats, known_from: float) -> Pool:
     network, forest, boosted, frequencies = weights.tolist()
     return Pool(
-        network=network, forest=forest, boosted=boosted, frequencies=frequencies, usually_known=familiar
+        network=network, forest=forest, boosted=boosted, frequencies=frequencies, known_from=known_from
     )

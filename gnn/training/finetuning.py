@@ -62,10 +62,7 @@ def finetune(
     best = _choose([rating.ac1 for rating in ratings], len(held_out), elsewhere)
     fitted = train(config, examples, init=init, on_epoch=on_epoch) if best else init
     net = between(init, fitted, STEPS[best])
-    after, before = ratings[best], ratings[0]
-    return Trained(
-        net, held_out, scores[best], held_out, after, before, STEPS[best], unknown, of_unknown[best]
-    )
+    return Trained(net, held_out, scores[best], held_out, ratings[best], ratings[0], STEPS[best])
 
 
 def _each_step(

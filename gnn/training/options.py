@@ -8,6 +8,7 @@ from pydantic import field_validator
 from data.errors import SettingsError
 from data.options import Cases, Common, Resumable, option
 from gnn.options import Checkpoint
+from gnn.registry import shipped
 
 if TYPE_CHECKING:
     from gnn.training.train import TrainConfig
@@ -40,13 +41,15 @@ class TrainOptions(Common, Resumable, Cases):
     )
     init: Checkpoint | None = option(
         None,
-        "Start from this checkpoint and fine-tune it: a folder, or 'ranker' for the shipped one.",
+        "Start from this checkpoint: a folder, or 'ranker' for the shipped one. With --incidents alone, the "
+        "default is the shipped one. From ten labels of one system on, trees learn them beside its network; "
+        "with fewer, the network is fine-tuned.",
         metavar="DIR",
     )
     pure: bool = option(
         False,
-        "With --incidents alone: keep what is trained on them even if the shipped ranker is as good on "
-        "held-out incidents and kinds of faults. Choosing a shape, such as --hidden 32, means the same.",
+        "With --incidents alone: train a new network on them. Choosing a shape, such as --hidden 32, means "
+        "the same.",
     )
     teacher: tuple[Checkpoint, ...] = option(
         (),
@@ -97,7 +100,7 @@ class TrainOptions(Common, Resumable, Cases):
     @property
     def starts(self) -> tuple[Path, ...]:
         """The checkpoints that it begins with or learns from."""
-        return (self.init, *self.teacher) if self.init else self.teacher
+        return (self.start, *self.teacher) if self.start else self.teacher
 
     @property
     def config(self) -> "TrainConfig":
@@ -107,7 +110,7 @@ class TrainOptions(Common, Resumable, Cases):
         from gnn.training.simulated_finetuning import SIMULATED_FINETUNING
         from gnn.training.train import TrainConfig
 
-        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else FINETUNING if self.init else {}
+        suited: dict[str, Any] = SIMULATED_FINETUNING if self.healthy else FINETUNING if self.start else {}
         open_ones = ("epochs", "batch_graphs", "learning_rate")
         chosen = {name: value for name in open_ones if (value := getattr(self, name)) is not None}
         told = {name: getattr(self, name) for name in TrainConfig.model_fields if hasattr(self, name)}
@@ -117,11 +120,11 @@ class TrainOptions(Common, Resumable, Cases):
         return TrainConfig(**{**told, "model": model, **suited, **chosen})
 
     @property
-    def has_fallback(self) -> bool:
-        """Whether the shipped ranker is kept where training on incidents alone gives none that is better."""
+    def start(self) -> Path | None:
+        """The checkpoint to start from; incidents alone start from the shipped ranker."""
         others = (self.init, self.teacher, self.healthy, self.episodes_from, self.simulate, self.pure)
         shaped = any(getattr(self, name) != type(self).model_fields[name].default for name in _SHAPE)
-        return bool(self.incidents) and not any(others) and not shaped
+        return self.init if any(others) or shaped or not self.incidents else shipped("ranker")
 
     def refuse_contradictions(self) -> None:
         """Looks for options that do not go together.

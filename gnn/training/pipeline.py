@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,18 @@ from gnn.checkpoint import card_for, channel_map_for, load, read_card, save
 from gnn.network.batch import Example, examples_of
 from gnn.network.softmax import Doubt, tempered
 from gnn.per_system.alert_frequencies import AlertFrequencies
-from gnn.per_system.system_ensemble import Pool, SystemEnsemble
+from gnn.per_system.system_ensemble import SystemEnsemble
 from gnn.per_system.trees import PARTS
 from gnn.seen import marks_of
 from gnn.training.calibration import LEAST, calibrate
 from gnn.training.cross_fitting import (
     MANY,
     HeldOutScore,
-    TreesOfOthers,
     choose_pool,
     fit_frequencies,
     grown,
     is_one_system,
+    judged_by_trees,
     unseen_scores,
 )
 from gnn.training.distil import with_teacher_scores
@@ -36,13 +36,12 @@ from gnn.training.finetuning import FEW, finetune
 from gnn.training.folds import folds_of, kinds_of
 from gnn.training.progress import OVER_INCIDENTS, OVER_KINDS, Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
-from gnn.training.train import Rating, TrainConfig, Trained, hits, rate, rate_scores, score_examples, train
+from gnn.training.train import TrainConfig, Trained, rate, rate_scores, score_examples, train
 from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
     from gnn.network.model import RootCauseNet
 
-Floats = npt.NDArray[np.float64]
 Scores = Sequence[npt.NDArray[np.float32]]
 
 _FAMILY_LEAST = 20  # examples of a fault family from which the family head learns it
@@ -83,7 +82,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     one_system = is_one_system(examples)
     rooted = {example.group for example in examples if example.has_root}
     few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
-    in_turn = init is None and not dev and one_system and len(examples) <= MANY
+    in_turn = not dev and one_system and len(examples) <= MANY
     held_out = [] if few or in_turn else [example for example in examples if is_dev(example.group)]
     learnt = examples if not held_out else [example for example in examples if not is_dev(example.group)]
     if not any(example.has_root for example in learnt):
@@ -96,9 +95,12 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         shape = config.model.model_copy(update={"families": _families(learnt)})
         config = config.model_copy(update={"model": shape})
 
-    # The network.
+    # The network. Trees learn one system's labels; fine-tuning the network beside them gains nothing.
+    trees_alone = init is not None and one_system and not dev
     if init is not None and job.overlaid:
         made = finetune_on_simulation(job, config, init, learnt, held_out)
+    elif init is not None and trees_alone:
+        made = _as_it_is(init, held_out or examples)
     elif init is not None and few:
         made = finetune(config, learnt, init, job.on_epoch, job.on_stage)
     elif in_turn:
@@ -107,27 +109,30 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         made = _trained(job, config, init, learnt, held_out, dev)
 
     # Temperatures and the weights of trees, both from examples that the network had not seen.
-    folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
-    trees = [
-        TreesOfOthers(examples, each if one_system else {}, over, config.seed, job.history, job.on_stage)
-        for over, each in ((OVER_INCIDENTS, folds), (OVER_KINDS, kinds_of(examples) if made.unknown else {}))
+    doubt = _doubt(made.scores, made.unseen, init_card)
+    unseen = [
+        HeldOutScore(example, tempered(scores, example.graph, doubt))
+        for example, scores in zip(made.unseen, made.scores, strict=True)
     ]
-    fit = _fitted(made, init_card, trees)
-    if job.fallback is not None:
-        kept, kept_card = load(job.fallback)
-        its = _fitted(_as_it_is(kept, made), kept_card, trees)
-        if not _is_better(fit, its):
-            fit, init_card, job = its, kept_card, replace(job, init=job.fallback)
-    made, after, ensemble = fit.made, fit.made.after, None
-    if fit.pool.uses_others:
-        growing = Steps("trees, in parts", PARTS, job.on_stage)
-        ensemble = grown(examples, config.seed, job.history, growing).with_pool(fit.pool)
-        after = after if job.dev_incidents else fit.pooled
-    elif job.history:
-        used = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), fit.unseen)
+    after, ensemble = made.after, None
+    if one_system:
+        folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
+        known, others = (
+            judged_by_trees(unseen, examples, each, over, config.seed, job.history, job.on_stage)
+            for over, each in ((OVER_INCIDENTS, folds), (OVER_KINDS, kinds_of(examples)))
+        )
+        pool, pooled = choose_pool(known, others)
+        if pool.uses_others:
+            growing = Steps("trees, in parts", PARTS, job.on_stage)
+            ensemble = grown(examples, config.seed, job.history, growing).with_pool(pool)
+            after = after if job.dev_incidents else pooled
+    if job.history and ensemble is None:
+        used = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), unseen)
         if used is not None:
             ensemble = used.ensemble
             after = after if job.dev_incidents or math.isnan(used.unseen.ac1) else used.unseen
+    if trees_alone and ensemble is None:
+        made = made._replace(step=0.0)
 
     # The card, and all of it on disk.
     card = card_for(
@@ -143,7 +148,7 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
             "dev_ac@1_before": _rounded(made.before.ac1),
             **({} if made.step is None else {"adapted": made.step}),
         },
-        **fit.doubt._asdict(),
+        **doubt._asdict(),
         unsure_below=init_card.unsure_below if init_card else UNSURE_BELOW,
         history=_counted(job.history) if ensemble else {},
         git=job.git,
@@ -157,41 +162,12 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
     return card, made.net
 
 
-class _Fit(NamedTuple):
-    """A network with what its scores are worth beside the trees of its system."""
-
-    made: Trained
-    doubt: Doubt
-    unseen: list[HeldOutScore]
-    pool: Pool
-    pooled: Rating  # of the pool on unseen incidents; NaN without trees
-    hits: Floats  # 1 where it ranks a root first, else 0: unseen incidents, then unknown kinds of faults
-
-
-def _fitted(made: Trained, start: Card | None, trees: Sequence[TreesOfOthers]) -> _Fit:
-    doubt = _doubt(made.scores, made.unseen, start)
-    unseen, unknown = (
-        [HeldOutScore(e, tempered(s, e.graph, doubt)) for e, s in zip(examples, scores, strict=True)]
-        for examples, scores in ((made.unseen, made.scores), (made.unknown, made.of_unknown))
-    )
-    known, others = (of.judge(scores) for of, scores in zip(trees, (unseen, unknown), strict=True))
-    pool, rating = choose_pool(known, others)
-    plain = hits(made.scores, made.unseen) if not known.examples else []
-    found = [*plain, *(hit for each in (known, others) for hit in hits(each.scores(pool), each.examples))]
-    return _Fit(made, doubt, unseen, pool, rating, np.array(found))
-
-
-def _is_better(one: _Fit, other: _Fit) -> bool:
-    """Whether it is right more often, by more than one standard error (McNemar, 1947)."""
-    gain = one.hits - other.hits
-    return bool(gain.sum() > np.sqrt((gain**2).sum()))
-
-
-def _as_it_is(net: "RootCauseNet", made: Trained) -> Trained:
-    """Another network, judged on what `made` is judged on, as one that learnt nothing from the examples."""
-    rating = rate(net, made.judged)
-    scores, of_unknown = score_examples(net, made.unseen), score_examples(net, made.unknown)
-    return Trained(net, made.unseen, scores, made.judged, rating, rating, 0.0, made.unknown, of_unknown)
+def _as_it_is(net: "RootCauseNet", examples: Sequence[Example]) -> Trained:
+    """A network that learns nothing from the examples; it had not seen any of them."""
+    rooted = [example for example in examples if example.has_root]
+    scores = score_examples(net, rooted)
+    rating = rate_scores(scores, rooted)
+    return Trained(net, rooted, scores, rooted, rating, rating)
 
 
 def _seen(job: TrainingJob) -> tuple[str, ...]:
@@ -216,15 +192,8 @@ def _read(job: TrainingJob) -> list[Example]:
 
 def _trained_in_turn(job: TrainingJob, config: TrainConfig, learnt: Sequence[Example]) -> Trained:
     net = train(config, learnt, (), None, job.on_epoch, job.workers, job.state)
-    (unseen, scores), (unknown, of_unknown) = (
-        unseen_scores(config, learnt, folds, over, job.workers, job.on_stage)
-        for over, folds in (
-            (OVER_INCIDENTS, folds_of(learnt)),
-            (OVER_KINDS, kinds_of(learnt) if job.fallback else {}),
-        )
-    )
-    rating = rate_scores(scores, unseen)
-    return Trained(net, unseen, scores, unseen, rating, unknown=unknown, of_unknown=of_unknown)
+    unseen, scores = unseen_scores(config, learnt, job.workers, job.on_stage)
+    return Trained(net, unseen, scores, unseen, rate_scores(scores, unseen))
 
 
 def _trained(

@@ -15,7 +15,6 @@ from data.simulator.batch.generate import simulate
 from data.simulator.batch.healthy import healthy_windows
 from data.sources.files.reading import read_incidents
 from gnn.checkpoint import channel_map_for
-from gnn.registry import shipped
 from gnn.training.options import TrainOptions
 from gnn.training.simulated_finetuning import WORLDS, worlds_of
 from gnn.training.split_history import split_history
@@ -72,8 +71,7 @@ def read_sources(asked: TrainOptions, out: Path) -> Read:
         simulated=others,
         overlaid=own,
         dev_incidents=dev,
-        init=asked.init,
-        fallback=shipped("ranker") if asked.has_fallback else None,
+        init=asked.start,
         teachers=asked.teacher,
         channel_map=rules,
     )

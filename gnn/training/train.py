@@ -174,8 +174,6 @@ class Trained(NamedTuple):
     after: Rating
     before: Rating = Rating(math.nan, math.nan)  # of the start
     step: float | None = None  # 0: the start was kept; 1: all the way; None: nothing was chosen
-    unknown: Sequence[Example] = ()  # that one made without any of their kind of fault was not shown
-    of_unknown: Sequence[Floats] = ()  # its scores (S,) of each
 
 
 def rate(net: RootCauseNet, examples: Sequence[Example], workers: Workers = ALONE) -> Rating:
@@ -192,15 +190,11 @@ def rate_scores(scores: Sequence[npt.NDArray[np.floating]], examples: Sequence[E
     """AC@1 and loss of root scores, an (S,) array an example; every example has a root."""
     if not examples:
         return Rating(math.nan, math.nan)
-    pairs = zip(scores, examples, strict=True)
-    losses = [surprise(score, example.is_root > 0) for score, example in pairs]
-    return Rating(float(np.mean(hits(scores, examples))), float(np.mean(losses)))
-
-
-def hits(scores: Sequence[npt.NDArray[np.floating]], examples: Sequence[Example]) -> list[float]:
-    """1 for each example whose root ranks first, else 0; with ties, the chance of it."""
-    pairs = zip(scores, examples, strict=True)
-    return [_first_is_root(score, example.is_root > 0) for score, example in pairs]
+    pairs = [(score, example.is_root > 0) for score, example in zip(scores, examples, strict=True)]
+    hits = [_first_is_root(score, is_root) for score, is_root in pairs]
+    return Rating(
+        float(np.mean(hits)), float(np.mean([surprise(score, is_root) for score, is_root in pairs]))
+    )
 
 
 def _first_is_root(score: npt.NDArray[np.floating], is_root: npt.NDArray[np.bool_]) -> float:

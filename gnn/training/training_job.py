@@ -27,7 +27,8 @@ class TrainingJob:
     """One training job; sources may be mixed.
 
     The epoch that ranks `dev_incidents` best is kept; without them, the best on what the sources hold out.
-    With `init` and a handful of labels, each of them is held out once (`finetuning`). With `init` and
+    With `init` and a handful of labels, each of them is held out once (`finetuning`); with enough labels of
+    one system the network stays as it is, and trees are grown (`cross_fitting`). With `init` and
     `overlaid` the only other source is `simulated`, and both are needed (`simulated_finetuning`). With `init`
     and `history` alone nothing is trained: what is usual in the system is counted (`alert_frequencies`).
     """
@@ -41,7 +42,6 @@ class TrainingJob:
     overlaid: Iterable[Incident] = ()  # faults laid over the healthy past of the system
     dev_incidents: Sequence[Incident] = ()
     init: Path | None = None
-    fallback: Path | None = None  # kept instead of fresh weights that rank held-out examples no better
     teachers: Sequence[Path] = ()  # checkpoints whose scores are learnt instead of the labels
     channel_map: ChannelMap | None = None  # how metric names are read; None: as `init` or `teachers` do
     git: str | None = None

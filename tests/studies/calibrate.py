@@ -29,21 +29,20 @@ WORLDS, SEED = 1500, 1_000_003  # far from the seeds of training
 SURE = 0.5
 
 
+def source_of(example: Example) -> str:
+    """Where it is from; all simulated worlds are one source."""
+    return "simulated" if example.source.startswith("simulated") else example.source
+
+
 def confidence(
-    ranker: str,
-    way: str,
-    doubt: Doubt,
-    scores: Sequence[Any],
-    examples: Sequence[Example],
-    calm: Sequence[float],
+    ranker: str, way: str, doubt: Doubt, cases: Sequence[tuple[Any, Example]]
 ) -> list[dict[str, Any]]:
-    """How far the chance of the first suspect can be trusted, for each source."""
+    """How far the chance of the first suspect can be trusted, for each source of scored examples."""
     firsts = defaultdict(list)
-    for score, example, chance in zip(scores, examples, calm, strict=True):
-        source = "simulated" if example.source.startswith("simulated") else example.source
-        probability = np.exp(log_softmax(tempered(score, example.graph, doubt, chance)))
+    for score, example in cases:
+        probability = np.exp(log_softmax(tempered(score, example.graph, doubt)))
         first = int(np.argmax(score))
-        firsts[source].append((float(probability[first]), bool(example.is_root[first] > 0)))
+        firsts[source_of(example)].append((float(probability[first]), bool(example.is_root[first] > 0)))
     rows = []
     for source, pairs in firsts.items():
         error = expected_calibration_error(reliability(*zip(*pairs, strict=True)))
@@ -66,17 +65,14 @@ def main(folder: Path) -> None:
     rows = []
     for name in ("ranker", "mlp"):
         ranker = load_ranker(Path("checkpoints") / name)
-        scores = [ranker.scores(incident) for incident in incidents]
-        chances = [ranker.rank(incident).incident_probability for incident in incidents]
-        calm = [0.0 if chance is None else 1.0 - chance for chance in chances]
-        doubt = calibrate(scores, examples, calm)
-        ways = {
-            "as shipped": doubt,
-            "without the chance of an incident": calibrate(scores, examples),
-            "as trained": Doubt(dict.fromkeys(MODES, 1.0)),
-        }
-        for way, its in ways.items():
-            rows += confidence(name, way, its, scores, examples, calm)
+        cases = [(ranker.scores(one), example) for one, example in zip(incidents, examples, strict=True)]
+        doubt = calibrate(*zip(*cases, strict=True))
+        rows += confidence(name, "as shipped", doubt, cases)
+        rows += confidence(name, "as trained", Doubt(dict.fromkeys(MODES, 1.0)), cases)
+        for source in dict.fromkeys(map(source_of, examples)):
+            others = [case for case in cases if source_of(case[1]) != source]
+            own = [case for case in cases if source_of(case[1]) == source]
+            rows += confidence(name, "fitted on the others", calibrate(*zip(*others, strict=True)), own)
         path = Path("checkpoints") / name / CARD
         card = {**json.loads(path.read_text()), **doubt._asdict()}
         path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")

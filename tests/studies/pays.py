@@ -1,8 +1,6 @@
-"""Measures what each part of the ranker is worth: networks without columns, edges or simulator features.
+"""Measures what pays: networks trained without the graph, what is known of calls, replicas, or some faults.
 
-Usage: worth.py parts [FOLDER] > checkpoints/results/worth.json – FOLDER holds incident files.
-       worth.py pays [FOLDER] > checkpoints/results/pays.json – five of the parts only
-       worth.py messages [FOLDER] > checkpoints/results/messages.json
+Usage: pays.py [FOLDER] > checkpoints/results/pays.json – FOLDER holds incident files.
 A quarter of the shipped worlds and no episodes, three seeds per arm; all arms of a seed use the same worlds.
 """
 
@@ -13,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from bench_machine import machine
@@ -22,7 +20,7 @@ from agent.records.provenance import git_revision
 from data.simulator.batch.generate import SimulationConfig, simulate
 from data.sources.files.reading import read_incidents
 from gnn.evaluation.metrics import CaseScore, score_ranking
-from gnn.features.featurize import GRAPH_FEATURES, SERVICE_FEATURES
+from gnn.features.featurize import SERVICE_FEATURES
 from gnn.network.batch import Example, examples_of
 from gnn.network.model import Convolution, ModelConfig
 from gnn.ranker import Candidate, Ranking
@@ -31,11 +29,6 @@ from gnn.training.train import TrainConfig, score_examples, train
 SEEDS = (1, 2, 3)
 WORLDS, EPOCHS = 4000, 5
 TEST_SEED, TEST_WORLDS = 1_000_003, 600
-
-CLASSICAL = ("traversal", "traversal_lead", "pagerank", "pagerank_lead")
-TIMING = ("timing", "contrast", "onset")
-NEIGHBOURS = ("callee_anomaly", "caller_anomaly", "excess_over_callees")
-GRAPH_COLUMNS = tuple(SERVICE_FEATURES[column] for column in GRAPH_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -46,36 +39,15 @@ class Arm:
     convolution: Convolution = "edge"
     without: tuple[str, ...] = ()  # hidden columns, or statistics of every channel
     simulator: dict[str, float] = field(default_factory=dict)
-    messages: Literal["along calls", "both ways", "none"] = "along calls"
 
 
-MESSAGES = (
-    Arm("messages and graph columns"),
-    Arm("graph columns, no messages", messages="none"),
-    Arm("messages, no graph columns", without=GRAPH_COLUMNS),
-    Arm("messages that mix callers and callees", messages="both ways"),
-    Arm("neither", "none"),
-)
-PARTS = (
+ARMS = (
     Arm("all"),
     Arm("graph-free", "none"),
-    Arm("degrees only", "degree"),
     Arm("no call features", "sage"),
-    Arm("no classical scores", without=(*CLASSICAL, *NEIGHBOURS)),
-    Arm("no timing", without=TIMING),
-    Arm("no range of past or peers", without=("beyond", "gone")),
     Arm("no twins", without=("twin", "twin_alike", "twin_excess")),
-    Arm("no peers", without=("peer", "anomaly_rank", "worst_rank", "aligned_rank")),
-    Arm("no addresses in worlds", simulator={"client_views": 0.0}),
-    Arm("no side effects in worlds", simulator={"side_effects": 0.0}),
     Arm("no injectors' faults in worlds", simulator={"injected": 0.0, "injected_alerts": 0.0}),
-    Arm("no innocents that drift", simulator={"drifts": 0.0, "load_shift": 0.0}),
-    Arm("no culprit unmeasured", simulator={"blind_root": 0.0}),
-    Arm("no pages in worlds", simulator={"paged": 0.0}),
 )
-_IN_SHORT = ("all", "no call features", "graph-free", "no twins", "no injectors' faults in worlds")
-PAYS = tuple(arm for arm in PARTS if arm.name in _IN_SHORT)
-TABLES = {"parts": PARTS, "pays": PAYS, "messages": MESSAGES}
 
 
 def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
@@ -91,32 +63,16 @@ def hide(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
     return hidden
 
 
-def rewire(examples: Sequence[Example], messages: str) -> list[Example]:
-    """The examples with other message passing, but the same columns."""
-    if messages == "along calls":
-        return list(examples)
-    rewired = []
-    for example in examples:
-        graph = example.graph
-        if messages == "none":
-            graph = graph._replace(edge_index=graph.edge_index[:, :0], edge_attr=graph.edge_attr[:0])
-        else:
-            there_and_back = np.hstack([graph.edge_index, graph.edge_index[::-1]])
-            graph = graph._replace(edge_index=there_and_back, edge_attr=np.tile(graph.edge_attr, (2, 1)))
-        rewired.append(example._replace(graph=graph))
-    return rewired
-
-
 def learn(
     examples: Sequence[Example], arm: Arm, seed: int, tests: dict[str, list[Example]]
 ) -> dict[str, Any]:
     """AC@1 and AC@3 of one network on each test set."""
     model = ModelConfig(convolution=arm.convolution)
     config = TrainConfig(model=model, epochs=EPOCHS, batch_graphs=48, seed=seed, device="cpu")
-    net = train(config, rewire(hide(examples, arm.without), arm.messages))
+    net = train(config, hide(examples, arm.without))
     found = {}
     for source, cases in tests.items():
-        seen = rewire(hide(cases, arm.without), arm.messages)
+        seen = hide(cases, arm.without)
         scored = [_score(points, case) for points, case in zip(score_examples(net, seen), cases, strict=True)]
         found[source] = {f"ac@{k}": float(np.mean([each.ac[k - 1] for each in scored])) for k in (1, 3)}
     return found
@@ -129,12 +85,12 @@ def _score(points: np.ndarray[Any, Any], case: Example) -> CaseScore:
     return score_ranking(ranking, len(names), [names[i] for i in np.flatnonzero(case.is_root)])
 
 
-def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
+def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
     """All arms of one seed."""
     import torch
 
     torch.set_num_threads(1)
-    seed, table, folder = job
+    seed, folder = job
     hidden = SimulationConfig(blind_root=1.0, missing_service=0.3)
     tests = {
         "simulated": _rooted(simulate(TEST_WORLDS, TEST_SEED)),
@@ -144,7 +100,7 @@ def of_seed(job: tuple[int, str, str | None]) -> list[dict[str, Any]]:
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
     rows = []
     plain = list(examples_of(simulate(WORLDS, seed)))
-    for arm in TABLES[table]:
+    for arm in ARMS:
         config = replace(SimulationConfig(), **arm.simulator)
         examples = list(examples_of(simulate(WORLDS, seed, config))) if arm.simulator else plain
         for source, found in learn(examples, arm, seed, tests).items():
@@ -157,14 +113,10 @@ def _rooted(incidents: Any) -> list[Example]:
     return [example for example in examples_of(incidents) if example.is_root.any()]
 
 
-def main(table: str, folder: str | None) -> None:
+def main(folder: str | None) -> None:
     started = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        rows = [
-            row
-            for part in pool.map(of_seed, [(s, table, folder) for s in SEEDS], chunksize=1)
-            for row in part
-        ]
+        rows = [row for part in pool.map(of_seed, [(s, folder) for s in SEEDS], chunksize=1) for row in part]
     results = []
     for arm, source in dict.fromkeys((row["arm"], row["source"]) for row in rows):
         own = [row for row in rows if (row["arm"], row["source"]) == (arm, source)]
@@ -175,11 +127,11 @@ def main(table: str, folder: str | None) -> None:
         )
     config = {
         "worlds": WORLDS, "epochs": EPOCHS, "seeds": SEEDS, "machine": machine(),
-        "command": f"tests/studies/worth.py {table} [FOLDER]",
+        "command": "tests/studies/pays.py [FOLDER]",
         "seconds": round(time.perf_counter() - started),
     }  # fmt: skip
     print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    main(sys.argv[1] if len(sys.argv) > 1 else None)
