@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 def main() -> None:
     """The console script `firewatch`; SIGTERM ends it as Ctrl+C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    warnings.filterwarnings("ignore", message=".*torch.jit.*")  # PyTorch Geometric's own, from PyTorch 2.14 on
+    warnings.filterwarnings("ignore", message=".*torch.jit.*")  # PyTorch Geometric's own
     if sys.stderr is None:  # closed by `2>&-`
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:
