@@ -42,8 +42,9 @@ def test_the_chance_of_an_incident_is_told(chance: float, told: str) -> None:
 
 
 def test_who_names_nobody_says_why_and_lists_nobody() -> None:
-    words = diagnosis(INCIDENT, Ranking(SUSPECTS, "gnn", "nobody", "nothing here deviates from its past"), 2)
-    assert words.splitlines()[1:] == ["Nobody: nothing here deviates from its past."]
+    ranking = Ranking(SUSPECTS, "gnn", "nobody", "nothing here deviates", incident_probability=0.54)
+    told = ["Incident possible (54 %).", "Nobody: nothing here deviates."]
+    assert diagnosis(INCIDENT, ranking, 2).splitlines()[1:] == told
 
 
 @pytest.mark.parametrize(

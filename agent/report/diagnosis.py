@@ -33,7 +33,8 @@ def diagnosis(
     calls = sum(map(len, incident.call_graph.values()))
     lines = [f"{count(len(incident.services), 'service')}, {count(calls, 'call')}."]
     if (chance := ranking.incident_probability) is not None:
-        lines.append(f"Incident {'likely' if chance >= _LIKELY else 'unlikely'} ({percent_words(chance)}).")
+        likely = "possible" if ranking.verdict == "nobody" else "likely"
+        lines.append(f"Incident {likely if chance >= _LIKELY else 'unlikely'} ({percent_words(chance)}).")
     if _names_nobody(ranking):
         return "\n".join([*lines, in_one_sentence(ranking)]) + "\n"
     lines.append(f"Suspects by '{ranking.ranker}'{_unsure(ranking)}:")
