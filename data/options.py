@@ -83,7 +83,7 @@ class Cases(Options):
         (), "Stored episodes: a file or folder, .jsonl or .jsonl.gz; repeatable.", metavar="PATH"
     )
     incidents: tuple[Path, ...] = option(
-        (), "Incidents: a file or folder, .jsonl or .jsonl.gz; repeatable.", metavar="PATH"
+        (), "Incidents, or telemetry (see import): a file or a folder; repeatable.", metavar="PATH"
     )
     simulate: int = option(0, "Use N freshly simulated incidents.", metavar="N", ge=0)
     labels: Path | None = option(None, LABELS, metavar="FILE")

@@ -278,3 +278,11 @@ def test_shipped_weights_have_the_same_name_on_every_machine(tmp_path: Path) -> 
     assert RankerSpec.read("mlp", None).weights_name == "checkpoints/mlp"
     assert RankerSpec.read("gnn", tmp_path).weights_name == str(tmp_path)
     assert RankerSpec.read("heuristic", None).weights_name is None
+
+
+def test_the_control_is_compared_on_the_same_cases() -> None:
+    one = {"of": "s", "n": 9, "reference": "gnn", "arm": "mlp", "measure": "ac@1", "difference": -0.1}
+    others = [{**one, "of": "s, hard"}, {**one, "arm": "zscore"}, {**one, "measure": "mrr"}]
+    comparisons = [{**each, "ci95": [-0.25, 0.05]} for each in (one, *others)]
+    table = table_of({"comparisons": comparisons}, "ranking-against-the-control")
+    assert table.rows == (("s", "9", "+0.100 [-0.050, +0.250]"),)

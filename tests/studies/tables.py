@@ -34,6 +34,7 @@ def table_of(result: Result, name: str) -> TextTable:
     makers: Mapping[str, Callable[[Result], TextTable]] = {
         "ranking-at-a-glance": _ranking_at_a_glance,
         "ranking-of-the-shipped": _ranking_of_the_shipped,
+        "ranking-against-the-control": _ranking_against_the_control,
         "ranking-by-observation": lambda r: _by(r, "by_tick", _OBSERVATIONS, "observation {}"),
         "ranking-by-difficulty": lambda r: _by(r, "by_difficulty", _DIFFICULTIES, "{}"),
         "episodes-at-a-glance": _episodes_at_a_glance,
@@ -108,6 +109,16 @@ def _ranking_of_the_shipped(result: Result) -> TextTable:
                 )
             )
     return TextTable(headings, tuple(rows))
+
+
+def _ranking_against_the_control(result: Result) -> TextTable:
+    """How much more often the network is right than its graph-free control, on the same cases."""
+    rows = []
+    for c in result["comparisons"]:
+        if (c["reference"], c["arm"], c["measure"]) == (*SHIPPED, "ac@1") and "," not in c["of"]:
+            gain, low, high = (0.0 - value for value in (c["difference"], *reversed(c["ci95"])))
+            rows.append((c["of"], str(c["n"]), f"{gain:+.3f} [{low:+.3f}, {high:+.3f}]"))
+    return TextTable(("source", "scored", "AC@1, network minus control [95 %]"), tuple(rows))
 
 
 def _right_when_sure(sure: Mapping[str, Any]) -> str:
