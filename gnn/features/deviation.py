@@ -93,9 +93,11 @@ def deviations(block: Stack) -> Deviations:
     channels = block.channel[starts]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices get `has` = 0
-        usual = usual_of(block) if block.baseline.shape[2] else None
+        share = is_share_of(block)  # (M,)
+        floor = floor_of(block, share)
+        usual = usual_of(block, floor) if block.baseline.shape[2] else None
         z = None if usual is None else usual.deviation_of(block.incident)  # (M, S, T)
-        each = _metric_statistics(block, z, 0.0 if usual is None else usual.lent[..., 0])  # (M, S, K)
+        each = _metric_statistics(block, share, floor, usual, z)  # (M, S, K)
         if usual is not None and z is not None:
             each[..., _BEYOND] = _beyond(block, usual)
             # For deploys and configuration changes only the recency counts.
@@ -108,12 +110,15 @@ def deviations(block: Stack) -> Deviations:
         loudest = np.maximum.reduceat(np.where(known, z, -np.inf), starts, axis=0)  # (C', S, T)
         over_time[:, channels] = np.where(np.isfinite(loudest), loudest, 0.0).transpose(1, 0, 2)
     measured = each[..., :1] > 0
-    count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
-    merged = np.add.reduceat(np.where(measured, each, 0.0), starts, axis=0) / np.maximum(count, 1)
-    loudest_of = np.where(measured, each[..., _LOUDEST], -np.inf)
-    merged[..., _LOUDEST] = np.maximum.reduceat(loudest_of, starts, axis=0)
-    merged[..., 0] = count[..., 0] > 0
-    out[:, channels] = np.where(count > 0, merged, 0.0).transpose(1, 0, 2)
+    merged = np.where(measured, each, 0.0)
+    if len(starts) < metrics:
+        count = np.add.reduceat(measured, starts, axis=0)  # (C', S, 1)
+        merged = np.add.reduceat(merged, starts, axis=0) / np.maximum(count, 1)
+        loudest_of = np.where(measured, each[..., _LOUDEST], -np.inf)
+        loudest = np.maximum.reduceat(loudest_of, starts, axis=0)
+        merged[..., _LOUDEST] = np.where(count > 0, loudest, 0.0)
+        merged[..., 0] = count[..., 0] > 0
+    out[:, channels] = merged.transpose(1, 0, 2)
     return Deviations(out, over_time, each, usual, z)
 
 
@@ -143,15 +148,20 @@ class Usual(NamedTuple):
         return np.asarray(np.arcsinh((points - self.center) / self.spread))
 
 
-def usual_of(block: Stack) -> Usual:
-    """Center and spread of each metric's baseline; a constant baseline takes its spread from its peers."""
+def usual_of(block: Stack, floor: Floats) -> Usual:
+    """Center and spread of each metric's baseline; a constant baseline takes its spread from its peers.
+
+    Args:
+        block: of any metrics.
+        floor: (M, 1), see `floor_of`.
+    """
     past = block.baseline
     center = nanmedian(past, axis=2, keepdims=True)  # (M, S, 1)
     spread = MAD_TO_SIGMA * nanmedian(np.abs(past - center), axis=2, keepdims=True)
     spread = or_zero(np.fmax(spread, 0.25 * np.nanstd(past, axis=2, keepdims=True)))
     points = np.isfinite(past).sum(axis=2, keepdims=True)
     spread *= _FEW_POINTS[np.minimum(points, len(_FEW_POINTS) - 1)]
-    least = 0.05 * np.abs(or_zero(center)) + floor_of(block)[..., None]
+    least = 0.05 * np.abs(or_zero(center)) + floor[..., None]
     lent = np.zeros_like(spread)
     constant = (spread <= 0.0) & np.isfinite(center) & ~_IS_FAULTS[block.channel][:, None, None]
     if past.shape[2] > 1 and constant.any():
@@ -167,27 +177,35 @@ def _beyond(block: Stack, usual: Usual) -> Floats:
     return np.asarray(np.arcsinh(np.maximum(above / usual.spread[..., 0], 0.0)))
 
 
-def floor_of(block: Stack, is_share: Bools | None = None) -> Floats:
-    """The smallest difference that matters, per metric: (M, 1)."""
-    is_share = _is_share(block) if is_share is None else is_share
+def floor_of(block: Stack, is_share: Bools) -> Floats:
+    """The smallest difference that matters, per metric: (M, 1); `is_share`: (M,)."""
     flat = np.abs(block.incident).reshape(len(block.channel), -1)
     typical = or_zero(nanmedian(flat, axis=1))
     usual = np.where(is_share, 0.005, 0.02 * typical + 1e-9)
     return np.where(block.floor > 0, block.floor, usual)[:, None]
 
 
-def _is_share(block: Stack) -> Bools:
+def is_share_of(block: Stack) -> Bools:
     """Which metrics are shares of a whole (memory in bytes, for example, is not): (M,)."""
     largest = np.fmax.reduce(np.abs(block.incident), axis=(1, 2))  # inverted bytes are far below zero
     return np.asarray(_IS_SHARE[block.channel] & ~(largest > 2.0))
 
 
-def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> Floats:
-    """Statistics of each metric by itself, (M, S, K); undefined where `has` is 0."""
+def _metric_statistics(
+    block: Stack, share: Bools, floor: Floats, usual: Usual | None, z: Floats | None
+) -> Floats:
+    """Statistics of each metric by itself, (M, S, K); undefined where `has` is 0.
+
+    Args:
+        block: of all metrics.
+        share: (M,) whether it is a share of a whole.
+        floor: (M, 1) the smallest difference that matters.
+        usual: None without a baseline.
+        z: (M, S, T) asinh of the robust z; None without a baseline.
+    """
     now, past = block.incident, block.baseline
-    share = _is_share(block)  # (M,)
-    floor = floor_of(block, share)
-    size = np.maximum(floor, lent)  # a constant baseline gives no scale for relative changes either
+    # A constant baseline gives no scale for relative changes either.
+    size = floor if usual is None else np.maximum(floor, usual.lent[..., 0])
     is_share = share[:, None]
     out = np.zeros((*now.shape[:2], K))
     there = np.isfinite(now)
@@ -202,7 +220,7 @@ def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> 
     is_age = _IS_AGE[block.channel][:, None]
     filling = np.minimum(np.maximum(last, 0.0), 2.0)
     out[..., _LEVEL] = or_zero(np.where(is_age, recency, np.where(is_share, filling, 0.0)))
-    if z is None:
+    if usual is None or z is None:
         # Utilisation is compared by differences, rates by ratios.
         steps = is_share & _IS_FILL[block.channel][:, None]
         ratios = np.log1p(np.abs(last) / (5 * floor)) * np.sign(last)
@@ -221,8 +239,7 @@ def _metric_statistics(block: Stack, z: Floats | None, lent: Floats | float) -> 
     first_exceeding = np.where(exceeds.any(axis=2), 1.0 - exceeds.argmax(axis=2) / z.shape[2], 0.0)
     out[..., _ONSET] = np.where(comparable, first_exceeding, 0.0)
     level = np.where(n_now > 0, np.where(there, now, 0.0).sum(axis=2) / np.maximum(n_now, 1), np.nan)
-    center = nanmedian(past, axis=2)  # (M, S)
-    ratio = np.log((np.abs(level) + size) / (np.abs(center) + size))
+    ratio = np.log((np.abs(level) + size) / (np.abs(usual.center[..., 0]) + size))
     out[..., _RATIO] = np.where(comparable, np.clip(or_zero(ratio), -6, 6), 0.0)
     out[..., _PEER] = among_peers(np.where(comparable, out[..., _MEAN], np.nan))
     missing = np.maximum(n_past / past.shape[2] - n_now / now.shape[2], 0.0)

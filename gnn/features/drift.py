@@ -12,7 +12,7 @@ import numpy as np
 from data.arrays import Bools, Floats
 from data.channels import Channel
 from data.incident import Page
-from gnn.features.deviation import floor_of, usual_of
+from gnn.features.deviation import floor_of, is_share_of, usual_of
 from gnn.features.nan_statistics import kth_highest, nanmedian
 from gnn.features.stack import CHANNEL_INDEX, Stack
 
@@ -74,13 +74,10 @@ def page_deviation(block: Stack, page: int, channels: Sequence[Channel]) -> Floa
     own = slice(page, page + 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN slices are metrics that are not measured
-        row = replace(
-            metrics,
-            incident=metrics.incident[:, own],
-            baseline=metrics.baseline[:, own],
-            floor=floor_of(metrics)[:, 0],  # computed from all services
-        )
-        return np.asarray(np.nanmax(np.maximum(usual_of(row).deviation_of(row.incident)[:, 0], 0.0), axis=0))
+        floor = floor_of(metrics, is_share_of(metrics))  # computed from all services
+        row = replace(metrics, incident=metrics.incident[:, own], baseline=metrics.baseline[:, own])
+        deviation = usual_of(row, floor).deviation_of(row.incident)[:, 0]
+        return np.asarray(np.nanmax(np.maximum(deviation, 0.0), axis=0))
 
 
 def quiet_points(deviation: Floats, page: Page | None) -> Bools:
