@@ -69,6 +69,11 @@ def test_tables_in_parquet_name_the_culprit(form, tmp_path, ranker):
     assert ranker.rank(incident).candidates[0].service == shop.CULPRIT
 
 
+def test_log_lines_alone_tell_when_it_began(tmp_path):
+    [incident] = read_evidence(written(tmp_path, FORMS["logs in JSON"])).incidents
+    assert abs(incident.start_s - shop.times[shop.BAD_FROM]) <= 2 * shop.STEP
+
+
 def test_times_that_may_not_agree_are_told(tmp_path):
     later = "time,service,load\n" + "".join(
         f"2023-11-14 {23 + h:02}:{m:02}:00,web,1\n" for h in (-1, 0) for m in range(60)

@@ -1,6 +1,7 @@
 """Finds when an incident began: the point at which the symptoms of most services get worse."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _SYMPTOMS: Mapping[Channel, float] = {
     Channel.LATENCY_TAIL: 1e-4,
     Channel.OWN_LATENCY: 1e-4,
 }
+_SAID: Mapping[Channel, float] = {Channel.LOGS: 0.1}
 
 
 def change_in(
@@ -32,14 +34,15 @@ def change_in(
     """When the symptoms of most services get worse; None if they do not.
 
     Args:
-        told: the metrics of services and of calls; calls count only if services have no symptoms.
+        told: the metrics of services and of calls; calls count only if services have no symptoms, and log
+            lines only if nothing else tells.
         first: the time of the first of `n` points, `step` seconds apart.
     """
-    for of in told:
+    for symptoms, of in product((_SYMPTOMS, _SAID), told):
         rows: list[Floats] = []
         smallest: list[float] = []
         wanted = {
-            whose: {m: p for m, p in metrics.items() if (c := channels(m)) and c.channel in _SYMPTOMS}
+            whose: {m: p for m, p in metrics.items() if (c := channels(m)) and c.channel in symptoms}
             for whose, metrics in of.items()
         }
         for _, metric, series in aligned(wanted, first, step, 0, n):
@@ -51,7 +54,7 @@ def change_in(
                 meaning.scale_of(np.nanmax(points, initial=0.0)),
             )
             rows.append(sign * scale * points)
-            smallest.append(_SYMPTOMS[meaning.channel])
+            smallest.append(symptoms[meaning.channel])
         if rows:
             found = onset(np.array(rows), np.array(smallest))
             return None if found is None else first + found * step
