@@ -50,7 +50,7 @@ def test_the_rules_name_the_culprit_with_evidence_rivals_and_a_command(tmp_path:
     assert (told["verdict"], told["culprits"]) == ("culprit", ["stock"]) and told["confidence"] > 0.5
     assert any("error_rate rose" in one["text"] for one in told["evidence"])
     assert {one["service"] for one in told["rivals"]} == {"cart", "web", "users"}
-    assert "it calls stock" in next(one["why_not"] for one in told["rivals"] if one["service"] == "cart")
+    assert "it depends on stock" in next(one["why_not"] for one in told["rivals"] if one["service"] == "cart")
     assert told["next_action"]["command"].startswith("kubectl -n shop ")
     assert set(told["decided_by"]) == {"rules"}
 
