@@ -6,7 +6,6 @@ With --unseen: each kind of fault scored by rankers trained on the others, > …
 two hundred incidents, every second.
 """
 
-import itertools
 import json
 import sys
 import tempfile
@@ -15,7 +14,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from bench_machine import machine
 
 from agent.records.provenance import git_revision
@@ -33,9 +31,6 @@ from gnn.training.training_job import TrainingJob
 LEAST = 24  # incidents in a file worth halving
 FOLDS = 5
 MANY = 200  # incidents in a file, of which every second is enough for a training per kind of fault
-FEW, DRAWS = (5, 20), 2
-ARMS = ("labels", "history", "labels, others as history")
-DRAWN = ("ac@1", "ac@3", "ece")
 KEPT = ("source", "ranker", "n", "unscored", "ac@1", "ac@3", "ac@5", "avg@5", "mrr", "ece", "ci95")
 
 
@@ -65,27 +60,6 @@ def learnt(name: str, labels: Sequence[Incident], history: Sequence[Incident] = 
 def measured(rankers: Sequence[Ranker], name: str, incidents: Sequence[Incident]) -> list[dict[str, Any]]:
     found = evaluate([(ranker, None) for ranker in rankers], [incident_source(name, incidents)])
     return [{key: each[key] for key in KEPT} for each in (result.record() for result in found)]
-
-
-def few_labels(name: str, half: Sequence[Incident], rest: Sequence[Incident]) -> Iterator[dict[str, Any]]:
-    """Accuracy on `rest` before and after a handful of incidents, drawn several times from `half`.
-
-    Where incidents are lists of alerts, also with the labels of all, and of the handful's others, taken away.
-    """
-    (before,) = measured([make_ranker("gnn")], name, rest)
-    start = {f"{key}_before": round(before[key], 4) for key in DRAWN}
-    for few, arm in itertools.product((number for number in FEW if number <= len(half)), ARMS):
-        if arm != "labels" and not half[0].alerts:
-            continue
-        after = []
-        for draw in range(DRAWS):
-            order = np.random.default_rng(draw).permutation(len(half))
-            chosen, others = [half[i] for i in order[:few]], [half[i] for i in order[few:]]
-            labels = [] if arm == "history" else chosen
-            history = {"labels": [], "history": chosen, "labels, others as history": others}[arm]
-            after += measured([learnt("trained", labels, history)], name, rest)
-        draws = {key: [round(each[key], 4) for each in after] for key in DRAWN}
-        yield {"source": name, "incidents": few, "arm": arm, "n": before["n"], **start, **draws}
 
 
 def cross_validated(
@@ -130,7 +104,6 @@ SPLITS = {
 def main(folder: Path, mode: str) -> None:
     started = time.perf_counter()
     results: list[dict[str, Any]] = []
-    few: list[dict[str, Any]] = []
     for file in sorted(folder.glob("*.jsonl.gz")):
         incidents = read_incidents(file)
         if len(incidents) < LEAST:
@@ -146,17 +119,14 @@ def main(folder: Path, mode: str) -> None:
             learnt("trained on the labels", half),
         ]
         results += measured(rankers, f"{name}, {len(half)} labels", rest)
-        few += few_labels(name, half, rest)
     config = {
         "split": SPLITS[mode],
         "adapting": FINETUNING,
-        "draws_of_few_labels": DRAWS,
         "command": f"tests/studies/adaptation.py FOLDER {mode}".rstrip(),
         "machine": machine(),
         "seconds": round(time.perf_counter() - started),
     }
-    found: dict[str, Any] = {"results": results} if mode else {"results": results, "few_labels": few}
-    print(json.dumps({**found, "config": config, "git": git_revision()}, indent=1))
+    print(json.dumps({"results": results, "config": config, "git": git_revision()}, indent=1))
 
 
 if __name__ == "__main__":
