@@ -26,11 +26,12 @@ CHANNEL_BLOCK = (len(CHANNELS), len(STATISTICS))
 
 # What there is to go by: metrics with baselines, metrics without, or alerts alone.
 MODES = ("baselined", "snapshot", "alerts")
+_BASELINED, _SNAPSHOT, _ALERTS = range(len(MODES))
 
 _HAS, _UP, _DOWN, _PEER, _TIMING, _TWIN = (
     STATISTICS.index(name) for name in ("has", "up", "down", "peer", "timing", "twin")
 )
-# What users notice, and what a root cause may show while users notice something elsewhere.
+# What callers feel of a service, and what a root cause may show besides.
 _FELT = ("error", "latency_mid", "latency_tail", "own_latency", "network_fault", "saturation")
 _SHOWN = (*_FELT, "cpu", "memory", "restarts", "logs", "log_shift")
 _FELT_INDEX = [CHANNEL_INDEX[Channel(name)] for name in _FELT]
@@ -112,26 +113,29 @@ def features_of(
     block = stack(incident, channel_map)
     index = {name: i for i, name in enumerate(incident.services)}
     has_baseline = block.baseline.shape[2] > 0 and bool(np.isfinite(block.baseline).any())
-    mode = 0 if has_baseline else 2 if incident.alerts and not block.incident.size else 1
+    only_alerts = bool(incident.alerts) and not block.incident.size
+    mode = _BASELINED if has_baseline else _ALERTS if only_alerts else _SNAPSHOT
     page = incident.page
     page_row = index.get(page.service) if page else None
     kind = paged_channels(page)
     paged_over_time = None  # (T,)
-    if mode == 0 and page_row is not None:
+    if mode == _BASELINED and page_row is not None:
         paged_over_time = page_deviation(block, page_row, kind)
         block = shift_baselines(block, quiet_points(paged_over_time, page))
     found = deviations(block)
     statistics, over_time = found.statistics, found.over_time
     measured = statistics[..., _HAS] > 0  # (S, C); by telemetry, before alerts are added
-    alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == 2)
+    alerts, surprise = alert_columns(incident, index, statistics, channel_map, alone=mode == _ALERTS)
 
     calls = calls_of(incident, index)
+    # An address may repeat what the service behind it measures.
     echo, echoed = _fold_addresses(calls, statistics, over_time, measured)
     of_calls = of_calls or measured_calls(incident, channel_map)
     edge_attr = _call_columns(incident, calls, index, of_calls)
     anomaly, worst = _anomaly(statistics, alerts, mode)
+    # How abnormal each service was while what paged was, and how much more so than at other times.
     aligned, contrast = worst, np.zeros_like(worst)
-    if mode == 0:
+    if mode == _BASELINED:
         if kind == LATENCY:  # tails grow in many places; the median grows at the root cause
             has_middle = measured[:, CHANNEL_INDEX[Channel.LATENCY_MID]].any()
             kind = LATENCY[:1] if has_middle else LATENCY[1:]
@@ -144,7 +148,7 @@ def features_of(
         contrast = paged @ offset
         statistics[..., _TIMING] = over_time @ offset
     twin_columns = np.zeros((len(index), 2))  # similarity to the replicas, and how much more abnormal
-    if mode == 2:
+    if mode == _ALERTS:
         aligned = surprise
         twin = replicas(calls, incident.services, incident.owners, ask_calls=True)
         change = statistics[..., _UP] - statistics[..., _DOWN]  # (S, C)
@@ -212,8 +216,8 @@ def _fold_addresses(
 
 def _anomaly(statistics: Floats, alerts: Floats, mode: int) -> tuple[Floats, Floats]:
     """How abnormal each service is, as a sum over channels and at its worst: twice (S,)."""
-    strength = statistics[..., _UP] if mode != 1 else np.maximum(statistics[..., _PEER], 0.0)
-    summed = alerts[:, 0] if mode == 2 else strength[:, _SHOWN_INDEX].sum(axis=1)
+    strength = statistics[..., _UP] if mode != _SNAPSHOT else np.maximum(statistics[..., _PEER], 0.0)
+    summed = alerts[:, 0] if mode == _ALERTS else strength[:, _SHOWN_INDEX].sum(axis=1)
     return summed, strength[:, _FELT_INDEX].max(axis=1, initial=0.0)
 
 
