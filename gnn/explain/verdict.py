@@ -92,8 +92,10 @@ def put_silenced_first(scores: Scores, graph: Graph, incident: Incident) -> Scor
     Metrics of requests alone do not tell: they also end if nobody calls. Nor does a metric that ends for most
     services, because its source does, nor a replaced replica.
     """
-    ended = graph.x[:, _ENDED] >= _MOST_MISSING
     own = graph.x[:, _ITSELF] >= _MOST_MISSING
+    if not own.any():
+        return scores
+    ended = graph.x[:, _ENDED] >= _MOST_MISSING
     of_few = 2 * own.sum(axis=0) <= ((graph.x[:, _HAVING] > 0) | own).sum(axis=0)
     quiet = ((graph.x[:, _REPORTS] == 0) | ended).all(axis=1)
     silenced = quiet & (own & of_few).any(axis=1)
