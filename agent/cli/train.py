@@ -34,14 +34,15 @@ _FREE = ("device", "tensorboard")
 def train(asked: TrainOptions) -> int:
     """Trains a ranker on stored episodes, incidents and freshly simulated worlds, in any mixture.
 
-    [bold]--incidents[/bold] alone trains a new network, but the shipped one is kept if it ranks held-out
-    incidents and kinds of faults as well. [bold]--init[/bold] fine-tunes a checkpoint. With up to 100
-    labelled incidents each is held out once, and the result never ranks them worse than the start. From 10
-    labelled incidents of one system on, trees learn the names of that system, too. [bold]--healthy[/bold]
-    needs no labels: faults are simulated on your healthy data, and the result is never worse than the start
-    on held-out ones. [bold]--history[/bold] needs no labels either: alerts that are common in your past
-    incidents count less. Several [bold]--teacher[/bold] make one ranker of many. To use several processes or
-    machines, write [bold]torchrun --nproc-per-node N -m agent[/bold] instead of [bold]firewatch[/bold].
+    [bold]--incidents[/bold] alone starts from the shipped ranker, [bold]--pure[/bold] from nothing. From 10
+    labelled incidents of one system on, trees learn its names and alerts beside the network, which stays as
+    it is; on kinds of faults that no label names they say nothing. With fewer, or with several systems, the
+    network is fine-tuned; up to 100 labelled incidents are each held out once, and the result never ranks
+    them worse than the start. [bold]--healthy[/bold] needs no labels: faults are simulated on your healthy
+    data, and the result is never worse than the start on held-out ones. [bold]--history[/bold] needs no
+    labels either: alerts that are common in your past incidents count less. Several [bold]--teacher[/bold]
+    make one ranker of many. To use several processes or machines, write
+    [bold]torchrun --nproc-per-node N -m agent[/bold] instead of [bold]firewatch[/bold].
 
     [dim]Example:[/dim] firewatch train --episodes-from episodes/train --simulate 2000 --out checkpoints/mine
     """
