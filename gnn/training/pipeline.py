@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from gnn.training.finetuning import FEW, finetune
 from gnn.training.folds import folds_of, kinds_of
 from gnn.training.progress import OVER_INCIDENTS, OVER_KINDS, Meter, Stage, Steps
 from gnn.training.simulated_finetuning import finetune_on_simulation, named_as_simulated
-from gnn.training.train import TrainConfig, Trained, rate, rate_scores, score_examples, train
+from gnn.training.train import Rating, TrainConfig, Trained, rate, rate_scores, score_examples, train
 from gnn.training.training_job import TrainingError, TrainingJob, is_dev, refuse_foreign_history, windows_of
 
 if TYPE_CHECKING:
@@ -69,76 +69,27 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         if job.init and not job.incidents:
             return _with_frequencies(job, job.init)
 
-    # What to start from.
     init, init_card = load(job.init) if job.init else (None, None)
     teachers = [load(teacher)[0] for teacher in job.teachers]
     config = job.config
     if init is not None:
         config = config.model_copy(update={"model": init.config})
-
-    # What to learn from, and what to hold out.
-    examples = _read(job)
-    dev = list(examples_of(job.dev_incidents, job.channel_map))
-    one_system = is_one_system(examples)
-    rooted = {example.group for example in examples if example.has_root}
-    few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
-    in_turn = not dev and one_system and len(examples) <= MANY
-    held_out = [] if few or in_turn else [example for example in examples if is_dev(example.group)]
-    learnt = examples if not held_out else [example for example in examples if not is_dev(example.group)]
-    if not any(example.has_root for example in learnt):
-        raise TrainingError(
-            "no incident with a known root cause to learn from – label some, or use --simulate N"
-        )
+    given = _material(job, init)
     if teachers:
-        learnt = with_teacher_scores(learnt, teachers, job.on_stage)
+        given = given._replace(learnt=with_teacher_scores(given.learnt, teachers, job.on_stage))
     if init is None and not config.model.families:
-        shape = config.model.model_copy(update={"families": _families(learnt)})
+        shape = config.model.model_copy(update={"families": _families(given.learnt)})
         config = config.model_copy(update={"model": shape})
 
-    # The network. Trees learn one system's labels; fine-tuning the network beside them gains nothing.
-    trees_alone = init is not None and one_system and not dev
-    if init is not None and job.overlaid:
-        made = finetune_on_simulation(job, config, init, learnt, held_out)
-    elif init is not None and trees_alone:
-        made = _as_it_is(init, held_out or examples)
-    elif init is not None and few:
-        made = finetune(config, learnt, init, job.on_epoch, job.on_stage)
-    elif in_turn:
-        made = _trained_in_turn(job, config, learnt)
-    else:
-        made = _trained(job, config, init, learnt, held_out, dev)
-
-    # Temperatures and the weights of trees, both from examples that the network had not seen.
+    made = _network(job, config, init, given)
     doubt = _doubt(made.scores, made.unseen, init_card)
-    unseen = [
-        HeldOutScore(example, tempered(scores, example.graph, doubt))
-        for example, scores in zip(made.unseen, made.scores, strict=True)
-    ]
-    after, ensemble = made.after, None
-    if one_system:
-        folds = {e.group: int(is_dev(e.group)) for e in examples} if held_out else folds_of(examples)
-        known, others = (
-            judged_by_trees(unseen, examples, each, over, config.seed, job.history, job.on_stage)
-            for over, each in ((OVER_INCIDENTS, folds), (OVER_KINDS, kinds_of(examples)))
-        )
-        pool, pooled = choose_pool(known, others)
-        if pool.uses_others:
-            growing = Steps("trees, in parts", PARTS, job.on_stage)
-            ensemble = grown(examples, config.seed, job.history, growing).with_pool(pool)
-            after = after if job.dev_incidents else pooled
-    if job.history and ensemble is None:
-        used = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), unseen)
-        if used is not None:
-            ensemble = used.ensemble
-            after = after if job.dev_incidents or math.isnan(used.unseen.ac1) else used.unseen
-    if trees_alone and ensemble is None:
+    ensemble, after = _ensemble(job, config, given, made, doubt)
+    if given.trees_alone and ensemble is None:
         made = made._replace(step=0.0)
-
-    # The card, and all of it on disk.
     card = card_for(
         made.net.config,
         training={**config.model_dump(mode="json", exclude={"model"}), "teachers": len(teachers)},
-        trained_on=dict(sorted(Counter(example.source for example in learnt).items())),
+        trained_on=dict(sorted(Counter(example.source for example in given.learnt).items())),
         seen=_seen(job),
         start=Start.of(init_card) if init_card else None,
         effort=meter.effort(config.device, job.workers),
@@ -160,6 +111,80 @@ def train_checkpoint(job: TrainingJob) -> tuple[Card, "RootCauseNet"]:
         if job.state is not None:
             job.state.unlink(missing_ok=True)
     return card, made.net
+
+
+class _Material(NamedTuple):
+    """The examples of a job, and how they are used."""
+
+    examples: Sequence[Example]
+    learnt: Sequence[Example]
+    held_out: Sequence[Example]
+    dev: Sequence[Example]
+    one_system: bool
+    few: bool  # too few labels for trees
+    in_turn: bool  # each part is held out once, from a network trained on the others
+    trees_alone: (
+        bool  # trees learn the labels of one system; fine-tuning the network beside them gains nothing
+    )
+
+
+def _material(job: TrainingJob, init: "RootCauseNet | None") -> _Material:
+    """Reads what to learn from, and holds some of it out."""
+    examples = _read(job)
+    dev = list(examples_of(job.dev_incidents, job.channel_map))
+    one_system = is_one_system(examples)
+    rooted = {example.group for example in examples if example.has_root}
+    few = init is not None and len(rooted) <= FEW and not dev and not job.overlaid
+    in_turn = not dev and one_system and len(examples) <= MANY
+    held_out = [] if few or in_turn else [example for example in examples if is_dev(example.group)]
+    learnt = examples if not held_out else [example for example in examples if not is_dev(example.group)]
+    if not any(example.has_root for example in learnt):
+        raise TrainingError(
+            "no incident with a known root cause to learn from – label some, or use --simulate N"
+        )
+    trees_alone = init is not None and one_system and not dev
+    return _Material(examples, learnt, held_out, dev, one_system, few, in_turn, trees_alone)
+
+
+def _network(job: TrainingJob, config: TrainConfig, init: "RootCauseNet | None", given: _Material) -> Trained:
+    """The network: trained, fine-tuned, or as it was."""
+    if init is not None and job.overlaid:
+        return finetune_on_simulation(job, config, init, given.learnt, given.held_out)
+    if init is not None and given.trees_alone:
+        return _as_it_is(init, given.held_out or given.examples)
+    if init is not None and given.few:
+        return finetune(config, given.learnt, init, job.on_epoch, job.on_stage)
+    if given.in_turn:
+        return _trained_in_turn(job, config, given.learnt)
+    return _trained(job, config, init, given.learnt, given.held_out, given.dev)
+
+
+def _ensemble(
+    job: TrainingJob, config: TrainConfig, given: _Material, made: Trained, doubt: Doubt
+) -> tuple[SystemEnsemble | None, Rating]:
+    """Trees and alert frequencies, weighed on examples that the network had not seen, and how they rank."""
+    unseen = [
+        HeldOutScore(example, tempered(scores, example.graph, doubt))
+        for example, scores in zip(made.unseen, made.scores, strict=True)
+    ]
+    examples, after = given.examples, made.after
+    if given.one_system:
+        folds = {e.group: int(is_dev(e.group)) for e in examples} if given.held_out else folds_of(examples)
+        known, others = (
+            judged_by_trees(unseen, examples, each, over, config.seed, job.history, job.on_stage)
+            for over, each in ((OVER_INCIDENTS, folds), (OVER_KINDS, kinds_of(examples)))
+        )
+        pool, pooled = choose_pool(known, others)
+        if pool.uses_others:
+            growing = Steps("trees, in parts", PARTS, job.on_stage)
+            ensemble = grown(examples, config.seed, job.history, growing).with_pool(pool)
+            return ensemble, after if job.dev_incidents else pooled
+    if job.history:
+        used = fit_frequencies(AlertFrequencies.of([*job.history, *job.incidents]), unseen)
+        if used is not None:
+            kept = job.dev_incidents or math.isnan(used.unseen.ac1)
+            return used.ensemble, after if kept else used.unseen
+    return None, after
 
 
 def _as_it_is(net: "RootCauseNet", examples: Sequence[Example]) -> Trained:
