@@ -29,6 +29,7 @@ from gnn.training.train import TrainConfig, score_examples, train
 SEEDS = (1, 2, 3)
 WORLDS, EPOCHS = 4000, 5
 TEST_SEED, TEST_WORLDS = 1_000_003, 600
+NETWORK_FAULTS = ("network_delay", "packet_loss", "network_partition")
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,15 @@ def of_seed(job: tuple[int, str | None]) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     seed, folder = job
     hidden = SimulationConfig(blind_root=1.0, missing_service=0.3)
+    measured = SimulationConfig(snapshots=0.0, alerts=0.0, call_telemetry=1.0)
     tests = {
         "simulated": _rooted(simulate(TEST_WORLDS, TEST_SEED)),
         "simulated, culprit unmeasured": _rooted(simulate(TEST_WORLDS, TEST_SEED, hidden)),
+        "simulated, network faults, calls measured": _rooted(
+            incident
+            for incident in simulate(4 * TEST_WORLDS, TEST_SEED, measured)
+            if incident.fault in NETWORK_FAULTS
+        ),
     }
     for file in sorted(Path(folder).glob("*.jsonl.gz")) if folder else ():
         tests[file.name.removesuffix(".jsonl.gz")] = _rooted(read_incidents(file))
