@@ -119,13 +119,11 @@ class _Material(NamedTuple):
     examples: Sequence[Example]
     learnt: Sequence[Example]
     held_out: Sequence[Example]
-    dev: Sequence[Example]
+    dev: Sequence[Example]  # of other incidents, to choose the epoch by
     one_system: bool
-    few: bool  # too few labels for trees
-    in_turn: bool  # each part is held out once, from a network trained on the others
-    trees_alone: (
-        bool  # trees learn the labels of one system; fine-tuning the network beside them gains nothing
-    )
+    few: bool  # of labels: each is held out once, from a fine-tuning on the others
+    in_turn: bool  # few enough examples to hold each part out once
+    trees_alone: bool  # trees learn the labels; fine-tuning the network beside them gains nothing
 
 
 def _material(job: TrainingJob, init: "RootCauseNet | None") -> _Material:
